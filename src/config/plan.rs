@@ -1,0 +1,557 @@
+//! The configuration as true: checked, defaults filled in, secrets wrapped, names resolved. What every room is built from.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// A checked configuration.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The pipelines, by name in the order written.
+    pub pipelines: Vec<PipelinePlan>,
+    /// Where `/metrics` and its kin listen; `None` = off.
+    pub listen: Option<SocketAddr>,
+    /// Byte budget of the whole process, shared out evenly over the pipelines.
+    pub memory_bytes: usize,
+    /// How long unreachable servers are retried at start.
+    pub startup_timeout: Duration,
+    /// How long a drain may take after a signal.
+    pub shutdown_timeout: Duration,
+    /// No progress for this long with open records and no named fault ends the process (exit 75).
+    pub watchdog_timeout: Duration,
+    /// The `tests:` blocks, as written.
+    pub tests: Vec<TestPlan>,
+    /// Short hash of the effective configuration without secrets, for `/status`.
+    pub hash: String,
+}
+
+/// One pipeline.
+#[derive(Debug, Clone)]
+pub struct PipelinePlan {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where records come from.
+    pub source: SourcePlan,
+    /// What is done to each record, in order.
+    pub steps: Vec<StepPlan>,
+    /// Where records go.
+    pub sink: SinkPlan,
+    /// What happens to rejected records.
+    pub on_reject: OnReject,
+    /// When rejects stop the pipeline.
+    pub breaker: BreakerPlan,
+    /// In-place retry.
+    pub retry: RetryPlan,
+    /// At most one commit request in flight, at least this far apart.
+    pub commit_interval: Duration,
+    /// What a halt of this pipeline does to the others.
+    pub on_halt: OnHalt,
+    /// Records between the first unresolved and the last read, per partition.
+    pub span_records: usize,
+    /// This pipeline's share of `limits.memory`.
+    pub memory_bytes: usize,
+    /// Worker threads.
+    pub workers: usize,
+}
+
+/// A Kafka cluster.
+#[derive(Debug, Clone)]
+pub struct KafkaConnection {
+    /// Name in `connections.kafka`.
+    pub name: Arc<str>,
+    /// `host:port` of the first brokers.
+    pub brokers: Vec<String>,
+    /// librdkafka properties: pass-through, TLS and SASL (values may be secret).
+    pub properties: BTreeMap<String, SecretString>,
+}
+
+/// Servers that speak `_bulk`.
+#[derive(Debug, Clone)]
+pub struct ElasticsearchConnection {
+    /// Name in `connections.elasticsearch`.
+    pub name: Arc<str>,
+    /// Base URLs without user-info.
+    pub nodes: Vec<String>,
+    /// Bound on one request.
+    pub request_timeout: Duration,
+    /// What the servers are, when the configuration says so.
+    pub server: ServerKind,
+    /// How we identify ourselves.
+    pub auth: Auth,
+    /// PEM file with certificate authorities.
+    pub ca_file: Option<PathBuf>,
+    /// Whether certificates are verified (`tls: { verify: false }` is warned about).
+    pub verify: bool,
+}
+
+/// Generation of a search server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerKind {
+    /// Ask the server.
+    Auto,
+    /// Elasticsearch of this major version (6 to 9).
+    Elasticsearch(u8),
+    /// OpenSearch of this major version (1 to 3).
+    OpenSearch(u8),
+}
+
+/// Credentials for Elasticsearch.
+#[derive(Debug, Clone)]
+pub enum Auth {
+    /// None.
+    None,
+    /// User name and password.
+    Basic {
+        /// User name.
+        username: String,
+        /// Password.
+        password: SecretString,
+    },
+    /// Encoded API key (`id:key` in Base64, as Kibana shows it).
+    ApiKey(SecretString),
+    /// Bearer token.
+    Bearer(SecretString),
+}
+
+/// A Redis server.
+#[derive(Debug, Clone)]
+pub struct RedisConnection {
+    /// Name in `connections.redis`.
+    pub name: Arc<str>,
+    /// `redis://` or `rediss://` URL; may carry credentials, so it is a secret.
+    pub url: SecretString,
+    /// Bound on one round trip (default 1 s).
+    pub timeout: Duration,
+}
+
+/// Where records come from.
+#[derive(Debug, Clone)]
+pub struct SourcePlan {
+    /// The cluster.
+    pub connection: KafkaConnection,
+    /// Topic names, or patterns starting with `^`.
+    pub topics: Vec<String>,
+    /// Consumer group.
+    pub group: String,
+    /// Static membership.
+    pub instance_id: Option<String>,
+    /// First offset where the group has none.
+    pub start: Start,
+    /// Bound on the drain of revoked partitions.
+    pub revoke_timeout: Duration,
+    /// `session.timeout.ms`.
+    pub session_timeout: Duration,
+}
+
+/// First offset where the group has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// The oldest record.
+    Earliest,
+    /// Only what comes after the first assignment.
+    Latest,
+}
+
+/// One step. `place` is its name in messages: `steps[0].select`.
+#[derive(Debug, Clone)]
+pub struct StepPlan {
+    /// Name in messages, metrics and dead letters.
+    pub place: Arc<str>,
+    /// What it does.
+    pub kind: StepKind,
+}
+
+/// What a step does. Pointers are RFC 6901, checked to start with `/` (or be empty: the whole record).
+#[derive(Debug, Clone)]
+pub enum StepKind {
+    /// The object at this pointer becomes the record.
+    Select {
+        /// Where it is.
+        pointer: Pointer,
+    },
+    /// Every pointer must find a non-null value, else the record is rejected or dropped.
+    Require {
+        /// What must be there.
+        pointers: Vec<Pointer>,
+        /// What happens otherwise.
+        otherwise: Otherwise,
+    },
+    /// The record goes on only when all conditions hold.
+    Where {
+        /// The conditions.
+        conditions: Vec<Condition>,
+        /// What happens otherwise (default drop).
+        otherwise: Otherwise,
+    },
+    /// Fields of a Redis hash are added.
+    Lookup(Box<LookupPlan>),
+}
+
+/// What happens to a record that a condition does not let pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Otherwise {
+    /// Counted as dropped.
+    Drop,
+    /// Rejected.
+    Reject,
+}
+
+/// One comparison of a value with constants. A missing value satisfies only `exists: false` and `Not*` forms.
+#[derive(Debug, Clone)]
+pub struct Condition {
+    /// Which value.
+    pub pointer: Pointer,
+    /// The comparison.
+    pub test: Test,
+}
+
+/// A comparison.
+#[derive(Debug, Clone)]
+pub enum Test {
+    /// Equal to one of these constants.
+    In(Vec<Scalar>),
+    /// Equal to none of these constants.
+    NotIn(Vec<Scalar>),
+    /// Present (true) or absent (false); null counts as absent.
+    Exists(bool),
+    /// A number less than, at most, greater than, at least.
+    Number(NumberTest, f64),
+    /// A string that starts with this.
+    Prefix(String),
+}
+
+/// Order of a number and a constant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NumberTest {
+    /// `<`
+    Less,
+    /// `<=`
+    AtMost,
+    /// `>`
+    Greater,
+    /// `>=`
+    AtLeast,
+}
+
+/// A constant in a condition.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scalar {
+    /// true or false
+    Bool(bool),
+    /// An integer.
+    Integer(i64),
+    /// Any other number.
+    Float(f64),
+    /// A string.
+    String(String),
+}
+
+/// RFC 6901 pointer, unescaped into its members; array indexes stay text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Pointer {
+    /// Members from the root.
+    pub members: Vec<String>,
+}
+
+/// A precompiled template: `orders-{timestamp:%Y.%m}-{/region|eu}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// As written.
+    pub text: String,
+    /// Its segments.
+    pub segments: Vec<Segment>,
+}
+
+/// One segment of a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Segment {
+    /// Text.
+    Literal(String),
+    /// `{key}`
+    Key,
+    /// `{topic}`
+    Topic,
+    /// `{partition}`
+    Partition,
+    /// `{offset}`
+    Offset,
+    /// `{timestamp:%Y.%m.%d}`: the record's timestamp in UTC, strftime form; without a format, milliseconds.
+    Timestamp(Option<String>),
+    /// `{header:name}`
+    Header(String),
+    /// `{/path}`: the record before the step; in a sink's template, the finished record.
+    Field {
+        /// Which value.
+        pointer: Pointer,
+        /// `{/path|fallback}`
+        fallback: Option<String>,
+    },
+    /// `{original:/path}`: the input record.
+    Original {
+        /// Which value.
+        pointer: Pointer,
+        /// Used when the value is missing.
+        fallback: Option<String>,
+    },
+}
+
+/// A look-up.
+#[derive(Debug, Clone)]
+pub struct LookupPlan {
+    /// The server.
+    pub connection: RedisConnection,
+    /// How the hash is found.
+    pub source: LookupSource,
+    /// Where the found object or value goes: a pointer of one member or deeper whose parents exist or are the record.
+    pub into: Pointer,
+    /// What happens to records whose key is not there.
+    pub on_miss: OnMiss,
+    /// What happens while Redis does not answer.
+    pub on_error: OnLookupError,
+    /// Cache of keyed look-ups.
+    pub cache: CachePlan,
+}
+
+/// How a hash is looked up.
+#[derive(Debug, Clone)]
+pub enum LookupSource {
+    /// One hash a key: `HMGET key fields…` or `HGETALL key`.
+    Keyed {
+        /// The hash's name.
+        key: Template,
+        /// Fields wanted; empty = all.
+        fields: Vec<String>,
+    },
+    /// One hash as a table, read at start and refreshed: `HGETALL table`, then `field` picks the entry.
+    Table {
+        /// The hash's name.
+        table: String,
+        /// Which field of it.
+        field: Template,
+        /// How often it is read again.
+        refresh: Duration,
+    },
+}
+
+/// What happens to records whose key is not there.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OnMiss {
+    /// The record goes on without.
+    Keep,
+    /// This JSON text is put there.
+    Default(String),
+    /// The record is dropped.
+    Drop,
+    /// The record is rejected.
+    Reject,
+}
+
+/// What happens while Redis does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnLookupError {
+    /// Retry for ever, with backoff; the pipeline waits.
+    Retry,
+    /// The records go on without.
+    Keep,
+    /// The pipeline halts.
+    Stop,
+}
+
+/// Bounds of a look-up cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CachePlan {
+    /// Most keys held.
+    pub entries: u64,
+    /// Most bytes held.
+    pub bytes: u64,
+    /// How long a found hash is used.
+    pub ttl: Duration,
+    /// How long a miss is remembered.
+    pub miss_ttl: Duration,
+}
+
+/// Where records go.
+#[derive(Debug, Clone)]
+pub enum SinkPlan {
+    /// Another topic.
+    Kafka(KafkaSinkPlan),
+    /// Bulk requests.
+    Elasticsearch(ElasticsearchSinkPlan),
+}
+
+/// The Kafka sink.
+#[derive(Debug, Clone)]
+pub struct KafkaSinkPlan {
+    /// The cluster.
+    pub connection: KafkaConnection,
+    /// Target topic.
+    pub topic: Template,
+    /// Record key; exactly `{key}` passes a null key on.
+    pub key: Template,
+    /// Whether headers travel.
+    pub keep_headers: bool,
+    /// Whether the input's timestamp travels.
+    pub keep_timestamp: bool,
+    /// `linger.ms`.
+    pub linger: Duration,
+    /// Compression codec name of librdkafka: none, gzip, snappy, lz4, zstd.
+    pub compression: String,
+    /// librdkafka partitioner name.
+    pub partitioner: String,
+}
+
+/// The Elasticsearch sink.
+#[derive(Debug, Clone)]
+pub struct ElasticsearchSinkPlan {
+    /// The servers.
+    pub connection: ElasticsearchConnection,
+    /// Target index.
+    pub index: Template,
+    /// Mapping type, sent only to 6.x (default `_doc`).
+    pub doc_type: String,
+    /// Document id. When the configuration gives none: `{key}`, and `{topic}+{partition}+{offset}` for a null key.
+    pub id: Option<Template>,
+    /// What is done with each document.
+    pub action: Action,
+    /// External version, for `index` and `delete`.
+    pub version: Option<VersionSource>,
+    /// Routing.
+    pub routing: Option<Template>,
+    /// Ingest pipeline.
+    pub ingest_pipeline: Option<String>,
+    /// `retry_on_conflict` of updates.
+    pub retry_on_conflict: u32,
+    /// `require_alias` of the request (7.10 and later).
+    pub require_alias: bool,
+    /// What a null value does.
+    pub on_tombstone: OnTombstone,
+    /// What a missing or closed index does.
+    pub on_index_fault: OnIndexFault,
+    /// gzip request bodies.
+    pub gzip: bool,
+    /// Most records in a bulk.
+    pub batch_records: usize,
+    /// Most bytes in a bulk.
+    pub batch_bytes: usize,
+    /// How long a bulk waits for more while a send slot is free.
+    pub linger: Duration,
+    /// Requests in flight, one a lane.
+    pub lanes: usize,
+}
+
+/// Bulk action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// `update` with `doc_as_upsert`.
+    Upsert,
+    /// Replace the whole document.
+    Index,
+    /// Insert or 409.
+    Create,
+    /// Merge into an existing document.
+    Update,
+    /// Delete.
+    Delete,
+}
+
+/// Where an external version comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VersionSource {
+    /// The record's offset.
+    Offset,
+    /// The record's timestamp in milliseconds.
+    Timestamp,
+    /// A header holding decimal digits.
+    Header(String),
+    /// A field of the finished record holding an integer.
+    Field(Pointer),
+}
+
+/// What a null value does in Elasticsearch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnTombstone {
+    /// Deletes the document (where index, id and routing need no document, else the record is rejected).
+    Delete,
+    /// Dropped.
+    Drop,
+    /// Rejected.
+    Reject,
+}
+
+/// What a missing or closed index does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnIndexFault {
+    /// Hold in place and retry, with an alert.
+    Hold,
+    /// Reject the record.
+    Reject,
+}
+
+/// What happens to rejected records.
+#[derive(Debug, Clone)]
+pub enum OnReject {
+    /// The pipeline halts with the record's coordinates.
+    Stop,
+    /// Counted and dropped.
+    Drop,
+    /// Written to a topic, acknowledged before the offset passes.
+    DeadLetterKafka {
+        /// The cluster.
+        connection: KafkaConnection,
+        /// The topic.
+        topic: String,
+    },
+    /// Appended to an NDJSON file, synced before the offset passes.
+    DeadLetterFile {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// When rejects stop the pipeline.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BreakerPlan {
+    /// Largest share of rejects in a window.
+    pub ratio: f64,
+    /// Records in a window.
+    pub window: u32,
+    /// Most rejects in a row on one partition.
+    pub in_a_row: u32,
+}
+
+/// In-place retry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPlan {
+    /// First backoff.
+    pub first: Duration,
+    /// Longest backoff.
+    pub max: Duration,
+    /// Nothing acknowledged for this long: give memory back and rewind.
+    pub in_place: Duration,
+}
+
+/// What a halt of one pipeline does to the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnHalt {
+    /// They drain, the process ends.
+    Exit,
+    /// They go on.
+    KeepOthers,
+}
+
+/// A block of `tests:`.
+#[derive(Debug, Clone)]
+pub struct TestPlan {
+    /// Its name.
+    pub name: String,
+    /// The pipeline under test.
+    pub pipeline: String,
+    /// The input record, as written: key, value, headers, timestamp.
+    pub input: serde_json::Value,
+    /// The expectation, as written.
+    pub expect: serde_json::Value,
+}

@@ -1,0 +1,15 @@
+//! sluicegate: a batch-oriented ingestion engine. Kafka → steps (+ Redis look-ups) → Kafka or Elasticsearch.
+//!
+//! The tree is the pipeline; imports go one way:
+//! `model ← librdkafka, telemetry, config ← source, enrich, preprocess, sink ← pipeline ← cli`.
+
+pub mod cli;
+pub mod config;
+pub mod enrich;
+pub mod librdkafka;
+pub mod model;
+pub mod preprocess;
+pub mod sink;
+pub mod source;
+pub mod telemetry;
+pub mod testbed;

@@ -1,0 +1,25 @@
+//! The nouns every room shares. Imports nothing of ours.
+//!
+//! A *record* is one Kafka message. A *run* is a stretch of one partition inside a batch; the ledger opens one
+//! [`Ticket`] for each run, and every ticket ends exactly once. An *offset* is a record's place, a *position* the next
+//! offset to read.
+
+mod budget;
+mod exit;
+mod item;
+mod partition;
+mod record;
+mod reject;
+mod run;
+mod settlement;
+mod stop;
+
+pub use budget::{Budget, Charge};
+pub use exit::Exit;
+pub use item::{Encode, Kept, Originals, Place, Prepared, Rejected};
+pub use partition::{Epoch, Offset, PartitionTable, Position, Slot, TopicPartition};
+pub use record::{HeaderSource, NoHeaders, OwnedRecord, Record};
+pub use reject::{Reject, RejectReason, StepName};
+pub use run::{Run, Sequence, Ticket, TicketId};
+pub use settlement::{Halt, Outcome, Part, Report, RewindCause};
+pub use stop::{Stop, Wake};

@@ -1,0 +1,160 @@
+//! Topic partitions, their slots and the fence: which epoch of a partition is current.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// A record's place in its partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Offset(pub i64);
+
+/// The next offset to read; what Kafka calls a committed offset is a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub i64);
+
+impl Offset {
+    /// The position just behind this record.
+    #[must_use]
+    pub fn next(self) -> Position {
+        Position(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One tenure of a partition between two fences. Drawn from one process-wide counter, never reused.
+/// [`Epoch::NONE`] is the epoch of a partition that is not ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u64);
+
+static NEXT_EPOCH: AtomicU64 = AtomicU64::new(1);
+
+impl Epoch {
+    /// No record carries this epoch, so a partition in it is fenced entirely.
+    pub const NONE: Self = Self(0);
+
+    /// A fresh epoch, greater than every one handed out before in this process.
+    #[must_use]
+    pub fn fresh() -> Self {
+        Self(NEXT_EPOCH.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Index of a topic partition in its pipeline's [`PartitionTable`]; stays valid for the life of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u32);
+
+/// A topic's name and a partition number.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// The partition's number, from 0.
+    pub partition: i32,
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]", self.topic, self.partition)
+    }
+}
+
+const CHUNK: usize = 256;
+const CHUNKS: usize = 1024;
+
+struct Entry {
+    name: OnceLock<TopicPartition>,
+    epoch: AtomicU64,
+}
+
+/// Every partition a pipeline has been assigned, by slot, with its current epoch: the *fence*.
+///
+/// The source moves the fence; workers read it before encoding, sinks before every send and re-send. Reading is one
+/// atomic load. Bound: 262,144 partitions a pipeline over the life of the process.
+pub struct PartitionTable {
+    chunks: Box<[OnceLock<Box<[Entry]>>]>,
+    len: Mutex<u32>,
+}
+
+impl Default for PartitionTable {
+    fn default() -> Self {
+        Self { chunks: (0..CHUNKS).map(|_| OnceLock::new()).collect(), len: Mutex::new(0) }
+    }
+}
+
+impl PartitionTable {
+    /// The slot of a partition; interned on first sight. `None` when the table is full.
+    pub fn slot(&self, name: &TopicPartition) -> Option<Slot> {
+        let mut len = self.len.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = (0..*len).map(Slot).find(|slot| self.name(*slot) == Some(name)) {
+            return Some(found);
+        }
+        let index = *len as usize;
+        let chunk = self.chunks.get(index / CHUNK)?.get_or_init(|| {
+            (0..CHUNK).map(|_| Entry { name: OnceLock::new(), epoch: AtomicU64::new(Epoch::NONE.0) }).collect()
+        });
+        chunk[index % CHUNK].name.get_or_init(|| name.clone());
+        *len += 1;
+        Some(Slot(index as u32))
+    }
+
+    /// The name of a slot handed out by [`PartitionTable::slot`].
+    #[must_use]
+    pub fn name(&self, slot: Slot) -> Option<&TopicPartition> {
+        self.entry(slot)?.name.get()
+    }
+
+    /// The epoch whose records may be sent now.
+    #[must_use]
+    pub fn current(&self, slot: Slot) -> Epoch {
+        self.entry(slot).map_or(Epoch::NONE, |entry| Epoch(entry.epoch.load(Ordering::Acquire)))
+    }
+
+    /// Whether items of `epoch` may still be sent.
+    #[must_use]
+    pub fn is_current(&self, slot: Slot, epoch: Epoch) -> bool {
+        epoch != Epoch::NONE && self.current(slot) == epoch
+    }
+
+    /// Moves the fence: from now on only items of `epoch` are sent. [`Epoch::NONE`] fences everything.
+    pub fn set_current(&self, slot: Slot, epoch: Epoch) {
+        if let Some(entry) = self.entry(slot) {
+            entry.epoch.store(epoch.0, Ordering::Release);
+        }
+    }
+
+    fn entry(&self, slot: Slot) -> Option<&Entry> {
+        let index = slot.0 as usize;
+        self.chunks.get(index / CHUNK)?.get()?.get(index % CHUNK)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_stable_and_fenced_until_an_epoch_is_set() {
+        let table = PartitionTable::default();
+        let name = TopicPartition { topic: "events".into(), partition: 3 };
+        let slot = table.slot(&name).expect("room");
+        assert_eq!(table.slot(&name), Some(slot));
+        let epoch = Epoch::fresh();
+        assert!(!table.is_current(slot, epoch));
+        table.set_current(slot, epoch);
+        assert!(table.is_current(slot, epoch));
+        table.set_current(slot, Epoch::fresh());
+        assert!(!table.is_current(slot, epoch));
+        assert!(!table.is_current(slot, Epoch::NONE));
+    }
+}

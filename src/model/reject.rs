@@ -1,0 +1,119 @@
+//! Rejects: records that can never be delivered as they are.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Why a record was rejected; the label value of `rejects_total` and the dead letter's reason header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RejectReason {
+    /// Not JSON: truncated, trailing bytes, bad escape, NaN, and the like.
+    InvalidJson,
+    /// Bytes that are no UTF-8.
+    InvalidUtf8,
+    /// Nested deeper than 1,024 levels.
+    TooDeep,
+    /// A number beyond a double's range, such as 1e400.
+    NumberRange,
+    /// The value is empty (not null).
+    Empty,
+    /// A pointer of a step or template found nothing.
+    Missing,
+    /// A pointer found JSON null where a value is needed.
+    Null,
+    /// A pointer found a value of another type than needed, such as a string where an object must be.
+    WrongType,
+    /// `where` or `require` with `reject`.
+    Condition,
+    /// A look-up found nothing and `on_miss: reject`.
+    LookupMiss,
+    /// A rendered id is empty or longer than 512 bytes.
+    InvalidId,
+    /// A rendered index or topic name cannot be one.
+    InvalidTarget,
+    /// Too large for the sink.
+    TooLarge,
+    /// A null value where the sink cannot delete.
+    Tombstone,
+    /// The sink refused this record (mapping, parsing, illegal argument, invalid record).
+    Refused,
+}
+
+impl RejectReason {
+    /// All reasons, for metrics and documentation.
+    pub const ALL: [Self; 15] = [
+        Self::InvalidJson,
+        Self::InvalidUtf8,
+        Self::TooDeep,
+        Self::NumberRange,
+        Self::Empty,
+        Self::Missing,
+        Self::Null,
+        Self::WrongType,
+        Self::Condition,
+        Self::LookupMiss,
+        Self::InvalidId,
+        Self::InvalidTarget,
+        Self::TooLarge,
+        Self::Tombstone,
+        Self::Refused,
+    ];
+
+    /// The name users see.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidJson => "invalid_json",
+            Self::InvalidUtf8 => "invalid_utf8",
+            Self::TooDeep => "too_deep",
+            Self::NumberRange => "number_range",
+            Self::Empty => "empty",
+            Self::Missing => "missing",
+            Self::Null => "null",
+            Self::WrongType => "wrong_type",
+            Self::Condition => "condition",
+            Self::LookupMiss => "lookup_miss",
+            Self::InvalidId => "invalid_id",
+            Self::InvalidTarget => "invalid_target",
+            Self::TooLarge => "too_large",
+            Self::Tombstone => "tombstone",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl fmt::Display for RejectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where in the pipeline something was decided: `parse`, `steps[1].select`, `sink.id`, `sink`.
+pub type StepName = Arc<str>;
+
+/// A record that can never be delivered as it is, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// Why.
+    pub reason: RejectReason,
+    /// Which step decided it.
+    pub step: StepName,
+    /// For people: the pointer that was missing, the server's redacted error. Never a secret; at most 1 KiB.
+    pub detail: String,
+    /// The sink's status code, where it gave one.
+    pub status: Option<u16>,
+    /// How often the record was sent, 0 when it never left.
+    pub attempts: u32,
+}
+
+impl Reject {
+    /// A reject decided before the sink.
+    pub fn new(reason: RejectReason, step: &StepName, detail: impl Into<String>) -> Self {
+        Self { reason, step: step.clone(), detail: detail.into(), status: None, attempts: 0 }
+    }
+}
+
+impl fmt::Display for Reject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}: {}", self.reason, self.step, self.detail)
+    }
+}

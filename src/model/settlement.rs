@@ -1,0 +1,109 @@
+//! What the rooms behind the source report back to it.
+
+use super::exit::Exit;
+use super::partition::Slot;
+use super::run::Ticket;
+
+/// How a record ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Outcome {
+    /// The sink acknowledged it.
+    Delivered,
+    /// The sink already had it or something newer.
+    Superseded,
+    /// An explicit rule dropped it.
+    Dropped,
+    /// A dead letter holds it, acknowledged.
+    DeadLettered,
+}
+
+impl Outcome {
+    /// All outcomes, in the order of their counters.
+    pub const ALL: [Self; 4] = [Self::Delivered, Self::Superseded, Self::Dropped, Self::DeadLettered];
+
+    /// The label value of `records_total`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Superseded => "superseded",
+            Self::Dropped => "dropped",
+            Self::DeadLettered => "dead_lettered",
+        }
+    }
+}
+
+/// A part of a ticket that has ended: `records` of its records ended with `outcome`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Whose records.
+    pub ticket: Ticket,
+    /// How they ended.
+    pub outcome: Outcome,
+    /// How many, at least 1.
+    pub records: u32,
+}
+
+/// Why a partition goes back to its lowest unresolved offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RewindCause {
+    /// A delivery report failed.
+    Delivery,
+    /// The sink acknowledged nothing for `retry.in_place`.
+    Exhausted,
+    /// The producer failed for good and was recreated.
+    Producer,
+    /// A batch was lost with its worker.
+    Lost,
+    /// The client went back unasked.
+    Redelivered,
+    /// The log was truncated or the topic recreated.
+    Truncated,
+}
+
+impl RewindCause {
+    /// The label value of `rewinds_total`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Delivery => "delivery",
+            Self::Exhausted => "exhausted",
+            Self::Producer => "producer",
+            Self::Lost => "lost",
+            Self::Redelivered => "redelivered",
+            Self::Truncated => "truncated",
+        }
+    }
+}
+
+/// Why a pipeline must stop; ends the process with `exit` unless `on_halt: keep_others`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Halt {
+    /// The exit code of this cause.
+    pub exit: Exit,
+    /// What happened, where, why and what to do; no secrets, no payload.
+    pub message: String,
+}
+
+/// A message to the source thread, over one bounded channel a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// Records ended.
+    Settled(Vec<Part>),
+    /// Some records of these tickets will never be settled: rewind their partitions (tickets of an old epoch are ignored).
+    Rewind {
+        /// Any ticket of each partition concerned.
+        tickets: Vec<Ticket>,
+        /// Why.
+        cause: RewindCause,
+    },
+    /// Nothing was acknowledged for `retry.in_place`: rewind every partition with unresolved records and keep them
+    /// paused until [`Report::SinkAnswers`].
+    GaveUp(RewindCause),
+    /// After [`Report::GaveUp`] the sink answered a probe.
+    SinkAnswers,
+    /// The sink holds nothing any more of this partition's epochs before the current one (asked for at revoke).
+    Quiet(Slot),
+    /// The pipeline cannot go on.
+    Halt(Halt),
+}

@@ -1,0 +1,179 @@
+//! What a pipeline says of itself: state, named faults, last errors.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Lifecycle of a pipeline, as `/status` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Not yet assigned or connected.
+    Starting,
+    /// Keeping up.
+    Running,
+    /// Behind, and moving.
+    CatchingUp,
+    /// Something is sent again.
+    Retrying,
+    /// Cannot move; `/status` says why.
+    Blocked,
+    /// Finishing after a signal or the end of a bounded run.
+    Draining,
+    /// Halted.
+    Failed,
+    /// Finished.
+    Done,
+}
+
+/// Who has trouble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Room {
+    /// The Kafka source.
+    Source,
+    /// Look-ups.
+    Enrich,
+    /// The sink.
+    Sink,
+    /// Dead letters.
+    DeadLetter,
+}
+
+impl Room {
+    /// Name in `/status`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Enrich => "enrich",
+            Self::Sink => "sink",
+            Self::DeadLetter => "dead_letter",
+        }
+    }
+}
+
+/// A named fault: why a pipeline does not move, or is slower than it should be.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// What, redacted.
+    pub message: String,
+    /// Since when.
+    pub since: Instant,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    faults: BTreeMap<Room, Fault>,
+    last_errors: Vec<String>,
+    reached: BTreeMap<Room, bool>,
+    source_tick: Instant,
+}
+
+/// Health of one pipeline, written by its rooms, read by `/status`, `/livez`, `/readyz`, the watchdog and the summary line.
+#[derive(Debug)]
+pub struct Health {
+    inner: Mutex<Inner>,
+}
+
+const KEPT_ERRORS: usize = 16;
+
+impl Health {
+    /// A pipeline that is starting.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            inner: Mutex::new(Inner {
+                state: State::Starting,
+                faults: BTreeMap::new(),
+                last_errors: Vec::new(),
+                reached: BTreeMap::new(),
+                source_tick: Instant::now(),
+            }),
+        })
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+        change(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sets the lifecycle state.
+    pub fn set_state(&self, state: State) {
+        self.with(|inner| inner.state = state);
+    }
+
+    /// The lifecycle state.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.with(|inner| inner.state)
+    }
+
+    /// Names a fault; logs once when it is new. The message must be redacted already.
+    pub fn raise(&self, room: Room, message: impl Into<String>) {
+        let message = message.into();
+        let fresh = self.with(|inner| {
+            if inner.last_errors.last() != Some(&message) {
+                if inner.last_errors.len() == KEPT_ERRORS {
+                    inner.last_errors.remove(0);
+                }
+                inner.last_errors.push(message.clone());
+            }
+            let fresh = !inner.faults.contains_key(&room);
+            let since = inner.faults.get(&room).map_or_else(Instant::now, |fault| fault.since);
+            inner.faults.insert(room, Fault { message: message.clone(), since });
+            fresh
+        });
+        if fresh {
+            tracing::warn!(room = room.name(), "{message}");
+        }
+    }
+
+    /// The fault is over; logs once.
+    pub fn clear(&self, room: Room) {
+        if let Some(fault) = self.with(|inner| inner.faults.remove(&room)) {
+            tracing::info!(room = room.name(), after = ?fault.since.elapsed(), "recovered: {}", fault.message);
+        }
+    }
+
+    /// Faults now.
+    #[must_use]
+    pub fn faults(&self) -> Vec<(Room, Fault)> {
+        self.with(|inner| inner.faults.iter().map(|(room, fault)| (*room, fault.clone())).collect())
+    }
+
+    /// The last errors, oldest first.
+    #[must_use]
+    pub fn last_errors(&self) -> Vec<String> {
+        self.with(|inner| inner.last_errors.clone())
+    }
+
+    /// A server this room needs has answered at least once (`/readyz`).
+    pub fn reached(&self, room: Room) {
+        self.with(|inner| {
+            inner.reached.insert(room, true);
+        });
+    }
+
+    /// A room declares that it needs a server.
+    pub fn needs(&self, room: Room) {
+        self.with(|inner| {
+            inner.reached.entry(room).or_insert(false);
+        });
+    }
+
+    /// Rooms whose servers have not answered yet.
+    #[must_use]
+    pub fn unreached(&self) -> Vec<Room> {
+        self.with(|inner| inner.reached.iter().filter(|(_, ok)| !**ok).map(|(room, _)| *room).collect())
+    }
+
+    /// The control loop turned (`/livez`).
+    pub fn tick(&self) {
+        self.with(|inner| inner.source_tick = Instant::now());
+    }
+
+    /// Time since the control loop last turned.
+    #[must_use]
+    pub fn since_tick(&self) -> Duration {
+        self.with(|inner| inner.source_tick.elapsed())
+    }
+}

@@ -1,0 +1,76 @@
+//! Latency by stage, as HdrHistograms of microseconds. Recorded once a batch with the number of records.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+/// What is timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Broker timestamp → polled.
+    Queue,
+    /// Polled → prepared.
+    Preprocess,
+    /// Prepared → sent.
+    SinkWait,
+    /// Sent → answered.
+    Request,
+    /// Polled → acknowledged.
+    EndToEnd,
+    /// Broker timestamp → acknowledged.
+    Age,
+}
+
+impl Stage {
+    /// All stages, in pipeline order.
+    pub const ALL: [Self; 6] =
+        [Self::Queue, Self::Preprocess, Self::SinkWait, Self::Request, Self::EndToEnd, Self::Age];
+
+    /// The tag in `.hlog` and file names.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Preprocess => "preprocess",
+            Self::SinkWait => "sink_wait",
+            Self::Request => "request",
+            Self::EndToEnd => "end_to_end",
+            Self::Age => "age",
+        }
+    }
+}
+
+/// Histograms of one pipeline: the current interval, taken by the reporter.
+pub struct LatencyBook {
+    stages: [Mutex<Histogram<u64>>; 6],
+}
+
+impl LatencyBook {
+    /// An empty book. Three significant digits, 1 µs to 1 h, saturating.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { stages: std::array::from_fn(|_| Mutex::new(empty_histogram())) })
+    }
+
+    /// Records `records` values of `latency`. One uncontended lock a call: call it per batch, not per record.
+    pub fn record(&self, stage: Stage, latency: Duration, records: u64) {
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1);
+        let mut histogram = self.stages[stage as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        histogram.saturating_record_n(micros, records);
+    }
+
+    /// Takes what was recorded since the last call.
+    #[must_use]
+    pub fn take(&self, stage: Stage) -> Histogram<u64> {
+        let mut histogram = self.stages[stage as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *histogram, empty_histogram())
+    }
+}
+
+fn empty_histogram() -> Histogram<u64> {
+    match Histogram::new_with_bounds(1, 3_600_000_000, 3) {
+        Ok(histogram) => histogram,
+        Err(error) => unreachable!("constant bounds are valid: {error}"),
+    }
+}

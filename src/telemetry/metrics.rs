@@ -1,0 +1,183 @@
+//! Counters of one pipeline, bound at start. Everything here is touched per batch or per request, never per record.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use crate::model::{Outcome, RejectReason, RewindCause};
+
+/// A counter that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+    /// The value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A value that goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+impl Gauge {
+    /// Sets the value.
+    pub fn set(&self, value: i64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+    /// Adds `n`, which may be negative.
+    pub fn add(&self, n: i64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+    /// The value.
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A stage whose busy and blocked time is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StageName {
+    /// The control loop.
+    Source,
+    /// The workers, summed.
+    Preprocess,
+    /// Redis round trips, summed.
+    Lookup,
+    /// The sink.
+    Sink,
+}
+
+impl StageName {
+    /// All stages.
+    pub const ALL: [Self; 4] = [Self::Source, Self::Preprocess, Self::Lookup, Self::Sink];
+    /// The label value.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Preprocess => "preprocess",
+            Self::Lookup => "lookup",
+            Self::Sink => "sink",
+        }
+    }
+}
+
+/// Result of asking for a look-up key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LookupResult {
+    /// In the cache.
+    Cached,
+    /// Read from Redis.
+    Found,
+    /// Not there.
+    Missed,
+    /// Redis did not answer.
+    Failed,
+}
+
+impl LookupResult {
+    /// All results.
+    pub const ALL: [Self; 4] = [Self::Cached, Self::Found, Self::Missed, Self::Failed];
+    /// The label value.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cached => "cached",
+            Self::Found => "found",
+            Self::Missed => "missed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Everything one pipeline counts.
+#[derive(Debug, Default)]
+pub struct PipelineMetrics {
+    /// Pipeline name (label).
+    pub pipeline: Arc<str>,
+    /// Records drained.
+    pub source_records: Counter,
+    /// Bytes drained (key + value).
+    pub source_bytes: Counter,
+    /// Records of closed tickets by [`Outcome`], in the order of `Outcome::ALL`.
+    pub outcomes: [Counter; 4],
+    /// Records of forgotten tickets.
+    pub rewound: Counter,
+    /// Records read and not resolved.
+    pub open_records: Gauge,
+    /// Records the client delivered again unasked.
+    pub redelivered: Counter,
+    /// Records missing between an expected and a delivered offset because retention removed them.
+    pub gap_records: Counter,
+    /// Rejected records by [`RejectReason`], in the order of `RejectReason::ALL`.
+    pub rejects: [Counter; 15],
+    /// Rewinds by [`RewindCause`].
+    pub rewinds: [Counter; 6],
+    /// Settlements of tickets that had already ended; harmless, counted.
+    pub stale_parts: Counter,
+    /// Rebalance events.
+    pub rebalances: Counter,
+    /// Partitions assigned now.
+    pub assigned_partitions: Gauge,
+    /// Commit requests answered without an error, and with one.
+    pub commits: Counter,
+    /// See `commits`.
+    pub commit_failures: Counter,
+    /// Nanoseconds busy, by [`StageName`].
+    pub stage_busy_nanos: [Counter; 4],
+    /// Nanoseconds blocked, by [`StageName`].
+    pub stage_blocked_nanos: [Counter; 4],
+    /// Look-up keys by [`LookupResult`].
+    pub lookup_keys: [Counter; 4],
+    /// Redis round trips.
+    pub lookup_requests: Counter,
+    /// Sends of items or requests repeated in place.
+    pub retries: Counter,
+    /// Sink requests answered, by class: 2xx, 3xx, 4xx, 429, 5xx, no answer.
+    pub sink_requests: [Counter; 6],
+    /// Bulk items or delivery reports that carried an error.
+    pub sink_item_errors: Counter,
+    /// Batches prepared and waiting in the sink.
+    pub queue_records: Gauge,
+    /// Milliseconds since the epoch of the last acknowledgement.
+    pub last_delivered_ms: Gauge,
+    /// Conservation violated: always 0 unless there is a bug.
+    pub conservation_errors: Counter,
+}
+
+impl PipelineMetrics {
+    /// Counters of the pipeline `name`.
+    #[must_use]
+    pub fn new(name: &str) -> Arc<Self> {
+        Arc::new(Self { pipeline: name.into(), ..Self::default() })
+    }
+    /// The counter of an outcome.
+    pub fn outcome(&self, outcome: Outcome) -> &Counter {
+        &self.outcomes[outcome as usize]
+    }
+    /// The counter of a reject reason.
+    pub fn reject(&self, reason: RejectReason) -> &Counter {
+        &self.rejects[reason as usize]
+    }
+    /// The counter of a rewind cause.
+    pub fn rewind(&self, cause: RewindCause) -> &Counter {
+        &self.rewinds[cause as usize]
+    }
+    /// Busy nanoseconds of a stage.
+    pub fn busy(&self, stage: StageName) -> &Counter {
+        &self.stage_busy_nanos[stage as usize]
+    }
+    /// Blocked nanoseconds of a stage.
+    pub fn blocked(&self, stage: StageName) -> &Counter {
+        &self.stage_blocked_nanos[stage as usize]
+    }
+    /// The counter of a look-up result.
+    pub fn lookup(&self, result: LookupResult) -> &Counter {
+        &self.lookup_keys[result as usize]
+    }
+}
