@@ -105,3 +105,20 @@ impl HeaderSource for OwnedRecord {
         }
     }
 }
+
+/// Records by index: a batch from Kafka, or a list in tests and `try`.
+pub trait Records {
+    /// How many.
+    fn count(&self) -> usize;
+    /// The record at `index`, which is below [`Records::count`].
+    fn record(&self, index: usize) -> Record<'_>;
+}
+
+impl Records for [OwnedRecord] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+    fn record(&self, index: usize) -> Record<'_> {
+        self[index].view()
+    }
+}

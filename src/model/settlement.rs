@@ -1,8 +1,11 @@
 //! What the rooms behind the source report back to it.
 
+use std::sync::Arc;
+
 use super::exit::Exit;
 use super::partition::Slot;
 use super::run::Ticket;
+use super::stop::Wake;
 
 /// How a record ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -106,4 +109,33 @@ pub enum Report {
     Quiet(Slot),
     /// The pipeline cannot go on.
     Halt(Halt),
+}
+
+/// The way to the source thread: one bounded channel a pipeline, and the source's wake-up.
+#[derive(Clone)]
+pub struct ReportSender {
+    channel: flume::Sender<Report>,
+    wake: Arc<Wake>,
+}
+
+impl ReportSender {
+    /// A sender into `channel` that wakes its receiver.
+    #[must_use]
+    pub fn new(channel: flume::Sender<Report>, wake: Arc<Wake>) -> Self {
+        Self { channel, wake }
+    }
+
+    /// Sends and wakes. Blocks only while the channel is full: the source empties it in every turn, also while it drains
+    /// for a revoke or a stop. A source that is gone needs no reports.
+    pub fn send(&self, report: Report) {
+        self.wake.wake();
+        if self.channel.send(report).is_ok() {
+            self.wake.wake();
+        }
+    }
+
+    /// Wakes the source without a message: a ring place was freed.
+    pub fn wake(&self) {
+        self.wake.wake();
+    }
 }

@@ -1,1 +1,7 @@
-//! The sink room.
+//! The far side: takes prepared batches in sequence, delivers, judges every item and settles parts of tickets.
+
+pub mod context;
+pub mod elasticsearch;
+pub mod kafka;
+pub mod reject;
+pub mod sequencer;

@@ -1,0 +1,1 @@
+//! Bulk requests to Elasticsearch and OpenSearch.

@@ -1,0 +1,1 @@
+//! Batches to another Kafka cluster.
