@@ -1,1 +1,23 @@
-//! The librdkafka room.
+//! The only room with `unsafe`: librdkafka's consumer by batches, its replies, and the messages it lends.
+//!
+//! rust-rdkafka's consumers hand over one message at a time and lose the rebalance when the batch call is used, so the
+//! consumer here is made from plain `rdkafka-sys`. One thread owns a [`Consumer`]: every method takes `&mut self`.
+//! Batches may be freed on any thread.
+#![allow(unsafe_code, reason = "the foreign function interface lives here and nowhere else")]
+
+mod batch;
+mod callbacks;
+mod close;
+mod conf;
+mod consumer;
+mod list;
+mod replies;
+#[cfg(test)]
+mod tests;
+
+pub use batch::{MessageBatch, RecordBatch, Segment, SharedBatch};
+pub use callbacks::Event;
+pub use consumer::{Consumer, OpenError};
+pub use list::{NO_OFFSET, PartitionAnswer, START_EARLIEST, START_STORED};
+pub use rdkafka::types::RDKafkaErrorCode as ErrorCode;
+pub use replies::{CommitAnswer, OffsetKind, OffsetsAnswer, Reply};

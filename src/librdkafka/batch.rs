@@ -1,0 +1,298 @@
+//! Messages drained in one call: they stay where librdkafka put them and are freed on drop, on any thread.
+
+use std::ffi::CStr;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use rdkafka::bindings as rd;
+
+use crate::model::{Charge, HeaderSource, Originals, OwnedRecord, Record, Records, Run, Sequence};
+
+/// Messages that own their place in librdkafka's fetch buffers. `Send`, not `Sync`: reading headers writes into a message.
+///
+/// A client is destroyed only after its messages: `rd_kafka_destroy` waits for them (measured), and the count in `live`
+/// tells the closing owner whether it would.
+pub struct MessageBatch {
+    messages: Vec<NonNull<rd::rd_kafka_message_t>>,
+    live: Arc<AtomicUsize>,
+}
+
+// SAFETY: a message is owned by exactly one batch and reference-counts its buffers with atomics; librdkafka documents
+// `rd_kafka_message_destroy` and the accessors as callable from any thread. No shared access: the type is not `Sync`.
+unsafe impl Send for MessageBatch {}
+
+/// Consecutive messages of one partition in a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment<'a> {
+    /// Topic name.
+    pub topic: &'a str,
+    /// Partition number.
+    pub partition: i32,
+    /// Indexes `start..end`.
+    pub start: usize,
+    /// See `start`.
+    pub end: usize,
+}
+
+impl MessageBatch {
+    /// Takes ownership of messages.
+    ///
+    /// # Safety
+    /// Every pointer came from a consume call, carries no error, and is owned by nobody else.
+    pub(super) unsafe fn new(messages: Vec<NonNull<rd::rd_kafka_message_t>>, live: Arc<AtomicUsize>) -> Self {
+        live.fetch_add(messages.len(), Ordering::AcqRel);
+        Self { messages, live }
+    }
+
+    /// Number of messages.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    fn raw(&self, index: usize) -> &rd::rd_kafka_message_t {
+        // SAFETY: owned by this batch and live until it drops; nobody writes the fields read here.
+        unsafe { self.messages[index].as_ref() }
+    }
+
+    /// Offset of the message at `index`.
+    #[must_use]
+    pub fn offset(&self, index: usize) -> i64 {
+        self.raw(index).offset
+    }
+
+    /// Key and value bytes of the message at `index`.
+    #[must_use]
+    pub fn bytes_at(&self, index: usize) -> usize {
+        let message = self.raw(index);
+        message.len + message.key_len
+    }
+
+    /// Broker timestamp in milliseconds of the message at `index`.
+    #[must_use]
+    pub fn timestamp_ms(&self, index: usize) -> Option<i64> {
+        let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: the message is live; `kind` outlives the call.
+        let at = unsafe { rd::rd_kafka_message_timestamp(self.messages[index].as_ptr(), &raw mut kind) };
+        (kind != rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE && at >= 0).then_some(at)
+    }
+
+    fn topic(&self, index: usize) -> &str {
+        // SAFETY: a message without error has a live topic handle; its name is NUL-terminated, legal topic names are
+        // ASCII, and both live as long as the message.
+        let name = unsafe { CStr::from_ptr(rd::rd_kafka_topic_name(self.raw(index).rkt)) };
+        name.to_str().unwrap_or("")
+    }
+
+    /// The stretches of one partition, in order. Messages come in runs: a batch has few.
+    #[must_use]
+    pub fn segments(&self) -> Vec<Segment<'_>> {
+        let mut segments: Vec<Segment<'_>> = Vec::new();
+        let mut last = (std::ptr::null_mut(), -1);
+        for index in 0..self.len() {
+            let message = self.raw(index);
+            let this = (message.rkt, message.partition);
+            match segments.last_mut() {
+                Some(segment) if this == last => segment.end = index + 1,
+                Some(_) | None => segments.push(Segment {
+                    topic: self.topic(index),
+                    partition: message.partition,
+                    start: index,
+                    end: index + 1,
+                }),
+            }
+            last = this;
+        }
+        segments
+    }
+
+    /// Destroys the messages whose index `keep` refuses, leaving the order as it is.
+    pub fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
+        let mut index = 0;
+        let live = &self.live;
+        self.messages.retain(|message| {
+            let kept = keep(index);
+            index += 1;
+            if !kept {
+                destroy(*message, live);
+            }
+            kept
+        });
+    }
+
+    /// Adds the messages of `other` behind these.
+    pub fn append(&mut self, mut other: Self) {
+        self.messages.append(&mut other.messages);
+    }
+
+    /// Splits off the messages from `at` on.
+    #[must_use]
+    pub fn split_off(&mut self, at: usize) -> Self {
+        Self { messages: self.messages.split_off(at.min(self.messages.len())), live: self.live.clone() }
+    }
+}
+
+fn destroy(message: NonNull<rd::rd_kafka_message_t>, live: &AtomicUsize) {
+    // SAFETY: the caller owns the message and forgets the pointer.
+    unsafe { rd::rd_kafka_message_destroy(message.as_ptr()) };
+    live.fetch_sub(1, Ordering::AcqRel);
+}
+
+impl Drop for MessageBatch {
+    fn drop(&mut self) {
+        for message in self.messages.drain(..) {
+            destroy(message, &self.live);
+        }
+    }
+}
+
+/// One message's headers, read where they lie.
+#[repr(transparent)]
+struct MessageHeaders(NonNull<rd::rd_kafka_message_t>);
+
+impl MessageHeaders {
+    /// The headers handle; parsed on first use, which writes into the message: see the `Sync` note of the batch.
+    fn handle(&self) -> Option<*mut rd::rd_kafka_headers_t> {
+        let mut headers = std::ptr::null_mut();
+        // SAFETY: the message is live: `Record` borrows the batch; only one thread reads a batch at a time.
+        let error = unsafe { rd::rd_kafka_message_headers(self.0.as_ptr(), &raw mut headers) };
+        (error == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && !headers.is_null()).then_some(headers)
+    }
+}
+
+impl HeaderSource for MessageHeaders {
+    fn header(&self, name: &str) -> Option<Option<&[u8]>> {
+        let headers = self.handle()?;
+        let name = std::ffi::CString::new(name).ok()?;
+        let (mut value, mut size) = (std::ptr::null(), 0);
+        // SAFETY: live headers, NUL-terminated name; the value lives as long as the message.
+        unsafe {
+            let error = rd::rd_kafka_header_get_last(headers, name.as_ptr(), &raw mut value, &raw mut size);
+            (error == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| slice(value.cast(), size))
+        }
+    }
+
+    fn each_header(&self, visit: &mut dyn FnMut(&str, Option<&[u8]>)) {
+        let Some(headers) = self.handle() else { return };
+        for index in 0.. {
+            let (mut name, mut value, mut size) = (std::ptr::null(), std::ptr::null(), 0);
+            // SAFETY: live headers; name and value live as long as the message; the loop ends at the first error.
+            unsafe {
+                let error = rd::rd_kafka_header_get_all(headers, index, &raw mut name, &raw mut value, &raw mut size);
+                if error != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                    return;
+                }
+                visit(&CStr::from_ptr(name).to_string_lossy(), slice(value.cast(), size));
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `bytes` is null or points to `len` bytes that live for `'a`.
+unsafe fn slice<'a>(bytes: *const u8, len: usize) -> Option<&'a [u8]> {
+    // SAFETY: by the caller's promise.
+    (!bytes.is_null()).then(|| unsafe { std::slice::from_raw_parts(bytes, len) })
+}
+
+impl Records for MessageBatch {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn record(&self, index: usize) -> Record<'_> {
+        let message = self.raw(index);
+        // SAFETY: key and payload point to `key_len` and `len` bytes of a buffer the message holds a reference on.
+        let (key, value) =
+            unsafe { (slice(message.key.cast(), message.key_len), slice(message.payload.cast(), message.len)) };
+        // The pointer itself is the header source: a `MessageHeaders` is laid out like the vector's element.
+        let headers: &MessageHeaders = MessageHeaders::of(&self.messages[index]);
+        Record {
+            topic: self.topic(index),
+            partition: message.partition,
+            offset: message.offset,
+            timestamp_ms: self.timestamp_ms(index),
+            key,
+            value,
+            headers,
+        }
+    }
+}
+
+impl MessageHeaders {
+    fn of(message: &NonNull<rd::rd_kafka_message_t>) -> &Self {
+        // SAFETY: `MessageHeaders` is `repr(transparent)` over the pointer.
+        unsafe { &*std::ptr::from_ref(message).cast::<Self>() }
+    }
+}
+
+/// A batch on its way from the source to a worker.
+pub struct RecordBatch {
+    /// Place in the pipeline's order.
+    pub sequence: Sequence,
+    /// The messages.
+    pub messages: MessageBatch,
+    /// Their runs, in order, covering all messages.
+    pub runs: Vec<Run>,
+    /// What the batch holds of the byte budget.
+    pub charge: Charge,
+    /// When it was drained.
+    pub polled: Instant,
+}
+
+/// Original records kept for dead letters, shared by a sink's tasks.
+pub struct SharedBatch {
+    kept: Mutex<Kept>,
+}
+
+enum Kept {
+    Whole(MessageBatch),
+    Thinned(Vec<(u32, OwnedRecord)>),
+}
+
+impl SharedBatch {
+    /// Keeps a whole batch.
+    #[must_use]
+    pub fn new(messages: MessageBatch) -> Arc<Self> {
+        Arc::new(Self { kept: Mutex::new(Kept::Whole(messages)) })
+    }
+}
+
+impl Originals for SharedBatch {
+    fn copy(&self, index: u32) -> Option<OwnedRecord> {
+        match &*self.kept.lock().unwrap_or_else(PoisonError::into_inner) {
+            Kept::Whole(messages) if (index as usize) < messages.len() => {
+                Some(OwnedRecord::copy_of(&messages.record(index as usize)))
+            }
+            Kept::Whole(_) => None,
+            Kept::Thinned(records) => records.iter().find(|(at, _)| *at == index).map(|(_, record)| record.clone()),
+        }
+    }
+
+    fn thin(&self, open: &[u32]) -> usize {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *kept {
+            Kept::Whole(messages) => {
+                let records = open
+                    .iter()
+                    .filter(|index| (**index as usize) < messages.len())
+                    .map(|index| (*index, OwnedRecord::copy_of(&messages.record(*index as usize))))
+                    .collect();
+                *kept = Kept::Thinned(records);
+            }
+            Kept::Thinned(records) => records.retain(|(index, _)| open.contains(index)),
+        }
+        match &*kept {
+            Kept::Whole(_) => 0,
+            Kept::Thinned(records) => records.iter().map(|(_, record)| record.bytes()).sum(),
+        }
+    }
+}

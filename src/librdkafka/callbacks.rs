@@ -1,0 +1,184 @@
+//! What librdkafka calls: each callback records what happened, wakes the owner and returns.
+//!
+//! Rebalance and statistics callbacks run inside the batch call on the owner's thread; the queue hooks and log lines come
+//! from librdkafka's own threads. None calls back into librdkafka except `rd_kafka_assignment_lost`.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rdkafka::bindings as rd;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::list::{code, read_list};
+use crate::model::{TopicPartition, Wake};
+
+/// Something librdkafka reported, in the order it did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// These partitions are to be assigned: the group waits until `Consumer::assign` is called.
+    Assign(Vec<TopicPartition>),
+    /// These partitions are to be given up: the group waits until `Consumer::unassign` is called.
+    Revoke {
+        /// Which.
+        partitions: Vec<TopicPartition>,
+        /// Another member may own them already: commit nothing.
+        lost: bool,
+    },
+    /// Joining the group failed; librdkafka tries again by itself.
+    RebalanceFailed(RDKafkaErrorCode),
+    /// Statistics as JSON; only the newest is kept.
+    Statistics(String),
+    /// Information, or trouble it keeps trying to cure: brokers down, authentication refused.
+    Error {
+        /// The code.
+        code: RDKafkaErrorCode,
+        /// librdkafka's words.
+        message: String,
+        /// The client is unusable.
+        fatal: bool,
+    },
+    /// An error message that came in the place of a record.
+    InPlaceOfRecord {
+        /// Which partition, when it is known.
+        partition: Option<TopicPartition>,
+        /// The code.
+        code: RDKafkaErrorCode,
+    },
+}
+
+/// What the callbacks share with the owner. Lives, boxed, until `rd_kafka_destroy` has returned.
+pub(super) struct Context {
+    events: Mutex<Vec<Event>>,
+    wake: Arc<Wake>,
+}
+
+/// More events than this are never kept: rebalances are rare and statistics replace one another; errors beyond it are
+/// repetitions.
+const EVENT_BOUND: usize = 4096;
+
+impl Context {
+    pub(super) fn new(wake: Arc<Wake>) -> Box<Self> {
+        Box::new(Self { events: Mutex::new(Vec::new()), wake })
+    }
+
+    pub(super) fn push(&self, event: Event) {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        match &event {
+            Event::Statistics(_) => events.retain(|kept| !matches!(kept, Event::Statistics(_))),
+            Event::Error { .. } | Event::InPlaceOfRecord { .. } if events.len() >= EVENT_BOUND => return,
+            Event::Assign(_)
+            | Event::Revoke { .. }
+            | Event::RebalanceFailed(_)
+            | Event::Error { .. }
+            | Event::InPlaceOfRecord { .. } => {}
+        }
+        events.push(event);
+        drop(events);
+        self.wake.wake();
+    }
+
+    pub(super) fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// # Safety
+/// `opaque` is the pointer of a live boxed [`Context`].
+unsafe fn with_context(opaque: *mut c_void, act: impl FnOnce(&Context)) {
+    if opaque.is_null() {
+        return;
+    }
+    // SAFETY: by the caller's promise; the box is freed only after `rd_kafka_destroy` has returned.
+    let context = unsafe { &*opaque.cast::<Context>() };
+    // A panic must not unwind into C; recording cannot panic short of memory exhaustion.
+    let _ = catch_unwind(AssertUnwindSafe(|| act(context)));
+}
+
+pub(super) unsafe extern "C" fn on_rebalance(
+    rk: *mut rd::rd_kafka_t,
+    err: rd::rd_kafka_resp_err_t,
+    partitions: *mut rd::rd_kafka_topic_partition_list_t,
+    opaque: *mut c_void,
+) {
+    // SAFETY: librdkafka passes the opaque of the conf, a live list and a live client.
+    unsafe {
+        with_context(opaque, |context| {
+            let names = || read_list(partitions).into_iter().map(|answer| answer.name).collect();
+            context.push(match err {
+                rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Event::Assign(names()),
+                rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
+                    Event::Revoke { partitions: names(), lost: rd::rd_kafka_assignment_lost(rk) == 1 }
+                }
+                #[allow(clippy::wildcard_enum_match_arm, reason = "a foreign enum of 180 codes")]
+                other => Event::RebalanceFailed(RDKafkaErrorCode::from(other)),
+            });
+        });
+    }
+}
+
+pub(super) unsafe extern "C" fn on_statistics(
+    _rk: *mut rd::rd_kafka_t,
+    json: *mut c_char,
+    len: usize,
+    opaque: *mut c_void,
+) -> c_int {
+    // SAFETY: `json` holds `len` bytes during the call; 0 tells librdkafka to free them.
+    unsafe {
+        with_context(opaque, |context| {
+            let bytes = std::slice::from_raw_parts(json.cast::<u8>(), len);
+            context.push(Event::Statistics(String::from_utf8_lossy(bytes).into_owned()));
+        });
+    }
+    0
+}
+
+pub(super) unsafe extern "C" fn on_error(
+    rk: *mut rd::rd_kafka_t,
+    err: c_int,
+    reason: *const c_char,
+    opaque: *mut c_void,
+) {
+    // SAFETY: librdkafka passes one of its own codes, a live client and a NUL-terminated text or null.
+    unsafe {
+        with_context(opaque, |context| {
+            let Ok(raw) = rd::rd_kafka_resp_err_t::try_from(err) else { return };
+            let fatal = raw == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__FATAL;
+            let mut message =
+                if reason.is_null() { String::new() } else { CStr::from_ptr(reason).to_string_lossy().into_owned() };
+            if fatal {
+                let mut text: [c_char; 512] = [0; 512];
+                rd::rd_kafka_fatal_error(rk, text.as_mut_ptr(), text.len());
+                message = CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned();
+            }
+            if let Some(code) = code(raw) {
+                context.push(Event::Error { code, message, fatal });
+            }
+        });
+    }
+}
+
+pub(super) unsafe extern "C" fn on_log(
+    _rk: *const rd::rd_kafka_t,
+    level: c_int,
+    facility: *const c_char,
+    text: *const c_char,
+) {
+    let _ = catch_unwind(|| {
+        // SAFETY: both are NUL-terminated during the call.
+        let (facility, text) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(text)) };
+        let (facility, text) = (facility.to_string_lossy(), text.to_string_lossy());
+        // Levels are syslog's: 0-3 errors, 4 warning, 5-6 notice and info, 7 debug.
+        match level {
+            0..=3 => tracing::warn!(target: "librdkafka", %facility, "{text}"),
+            4..=6 => tracing::info!(target: "librdkafka", %facility, "{text}"),
+            _ => tracing::debug!(target: "librdkafka", %facility, "{text}"),
+        }
+    });
+}
+
+/// The queue went from empty to non-empty. Runs with the queue's lock held, so it only stores and unparks.
+pub(super) unsafe extern "C" fn on_queue_event(_rk: *mut rd::rd_kafka_t, opaque: *mut c_void) {
+    // SAFETY: the opaque is the boxed context given to `rd_kafka_queue_cb_event_enable`.
+    unsafe { with_context(opaque, |context| context.wake.wake()) };
+}

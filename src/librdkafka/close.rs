@@ -1,0 +1,85 @@
+//! Closing a consumer in the order that was measured not to hang.
+//!
+//! The blocking `rd_kafka_consumer_close`, or a destroy without flags, waits for ever when the rebalance callback only
+//! records: so the owner starts a non-blocking close, keeps draining and applying rebalances until it is closed, and the
+//! final destroy runs on a helper thread with a deadline. Past it the handle is leaked: the process is about to exit.
+
+use std::ptr::NonNull;
+use std::time::Duration;
+
+use rdkafka::bindings as rd;
+
+use super::consumer::Consumer;
+
+/// Destroy without closing the consumer: the owner has done that (`RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE`).
+const NO_CONSUMER_CLOSE: i32 = 0x8;
+
+impl Consumer {
+    /// Starts leaving the group. Keep calling [`Consumer::drain`] and applying rebalances until [`Consumer::is_closed`].
+    pub fn start_close(&mut self) {
+        if let Some(queue) = self.queue {
+            // SAFETY: live client and its own consumer queue.
+            let error = unsafe { rd::rd_kafka_consumer_close_queue(self.rk.as_ptr(), queue.as_ptr()) };
+            if !error.is_null() {
+                // SAFETY: owned by us, destroyed once.
+                unsafe { rd::rd_kafka_error_destroy(error) };
+            }
+        }
+    }
+
+    /// Whether the consumer has left the group and is closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        // SAFETY: live client.
+        unsafe { rd::rd_kafka_consumer_closed(self.rk.as_ptr()) == 1 }
+    }
+
+    /// Frees the client, waiting at most `limit`. Returns whether it was freed; if not, handle and callback context are
+    /// leaked. Undelivered batches make it wait: free them first.
+    pub fn destroy(mut self, limit: Duration) -> bool {
+        self.release(limit)
+    }
+
+    fn release(&mut self, limit: Duration) -> bool {
+        let Some(context) = self.context.take() else { return true };
+        // SAFETY: the hooks are switched off before the handles go; a null callback disables them.
+        unsafe {
+            for queue in self.queue.map(NonNull::as_ptr).into_iter().chain(self.replies.iter().map(|r| r.as_ptr())) {
+                rd::rd_kafka_queue_cb_event_enable(queue, None, std::ptr::null_mut());
+            }
+            if let Some(queue) = self.queue.take() {
+                rd::rd_kafka_queue_destroy(queue.as_ptr());
+            }
+        }
+        self.replies = None;
+        let client = Client(self.rk);
+        let (done, waited) = flume::bounded(1);
+        let helper = std::thread::Builder::new().name("kafka-destroy".into()).spawn(move || {
+            let client = client;
+            // SAFETY: the last use of the handle; queues are gone; callbacks may run until this returns, and the context
+            // is dropped (or leaked) only after.
+            unsafe { rd::rd_kafka_destroy_flags(client.0.as_ptr(), NO_CONSUMER_CLOSE) };
+            let _ = done.send(());
+        });
+        let freed = helper.is_ok() && waited.recv_timeout(limit).is_ok();
+        if freed {
+            drop(context);
+        } else {
+            Box::leak(context);
+        }
+        freed
+    }
+}
+
+/// Carries the handle to the helper thread.
+struct Client(NonNull<rd::rd_kafka_t>);
+
+// SAFETY: librdkafka's handle may be destroyed from any thread; nobody else uses it any more.
+unsafe impl Send for Client {}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        // A consumer that was not closed: leave the group to its session timeout rather than wait.
+        self.release(Duration::from_millis(500));
+    }
+}
