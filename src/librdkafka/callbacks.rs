@@ -110,7 +110,6 @@ pub(super) unsafe extern "C" fn on_rebalance(
                 rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
                     Event::Revoke { partitions: names(), lost: rd::rd_kafka_assignment_lost(rk) == 1 }
                 }
-                #[allow(clippy::wildcard_enum_match_arm, reason = "a foreign enum of 180 codes")]
                 other => Event::RebalanceFailed(RDKafkaErrorCode::from(other)),
             });
         });

@@ -113,7 +113,6 @@ pub(super) unsafe fn read_element(element: *const rd::rd_kafka_topic_partition_t
 pub(super) fn code(error: rd::rd_kafka_resp_err_t) -> Option<RDKafkaErrorCode> {
     match RDKafkaErrorCode::from(error) {
         RDKafkaErrorCode::NoError => None,
-        #[allow(clippy::wildcard_enum_match_arm, reason = "a foreign enum of 180 codes")]
         other => Some(other),
     }
 }

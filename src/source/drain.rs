@@ -1,0 +1,231 @@
+//! Taking records: drain while there is room, drip while there is none, account for what came, hand it to the workers.
+
+use std::time::{Duration, Instant};
+
+use crate::librdkafka::{MessageBatch, RecordBatch};
+use crate::model::{Epoch, Offset, Position, RewindCause, Run, Slot, TopicPartition};
+use crate::telemetry::latency::Stage;
+use crate::telemetry::metrics::StageName;
+
+use super::control::Source;
+use super::pauses::PauseReason;
+
+/// Bytes wanted in a batch: the parser works on a cache-warm scratch, and a batch of 1,024 makes the channel hop free.
+const BATCH_BYTES: usize = 256 * 1024;
+/// Most records in a batch.
+const BATCH_RECORDS: usize = 1024;
+/// Between two drips: often enough for a pending rebalance, seldom enough that the hold lasts for minutes.
+const DRIP: Duration = Duration::from_millis(300);
+/// What a message costs beyond its bytes while it is out: librdkafka's operation (304 bytes, measured) and our entries.
+const RECORD_OVERHEAD: usize = 400;
+
+impl Source {
+    /// Takes the next records, if there is room and the group is stable. Returns whether there may be more at once.
+    pub(super) fn take_records(&mut self, now: Instant) -> bool {
+        if !self.rebalance.is_stable() {
+            return false;
+        }
+        if !self.has_room() {
+            self.drip(now);
+            return false;
+        }
+        self.unblocked(now);
+        if let Some(held) = self.hold.release(|slot| self.ledger.epoch(slot)) {
+            self.admit(held, now);
+            return true;
+        }
+        if self.holding {
+            self.holding = false;
+            self.pauses.for_all(PauseReason::Hold, false);
+            self.apply_pauses();
+        }
+        let max = (BATCH_BYTES / self.mean_record_bytes.max(1)).clamp(1, BATCH_RECORDS);
+        let messages = self.consumer.drain(max, 0);
+        if messages.is_empty() {
+            self.queue_seen_empty = self.queue_seen_empty.saturating_add(1);
+            return false;
+        }
+        self.queue_seen_empty = 0;
+        self.admit(messages, now);
+        true
+    }
+
+    fn unblocked(&mut self, now: Instant) {
+        if let Some(since) = self.blocked_since.take() {
+            let nanos = now.saturating_duration_since(since).as_nanos();
+            self.cx.metrics.blocked(StageName::Source).add(nanos as u64);
+        }
+    }
+
+    /// No room: one record now and then keeps us in the group and runs a pending rebalance; a full hold pauses everything.
+    fn drip(&mut self, now: Instant) {
+        self.blocked_since.get_or_insert(now);
+        if now < self.next_drip {
+            return;
+        }
+        self.next_drip = now + DRIP;
+        if self.hold.is_full() && !self.holding {
+            self.holding = true;
+            self.pauses.for_all(PauseReason::Hold, true);
+            self.apply_pauses();
+        }
+        // While all is paused nothing comes; what slipped through before the pause took hold is still kept.
+        let messages = self.consumer.drain(if self.holding { BATCH_RECORDS } else { 1 }, 0);
+        let tags = self.tag(&messages);
+        self.hold.keep(messages, tags);
+    }
+
+    /// Slot and epoch of each message; `None` where it must be destroyed.
+    fn tag(&self, messages: &MessageBatch) -> Vec<Option<(Slot, Epoch)>> {
+        let mut tags = Vec::with_capacity(messages.len());
+        for segment in messages.segments() {
+            let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };
+            let slot = self.cx.table.slot(&name).filter(|slot| !self.rewinds.is_waiting(*slot));
+            let tag = slot.map(|slot| (slot, self.ledger.epoch(slot))).filter(|(_, epoch)| *epoch != Epoch::NONE);
+            tags.extend((segment.start..segment.end).map(|_| tag));
+        }
+        tags
+    }
+
+    /// Opens tickets for what may be read and hands the batch to the workers; destroys, uncounted, what may not.
+    pub(super) fn admit(&mut self, mut messages: MessageBatch, now: Instant) {
+        let verdicts = self.judge(&messages, now);
+        if verdicts.iter().any(|stretch| stretch.slot.is_none()) {
+            let mut refused = vec![false; messages.len()];
+            for stretch in verdicts.iter().filter(|stretch| stretch.slot.is_none()) {
+                refused[stretch.start..stretch.end].fill(true);
+            }
+            messages.retain(|index| !refused[index]);
+        }
+        let runs = self.open_runs(&verdicts, now);
+        if runs.is_empty() {
+            return;
+        }
+        let polled = Instant::now();
+        let bytes = (0..messages.len()).map(|index| messages.bytes_at(index)).sum::<usize>();
+        self.mean_record_bytes = (self.mean_record_bytes * 7 + bytes / messages.len()) / 8;
+        self.cx.metrics.source_records.add(messages.len() as u64);
+        self.cx.metrics.source_bytes.add(bytes as u64);
+        self.record_queue_latency(&messages);
+        let charge = self.cx.budget.charge(bytes + messages.len() * RECORD_OVERHEAD);
+        let batch = RecordBatch { sequence: self.next_sequence, messages, runs, charge, polled };
+        self.next_sequence += 1;
+        // Only this thread sends, and `has_room` saw a free place: the channel cannot be full. A worker that is gone is a
+        // thread that ended unexpectedly; the engine stops the process for that cause, and nothing here is committed.
+        drop(self.cx.batches.try_send(batch));
+    }
+
+    fn record_queue_latency(&self, messages: &MessageBatch) {
+        if let Some(at) = messages.timestamp_ms(0)
+            && let Ok(wall) = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)
+        {
+            let waited = (wall.as_millis() as i64).saturating_sub(at).max(0);
+            self.cx.latency.record(Stage::Queue, Duration::from_millis(waited as u64), messages.len() as u64);
+        }
+    }
+
+    /// Cuts a batch into stretches of one partition and says of each whether it may be read.
+    fn judge(&mut self, messages: &MessageBatch, now: Instant) -> Vec<Stretch> {
+        let mut stretches = Vec::new();
+        for segment in messages.segments() {
+            let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };
+            let slot = self.cx.table.slot(&name).filter(|slot| self.assigned.contains_key(slot));
+            let (start, end) = (segment.start, segment.end);
+            let Some(slot) = slot.filter(|slot| !self.rewinds.is_waiting(*slot)) else {
+                stretches.push(Stretch::refused(start, end));
+                continue;
+            };
+            let first = messages.offset(start);
+            if !self.may_follow(slot, first, now) {
+                stretches.push(Stretch::refused(start, end));
+                continue;
+            }
+            let cut = self
+                .until
+                .as_ref()
+                .and_then(|until| until.mark(slot))
+                .map_or(end, |mark| (start..end).find(|index| messages.offset(*index) >= mark.0).unwrap_or(end));
+            if cut < end {
+                self.pauses.add(slot, PauseReason::Until);
+                stretches.push(Stretch::refused(cut, end));
+            }
+            if cut > start {
+                let (first, last) = (Offset(first), Offset(messages.offset(cut - 1)));
+                stretches.push(Stretch { start, end: cut, slot: Some(slot), first, next: last.next() });
+            }
+        }
+        // A partition that went back further on in this batch takes all of its records with it.
+        for stretch in &mut stretches {
+            stretch.slot = stretch.slot.filter(|slot| !self.rewinds.is_waiting(*slot));
+        }
+        stretches
+    }
+
+    /// Whether a record at `first` may come now in its partition. One that went back takes the rewind path; a jump after an
+    /// assign or rewind is asked about.
+    fn may_follow(&mut self, slot: Slot, first: i64, now: Instant) -> bool {
+        let Some(expected) = self.ledger.expected(slot) else { return true };
+        if first < expected.0 {
+            self.cx.metrics.redelivered.add(1);
+            self.suspect_truncation(slot, now);
+            return false;
+        }
+        if let Some(assigned) = self.assigned.get_mut(&slot) {
+            assigned.was_gone = false;
+            let jumped = first > expected.0 && assigned.check_gap;
+            assigned.check_gap = false;
+            if jumped {
+                self.ask_gap(slot, expected, Position(first), now);
+            }
+        }
+        true
+    }
+
+    /// The client went back unasked, or the log is another one: rewind, and ask for the ends before the seek.
+    fn suspect_truncation(&mut self, slot: Slot, now: Instant) {
+        self.rewind(slot, RewindCause::Redelivered, now);
+        self.ask_truncation(slot, now);
+    }
+
+    fn open_runs(&mut self, stretches: &[Stretch], now: Instant) -> Vec<Run> {
+        let mut runs = Vec::with_capacity(stretches.len());
+        let mut overlapping = Vec::new();
+        let mut at = 0u32;
+        for stretch in stretches {
+            let Some(slot) = stretch.slot else { continue };
+            let records = (stretch.end - stretch.start) as u32;
+            match self.ledger.open(slot, stretch.first, stretch.next, records) {
+                Ok(ticket) => {
+                    let run = Run { ticket, first: stretch.first, next: stretch.next, start: at, end: at + records };
+                    runs.push(run);
+                }
+                Err(_) => overlapping.push(slot),
+            }
+            if let Some(assigned) = self.assigned.get_mut(&slot) {
+                assigned.read_in_epoch = true;
+            }
+            if self.ledger.span(slot) > self.cx.plan.span_records as u64 {
+                self.pauses.add(slot, PauseReason::Span);
+            }
+            at += records;
+        }
+        // Two stretches of one partition in one batch that overlap: the fence drops both, the rewind reads them again.
+        overlapping.into_iter().for_each(|slot| self.rewind(slot, RewindCause::Redelivered, now));
+        runs
+    }
+}
+
+/// Consecutive records of one partition; `slot` is `None` when they must be destroyed.
+struct Stretch {
+    start: usize,
+    end: usize,
+    slot: Option<Slot>,
+    first: Offset,
+    next: Position,
+}
+
+impl Stretch {
+    fn refused(start: usize, end: usize) -> Self {
+        Self { start, end, slot: None, first: Offset(0), next: Position(0) }
+    }
+}

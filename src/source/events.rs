@@ -1,0 +1,148 @@
+//! What librdkafka's callbacks recorded, and what follows from it.
+
+use std::time::Instant;
+
+use crate::librdkafka::{ErrorCode, Event};
+use crate::model::{Exit, Halt, Position, TopicPartition};
+use crate::telemetry::health::Room;
+
+use super::control::Source;
+use super::statistics;
+use super::until::Standing;
+
+impl Source {
+    pub(super) fn take_events(&mut self, now: Instant) {
+        for event in self.consumer.events() {
+            match event {
+                Event::Assign(partitions) => self.begin_assign(partitions, now),
+                Event::Revoke { partitions, lost } => self.begin_revoke(partitions, lost, now),
+                Event::RebalanceFailed(code) => {
+                    self.cx
+                        .health
+                        .raise(Room::Source, format!("joining group `{}` failed: {code}", self.cx.plan.source.group));
+                }
+                Event::Statistics(json) => self.take_statistics(&json),
+                Event::Error { code, message, fatal } => self.take_error(code, &message, fatal),
+                Event::InPlaceOfRecord { partition, code } => self.take_in_place(partition, code),
+            }
+        }
+    }
+
+    fn take_error(&mut self, code: ErrorCode, message: &str, fatal: bool) {
+        let group = &self.cx.plan.source.group;
+        if fatal {
+            self.halt.get_or_insert(Halt {
+                exit: Exit::Protocol,
+                message: format!(
+                    "pipeline {}: the consumer of group `{group}` failed for good ({code}): {message}",
+                    self.cx.plan.name
+                ),
+            });
+            return;
+        }
+        match code {
+            ErrorCode::SaslAuthenticationFailed | ErrorCode::Authentication | ErrorCode::GroupAuthorizationFailed => {
+                self.halt.get_or_insert(Halt {
+                    exit: Exit::Permission,
+                    message: format!(
+                        "pipeline {}: the source cluster refused our credentials ({code}): {message}",
+                        self.cx.plan.name
+                    ),
+                });
+            }
+            _ => self.cx.health.raise(Room::Source, format!("{code}: {message}")),
+        }
+    }
+
+    /// An error in the place of a record is information, never a record: librdkafka goes on by itself.
+    fn take_in_place(&mut self, partition: Option<TopicPartition>, code: ErrorCode) {
+        let place = partition.as_ref().map_or_else(|| "the source".to_owned(), ToString::to_string);
+        match code {
+            ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopic | ErrorCode::UnknownPartition => {
+                for assigned in self.assigned.values_mut() {
+                    let same = partition.as_ref().is_none_or(|gone| gone.topic == assigned.name.topic);
+                    assigned.was_gone |= same;
+                }
+                self.cx.health.raise(Room::Source, format!("{place}: the topic does not exist; waiting for it"));
+            }
+            ErrorCode::TopicAuthorizationFailed => {
+                self.halt.get_or_insert(Halt {
+                    exit: Exit::Permission,
+                    message: format!(
+                        "pipeline {}: not allowed to read {place}: grant READ on the topic",
+                        self.cx.plan.name
+                    ),
+                });
+            }
+            _ => self.cx.health.raise(Room::Source, format!("{place}: {code}")),
+        }
+    }
+
+    /// Lag, bounded runs, and positions behind control records.
+    fn take_statistics(&mut self, json: &str) {
+        let Ok(all) = statistics::read(json) else { return };
+        self.queue_seen_empty = 0;
+        for entry in all {
+            let Some(slot) = self.cx.table.slot(&entry.name) else { continue };
+            let running = !self.rewinds.is_waiting(slot) && self.rebalance.is_stable();
+            let Some(assigned) = self.assigned.get_mut(&slot) else { continue };
+            if entry.low >= 0 {
+                assigned.low = Some(Position(entry.low));
+            }
+            if let Some(until) = &mut self.until {
+                if until.mark(slot).is_none() && entry.last_stable >= 0 {
+                    until.pin(slot, Position(entry.last_stable), None);
+                }
+                if running && entry.next_offset >= 0 {
+                    until.next_offset(slot, Position(entry.next_offset));
+                }
+            }
+            if entry.last_stable >= 0 {
+                let position = self.ledger.position(slot).map_or(entry.next_offset.max(0), |position| position.0);
+                self.cx.view.lag(&entry.name, (entry.last_stable - position).max(0));
+            }
+            if running && !self.pauses.is_paused(slot) {
+                self.adopt(slot);
+            }
+        }
+    }
+
+    /// Takes over the client's own position, which includes control records, where nothing of ours contradicts it.
+    fn adopt(&mut self, slot: crate::model::Slot) {
+        let Some(assigned) = self.assigned.get(&slot) else { return };
+        if !assigned.read_in_epoch || self.hold.holds(slot) || !self.ledger.is_quiet(slot) {
+            return;
+        }
+        let at = Position(self.consumer.position(&assigned.name));
+        let mark = self.until.as_ref().and_then(|until| until.mark(slot));
+        self.ledger.adopt(slot, mark.map_or(at, |mark| at.min(mark)));
+    }
+
+    /// Whether a bounded run has everything.
+    pub(super) fn bounded_run_is_over(&mut self) -> bool {
+        let Some(until) = &self.until else { return false };
+        if !until.has_assignment() || !self.rebalance.is_stable() || !self.cx.reports.is_empty() {
+            return false;
+        }
+        let all: Vec<_> =
+            self.assigned.keys().map(|slot| (*slot, until.is_done(*slot, self.standing(*slot)))).collect();
+        if !all.iter().all(|(_, done)| *done) {
+            return false;
+        }
+        // The commit of a partition that ends in control records is its end, not the last record.
+        for (slot, _) in all {
+            if let Some(mark) = self.until.as_ref().and_then(|until| until.mark(slot)) {
+                self.ledger.adopt(slot, mark);
+            }
+        }
+        true
+    }
+
+    fn standing(&self, slot: crate::model::Slot) -> Standing {
+        Standing {
+            idle: self.ledger.is_quiet(slot) && !self.hold.holds(slot) && !self.rewinds.is_waiting(slot),
+            position: self.ledger.position(slot),
+            queue_seen_empty: self.queue_seen_empty,
+        }
+    }
+}

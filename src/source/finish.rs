@@ -1,0 +1,119 @@
+//! The end of a source: drain, commit, leave the group, in the measured order; every wait bounded.
+
+use std::time::{Duration, Instant};
+
+use crate::model::Slot;
+
+use super::control::{Source, SourceEnd};
+use super::rebalance::Rebalance;
+
+/// Bound of the last commit, refused ones sent again: during a cooperative rejoin that takes a few seconds.
+const COMMIT_WITHIN: Duration = Duration::from_secs(5);
+/// Bound of leaving the group.
+const CLOSE_WITHIN: Duration = Duration::from_secs(6);
+/// Bound of freeing the client.
+const DESTROY_WITHIN: Duration = Duration::from_secs(5);
+/// How often the group is served while draining.
+const SERVE_EVERY: Duration = Duration::from_millis(100);
+
+impl Source {
+    pub(super) fn finish(mut self) -> SourceEnd {
+        self.stop_taking();
+        self.await_settlements();
+        let left_open = self.ledger.tally().open;
+        let committed = self.commit_the_rest();
+        self.leave();
+        self.cx.view.publish_now(&self.ledger);
+        let end = SourceEnd { halt: self.halt.take(), left_open, committed };
+        let Self { consumer, .. } = self;
+        if !consumer.destroy(DESTROY_WITHIN) {
+            tracing::warn!("the Kafka client did not end in time; it ends with the process");
+        }
+        end
+    }
+
+    /// Closes the way to the workers: they end when it is empty, then the sink does.
+    fn stop_taking(&mut self) {
+        let (closed, _) = flume::bounded(0);
+        self.cx.batches = closed;
+        let all: Vec<Slot> = self.assigned.keys().copied().collect();
+        all.iter().for_each(|slot| {
+            self.hold.destroy(*slot);
+        });
+    }
+
+    /// Until nothing is open, or whoever could settle it is gone, or the deadline says stop.
+    fn await_settlements(&mut self) {
+        let mut next_serve = Instant::now();
+        while self.ledger.tally().open > 0 && !self.cx.stop.is_aborting() {
+            let now = Instant::now();
+            self.cx.wake.take();
+            let more = self.take_reports(now);
+            if !more && self.cx.reports.is_disconnected() && self.cx.reports.is_empty() {
+                break;
+            }
+            if now >= next_serve {
+                next_serve = now + SERVE_EVERY;
+                // Keeps the group membership and runs callbacks; what comes is not ours to read any more, uncounted.
+                drop(self.consumer.drain(1, 0));
+            }
+            self.upkeep(now);
+            if !more {
+                self.cx.wake.park(Duration::from_millis(20));
+            }
+        }
+    }
+
+    fn commit_the_rest(&mut self) -> bool {
+        let deadline = Instant::now() + COMMIT_WITHIN;
+        loop {
+            let now = Instant::now();
+            self.take_reports(now);
+            self.take_events(now);
+            self.take_replies(now);
+            self.advance_rebalance(now);
+            self.commit_due(now, true);
+            let nothing_left = !self.commits.is_waiting() && self.ledger.committable().next().is_none();
+            if nothing_left || now >= deadline {
+                return nothing_left;
+            }
+            drop(self.consumer.drain(1, 0));
+            self.cx.wake.take();
+            self.cx.wake.park(Duration::from_millis(if self.last_commit_failed { 50 } else { 10 }));
+        }
+    }
+
+    fn leave(&mut self) {
+        let slots: Vec<Slot> = self.assigned.keys().copied().collect();
+        self.fence(&slots);
+        self.apply_pending_rebalance();
+        self.consumer.start_close();
+        let deadline = Instant::now() + CLOSE_WITHIN;
+        while !self.consumer.is_closed() {
+            if Instant::now() >= deadline {
+                tracing::warn!(pipeline = %self.cx.plan.name, "leaving the group took too long; the session will time out");
+                return;
+            }
+            drop(self.consumer.drain(64, 20));
+            for event in self.consumer.events() {
+                match event {
+                    crate::librdkafka::Event::Assign(_) => drop(self.consumer.assign(&[])),
+                    crate::librdkafka::Event::Revoke { partitions, .. } => drop(self.consumer.unassign(&partitions)),
+                    crate::librdkafka::Event::RebalanceFailed(_)
+                    | crate::librdkafka::Event::Statistics(_)
+                    | crate::librdkafka::Event::Error { .. }
+                    | crate::librdkafka::Event::InPlaceOfRecord { .. } => {}
+                }
+            }
+        }
+    }
+
+    /// A recorded rebalance that is never applied makes the close hang.
+    fn apply_pending_rebalance(&mut self) {
+        match std::mem::replace(&mut self.rebalance, Rebalance::Stable) {
+            Rebalance::Stable => {}
+            Rebalance::Assigning(_) => drop(self.consumer.assign(&[])),
+            Rebalance::Revoking(revoking) => drop(self.consumer.unassign(revoking.partitions())),
+        }
+    }
+}

@@ -1,0 +1,482 @@
+//! The ledger: which records are open, and up to where each partition is resolved. Pure: no clock, no I/O.
+//!
+//! One entry a run, not a record: a ticket closes when its parts add up to its records, and a partition's *position*
+//! advances over the contiguous closed prefix only. That is what makes a committed position safe (I1).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::model::{Epoch, Offset, Outcome, Part, Position, Slot, Ticket, TicketId};
+
+/// Books of one pipeline. Touched by the source thread only.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    partitions: BTreeMap<Slot, Partition>,
+    next_ticket: u64,
+    tally: Tally,
+}
+
+/// Records by how they ended, since start. `consumed = delivered + superseded + dropped + dead_lettered + rewound + open`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Records for which a ticket was opened; a re-read counts again.
+    pub consumed: u64,
+    /// Records of closed tickets, by [`Outcome`] in the order of `Outcome::ALL`.
+    pub ended: [u64; 4],
+    /// Records of forgotten tickets.
+    pub rewound: u64,
+    /// Records of tickets that have not ended.
+    pub open: u64,
+}
+
+impl Tally {
+    /// Whether every record read is accounted for (I9).
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.consumed == self.ended.iter().sum::<u64>() + self.rewound + self.open
+    }
+}
+
+#[derive(Debug)]
+struct Partition {
+    epoch: Epoch,
+    /// Everything below is resolved. `None` until the first offset of this tenure is known.
+    position: Option<Position>,
+    /// No record below may be accepted in this epoch.
+    expected: Option<Position>,
+    /// The highest position a commit was asked for in this tenure.
+    asked: Option<Position>,
+    entries: VecDeque<Entry>,
+    /// Records of all entries.
+    span: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: TicketId,
+    first: Offset,
+    next: Position,
+    records: u32,
+    open: u32,
+    parts: [u32; 4],
+}
+
+/// What a settled part did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// Its ticket has open records left.
+    Part,
+    /// Its ticket closed; `advanced` tells whether the partition's position moved.
+    Closed {
+        /// Records that ended, by outcome.
+        parts: [u32; 4],
+        /// Whether the position moved.
+        advanced: bool,
+    },
+    /// Its ticket had ended, or belongs to an older epoch: nothing changed (I2).
+    Stale,
+    /// More records than the ticket has open: a bug in a sink. Nothing changed.
+    Excess,
+}
+
+/// A partition taken back to its lowest unresolved offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rewound {
+    /// Where to read again; `None` when nothing of the tenure is known: start where the assignment did.
+    pub to: Option<Position>,
+    /// Records of tickets forgotten.
+    pub records: u64,
+}
+
+/// A record below the next expected offset of its epoch: the client went back unasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WentBack {
+    /// The offset that must not come.
+    pub offset: Offset,
+    /// What was expected.
+    pub expected: Position,
+}
+
+impl Ledger {
+    /// A partition becomes ours. `start` is where reading begins, when it is known.
+    pub fn assign(&mut self, slot: Slot, epoch: Epoch, start: Option<Position>) {
+        let fresh =
+            Partition { epoch, position: start, expected: start, asked: None, entries: VecDeque::new(), span: 0 };
+        if let Some(previous) = self.partitions.insert(slot, fresh) {
+            self.tally.forget(&previous);
+        }
+    }
+
+    /// A partition is not ours any more: its open tickets are forgotten. Returns how many records.
+    pub fn revoke(&mut self, slot: Slot) -> u64 {
+        self.partitions.remove(&slot).map_or(0, |previous| self.tally.forget(&previous))
+    }
+
+    /// Opens a ticket for a run of records.
+    ///
+    /// # Errors
+    /// [`WentBack`] when `first` is below what this epoch expects; nothing is opened.
+    pub fn open(&mut self, slot: Slot, first: Offset, next: Position, records: u32) -> Result<Ticket, WentBack> {
+        let id = TicketId(self.next_ticket);
+        let Some(partition) = self.partitions.get_mut(&slot) else {
+            return Err(WentBack { offset: first, expected: Position(i64::MAX) });
+        };
+        if let Some(expected) = partition.expected
+            && first.0 < expected.0
+        {
+            return Err(WentBack { offset: first, expected });
+        }
+        self.next_ticket += 1;
+        partition.expected = Some(next);
+        partition.position.get_or_insert(Position(first.0));
+        partition.span += u64::from(records);
+        partition.entries.push_back(Entry { id, first, next, records, open: records, parts: [0; 4] });
+        self.tally.consumed += u64::from(records);
+        self.tally.open += u64::from(records);
+        Ok(Ticket { id, slot, epoch: partition.epoch })
+    }
+
+    /// Takes in a part. Outcome counters move only when the ticket closes in the current epoch.
+    pub fn settle(&mut self, part: Part) -> Settled {
+        let Some(partition) = self.partitions.get_mut(&part.ticket.slot) else { return Settled::Stale };
+        if partition.epoch != part.ticket.epoch {
+            return Settled::Stale;
+        }
+        let Ok(at) = partition.entries.binary_search_by_key(&part.ticket.id, |entry| entry.id) else {
+            return Settled::Stale;
+        };
+        let entry = &mut partition.entries[at];
+        if entry.open == 0 {
+            return Settled::Stale;
+        }
+        if part.records > entry.open {
+            return Settled::Excess;
+        }
+        entry.open -= part.records;
+        entry.parts[part.outcome as usize] += part.records;
+        if entry.open > 0 {
+            return Settled::Part;
+        }
+        let parts = entry.parts;
+        self.tally.open -= u64::from(entry.records);
+        for (sum, ended) in self.tally.ended.iter_mut().zip(parts) {
+            *sum += u64::from(ended);
+        }
+        Settled::Closed { parts, advanced: partition.advance() }
+    }
+
+    /// Takes a partition back: a new epoch, its tickets forgotten, the next record expected at its position.
+    pub fn rewind(&mut self, slot: Slot, epoch: Epoch) -> Rewound {
+        let Some(partition) = self.partitions.get_mut(&slot) else { return Rewound { to: None, records: 0 } };
+        let records = self.tally.forget(partition);
+        partition.entries.clear();
+        partition.span = 0;
+        partition.epoch = epoch;
+        partition.expected = partition.position;
+        Rewound { to: partition.position, records }
+    }
+
+    /// The log starts anew (truncated or recreated): the only way a position may become lower.
+    pub fn restart(&mut self, slot: Slot, epoch: Epoch, at: Position) -> u64 {
+        let rewound = self.rewind(slot, epoch);
+        if let Some(partition) = self.partitions.get_mut(&slot) {
+            partition.position = Some(at);
+            partition.expected = Some(at);
+            partition.asked = None;
+        }
+        rewound.records
+    }
+
+    /// With nothing open, takes over a higher position of the consumer (behind control records). Returns whether it moved.
+    pub fn adopt(&mut self, slot: Slot, at: Position) -> bool {
+        let Some(partition) = self.partitions.get_mut(&slot) else { return false };
+        let moves = partition.entries.is_empty() && at.0 >= 0 && partition.position.is_none_or(|now| at > now);
+        if moves {
+            partition.position = Some(at);
+            partition.expected = partition.expected.max(Some(at));
+        }
+        moves
+    }
+
+    /// Positions that are resolved and were not asked to be committed yet.
+    pub fn committable(&self) -> impl Iterator<Item = (Slot, Position)> {
+        self.partitions.iter().filter_map(|(slot, partition)| {
+            let position = partition.position?;
+            (partition.touched() && partition.asked.is_none_or(|asked| position > asked)).then_some((*slot, position))
+        })
+    }
+
+    /// A commit of this position was sent; lower ones will not be.
+    pub fn asked(&mut self, slot: Slot, position: Position) {
+        if let Some(partition) = self.partitions.get_mut(&slot) {
+            partition.asked = partition.asked.max(Some(position));
+        }
+    }
+
+    /// A commit failed and must be sent again.
+    pub fn not_committed(&mut self, slot: Slot) {
+        if let Some(partition) = self.partitions.get_mut(&slot) {
+            partition.asked = None;
+        }
+    }
+
+    /// The position the group is known to hold: nothing to commit until it moves.
+    pub fn is_committed_at(&mut self, slot: Slot, position: Position) {
+        self.asked(slot, position);
+    }
+
+    /// Everything below is resolved.
+    #[must_use]
+    pub fn position(&self, slot: Slot) -> Option<Position> {
+        self.partitions.get(&slot)?.position
+    }
+
+    /// The lowest offset the partition may still deliver in this epoch.
+    #[must_use]
+    pub fn expected(&self, slot: Slot) -> Option<Position> {
+        self.partitions.get(&slot)?.expected
+    }
+
+    /// The partition's epoch; [`Epoch::NONE`] when it is not ours.
+    #[must_use]
+    pub fn epoch(&self, slot: Slot) -> Epoch {
+        self.partitions.get(&slot).map_or(Epoch::NONE, |partition| partition.epoch)
+    }
+
+    /// Whether no ticket of the partition is waiting for parts or for an earlier ticket.
+    #[must_use]
+    pub fn is_quiet(&self, slot: Slot) -> bool {
+        self.partitions.get(&slot).is_none_or(|partition| partition.entries.is_empty())
+    }
+
+    /// Records between the first unresolved and the last read.
+    #[must_use]
+    pub fn span(&self, slot: Slot) -> u64 {
+        self.partitions.get(&slot).map_or(0, |partition| partition.span)
+    }
+
+    /// Partitions with unresolved records.
+    pub fn unresolved(&self) -> impl Iterator<Item = Slot> {
+        self.partitions.iter().filter(|(_, p)| p.entries.iter().any(|e| e.open > 0)).map(|(slot, _)| *slot)
+    }
+
+    /// The sums since start.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// The first offset of the oldest open ticket, for messages.
+    #[must_use]
+    pub fn oldest_open(&self, slot: Slot) -> Option<Offset> {
+        self.partitions.get(&slot)?.entries.front().map(|entry| entry.first)
+    }
+}
+
+impl Partition {
+    /// Moves the position over closed tickets at the front.
+    fn advance(&mut self) -> bool {
+        let mut moved = false;
+        while let Some(front) = self.entries.front()
+            && front.open == 0
+        {
+            self.position = self.position.max(Some(front.next));
+            self.span -= u64::from(front.records);
+            self.entries.pop_front();
+            moved = true;
+        }
+        moved
+    }
+
+    /// Whether the position says more than where the assignment began.
+    fn touched(&self) -> bool {
+        self.position.is_some()
+    }
+}
+
+impl Tally {
+    /// Open tickets of a partition end as rewound. A closed ticket behind an open one was counted when it closed.
+    fn forget(&mut self, partition: &Partition) -> u64 {
+        let records =
+            partition.entries.iter().filter(|entry| entry.open > 0).map(|entry| u64::from(entry.records)).sum();
+        self.open -= records;
+        self.rewound += records;
+        records
+    }
+
+    /// The count of one outcome.
+    #[must_use]
+    pub fn of(&self, outcome: Outcome) -> u64 {
+        self.ended[outcome as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SLOT: Slot = Slot(0);
+
+    fn ours(start: i64) -> (Ledger, Epoch) {
+        let mut ledger = Ledger::default();
+        let epoch = Epoch::fresh();
+        ledger.assign(SLOT, epoch, Some(Position(start)));
+        (ledger, epoch)
+    }
+
+    fn open(ledger: &mut Ledger, first: i64, records: u32) -> Ticket {
+        ledger.open(SLOT, Offset(first), Position(first + i64::from(records)), records).expect("in order")
+    }
+
+    fn done(ticket: Ticket, records: u32) -> Part {
+        Part { ticket, outcome: Outcome::Delivered, records }
+    }
+
+    #[test]
+    fn the_position_waits_for_the_lowest_open_ticket() {
+        let (mut ledger, _) = ours(10);
+        let (a, b) = (open(&mut ledger, 10, 5), open(&mut ledger, 15, 5));
+        assert_eq!(ledger.settle(done(b, 5)), Settled::Closed { parts: [5, 0, 0, 0], advanced: false });
+        assert_eq!(ledger.position(SLOT), Some(Position(10)));
+        assert_eq!(ledger.settle(done(a, 4)), Settled::Part);
+        assert_eq!(ledger.position(SLOT), Some(Position(10)));
+        assert!(matches!(ledger.settle(done(a, 1)), Settled::Closed { advanced: true, .. }));
+        assert_eq!(ledger.position(SLOT), Some(Position(20)));
+        assert!(ledger.is_quiet(SLOT));
+    }
+
+    #[test]
+    fn a_part_of_an_ended_ticket_or_an_old_epoch_changes_nothing() {
+        let (mut ledger, _) = ours(0);
+        let a = open(&mut ledger, 0, 2);
+        ledger.settle(done(a, 2));
+        let before = ledger.tally();
+        assert_eq!(ledger.settle(done(a, 1)), Settled::Stale);
+        let b = open(&mut ledger, 2, 2);
+        ledger.rewind(SLOT, Epoch::fresh());
+        assert_eq!(ledger.settle(done(b, 2)), Settled::Stale);
+        assert_eq!(ledger.position(SLOT), Some(Position(2)));
+        assert_eq!(ledger.tally().ended, before.ended);
+        assert_eq!(ledger.tally().rewound, 2);
+        ledger.revoke(SLOT);
+        assert_eq!(ledger.settle(done(b, 2)), Settled::Stale);
+    }
+
+    #[test]
+    fn too_many_records_are_refused() {
+        let (mut ledger, _) = ours(0);
+        let a = open(&mut ledger, 0, 2);
+        assert_eq!(ledger.settle(done(a, 3)), Settled::Excess);
+        assert_eq!(ledger.position(SLOT), Some(Position(0)));
+    }
+
+    #[test]
+    fn a_record_below_the_expected_offset_is_refused() {
+        let (mut ledger, _) = ours(10);
+        open(&mut ledger, 10, 5);
+        let refused = ledger.open(SLOT, Offset(14), Position(16), 2);
+        assert_eq!(refused, Err(WentBack { offset: Offset(14), expected: Position(15) }));
+        assert!(ledger.open(SLOT, Offset(20), Position(21), 1).is_ok(), "a gap is no fault of the ledger");
+    }
+
+    #[test]
+    fn a_rewind_goes_to_the_lowest_unresolved_offset() {
+        let (mut ledger, _) = ours(0);
+        let (a, b, c) = (open(&mut ledger, 0, 3), open(&mut ledger, 3, 3), open(&mut ledger, 6, 3));
+        ledger.settle(done(a, 3));
+        ledger.settle(done(c, 3));
+        let rewound = ledger.rewind(SLOT, Epoch::fresh());
+        assert_eq!(rewound, Rewound { to: Some(Position(3)), records: 3 }, "{b:?} open, c closed behind it");
+        assert!(ledger.tally().holds());
+        let again = open(&mut ledger, 3, 6);
+        ledger.settle(done(again, 6));
+        assert_eq!(ledger.position(SLOT), Some(Position(9)));
+        assert_eq!(ledger.tally().consumed, 15);
+        assert!(ledger.tally().holds());
+    }
+
+    #[test]
+    fn committable_positions_only_grow() {
+        let (mut ledger, _) = ours(0);
+        let a = open(&mut ledger, 0, 3);
+        ledger.is_committed_at(SLOT, Position(0));
+        assert_eq!(ledger.committable().count(), 0);
+        ledger.settle(done(a, 3));
+        assert_eq!(ledger.committable().collect::<Vec<_>>(), [(SLOT, Position(3))]);
+        ledger.asked(SLOT, Position(3));
+        assert_eq!(ledger.committable().count(), 0);
+        ledger.asked(SLOT, Position(1));
+        assert_eq!(ledger.committable().count(), 0, "a lower commit never follows a higher one");
+        ledger.not_committed(SLOT);
+        assert_eq!(ledger.committable().count(), 1);
+    }
+
+    #[test]
+    fn a_position_is_adopted_only_upwards_and_with_nothing_open() {
+        let (mut ledger, _) = ours(5);
+        assert!(!ledger.adopt(SLOT, Position(4)));
+        assert!(!ledger.adopt(SLOT, Position(-1001)));
+        assert!(ledger.adopt(SLOT, Position(7)));
+        let a = open(&mut ledger, 7, 1);
+        assert!(!ledger.adopt(SLOT, Position(9)));
+        ledger.settle(done(a, 1));
+        assert!(ledger.adopt(SLOT, Position(9)));
+        assert_eq!(ledger.position(SLOT), Some(Position(9)));
+    }
+
+    #[test]
+    fn only_a_restart_lowers_a_position() {
+        let (mut ledger, _) = ours(100);
+        open(&mut ledger, 100, 1);
+        assert_eq!(ledger.restart(SLOT, Epoch::fresh(), Position(0)), 1);
+        assert_eq!(ledger.position(SLOT), Some(Position(0)));
+        assert!(ledger.open(SLOT, Offset(0), Position(1), 1).is_ok());
+    }
+
+    proptest! {
+        /// Against a naive model: a set of unresolved offsets.
+        #[test]
+        fn agrees_with_a_set_of_offsets(steps in prop::collection::vec((0u8..6, any::<prop::sample::Index>(), 1u32..5), 1..200)) {
+            let (mut ledger, _) = ours(0);
+            let mut tickets: Vec<(Ticket, Vec<i64>)> = Vec::new();
+            let mut next = 0i64;
+            let mut unresolved = std::collections::BTreeSet::new();
+            for (kind, pick, size) in steps {
+                match kind {
+                    0 | 1 => {
+                        let first = next + i64::from(kind);
+                        tickets.push((open(&mut ledger, first, size), (first..first + i64::from(size)).collect()));
+                        unresolved.extend(first..first + i64::from(size));
+                        next = first + i64::from(size);
+                    }
+                    2..=4 if !tickets.is_empty() => {
+                        let at = pick.index(tickets.len());
+                        let (ticket, offsets) = &mut tickets[at];
+                        let records = size.min(offsets.len() as u32);
+                        let settled = ledger.settle(done(*ticket, records));
+                        prop_assert!(!matches!(settled, Settled::Excess | Settled::Stale));
+                        offsets.drain(..records as usize);
+                        if offsets.is_empty() {
+                            let (ticket, _) = tickets.remove(at);
+                            let entry_done = ledger.settle(done(ticket, 1));
+                            prop_assert_eq!(entry_done, Settled::Stale);
+                        }
+                    }
+                    5 => {
+                        let to = ledger.rewind(SLOT, Epoch::fresh()).to.map_or(0, |to| to.0);
+                        tickets.clear();
+                        next = to;
+                    }
+                    _ => {}
+                }
+                unresolved = tickets.iter().flat_map(|(_, offsets)| offsets.iter().copied()).collect();
+                prop_assert!(ledger.tally().holds());
+                if let Some(lowest) = unresolved.first() {
+                    prop_assert!(ledger.position(SLOT).expect("known").0 <= *lowest);
+                } else {
+                    prop_assert!(ledger.is_quiet(SLOT));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Why partitions are paused. Pure: says which call the client needs; a failed call is asked for again.
+
+use std::collections::BTreeMap;
+
+use crate::model::Slot;
+
+/// A reason to pause a partition. The client is paused while there is any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PauseReason {
+    /// The drip hold is full: all partitions.
+    Hold,
+    /// Too many records between the first unresolved and the last read.
+    Span,
+    /// Waits out a rewind's backoff.
+    Rewind,
+    /// Past the mark of a bounded run.
+    Until,
+    /// The sink gave up; waits for it to answer a probe.
+    Probe,
+}
+
+impl PauseReason {
+    fn bit(self) -> u8 {
+        match self {
+            Self::Hold => 1,
+            Self::Span => 2,
+            Self::Rewind => 4,
+            Self::Until => 8,
+            Self::Probe => 16,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Reasons {
+    set: u8,
+    /// What the client was last told successfully.
+    paused: bool,
+}
+
+/// The pause reasons of every assigned partition.
+#[derive(Debug, Default)]
+pub struct Pauses {
+    partitions: BTreeMap<Slot, Reasons>,
+}
+
+impl Pauses {
+    /// A partition is assigned, with the reasons that hold for all. librdkafka never clears an application's pause by
+    /// itself, so what it believes is unknown: the returned plan tells it once.
+    pub fn assign(&mut self, slot: Slot, all: &[PauseReason]) {
+        let set = all.iter().fold(0, |set, reason| set | reason.bit());
+        // Told the opposite of what is wanted, so that `plan` always speaks.
+        self.partitions.insert(slot, Reasons { set, paused: set == 0 });
+    }
+
+    /// A partition is given up: its reasons end. Resume it at the client before it is unassigned.
+    pub fn revoke(&mut self, slot: Slot) {
+        self.partitions.remove(&slot);
+    }
+
+    /// Adds a reason.
+    pub fn add(&mut self, slot: Slot, reason: PauseReason) {
+        if let Some(reasons) = self.partitions.get_mut(&slot) {
+            reasons.set |= reason.bit();
+        }
+    }
+
+    /// Takes a reason away.
+    pub fn remove(&mut self, slot: Slot, reason: PauseReason) {
+        if let Some(reasons) = self.partitions.get_mut(&slot) {
+            reasons.set &= !reason.bit();
+        }
+    }
+
+    /// Adds or takes away a reason for every partition.
+    pub fn for_all(&mut self, reason: PauseReason, on: bool) {
+        for reasons in self.partitions.values_mut() {
+            if on {
+                reasons.set |= reason.bit();
+            } else {
+                reasons.set &= !reason.bit();
+            }
+        }
+    }
+
+    /// Whether a partition has this reason.
+    #[must_use]
+    pub fn has(&self, slot: Slot, reason: PauseReason) -> bool {
+        self.partitions.get(&slot).is_some_and(|reasons| reasons.set & reason.bit() != 0)
+    }
+
+    /// Whether a partition is to be paused.
+    #[must_use]
+    pub fn is_paused(&self, slot: Slot) -> bool {
+        self.partitions.get(&slot).is_some_and(|reasons| reasons.set != 0)
+    }
+
+    /// Partitions the client must be told to pause, and to resume.
+    #[must_use]
+    pub fn plan(&self) -> (Vec<Slot>, Vec<Slot>) {
+        let wants = |paused: bool| {
+            self.partitions
+                .iter()
+                .filter(move |(_, reasons)| (reasons.set != 0) == paused && reasons.paused != paused)
+                .map(|(slot, _)| *slot)
+                .collect()
+        };
+        (wants(true), wants(false))
+    }
+
+    /// The client did as told.
+    pub fn told(&mut self, slot: Slot, paused: bool) {
+        if let Some(reasons) = self.partitions.get_mut(&slot) {
+            reasons.paused = paused;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Slot = Slot(0);
+    const B: Slot = Slot(1);
+
+    fn apply(pauses: &mut Pauses) -> (Vec<Slot>, Vec<Slot>) {
+        let (pause, resume) = pauses.plan();
+        pause.iter().for_each(|slot| pauses.told(*slot, true));
+        resume.iter().for_each(|slot| pauses.told(*slot, false));
+        (pause, resume)
+    }
+
+    #[test]
+    fn the_client_is_told_when_the_set_becomes_empty_or_not() {
+        let mut pauses = Pauses::default();
+        pauses.assign(A, &[]);
+        pauses.assign(B, &[PauseReason::Hold]);
+        assert_eq!(apply(&mut pauses), (vec![B], vec![A]), "an assignment speaks once, either way");
+        pauses.add(A, PauseReason::Span);
+        pauses.add(A, PauseReason::Rewind);
+        assert_eq!(apply(&mut pauses), (vec![A], vec![]));
+        pauses.remove(A, PauseReason::Span);
+        assert_eq!(apply(&mut pauses), (vec![], vec![]), "one reason is left");
+        pauses.remove(A, PauseReason::Rewind);
+        assert_eq!(apply(&mut pauses), (vec![], vec![A]));
+    }
+
+    #[test]
+    fn a_failed_call_is_asked_for_again_and_a_revoke_ends_all_reasons() {
+        let mut pauses = Pauses::default();
+        pauses.assign(A, &[]);
+        apply(&mut pauses);
+        pauses.add(A, PauseReason::Probe);
+        assert_eq!(pauses.plan().0, [A]);
+        assert_eq!(pauses.plan().0, [A], "not told yet");
+        pauses.revoke(A);
+        pauses.assign(A, &[]);
+        assert_eq!(apply(&mut pauses), (vec![], vec![A]), "assigned again: resumed, whatever was before");
+        assert!(!pauses.is_paused(A));
+    }
+}

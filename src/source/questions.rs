@@ -1,0 +1,186 @@
+//! Questions to the brokers that wait for an answer: where to start, whether a jump is a gap, whether a log is another one.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use crate::librdkafka::{OffsetKind, OffsetsAnswer, Reply};
+use crate::model::{Epoch, Position, RewindCause, Slot};
+
+use super::commit::{Fate, Sent};
+use super::control::Source;
+
+/// Bound of each question; librdkafka answers it itself when the brokers do not.
+pub(super) const ANSWER_WITHIN_MS: i32 = 5000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Belongs to the assignment in progress.
+    Assign,
+    /// A record came above the expected position.
+    Gap { slot: Slot, expected: Position, first: Position },
+    /// A record came below the expected position: is the log another one?
+    Truncation { slot: Slot },
+}
+
+/// Open questions by request number.
+#[derive(Debug, Default)]
+pub struct Questions {
+    next: u64,
+    open: BTreeMap<u64, Purpose>,
+    /// Ends learnt so far for a truncation question.
+    ends: BTreeMap<Slot, (Option<Position>, Option<Position>)>,
+}
+
+impl Questions {
+    fn ask(&mut self, purpose: Purpose) -> u64 {
+        self.next += 1;
+        self.open.insert(self.next, purpose);
+        self.next
+    }
+
+    /// A number for a question of the assignment in progress.
+    pub(super) fn for_assign(&mut self) -> u64 {
+        self.ask(Purpose::Assign)
+    }
+
+    /// Whether a seek of this partition must wait for an answer.
+    pub(super) fn concerns(&self, slot: Slot) -> bool {
+        self.open.values().any(|purpose| *purpose == Purpose::Truncation { slot })
+    }
+}
+
+impl Source {
+    pub(super) fn ask_gap(&mut self, slot: Slot, expected: Position, first: Position, _now: Instant) {
+        let Some(name) = self.cx.table.name(slot).cloned() else { return };
+        let request = self.questions.ask(Purpose::Gap { slot, expected, first });
+        self.consumer.ask_ends(true, &[name], ANSWER_WITHIN_MS, request);
+    }
+
+    pub(super) fn ask_truncation(&mut self, slot: Slot, _now: Instant) {
+        let Some(name) = self.cx.table.name(slot).cloned() else { return };
+        for earliest in [true, false] {
+            let request = self.questions.ask(Purpose::Truncation { slot });
+            self.consumer.ask_ends(earliest, std::slice::from_ref(&name), ANSWER_WITHIN_MS, request);
+        }
+    }
+
+    /// Takes every answer that has arrived.
+    pub(super) fn take_replies(&mut self, now: Instant) {
+        while let Some(reply) = self.consumer.reply() {
+            match reply {
+                Reply::Commit(answer) => {
+                    let fates = self.commits.answered(&answer);
+                    self.commit_answered(&fates);
+                }
+                Reply::Offsets(answer) => self.offsets_answered(answer, now),
+            }
+        }
+    }
+
+    fn offsets_answered(&mut self, answer: OffsetsAnswer, now: Instant) {
+        match self.questions.open.remove(&answer.request) {
+            Some(Purpose::Assign) => self.start_answered(answer),
+            Some(Purpose::Gap { slot, expected, first }) => {
+                let low = one_offset(&answer);
+                self.judge_gap(slot, expected, first, low);
+            }
+            Some(Purpose::Truncation { slot }) => {
+                let offset = one_offset(&answer);
+                let ends = self.questions.ends.entry(slot).or_default();
+                match answer.kind {
+                    OffsetKind::Earliest => ends.0 = offset,
+                    OffsetKind::Latest | OffsetKind::Committed => ends.1 = offset,
+                }
+                if !self.questions.concerns(slot)
+                    && let Some(ends) = self.questions.ends.remove(&slot)
+                {
+                    self.judge_truncation(slot, ends, now);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// A jump is a gap only where retention took the records; compaction and transaction markers jump too.
+    fn judge_gap(&self, slot: Slot, expected: Position, first: Position, low: Option<Position>) {
+        let Some(name) = self.cx.table.name(slot) else { return };
+        if low.is_some_and(|low| low > expected) {
+            let lost = (first.0 - expected.0) as u64;
+            self.cx.metrics.gap_records.add(lost);
+            tracing::error!(pipeline = %self.cx.plan.name, partition = %name, expected = expected.0, first = first.0,
+                "retention removed up to {lost} records before they were read: raise the topic's retention");
+        }
+    }
+
+    fn judge_truncation(&mut self, slot: Slot, ends: (Option<Position>, Option<Position>), now: Instant) {
+        let (Some(position), (Some(low), Some(end))) = (self.ledger.position(slot), ends) else { return };
+        let Some(assigned) = self.assigned.get_mut(&slot) else { return };
+        if end >= position && !assigned.was_gone {
+            return;
+        }
+        assigned.was_gone = false;
+        assigned.low = Some(low);
+        tracing::error!(pipeline = %self.cx.plan.name, partition = %assigned.name, position = position.0, end = end.0,
+            low = low.0, "the log was truncated or the topic recreated: reading it from its beginning");
+        let epoch = Epoch::fresh();
+        self.cx.table.set_current(slot, epoch);
+        self.hold.destroy(slot);
+        let records = self.ledger.restart(slot, epoch, low);
+        self.cx.metrics.rewound.add(records);
+        self.cx.metrics.rewind(RewindCause::Truncated).add(1);
+        self.rewinds.again(slot, now, std::time::Duration::ZERO);
+    }
+
+    fn commit_answered(&mut self, fates: &[(Sent, Fate)]) {
+        let mut failed = None;
+        for (sent, fate) in fates {
+            match fate {
+                Fate::Stored => {}
+                Fate::Again(code) | Fate::NotOurs(code) => {
+                    failed = Some(code);
+                    self.ledger.not_committed(sent.slot);
+                }
+            }
+        }
+        self.last_commit_failed = failed.is_some();
+        match failed {
+            None if fates.is_empty() => {}
+            None => self.cx.metrics.commits.add(1),
+            Some(code) => {
+                self.cx.metrics.commit_failures.add(1);
+                tracing::debug!(pipeline = %self.cx.plan.name, %code, "commit failed; positions are kept and sent again");
+            }
+        }
+    }
+
+    /// Sends what is resolved and not asked for yet, when the interval and the one in flight allow it.
+    pub(super) fn commit_due(&mut self, now: Instant, urgent: bool) {
+        if !self.commits.may_send(now, urgent) {
+            return;
+        }
+        let due: Vec<Sent> = self
+            .ledger
+            .committable()
+            .filter_map(|(slot, position)| {
+                let name = self.assigned.get(&slot)?.name.clone();
+                Some(Sent { slot, name, position })
+            })
+            .collect();
+        if due.is_empty() {
+            return;
+        }
+        let positions: Vec<_> = due.iter().map(|sent| (sent.name.clone(), sent.position.0)).collect();
+        due.iter().for_each(|sent| self.ledger.asked(sent.slot, sent.position));
+        let request = self.commits.start(due, now);
+        if self.consumer.commit(&positions, request).is_err() {
+            let again = self.commits.failed();
+            again.iter().for_each(|sent| self.ledger.not_committed(sent.slot));
+        }
+    }
+}
+
+/// The offset of a one-partition answer.
+fn one_offset(answer: &OffsetsAnswer) -> Option<Position> {
+    let partitions = answer.result.as_ref().ok()?;
+    partitions.first().filter(|p| p.error.is_none() && p.offset >= 0).map(|p| Position(p.offset))
+}

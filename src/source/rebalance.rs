@@ -1,0 +1,323 @@
+//! Rebalances as a state of the control loop. The callback only recorded the event; the group waits until it is applied.
+
+use std::time::{Duration, Instant};
+
+use crate::librdkafka::{OffsetKind, OffsetsAnswer, PartitionAnswer};
+use crate::model::{Epoch, Position, Slot, TopicPartition};
+use crate::telemetry::health::{Room, State};
+
+use super::control::{Assigned, Source};
+use super::pauses::PauseReason;
+use super::questions::ANSWER_WITHIN_MS;
+use super::start::{Known, beginning};
+
+/// How long an assignment waits for the answers where to start: the group is held up meanwhile.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(6);
+/// How often a committed position beyond the end is asked about before the log is taken for another one: a follower that
+/// has just become leader may lag for a moment.
+const CONFIRMATIONS: u32 = 3;
+/// Between two such questions.
+const CONFIRM_AFTER: Duration = Duration::from_millis(300);
+/// How long a revoke waits for a commit's answer and for a purge beyond `revoke_timeout`.
+const REVOKE_EXTRA: Duration = Duration::from_secs(1);
+
+/// Where the consumer stands with its group.
+pub enum Rebalance {
+    /// Nothing pending: records may be drained.
+    Stable,
+    /// Partitions are to be assigned; waiting for the answers where to start.
+    Assigning(Assigning),
+    /// Partitions are to be given up; waiting for their records.
+    Revoking(Revoking),
+}
+
+/// An assignment in progress.
+pub struct Assigning {
+    partitions: Vec<(TopicPartition, Known)>,
+    unanswered: usize,
+    deadline: Instant,
+    rounds: u32,
+    ask_again: Option<Instant>,
+}
+
+/// A revoke in progress.
+pub struct Revoking {
+    partitions: Vec<TopicPartition>,
+    slots: Vec<Slot>,
+    deadline: Instant,
+    phase: Phase,
+}
+
+impl Revoking {
+    /// What is to be given up.
+    #[must_use]
+    pub fn partitions(&self) -> &[TopicPartition] {
+        &self.partitions
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Settlements are served.
+    Draining,
+    /// What is resolved is being committed.
+    Committing,
+    /// Fenced; what is on the wire is waited for.
+    Wire,
+    /// The wire was purged.
+    Purged,
+}
+
+impl Rebalance {
+    /// Whether records may be drained.
+    #[must_use]
+    pub fn is_stable(&self) -> bool {
+        matches!(self, Self::Stable)
+    }
+
+    /// When it must be looked at again.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Instant> {
+        match self {
+            Self::Stable => None,
+            Self::Assigning(assigning) => Some(assigning.ask_again.unwrap_or(assigning.deadline)),
+            Self::Revoking(revoking) => Some(revoking.deadline),
+        }
+    }
+}
+
+impl Source {
+    pub(super) fn begin_assign(&mut self, partitions: Vec<TopicPartition>, now: Instant) {
+        self.cx.metrics.rebalances.add(1);
+        self.cx.health.reached(Room::Source);
+        let partitions: Vec<_> = partitions.into_iter().map(|name| (name, Known::default())).collect();
+        if partitions.is_empty() {
+            self.finish_assign(&partitions);
+            return;
+        }
+        let mut assigning =
+            Assigning { partitions, unanswered: 0, deadline: now + ANSWERS_WITHIN, rounds: 0, ask_again: None };
+        self.ask_starts(&mut assigning);
+        self.rebalance = Rebalance::Assigning(assigning);
+    }
+
+    fn ask_starts(&mut self, assigning: &mut Assigning) {
+        let names: Vec<_> = assigning.partitions.iter().map(|(name, _)| name.clone()).collect();
+        assigning.rounds += 1;
+        assigning.ask_again = None;
+        assigning.unanswered = 3;
+        let request = self.questions.for_assign();
+        self.consumer.ask_committed(&names, ANSWER_WITHIN_MS, request);
+        for earliest in [true, false] {
+            let request = self.questions.for_assign();
+            self.consumer.ask_ends(earliest, &names, ANSWER_WITHIN_MS, request);
+        }
+    }
+
+    /// An answer for the assignment in progress (or for one that is over: ignored).
+    pub(super) fn start_answered(&mut self, answer: OffsetsAnswer) {
+        let Rebalance::Assigning(assigning) = &mut self.rebalance else { return };
+        assigning.unanswered = assigning.unanswered.saturating_sub(1);
+        let Ok(partitions) = answer.result else { return };
+        for PartitionAnswer { name, offset, error } in partitions {
+            let Some((_, known)) = assigning.partitions.iter_mut().find(|(wanted, _)| *wanted == name) else {
+                continue;
+            };
+            if error.is_some() {
+                continue;
+            }
+            let position = (offset >= 0).then_some(Position(offset));
+            match answer.kind {
+                OffsetKind::Committed => known.committed = Some(position),
+                OffsetKind::Earliest => known.low = position,
+                OffsetKind::Latest => known.end = position,
+            }
+        }
+    }
+
+    /// Moves a pending rebalance on.
+    pub(super) fn advance_rebalance(&mut self, now: Instant) {
+        match std::mem::replace(&mut self.rebalance, Rebalance::Stable) {
+            Rebalance::Stable => {}
+            Rebalance::Assigning(assigning) => self.advance_assign(assigning, now),
+            Rebalance::Revoking(revoking) => self.advance_revoke(revoking, now),
+        }
+    }
+
+    fn advance_assign(&mut self, mut assigning: Assigning, now: Instant) {
+        let in_time = now < assigning.deadline && !self.cx.stop.is_aborting();
+        if in_time && assigning.unanswered > 0 {
+            self.rebalance = Rebalance::Assigning(assigning);
+            return;
+        }
+        let start = self.cx.plan.source.start;
+        let doubtful = assigning.partitions.iter().any(|(_, known)| {
+            known.committed.is_none()
+                || known.end.is_none()
+                || known.low.is_none()
+                || (beginning(*known, start).truncated && assigning.rounds < CONFIRMATIONS)
+        });
+        if in_time && doubtful {
+            match assigning.ask_again {
+                None => assigning.ask_again = Some(now + CONFIRM_AFTER),
+                Some(at) if at <= now => self.ask_starts(&mut assigning),
+                Some(_) => {}
+            }
+            self.rebalance = Rebalance::Assigning(assigning);
+            return;
+        }
+        self.finish_assign(&assigning.partitions);
+    }
+
+    fn finish_assign(&mut self, partitions: &[(TopicPartition, Known)]) {
+        let start = self.cx.plan.source.start;
+        let list: Vec<_> = partitions.iter().map(|(name, known)| (name.clone(), beginning(*known, start).at)).collect();
+        if let Err(code) = self.consumer.assign(&list) {
+            tracing::error!(pipeline = %self.cx.plan.name, %code, "the client refused an assignment; the group will rebalance");
+            return;
+        }
+        for (name, known) in partitions {
+            self.take_partition(name, *known);
+        }
+        self.cx.metrics.assigned_partitions.set(self.assigned.len() as i64);
+        self.cx.health.set_state(State::Running);
+        if let Some(until) = &mut self.until {
+            until.assignment_received();
+        }
+        self.apply_pauses();
+        tracing::info!(pipeline = %self.cx.plan.name, added = partitions.len(), assigned = self.assigned.len(), "partitions assigned");
+    }
+
+    fn take_partition(&mut self, name: &TopicPartition, known: Known) {
+        let Some(slot) = self.cx.table.slot(name) else {
+            tracing::error!(pipeline = %self.cx.plan.name, partition = %name, "partition table full: restart the process");
+            return;
+        };
+        let beginning = beginning(known, self.cx.plan.source.start);
+        let epoch = Epoch::fresh();
+        self.ledger.assign(slot, epoch, beginning.position);
+        if let Some(Some(committed)) = known.committed
+            && beginning.position == Some(committed)
+        {
+            self.ledger.is_committed_at(slot, committed);
+        }
+        self.report_beginning(name, known, beginning.gap, beginning.truncated);
+        self.cx.table.set_current(slot, epoch);
+        let all: Vec<_> = [(self.holding, PauseReason::Hold), (self.probing, PauseReason::Probe)]
+            .into_iter()
+            .filter_map(|(on, reason)| on.then_some(reason))
+            .collect();
+        self.pauses.assign(slot, &all);
+        if let (Some(until), Some(end)) = (&mut self.until, known.end) {
+            until.pin(slot, end, beginning.position.max(known.low));
+        }
+        let assigned = Assigned {
+            name: name.clone(),
+            was_gone: false,
+            low: known.low,
+            check_gap: beginning.position.is_some(),
+            read_in_epoch: false,
+        };
+        self.assigned.insert(slot, assigned);
+    }
+
+    fn report_beginning(&self, name: &TopicPartition, known: Known, gap: u64, truncated: bool) {
+        let committed = known.committed.flatten().map_or(-1, |position| position.0);
+        if gap > 0 {
+            self.cx.metrics.gap_records.add(gap);
+            tracing::error!(pipeline = %self.cx.plan.name, partition = %name, committed,
+                "retention removed up to {gap} records before they were read: raise the topic's retention");
+        }
+        if truncated {
+            tracing::error!(pipeline = %self.cx.plan.name, partition = %name, committed,
+                "the log ends before the committed position: truncated or recreated; reading it from its beginning");
+        }
+    }
+
+    pub(super) fn begin_revoke(&mut self, partitions: Vec<TopicPartition>, lost: bool, now: Instant) {
+        self.cx.metrics.rebalances.add(1);
+        let slots: Vec<_> = partitions.iter().filter_map(|name| self.cx.table.slot(name)).collect();
+        // Not counted yet, so nothing is lost: the next owner reads them.
+        slots.iter().for_each(|slot| {
+            self.hold.destroy(*slot);
+        });
+        let deadline = now + self.cx.plan.source.revoke_timeout;
+        let phase = if lost { Phase::Purged } else { Phase::Draining };
+        if lost {
+            tracing::warn!(pipeline = %self.cx.plan.name, partitions = partitions.len(), "assignment lost: committing nothing");
+            self.fence(&slots);
+        }
+        self.rebalance = Rebalance::Revoking(Revoking { partitions, slots, deadline, phase });
+        self.advance_rebalance(now);
+    }
+
+    fn advance_revoke(&mut self, mut revoking: Revoking, now: Instant) {
+        let over = self.cx.stop.is_aborting();
+        let late = now >= revoking.deadline || over;
+        let too_late = now >= revoking.deadline + REVOKE_EXTRA || over;
+        match revoking.phase {
+            Phase::Draining if late || revoking.slots.iter().all(|slot| self.ledger.is_quiet(*slot)) => {
+                revoking.phase = Phase::Committing;
+                self.commit_due(now, true);
+            }
+            Phase::Committing if too_late || self.committed_all(&revoking.slots) => {
+                self.fence(&revoking.slots);
+                revoking.phase = Phase::Wire;
+            }
+            Phase::Committing => self.commit_due(now, true),
+            Phase::Wire if self.wire_is_quiet(&revoking.slots) => return self.finish_revoke(&revoking),
+            Phase::Wire if late => {
+                self.cx.wire.purge();
+                revoking.phase = Phase::Purged;
+            }
+            Phase::Purged if too_late || self.wire_is_quiet(&revoking.slots) => return self.finish_revoke(&revoking),
+            Phase::Draining | Phase::Wire | Phase::Purged => {}
+        }
+        self.rebalance = Rebalance::Revoking(revoking);
+    }
+
+    fn committed_all(&self, slots: &[Slot]) -> bool {
+        !self.commits.is_waiting() && !self.ledger.committable().any(|(slot, _)| slots.contains(&slot))
+    }
+
+    fn wire_is_quiet(&self, slots: &[Slot]) -> bool {
+        slots.iter().all(|slot| self.cx.wire.is_quiet(*slot))
+    }
+
+    /// From here on nothing of these partitions is sent or committed.
+    pub(super) fn fence(&mut self, slots: &[Slot]) {
+        for slot in slots {
+            self.cx.table.set_current(*slot, Epoch::NONE);
+            let records = self.ledger.revoke(*slot);
+            self.cx.metrics.rewound.add(records);
+            self.rewinds.revoke(*slot);
+        }
+    }
+
+    fn finish_revoke(&mut self, revoking: &Revoking) {
+        self.fence(&revoking.slots);
+        // librdkafka never clears an application's pause by itself.
+        let paused: Vec<_> = revoking
+            .slots
+            .iter()
+            .filter(|slot| self.pauses.is_paused(**slot))
+            .filter_map(|slot| self.cx.table.name(*slot).cloned())
+            .collect();
+        if !paused.is_empty() {
+            self.consumer.resume(&paused);
+        }
+        for slot in &revoking.slots {
+            self.pauses.revoke(*slot);
+            self.assigned.remove(slot);
+            if let Some(until) = &mut self.until {
+                until.revoke(*slot);
+            }
+        }
+        if let Err(code) = self.consumer.unassign(&revoking.partitions) {
+            tracing::warn!(pipeline = %self.cx.plan.name, %code, "the client refused to give partitions up");
+        }
+        self.cx.metrics.assigned_partitions.set(self.assigned.len() as i64);
+        self.rebalance = Rebalance::Stable;
+        tracing::info!(pipeline = %self.cx.plan.name, given_up = revoking.slots.len(), assigned = self.assigned.len(), "partitions revoked");
+    }
+}

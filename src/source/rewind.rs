@@ -1,0 +1,123 @@
+//! When a rewound partition is read again: exponential backoff by partition. Pure.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::model::Slot;
+
+/// First wait after a rewind.
+const FIRST: Duration = Duration::from_millis(100);
+/// Longest wait.
+const LONGEST: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+struct Pending {
+    not_before: Instant,
+    waiting: bool,
+    in_a_row: u32,
+}
+
+/// Rewinds in progress and their backoff.
+#[derive(Debug, Default)]
+pub struct Rewinds {
+    partitions: BTreeMap<Slot, Pending>,
+}
+
+impl Rewinds {
+    /// A partition was rewound: it must be sought to its position, not before the backoff has passed.
+    pub fn start(&mut self, slot: Slot, now: Instant) {
+        let pending = self.partitions.entry(slot).or_insert(Pending { not_before: now, waiting: false, in_a_row: 0 });
+        pending.not_before = now + backoff(pending.in_a_row);
+        pending.in_a_row = pending.in_a_row.saturating_add(1);
+        pending.waiting = true;
+    }
+
+    /// A seek was not possible yet: once more after `wait`.
+    pub fn again(&mut self, slot: Slot, now: Instant, wait: Duration) {
+        if let Some(pending) = self.partitions.get_mut(&slot) {
+            pending.not_before = now + wait;
+        }
+    }
+
+    /// The seek succeeded; the partition reads again.
+    pub fn sought(&mut self, slot: Slot) {
+        if let Some(pending) = self.partitions.get_mut(&slot) {
+            pending.waiting = false;
+        }
+    }
+
+    /// The partition made progress: its next rewind starts with the first backoff.
+    pub fn progressed(&mut self, slot: Slot) {
+        if self.partitions.get(&slot).is_some_and(|pending| !pending.waiting) {
+            self.partitions.remove(&slot);
+        }
+    }
+
+    /// The partition is not ours any more.
+    pub fn revoke(&mut self, slot: Slot) {
+        self.partitions.remove(&slot);
+    }
+
+    /// Whether records of the partition must be destroyed because its seek is still to come.
+    #[must_use]
+    pub fn is_waiting(&self, slot: Slot) -> bool {
+        self.partitions.get(&slot).is_some_and(|pending| pending.waiting)
+    }
+
+    /// Whether any partition waits.
+    #[must_use]
+    pub fn any_waiting(&self) -> bool {
+        self.partitions.values().any(|pending| pending.waiting)
+    }
+
+    /// Partitions whose seek is due.
+    #[must_use]
+    pub fn due(&self, now: Instant) -> Vec<Slot> {
+        self.partitions.iter().filter(|(_, p)| p.waiting && p.not_before <= now).map(|(slot, _)| *slot).collect()
+    }
+
+    /// The next due time.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Instant> {
+        self.partitions.values().filter(|p| p.waiting).map(|p| p.not_before).min()
+    }
+}
+
+/// 100 ms, 200 ms, … 30 s.
+fn backoff(in_a_row: u32) -> Duration {
+    if in_a_row == 0 {
+        return Duration::ZERO;
+    }
+    FIRST.saturating_mul(1 << (in_a_row - 1).min(16)).min(LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_rewind_is_immediate_and_repeats_wait_longer_until_progress() {
+        let mut rewinds = Rewinds::default();
+        let (slot, now) = (Slot(0), Instant::now());
+        rewinds.start(slot, now);
+        assert_eq!(rewinds.due(now), [slot]);
+        rewinds.sought(slot);
+        assert!(!rewinds.is_waiting(slot));
+        rewinds.start(slot, now);
+        assert!(rewinds.due(now).is_empty() && rewinds.is_waiting(slot));
+        assert_eq!(rewinds.due(now + FIRST), [slot]);
+        rewinds.sought(slot);
+        rewinds.start(slot, now);
+        assert_eq!(rewinds.next_due(), Some(now + 2 * FIRST));
+        rewinds.progressed(slot);
+        assert!(rewinds.is_waiting(slot), "progress of old news while the seek is due does not forget the seek");
+        rewinds.sought(slot);
+        rewinds.progressed(slot);
+        rewinds.start(slot, now);
+        assert_eq!(rewinds.due(now), [slot]);
+        for _ in 0..80 {
+            rewinds.start(slot, now);
+        }
+        assert!(rewinds.next_due() <= Some(now + LONGEST), "bounded");
+    }
+}
