@@ -427,3 +427,6 @@ fn a_fence_that_moves_during_the_lookups_is_seen_before_encoding() {
     assert_eq!(outcomes(&prepared), [r#"2 {"i":1}"#, r#"3 {"i":1}"#]);
     assert!(prepared.ended.is_empty());
 }
+
+#[path = "model_tests.rs"]
+mod model_tests;
