@@ -87,7 +87,12 @@ fn render(template: &Template, now: &Json, input: &Json) -> Result<String, Rejec
         Segment::Literal(text) => Ok(text.clone()),
         Segment::Field { pointer, fallback } => scalar(get(now, pointer), fallback.as_ref()),
         Segment::Original { pointer, fallback } => scalar(get(input, pointer), fallback.as_ref()),
-        _ => unreachable!("not generated"),
+        Segment::Key
+        | Segment::Topic
+        | Segment::Partition
+        | Segment::Offset
+        | Segment::Timestamp(_)
+        | Segment::Header(_) => unreachable!("not generated"),
     };
     template.segments.iter().map(part).collect()
 }
@@ -148,9 +153,9 @@ fn apply(step: &StepPlan, now: &mut Json, input: &Json, tables: &mut std::slice:
                 (None, OnMiss::Drop) => return Err(None),
                 (None, OnMiss::Reject) => return Err(reject(RejectReason::LookupMiss)),
             };
-            let parent = parents.members.iter().fold(&mut *now, |at, member| match at {
-                Json::Array(list) => &mut list[member.parse::<usize>().expect("index")],
-                other => &mut other[member.as_str()],
+            let parent = parents.members.iter().fold(&mut *now, |at, member| match member.parse::<usize>() {
+                Ok(index) if at.is_array() => &mut at[index],
+                Ok(_) | Err(_) => &mut at[member.as_str()],
             });
             parent[name.as_str()] = found;
             Ok(())

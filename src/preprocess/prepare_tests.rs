@@ -430,3 +430,6 @@ fn a_fence_that_moves_during_the_lookups_is_seen_before_encoding() {
 
 #[path = "model_tests.rs"]
 mod model_tests;
+
+#[path = "allocation_tests.rs"]
+mod allocation_tests;

@@ -50,9 +50,9 @@ fn costs_follow_what_a_step_does_to_the_bytes() {
 fn templates_know_which_lookup_they_wait_for() {
     let kinds = vec![lookup("k", "/r/info", OnMiss::Keep), select("/r"), lookup("k", "/geo", OnMiss::Keep)];
     let program = compiled(kinds, &["{/info/tier}", "{/geo}", "{/id}", "{original:/r/info}", "{/geometry}"]);
-    let waits = |template: &Compiled| match &template.parts[0] {
-        Part::Found { lookup, below, .. } => Some((*lookup, below.clone())),
-        _ => None,
+    let waits = |template: &Compiled| {
+        let Part::Found { lookup, below, .. } = &template.parts[0] else { return None };
+        Some((*lookup, below.clone()))
     };
     let waits: Vec<_> = program.templates.iter().map(waits).collect();
     let below = |members: &[&str]| members.iter().map(|member| (*member).to_owned()).collect::<Vec<_>>();

@@ -69,7 +69,7 @@ fn require_takes_null_for_missing() {
 
 #[test]
 fn conditions_hold_as_the_contract_says() {
-    let text = r#"{"s":"debug","i":7,"n":-3,"f":7.0,"h":7.5,"big":9007199254740993,"max":18446744073709551615,
+    let text = r#"{"s":"debug","i":7,"n":-3,"f":7.0,"h":7.5,"big":9007199254740993,"max":18446744073709551615,"wide":9007199254740992.0,
         "t":true,"z":null,"o":{},"a":[1]}"#;
     let one_of = |scalars: &[Scalar]| Test::In(scalars.to_vec());
     let string = |text: &str| Scalar::String(text.to_owned());
@@ -86,6 +86,8 @@ fn conditions_hold_as_the_contract_says() {
         ("/n", one_of(&[Scalar::Integer(-3)]), true),
         ("/big", one_of(&[Scalar::Integer(9_007_199_254_740_992)]), false),
         ("/big", one_of(&[Scalar::Integer(9_007_199_254_740_993)]), true),
+        ("/wide", one_of(&[Scalar::Integer(9_007_199_254_740_993)]), false),
+        ("/wide", one_of(&[Scalar::Integer(9_007_199_254_740_992)]), true),
         ("/max", one_of(&[Scalar::Integer(-1)]), false),
         ("/t", one_of(&[Scalar::Bool(true)]), true),
         ("/t", one_of(&[Scalar::Integer(1)]), false),
