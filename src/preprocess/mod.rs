@@ -8,6 +8,7 @@
 //! workers; each worker owns one [`prepare::Preprocessor`].
 
 mod batch;
+mod compile;
 pub mod document;
 mod evaluate;
 mod keys;

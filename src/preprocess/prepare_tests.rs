@@ -180,6 +180,57 @@ fn every_record_ends_as_the_steps_say() {
     assert_eq!(lines, expected);
 }
 
+/// The poison corpus: each one is one reject, nothing overflows, and the records between them go on.
+#[test]
+fn poison_is_rejected_and_its_neighbours_go_on() {
+    let nested = |open: &str, close: &str| format!("{}1{}", open.repeat(1_000_000), close.repeat(1_000_000));
+    let poison: Vec<(Vec<u8>, RejectReason)> = vec![
+        (b"{\"result\":{\"a\":\"\xc3\x28\"}}".to_vec(), RejectReason::InvalidUtf8),
+        (b"\xff".to_vec(), RejectReason::InvalidUtf8),
+        (b"{\"result\":{\"a\":1".to_vec(), RejectReason::InvalidJson),
+        (b"{\"result\":{}}}".to_vec(), RejectReason::InvalidJson),
+        (b"{\"result\":{}} {\"result\":{}}".to_vec(), RejectReason::InvalidJson),
+        (b"{\"result\":{\"a\":NaN}}".to_vec(), RejectReason::InvalidJson),
+        (b"{\"result\":{\"a\":\"\\ud800\"}}".to_vec(), RejectReason::InvalidJson),
+        (b"\xef\xbb\xbf{\"result\":{}}".to_vec(), RejectReason::InvalidJson),
+        (b"{\"result\":{},}".to_vec(), RejectReason::InvalidJson),
+        (b"\0".to_vec(), RejectReason::InvalidJson),
+        (vec![b' '; 10_000_000], RejectReason::InvalidJson),
+        (Vec::new(), RejectReason::Empty),
+        (b"{\"result\":{\"a\":-1e400}}".to_vec(), RejectReason::NumberRange),
+        (format!("{{\"result\":{{\"a\":{}}}}}", "9".repeat(400)).into_bytes(), RejectReason::NumberRange),
+        (nested("[", "]").into_bytes(), RejectReason::TooDeep),
+        (nested("{\"result\":", "}").into_bytes(), RejectReason::TooDeep),
+        (format!("{{\"x\":{},\"result\":{{}}}}", nested("[", "]")).into_bytes(), RejectReason::TooDeep),
+        (b"[".repeat(1_000_000), RejectReason::TooDeep),
+    ];
+    let large = format!(r#"{{"result":{{"big":"{}"}}}}"#, "x".repeat(10_000_000));
+    let mut records = Vec::new();
+    for (value, _) in &poison {
+        records.push(record(records.len() as i64, None, Some(r#"{"result":{"id":1}}"#)));
+        let mut bad = record(records.len() as i64, None, Some(""));
+        bad.value = Some(value.clone());
+        records.push(bad);
+    }
+    records.push(record(records.len() as i64, None, Some(&large)));
+    for kinds in [vec![select("/result")], vec![select("/result"), lookup("k", "/i", OnMiss::Keep)]] {
+        let mut prepared = prepared();
+        let fences = Fences::new(1);
+        let runs = fences.runs(&[records.len() as u32]);
+        let mut preprocessor = Case::new(kinds, &[]).build();
+        preprocessor.prepare(&runs, &records[..], &fences.table, &|| true, &mut prepared).expect("answers");
+        let kept: Vec<i64> = prepared.items.iter().map(|(offset, _)| *offset).collect();
+        assert_eq!(kept, (0..records.len() as i64).step_by(2).collect::<Vec<_>>());
+        let reasons: Vec<_> = prepared.rejects.iter().map(|rejected| rejected.reject.reason).collect();
+        assert_eq!(reasons, poison.iter().map(|(_, reason)| *reason).collect::<Vec<_>>());
+        let details = prepared
+            .rejects
+            .iter()
+            .all(|rejected| !rejected.reject.detail.is_empty() && rejected.reject.detail.len() < 200);
+        assert!(details, "a reject says what is wrong, without the data");
+    }
+}
+
 #[test]
 fn a_refused_record_leaves_nothing_in_the_payload() {
     let case = Case::new(vec![], &["{/id}"]);

@@ -1,8 +1,10 @@
 //! What compiles, into how many phases, at what cost.
 
+use super::super::compile::reads;
+use super::super::template::Part;
 use super::super::test_plans::{filter, lookup, pointer, require, select, steps, template};
 use super::*;
-use crate::config::plan::Test;
+use crate::config::plan::{StepKind, Test};
 
 fn compiled(kinds: Vec<StepKind>, templates: &[&str]) -> Arc<Program> {
     let templates: Vec<_> = templates.iter().map(|text| template(text)).collect();

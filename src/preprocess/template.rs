@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::document::{Cursor, Document, Value};
 use super::path::{Path, shown};
 use super::stamp::{Format, Stamps};
-use crate::config::plan::{Segment, Template};
+use crate::config::plan::Template;
 use crate::model::{Record, Reject, RejectReason, StepName};
 
 /// A template compiled against the point of the program where it is rendered.
@@ -112,9 +112,7 @@ pub(super) enum Rendered {
 impl Compiled {
     /// A template whose parts are `parts`, one for each segment of `template`.
     pub(super) fn new(template: &Template, parts: Vec<Part>) -> Self {
-        let needs_document =
-            template.segments.iter().any(|segment| matches!(segment, Segment::Field { .. } | Segment::Original { .. }));
-        Self { text: template.text.clone(), parts, needs_document }
+        Self { text: template.text.clone(), parts, needs_document: template.needs_document() }
     }
 
     /// Whether a tombstone cannot render it.
