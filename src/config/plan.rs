@@ -266,6 +266,14 @@ pub struct Template {
     pub segments: Vec<Segment>,
 }
 
+impl Template {
+    /// Whether rendering it needs the record's value, which a tombstone does not have.
+    #[must_use]
+    pub fn needs_document(&self) -> bool {
+        self.segments.iter().any(|segment| matches!(segment, Segment::Field { .. } | Segment::Original { .. }))
+    }
+}
+
 /// One segment of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Segment {

@@ -1,1 +1,28 @@
-//! The preprocess room.
+//! The worker's pure core: parses each value, applies the compiled steps, splices look-ups in, renders templates and
+//! hands the kept records to the sink's encoder.
+//!
+//! No DOM, no re-encoding: a record is a window (byte range) of the original value plus a few splices, so bytes no step
+//! touches travel unchanged. Nothing here talks to a network except [`crate::enrich`], once per look-up and batch.
+//!
+//! [`program::Program::compile`] turns a pipeline's steps and its sink's templates into a [`program::Program`], shared by all
+//! workers; each worker owns one [`prepare::Preprocessor`].
+
+mod batch;
+mod compile;
+pub mod document;
+mod evaluate;
+mod keys;
+mod path;
+pub mod prepare;
+pub mod program;
+mod scan;
+pub mod splice;
+mod stamp;
+mod steps;
+pub mod tape;
+pub mod template;
+#[cfg(test)]
+mod test_plans;
+
+pub use prepare::Preprocessor;
+pub use program::{CompileError, CostClass, Program, Tombstones};

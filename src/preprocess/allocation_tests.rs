@@ -1,0 +1,63 @@
+//! Steady state allocates nothing per record, by jemalloc's own count of the bytes this thread has allocated.
+
+use super::*;
+
+/// Takes everything a record brings and allocates nothing.
+struct Append;
+
+impl Encode for Append {
+    type Item = u32;
+    fn encode(&mut self, place: Place, _: &Record<'_>, kept: &Kept<'_>, payload: &mut Vec<u8>) -> Result<u32, Reject> {
+        kept.value.into_iter().flatten().for_each(|piece| payload.extend_from_slice(piece));
+        kept.rendered.iter().flatten().for_each(|text| payload.extend_from_slice(text));
+        Ok(place.index)
+    }
+}
+
+fn allocated() -> u64 {
+    jemalloc_ctl::thread::allocatedp::read().expect("jemalloc counts").get()
+}
+
+/// Bytes allocated by one batch of `count` records, once every buffer has grown.
+fn bytes_of_a_batch(kinds: &[StepKind], templates: &[&str], count: i64) -> u64 {
+    let value = |offset: i64| {
+        format!(r#"{{"meta":{{}},"result":{{"id":{offset},"user":{},"name":"n\u0041","level":"info"}}}}"#, offset % 7)
+    };
+    let records: Vec<_> = (0..count).map(|offset| record(offset, Some("k"), Some(&value(offset)))).collect();
+    let templates: Vec<_> = templates.iter().map(|text| template(text)).collect();
+    let program = Program::compile(&steps(kinds.to_vec()), &templates, Tombstones::PassOn).expect("compiles");
+    let users = [("1", r#"{"tier":"gold"}"#), ("2", r#"{"tier":"blue"}"#)];
+    let mut preprocessor = Preprocessor::new(program, enricher(&[&users, &users]), Append);
+    let fences = Fences::new(1);
+    let runs = fences.runs(&[count as u32]);
+    let mut prepared = prepared();
+    let mut batch = |prepared: &mut Prepared<u32>| {
+        prepared.payload.clear();
+        prepared.items.clear();
+        let before = allocated();
+        preprocessor.prepare(&runs, &records[..], &fences.table, &|| true, prepared).expect("answers");
+        assert_eq!(prepared.items.len(), records.len());
+        allocated() - before
+    };
+    batch(&mut prepared);
+    batch(&mut prepared);
+    batch(&mut prepared)
+}
+
+#[test]
+fn nothing_is_allocated_per_record() {
+    let before = allocated();
+    let list = std::hint::black_box(vec![0_u8; 4_096]);
+    assert!(allocated() - before >= 4_096, "jemalloc does not serve this binary");
+    drop(list);
+
+    let templates = ["{/id}", "items-{timestamp:%Y.%m.%d}", "{key}", "{original:/meta/x|none}"];
+    let plain = [select("/result"), drop_debug(), require(&["/id"], Otherwise::Reject)];
+    assert_eq!(bytes_of_a_batch(&plain, &templates, 2_000), 0);
+
+    let late = [&templates[..], &["{/info/tier|none}-{/name}"]].concat();
+    let looking = [select("/result"), lookup("{/user}", "/info", OnMiss::Keep), drop_debug()];
+    let (small, large) = (bytes_of_a_batch(&looking, &late, 500), bytes_of_a_batch(&looking, &late, 4_000));
+    assert_eq!(small, large, "a batch with look-ups allocates, but not by its records");
+    assert!(small < 4_096, "{small}");
+}

@@ -1,0 +1,305 @@
+//! A batch with look-ups: what is held of every record between the passes.
+
+use std::ops::Range;
+
+use super::evaluate::{Question, Rendering};
+use super::prepare::{Preprocessor, admit, end, is_current, place};
+use super::program::{Lookup, Program, Tombstones};
+use super::splice::{self, Splice};
+use super::steps::{self, Ending};
+use super::tape::Parser;
+use super::template::{Compiled, Fault, Part, Rendered};
+use crate::config::plan::OnMiss;
+use crate::enrich::{Found, LookupStop};
+use crate::model::{Encode, Exit, Halt, PartitionTable, Prepared, Record, Records, RejectReason, Run};
+
+/// Reused from batch to batch.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// Records that go into the next phase, in input order.
+    live: Vec<Live>,
+    /// Records between the passes of a phase, in input order.
+    held: Vec<Held>,
+    /// Answers of each look-up of the phase, by key.
+    found: Vec<Vec<Found>>,
+    /// Records rebuilt by the phase before.
+    rebuilt: Vec<u8>,
+}
+
+/// A record on its way into a phase.
+struct Live {
+    run: usize,
+    index: u32,
+    body: Body,
+}
+
+/// What a record consists of at this point.
+enum Body {
+    Tombstone,
+    Input,
+    Rebuilt(Range<usize>),
+}
+
+/// A record after the first pass of a phase.
+struct Held {
+    live: Live,
+    /// The part of the body that is the record now, or how it ends unless a look-up ends it otherwise.
+    window: Result<Range<usize>, Ending>,
+    questions: Range<usize>,
+    /// Index of its first rendered template.
+    templates: usize,
+}
+
+impl Batch {
+    /// Gives back what a batch needed beyond `keep_bytes`.
+    pub(super) fn trim(&mut self, keep_bytes: usize) {
+        self.live.clear();
+        self.held.clear();
+        self.found.iter_mut().for_each(Vec::clear);
+        self.rebuilt.clear();
+        if self.rebuilt.capacity() > keep_bytes {
+            self.rebuilt = Vec::new();
+        }
+    }
+}
+
+impl Body {
+    fn bytes<'a>(&self, record: &Record<'a>, rebuilt: &'a [u8]) -> Option<&'a [u8]> {
+        match self {
+            Self::Tombstone => None,
+            Self::Input => record.value,
+            Self::Rebuilt(range) => rebuilt.get(range.clone()),
+        }
+    }
+}
+
+impl<E: Encode> Preprocessor<E> {
+    pub(super) fn phases<R: Records + ?Sized>(
+        &mut self,
+        runs: &[Run],
+        records: &R,
+        table: &PartitionTable,
+        still_wanted: &dyn Fn() -> bool,
+        prepared: &mut Prepared<E::Item>,
+    ) -> Result<(), LookupStop> {
+        let wanted = || still_wanted() && runs.iter().any(|run| is_current(run, table));
+        self.admit_all(runs, records, table, prepared);
+        for phase in 0..self.program.phases.len() {
+            self.first_pass(phase, runs, records, prepared);
+            self.resolve(phase, &wanted)?;
+            self.second_pass(phase, runs, records, table, prepared);
+        }
+        Ok(())
+    }
+
+    fn admit_all<R: Records + ?Sized>(
+        &mut self,
+        runs: &[Run],
+        records: &R,
+        table: &PartitionTable,
+        prepared: &mut Prepared<E::Item>,
+    ) {
+        for (number, run) in runs.iter().enumerate().filter(|(_, run)| is_current(run, table)) {
+            for index in run.start..run.end {
+                let record = records.record(index as usize);
+                let place = admit(run, index, &record, prepared);
+                let body = match record.value {
+                    Some(_) => Body::Input,
+                    None if self.program.tombstones == Tombstones::Drop => {
+                        end(prepared, place, Ending::Dropped);
+                        continue;
+                    }
+                    None => Body::Tombstone,
+                };
+                self.batch.live.push(Live { run: number, index, body });
+            }
+        }
+    }
+
+    /// Parses and evaluates every live record, and collects the keys of the look-ups.
+    fn first_pass<R: Records + ?Sized>(
+        &mut self,
+        phase: usize,
+        runs: &[Run],
+        records: &R,
+        prepared: &mut Prepared<E::Item>,
+    ) {
+        let Self { program, tools, batch, .. } = self;
+        tools.rendering.clear();
+        tools.asked.begin(program.phases[phase].lookups.len());
+        for live in batch.live.drain(..) {
+            let record = records.record(live.index as usize);
+            let first = tools.asked.questions.len();
+            let templates = tools.rendering.templates.len();
+            let bytes = live.body.bytes(&record, &batch.rebuilt);
+            let window = tools.read(program, phase, &record, bytes);
+            let questions = first..tools.asked.questions.len();
+            match window {
+                Err(ending) if questions.is_empty() => {
+                    end(prepared, place(runs[live.run].ticket, live.index, &record), ending);
+                }
+                window => batch.held.push(Held { live, window, questions, templates }),
+            }
+        }
+    }
+
+    /// Asks every look-up of the phase once for all its keys.
+    fn resolve(&mut self, phase: usize, wanted: &dyn Fn() -> bool) -> Result<(), LookupStop> {
+        let lookups = &self.program.phases[phase].lookups;
+        if self.batch.found.len() < lookups.len() {
+            self.batch.found.resize_with(lookups.len(), Vec::new);
+        }
+        for ((lookup, keys), found) in lookups.iter().zip(&self.tools.asked.keys).zip(&mut self.batch.found) {
+            found.clear();
+            if keys.len() == 0 {
+                continue;
+            }
+            let asked: Vec<&[u8]> = keys.iter().collect();
+            self.enricher.resolve(lookup.number, &asked, wanted, found)?;
+            if found.len() != keys.len() {
+                let message =
+                    format!("{}: {} answers to {} keys; this is a bug", lookup.place, found.len(), keys.len());
+                return Err(LookupStop::Halt(Halt { exit: Exit::Failure, message }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Splices in what was found, and encodes the records or rebuilds them for the next phase.
+    fn second_pass<R: Records + ?Sized>(
+        &mut self,
+        phase: usize,
+        runs: &[Run],
+        records: &R,
+        table: &PartitionTable,
+        prepared: &mut Prepared<E::Item>,
+    ) {
+        let Self { program, tools, batch, output, .. } = self;
+        let last = phase + 1 == program.phases.len();
+        let lookups = &program.phases[phase].lookups;
+        let mut next = Vec::new();
+        let (mut splices, mut pieces, mut answers) = (Vec::new(), Vec::new(), vec![None; lookups.len()]);
+        let current: Vec<bool> = runs.iter().map(|run| is_current(run, table)).collect();
+        for held in batch.held.drain(..).filter(|held| current[held.live.run]) {
+            let record = records.record(held.live.index as usize);
+            let place = place(runs[held.live.run].ticket, held.live.index, &record);
+            let questions = &tools.asked.questions[held.questions.clone()];
+            splices.clear();
+            pieces.clear();
+            let window = answer(lookups, questions, &batch.found, &mut answers, &mut splices).and(held.window);
+            let window = window.and_then(|window| {
+                if last {
+                    let rendering = &mut tools.rendering;
+                    finish(program, rendering, &mut tools.second, held.templates, &answers)?;
+                }
+                Ok(window)
+            });
+            let window = match window {
+                Ok(window) => window,
+                Err(ending) => {
+                    end(prepared, place, ending);
+                    continue;
+                }
+            };
+            let bytes = held.live.body.bytes(&record, &batch.rebuilt);
+            if let Some(bytes) = bytes {
+                splice::assemble(bytes, window, &mut splices, &mut pieces);
+            }
+            if last {
+                let value = bytes.map(|_| &pieces[..]);
+                output.encode(place, &record, value, &tools.rendering, held.templates, prepared);
+            } else {
+                let body = rebuild(&held.live.body, &pieces, &mut next);
+                batch.live.push(Live { body, ..held.live });
+            }
+        }
+        batch.rebuilt = next;
+    }
+}
+
+/// Turns the answers to one record's questions into splices, or the record's end.
+fn answer<'a>(
+    lookups: &'a [Lookup],
+    questions: &'a [Question],
+    found: &'a [Vec<Found>],
+    answers: &mut [Option<&'a [u8]>],
+    splices: &mut Vec<Splice<'a>>,
+) -> Result<(), Ending> {
+    for question in questions {
+        let lookup = &lookups[question.lookup];
+        let json = match &found[question.lookup][question.key] {
+            Found::Json(json) => Some(&json[..]),
+            Found::Unavailable => None,
+            Found::Miss => match &lookup.on_miss {
+                OnMiss::Keep => None,
+                OnMiss::Default(json) => Some(json.as_bytes()),
+                OnMiss::Drop => return Err(Ending::Dropped),
+                OnMiss::Reject => return Err(missed(lookup)),
+            },
+        };
+        answers[question.lookup] = json;
+        splices.extend(json.map(|json| Splice { point: &question.point, member: &lookup.member, json }));
+    }
+    Ok(())
+}
+
+#[cold]
+fn missed(lookup: &Lookup) -> Ending {
+    let detail = format!("nothing found for {}", lookup.into.text);
+    steps::rejected(RejectReason::LookupMiss, &lookup.place, detail)
+}
+
+/// Renders one record's templates that waited for look-ups.
+fn finish(
+    program: &Program,
+    rendering: &mut Rendering,
+    parser: &mut Parser,
+    first: usize,
+    answers: &[Option<&[u8]>],
+) -> Result<(), Ending> {
+    for (index, template) in program.templates.iter().enumerate() {
+        if let Rendered::Late(outcomes) = rendering.templates[first + index] {
+            let start = rendering.bytes.len();
+            late(template, rendering, parser, outcomes, answers)
+                .map_err(|fault| Ending::Rejected(template.reject(&program.sink, fault)))?;
+            rendering.templates[first + index] = Rendered::Span(start..rendering.bytes.len());
+        }
+    }
+    Ok(())
+}
+
+fn late(
+    template: &Compiled,
+    rendering: &mut Rendering,
+    parser: &mut Parser,
+    outcomes: usize,
+    answers: &[Option<&[u8]>],
+) -> Result<(), (usize, Fault)> {
+    for (index, part) in template.parts.iter().enumerate() {
+        if let Part::Found { lookup, below, own } = part
+            && let Some(json) = answers[*lookup]
+        {
+            let found = parser.read(json, |doc| {
+                let found = doc.find(doc.root(), below).map(|cursor| (doc, cursor));
+                own.render(found, &mut rendering.bytes)
+            });
+            found.unwrap_or(Err(Fault::NotJson)).map_err(|fault| (index, fault))?;
+        } else {
+            let span = rendering.outcomes[outcomes + index].clone().map_err(|fault| (index, fault))?;
+            rendering.bytes.extend_from_within(span);
+        }
+    }
+    Ok(())
+}
+
+/// Writes a record's pieces out for the next phase.
+fn rebuild(body: &Body, pieces: &[&[u8]], next: &mut Vec<u8>) -> Body {
+    match body {
+        Body::Tombstone => Body::Tombstone,
+        Body::Input | Body::Rebuilt(_) => {
+            let start = next.len();
+            pieces.iter().for_each(|piece| next.extend_from_slice(piece));
+            Body::Rebuilt(start..next.len())
+        }
+    }
+}

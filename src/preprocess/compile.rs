@@ -1,0 +1,162 @@
+//! Compiles steps and templates, and cuts them into phases: see [`super::program`].
+
+use super::path::Path;
+use super::program::{CompileError, CostClass, Lookup, Phase, Step};
+use super::splice::member_text;
+use super::stamp::Format;
+use super::steps::Check;
+use super::template::{Compiled, Field, Part};
+use crate::config::plan::{LookupPlan, LookupSource, OnMiss, Pointer, Segment, StepKind, StepPlan, Template};
+use crate::model::StepName;
+
+#[derive(Default)]
+pub(super) struct Compiler {
+    pub(super) phases: Vec<Phase>,
+    /// The phase under work.
+    pub(super) phase: Phase,
+    /// Where each look-up of the current phase puts things, from the current window; `None` once a `select` left it behind.
+    places: Vec<Option<Vec<String>>>,
+    lookups: usize,
+    pub(super) formats: usize,
+    pub(super) costs: Vec<(StepName, CostClass)>,
+}
+
+impl Compiler {
+    pub(super) fn step(&mut self, plan: &StepPlan) -> Result<(), CompileError> {
+        let place = plan.place.clone();
+        let phases = self.phases.len();
+        let cost = match &plan.kind {
+            StepKind::Select { pointer } => {
+                self.cut_if(|place| reads(&pointer.members, place));
+                self.phase.steps.push(Step::Select { place, path: pointer.into() });
+                self.enter(pointer);
+                CostClass::Slice
+            }
+            StepKind::Require { pointers, otherwise } => {
+                self.cut_if(|place| pointers.iter().any(|pointer| reads(&pointer.members, place)));
+                let paths = pointers.iter().map(Path::from).collect();
+                self.phase.steps.push(Step::Require { place, paths, otherwise: *otherwise });
+                CostClass::Untouched
+            }
+            StepKind::Where { conditions, otherwise } => {
+                self.cut_if(|place| conditions.iter().any(|condition| reads(&condition.pointer.members, place)));
+                let check = |condition: &crate::config::plan::Condition| Check {
+                    path: (&condition.pointer).into(),
+                    test: condition.test.clone(),
+                };
+                let checks = conditions.iter().map(check).collect();
+                self.phase.steps.push(Step::Where { place, checks, otherwise: *otherwise });
+                CostClass::Untouched
+            }
+            StepKind::Lookup(lookup) => {
+                self.lookup(lookup, place)?;
+                CostClass::Splice
+            }
+        };
+        let cost = if self.phases.len() > phases { CostClass::Rebuilt } else { cost };
+        self.costs.push((plan.place.clone(), cost));
+        Ok(())
+    }
+
+    fn lookup(&mut self, plan: &LookupPlan, place: StepName) -> Result<(), CompileError> {
+        let key = match &plan.source {
+            LookupSource::Keyed { key, .. } => key,
+            LookupSource::Table { field, .. } => field,
+        };
+        let into = &plan.into.members;
+        let Some(name) = into.last() else {
+            return Err(error(&place, "`into` is empty: write the pointer of a member, such as /user_info"));
+        };
+        if let OnMiss::Default(text) = &plan.on_miss
+            && let Err(fault) = serde_json::from_str::<&serde_json::value::RawValue>(text)
+        {
+            return Err(error(&place, format!("the default of `on_miss` is no JSON text: {fault}")));
+        }
+        self.cut_if(|other| {
+            reads(into, other)
+                || reads(other, into)
+                || key
+                    .segments
+                    .iter()
+                    .any(|segment| matches!(segment, Segment::Field { pointer, .. } if reads(&pointer.members, other)))
+        });
+        let key = self.template(key, &place)?;
+        self.phase.reads_original |= key.reads_original();
+        self.phase.steps.push(Step::Lookup(self.phase.lookups.len()));
+        self.phase.lookups.push(Lookup {
+            place,
+            number: self.lookups,
+            key,
+            into: (&plan.into).into(),
+            member: member_text(name),
+            on_miss: plan.on_miss.clone(),
+        });
+        self.places.push(Some(into.clone()));
+        self.lookups += 1;
+        Ok(())
+    }
+
+    /// Starts a new phase when `conflict` holds for what an earlier look-up of this phase puts in.
+    fn cut_if(&mut self, conflict: impl Fn(&[String]) -> bool) {
+        if self.places.iter().flatten().any(|place| conflict(place)) {
+            self.phases.push(std::mem::take(&mut self.phase));
+            self.places.clear();
+        }
+    }
+
+    /// Moves the window: pointers are from now on relative to `pointer`.
+    fn enter(&mut self, pointer: &Pointer) {
+        for place in &mut self.places {
+            *place = place.take().and_then(|place| Some(place.strip_prefix(&pointer.members[..])?.to_vec()));
+        }
+    }
+
+    pub(super) fn template(&mut self, plan: &Template, place: &StepName) -> Result<Compiled, CompileError> {
+        let parts = plan.segments.iter().map(|segment| self.part(segment, place));
+        Ok(Compiled::new(plan, parts.collect::<Result<_, _>>()?))
+    }
+
+    fn part(&mut self, segment: &Segment, place: &StepName) -> Result<Part, CompileError> {
+        Ok(match segment {
+            Segment::Literal(text) => Part::Literal(text.clone()),
+            Segment::Key => Part::Key,
+            Segment::Topic => Part::Topic,
+            Segment::Partition => Part::Partition,
+            Segment::Offset => Part::Offset,
+            Segment::Timestamp(None) => Part::TimestampMs,
+            Segment::Timestamp(Some(text)) => {
+                let format = Format::new(text, self.formats)
+                    .map_err(|fault| error(place, format!("`{{timestamp:{text}}}` is no strftime format: {fault}")))?;
+                self.formats += 1;
+                Part::Timestamp(format)
+            }
+            Segment::Header(name) => Part::Header(name.clone()),
+            Segment::Original { pointer, fallback } => {
+                Part::Original(Field { path: pointer.into(), fallback: fallback.clone() })
+            }
+            Segment::Field { pointer, fallback } => {
+                let own = Field { path: pointer.into(), fallback: fallback.clone() };
+                match self.found_by(&pointer.members) {
+                    Some((lookup, below)) => Part::Found { lookup, below, own },
+                    None => Part::Field(own),
+                }
+            }
+        })
+    }
+
+    /// The look-up of this phase that puts the value at `pointer` there, and the members below its place.
+    fn found_by(&self, pointer: &[String]) -> Option<(usize, Vec<String>)> {
+        let below = |place: &Option<Vec<String>>| Some(pointer.strip_prefix(&place.as_ref()?[..])?.to_vec());
+        self.places.iter().enumerate().find_map(|(lookup, place)| Some((lookup, below(place)?)))
+    }
+}
+
+/// Whether the value at `pointer` is, or lies in, what is put at `place`. (A parent of `place` keeps its type: it is an
+/// object before and after.)
+pub(super) fn reads(pointer: &[String], place: &[String]) -> bool {
+    pointer.starts_with(place)
+}
+
+fn error(place: &StepName, problem: impl Into<String>) -> CompileError {
+    CompileError { place: place.clone(), problem: problem.into() }
+}

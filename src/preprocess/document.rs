@@ -1,0 +1,239 @@
+//! A parsed value: walks pointers over the parser's tape and maps what it finds to byte ranges of the original.
+//!
+//! The tape keeps no offsets for containers and numbers, but every key is a slice of the scratch copy, so its distance from
+//! the start of the scratch is its offset in the original. A value starts behind its key's colon; a container ends before
+//! the next key of the same object, or, when it is the last member, before the end of its parent, found the same way. Inside
+//! arrays there are no keys: their elements are scanned. Only the original is read for this, never the unescaped scratch.
+
+use std::ops::Range;
+
+use simd_json::{Node, StaticNode};
+
+use super::scan;
+
+/// A parsed value and its original bytes.
+#[derive(Clone, Copy)]
+pub struct Document<'d> {
+    original: &'d [u8],
+    base: usize,
+    nodes: &'d [Node<'d>],
+}
+
+/// A value inside a [`Document`].
+#[derive(Debug, Clone, Copy)]
+pub struct Cursor {
+    node: usize,
+    start: Start,
+    end: End,
+    /// Closing braces between this value's end and `end`.
+    closers: usize,
+}
+
+/// Where a value starts.
+#[derive(Debug, Clone, Copy)]
+enum Start {
+    Document,
+    /// Behind the key whose first character is here.
+    BehindKey(usize),
+    At(usize),
+}
+
+/// What follows a value, behind `closers` braces.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Document,
+    /// The key whose first character is here.
+    NextKey(usize),
+    /// An array's element, or its last member: nothing known follows.
+    Unknown,
+}
+
+/// What a cursor points at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value<'d> {
+    /// null
+    Null,
+    /// true or false
+    Bool(bool),
+    /// A number that fits an `i64` and is negative.
+    Negative(i64),
+    /// A number that fits a `u64`.
+    Unsigned(u64),
+    /// Any other number, rounded to a double; its spelling is in the original.
+    Float(f64),
+    /// A string, unescaped.
+    String(&'d str),
+    /// An object.
+    Object {
+        /// Whether it has no members.
+        empty: bool,
+    },
+    /// An array.
+    Array,
+}
+
+impl Value<'_> {
+    /// The type's name, for messages.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Negative(_) | Self::Unsigned(_) | Self::Float(_) => "a number",
+            Self::String(_) => "a string",
+            Self::Object { .. } => "an object",
+            Self::Array => "an array",
+        }
+    }
+}
+
+impl<'d> Document<'d> {
+    /// A document over `nodes`, the tape of a copy of `original` that starts at address `base`.
+    pub(super) fn new(original: &'d [u8], base: usize, nodes: &'d [Node<'d>]) -> Self {
+        Self { original, base, nodes }
+    }
+
+    /// The original bytes, blanks around the value included.
+    #[must_use]
+    pub fn original(&self) -> &'d [u8] {
+        self.original
+    }
+
+    /// The whole value.
+    #[must_use]
+    pub fn root(&self) -> Cursor {
+        Cursor { node: 0, start: Start::Document, end: End::Document, closers: 0 }
+    }
+
+    /// Follows `members` from `from`: object members by name (the first of equal names), array elements by index.
+    /// `None` when nothing is there.
+    #[must_use]
+    pub fn find(&self, from: Cursor, members: &[String]) -> Option<Cursor> {
+        let mut at = from;
+        for member in members {
+            at = match *self.nodes.get(at.node)? {
+                Node::Object { len, count } => self.member(at, len, count, member)?,
+                Node::Array { len, .. } => self.element(at, len, member)?,
+                Node::String(_) | Node::Static(_) => return None,
+            };
+        }
+        Some(at)
+    }
+
+    /// What `cursor` points at.
+    #[must_use]
+    pub fn value(&self, cursor: Cursor) -> Value<'d> {
+        match self.nodes.get(cursor.node) {
+            Some(Node::String(text)) => Value::String(text),
+            Some(Node::Object { len, .. }) => Value::Object { empty: *len == 0 },
+            Some(Node::Array { .. }) => Value::Array,
+            Some(Node::Static(value)) => match value {
+                StaticNode::I64(number) => Value::Negative(*number),
+                StaticNode::U64(number) => Value::Unsigned(*number),
+                StaticNode::F64(number) => Value::Float(*number),
+                StaticNode::Bool(value) => Value::Bool(*value),
+                StaticNode::Null => Value::Null,
+            },
+            None => Value::Null,
+        }
+    }
+
+    /// Where the value stands in the original, without the blanks around it.
+    #[must_use]
+    pub fn range(&self, cursor: Cursor) -> Range<usize> {
+        let start = self.start(cursor);
+        let end = match self.nodes.get(cursor.node) {
+            Some(Node::String(_)) => scan::string_end(self.original, start + 1),
+            Some(Node::Object { .. } | Node::Array { .. }) => self.container_end(cursor, start),
+            Some(Node::Static(_)) | None => scan::token_end(self.original, start),
+        };
+        start..end
+    }
+
+    /// The value's bytes in the original.
+    #[must_use]
+    pub fn bytes(&self, cursor: Cursor) -> &'d [u8] {
+        self.original.get(self.range(cursor)).unwrap_or_default()
+    }
+
+    fn member(&self, object: Cursor, len: usize, count: usize, name: &str) -> Option<Cursor> {
+        let behind = object.node + 1 + count;
+        let mut key = object.node + 1;
+        for _ in 0..len {
+            let node = key + 1;
+            let next = node + 1 + self.inner(node);
+            if let Some(Node::String(text)) = self.nodes.get(key)
+                && *text == name
+            {
+                let start = Start::BehindKey(self.offset(text));
+                return Some(match self.nodes.get(next) {
+                    Some(Node::String(text)) if next < behind => {
+                        Cursor { node, start, end: End::NextKey(self.offset(text)), closers: 0 }
+                    }
+                    Some(_) | None => Cursor { node, start, end: object.end, closers: object.closers + 1 },
+                });
+            }
+            key = next;
+        }
+        None
+    }
+
+    fn element(&self, array: Cursor, len: usize, index: &str) -> Option<Cursor> {
+        let index = array_index(index).filter(|index| *index < len)?;
+        let mut node = array.node + 1;
+        let mut at = scan::skip_blanks(self.original, self.start(array) + 1);
+        for _ in 0..index {
+            node += 1 + self.inner(node);
+            let comma = scan::skip_blanks(self.original, scan::value_end(self.original, at));
+            at = scan::skip_blanks(self.original, comma + 1);
+        }
+        Some(Cursor { node, start: Start::At(at), end: End::Unknown, closers: 0 })
+    }
+
+    /// Nodes inside the value at `node`.
+    fn inner(&self, node: usize) -> usize {
+        match self.nodes.get(node) {
+            Some(Node::Object { count, .. } | Node::Array { count, .. }) => *count,
+            Some(Node::String(_) | Node::Static(_)) | None => 0,
+        }
+    }
+
+    fn offset(&self, text: &str) -> usize {
+        (text.as_ptr() as usize).wrapping_sub(self.base)
+    }
+
+    fn start(&self, cursor: Cursor) -> usize {
+        match cursor.start {
+            Start::Document => scan::skip_blanks(self.original, 0),
+            Start::At(at) => at,
+            Start::BehindKey(key) => {
+                let colon = scan::skip_blanks(self.original, scan::string_end(self.original, key));
+                scan::skip_blanks(self.original, colon + 1)
+            }
+        }
+    }
+
+    fn container_end(&self, cursor: Cursor, start: usize) -> usize {
+        let behind = match cursor.end {
+            End::Unknown => return scan::value_end(self.original, start),
+            End::Document => self.original.len(),
+            // One over the key's opening quote, blanks, one over the comma.
+            End::NextKey(key) => scan::trim_blanks(self.original, key.saturating_sub(1)).saturating_sub(1),
+        };
+        let mut end = scan::trim_blanks(self.original, behind);
+        for _ in 0..cursor.closers {
+            end = scan::trim_blanks(self.original, end.saturating_sub(1));
+        }
+        end
+    }
+}
+
+/// An array index as RFC 6901 section 4 spells it: digits without leading zeros.
+fn array_index(text: &str) -> Option<usize> {
+    let plain = text == "0" || (!text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit()));
+    if plain { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+#[path = "document_tests.rs"]
+mod tests;

@@ -1,0 +1,179 @@
+//! One record through one phase: its steps, the keys of its look-ups, its templates.
+
+use std::ops::Range;
+
+use super::document::{Cursor, Document};
+use super::keys::KeySet;
+use super::path::shown;
+use super::program::{Lookup, Phase, Step};
+use super::splice::{self, NoPlace, Point};
+use super::stamp::Stamps;
+use super::steps::{self, Ending};
+use super::template::{Compiled, Fault, Rendered, Scope};
+use crate::model::{Record, RejectReason, StepName};
+
+/// What the look-ups of a phase are asked for, over one batch.
+#[derive(Default)]
+pub(super) struct Asked {
+    /// Unique keys of each look-up of the phase.
+    pub(super) keys: Vec<KeySet>,
+    /// Every record's questions, one after the other.
+    pub(super) questions: Vec<Question>,
+}
+
+impl Asked {
+    /// Forgets all questions; makes room for the keys of `lookups` look-ups.
+    pub(super) fn begin(&mut self, lookups: usize) {
+        self.questions.clear();
+        self.keys.iter_mut().for_each(KeySet::clear);
+        if self.keys.len() < lookups {
+            self.keys.resize_with(lookups, KeySet::default);
+        }
+    }
+}
+
+/// One record's key for one look-up, and where the answer goes.
+pub(super) struct Question {
+    pub(super) lookup: usize,
+    pub(super) key: usize,
+    pub(super) point: Point,
+}
+
+/// Rendered templates of the records in hand, and what was rendered of templates that wait for look-ups.
+pub(super) struct Rendering {
+    /// Number of templates of a record.
+    pub(super) per_record: usize,
+    pub(super) bytes: Vec<u8>,
+    pub(super) templates: Vec<Rendered>,
+    /// One for each part of a late template.
+    pub(super) outcomes: Vec<Result<Range<usize>, Fault>>,
+    pub(super) stamps: Stamps,
+    key: Vec<u8>,
+}
+
+impl Rendering {
+    /// For programs with `templates` sink templates and `formats` timestamp formats.
+    pub(super) fn new(templates: usize, formats: usize) -> Self {
+        Self {
+            per_record: templates,
+            bytes: Vec::new(),
+            templates: Vec::new(),
+            outcomes: Vec::new(),
+            stamps: Stamps::new(formats),
+            key: Vec::new(),
+        }
+    }
+
+    /// Forgets what was rendered, keeps the room and the timestamps.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.templates.clear();
+        self.outcomes.clear();
+    }
+
+    /// Renders the sink's templates for one record. A tombstone's templates that need the document are `Null`.
+    ///
+    /// # Errors
+    /// The reject of the first template that cannot be rendered.
+    pub(super) fn sink(&mut self, templates: &[Compiled], scope: &Scope<'_>, place: &StepName) -> Result<(), Ending> {
+        for template in templates {
+            let rendered = if scope.document.is_none() && template.needs_document() {
+                Rendered::Null
+            } else if template.is_late() && scope.document.is_some() {
+                self.late(template, scope)
+            } else {
+                template
+                    .render(scope, &mut self.stamps, &mut self.bytes)
+                    .map_err(|fault| Ending::Rejected(template.reject(place, fault)))?
+            };
+            self.templates.push(rendered);
+        }
+        Ok(())
+    }
+
+    fn late(&mut self, template: &Compiled, scope: &Scope<'_>) -> Rendered {
+        let first = self.outcomes.len();
+        for part in &template.parts {
+            let start = self.bytes.len();
+            let outcome = part.render(scope, &mut self.stamps, &mut self.bytes);
+            self.outcomes.push(outcome.map(|()| start..self.bytes.len()));
+        }
+        Rendered::Late(first)
+    }
+}
+
+/// What one record is evaluated with.
+pub(super) struct Evaluation<'a> {
+    pub(super) phase: &'a Phase,
+    /// The sink's templates, when this is the last phase, and the name of their step.
+    pub(super) templates: &'a [Compiled],
+    pub(super) sink: &'a StepName,
+    pub(super) record: &'a Record<'a>,
+    pub(super) document: Document<'a>,
+    pub(super) original: Option<Document<'a>>,
+}
+
+impl Evaluation<'_> {
+    /// Runs the steps, asks the look-ups and renders the templates. Gives the range of the document that is the record now:
+    /// all of its bytes, with the blanks around them, when no step moved the window.
+    ///
+    /// # Errors
+    /// How the record ends. Look-ups asked before come first: their answers may end it otherwise.
+    pub(super) fn run(&self, asked: &mut Asked, rendering: &mut Rendering) -> Result<Range<usize>, Ending> {
+        let document = &self.document;
+        let root = document.root();
+        let mut window = root;
+        let mut moved = false;
+        for step in &self.phase.steps {
+            match step {
+                Step::Select { place, path } => {
+                    window = steps::select(document, window, path, place)?;
+                    moved = true;
+                }
+                Step::Require { place, paths, otherwise } => {
+                    steps::require(document, window, paths, *otherwise, place)?;
+                }
+                Step::Where { place, checks, otherwise } => {
+                    steps::filter(document, window, checks, *otherwise, place)?;
+                }
+                Step::Lookup(index) => self.ask(*index, window, asked, rendering)?,
+            }
+        }
+        rendering.sink(self.templates, &self.scope(window), self.sink)?;
+        Ok(if moved { document.range(window) } else { 0..document.original().len() })
+    }
+
+    fn ask(&self, index: usize, window: Cursor, asked: &mut Asked, rendering: &mut Rendering) -> Result<(), Ending> {
+        let lookup = &self.phase.lookups[index];
+        let point = splice::locate(&self.document, window, &lookup.into.members)
+            .map_err(|fault| self.no_place(lookup, window, fault))?;
+        rendering.key.clear();
+        let key = match lookup.key.render(&self.scope(window), &mut rendering.stamps, &mut rendering.key) {
+            Ok(Rendered::Span(_)) => asked.keys[index].intern(&rendering.key),
+            // A template that is exactly `{key}`; a look-up has no use for a null key.
+            Ok(Rendered::Null | Rendered::Late(_)) => {
+                return Err(Ending::Rejected(lookup.key.reject(&lookup.place, (0, Fault::NullKey))));
+            }
+            Err(fault) => return Err(Ending::Rejected(lookup.key.reject(&lookup.place, fault))),
+        };
+        asked.questions.push(Question { lookup: index, key, point });
+        Ok(())
+    }
+
+    fn scope(&self, window: Cursor) -> Scope<'_> {
+        Scope { record: self.record, document: Some((self.document, window)), original: self.original }
+    }
+
+    #[cold]
+    fn no_place(&self, lookup: &Lookup, window: Cursor, fault: NoPlace) -> Ending {
+        let into = &lookup.into;
+        let parent = into.members.split_last().map_or(&[][..], |(_, parents)| parents);
+        let parent = super::path::Path { members: parent.to_vec(), text: super::path::text(parent) };
+        let (reason, why) = match fault {
+            NoPlace::Missing => (RejectReason::Missing, steps::missing(&self.document, window, &parent)),
+            NoPlace::Null => (RejectReason::Null, format!("{} is null", shown(&parent.text))),
+            NoPlace::NotAnObject => (RejectReason::WrongType, format!("{} is no object", shown(&parent.text))),
+        };
+        steps::rejected(reason, &lookup.place, format!("no place for {}: {why}", into.text))
+    }
+}

@@ -1,0 +1,232 @@
+//! One worker's preprocessing: a batch of records in, a [`Prepared`] batch out.
+//!
+//! Without look-ups it is one pass: parse, steps, templates, straight into the encoder. With look-ups there are two passes
+//! per phase of the program (see [`super::program`]): the first parses and collects the keys, then each look-up is resolved
+//! once for the whole batch, the second splices and encodes. Nothing is allocated per record once the buffers have grown.
+
+use std::mem;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::batch::Batch;
+use super::document::Document;
+use super::evaluate::{Asked, Evaluation, Rendering};
+use super::program::{Program, Tombstones};
+use super::steps::{self, Ending};
+use super::tape::Parser;
+use super::template::{Rendered, Scope};
+use crate::enrich::{Enricher, LookupStop};
+use crate::model::{
+    Encode, Kept, Outcome, Part, PartitionTable, Place, Prepared, Record, Records, Rejected, Run, Ticket,
+};
+
+/// Turns records into a sink's items. One instance a worker.
+pub struct Preprocessor<E: Encode> {
+    pub(super) program: Arc<Program>,
+    pub(super) enricher: Enricher,
+    pub(super) output: Output<E>,
+    pub(super) tools: Tools,
+    pub(super) batch: Batch,
+}
+
+/// What a record is read with.
+pub(super) struct Tools {
+    pub(super) parser: Parser,
+    /// Reads the input behind a rebuilt record, and what look-ups found.
+    pub(super) second: Parser,
+    pub(super) rendering: Rendering,
+    pub(super) asked: Asked,
+}
+
+impl<E: Encode> Preprocessor<E> {
+    /// A worker's preprocessor. `enricher` must know at least the look-ups of `program`.
+    #[must_use]
+    pub fn new(program: Arc<Program>, enricher: Enricher, encoder: E) -> Self {
+        let rendering = Rendering::new(program.templates.len(), program.formats);
+        let tools = Tools { parser: Parser::default(), second: Parser::default(), rendering, asked: Asked::default() };
+        Self { program, enricher, output: Output { encoder, rendered: Vec::new() }, tools, batch: Batch::default() }
+    }
+
+    /// Prepares the records of `runs` into `prepared`: kept records as payload and items in input order, dropped ones as
+    /// parts, rejected ones as rejects. A run whose epoch is not current in `table` yields nothing: its ticket was forgotten,
+    /// nobody settles it. `still_wanted` is asked between attempts of a look-up, beside the fence.
+    ///
+    /// # Errors
+    /// [`LookupStop`] when a look-up ended without an answer. `prepared` then carries no record at all, so none of them is
+    /// settled; it must still be sent on for its sequence number.
+    pub fn prepare<R: Records + ?Sized>(
+        &mut self,
+        runs: &[Run],
+        records: &R,
+        table: &PartitionTable,
+        still_wanted: &dyn Fn() -> bool,
+        prepared: &mut Prepared<E::Item>,
+    ) -> Result<(), LookupStop> {
+        let result = if self.program.single_pass().is_some() {
+            self.single_pass(runs, records, table, prepared);
+            Ok(())
+        } else {
+            self.phases(runs, records, table, still_wanted, prepared)
+        };
+        if result.is_err() {
+            prepared.payload.clear();
+            prepared.items.clear();
+            prepared.ended.clear();
+            prepared.rejects.clear();
+        }
+        self.trim();
+        result
+    }
+
+    fn single_pass<R: Records + ?Sized>(
+        &mut self,
+        runs: &[Run],
+        records: &R,
+        table: &PartitionTable,
+        prepared: &mut Prepared<E::Item>,
+    ) {
+        for run in runs.iter().filter(|run| is_current(run, table)) {
+            for index in run.start..run.end {
+                let record = records.record(index as usize);
+                let place = admit(run, index, &record, prepared);
+                if record.value.is_none() && self.program.tombstones == Tombstones::Drop {
+                    end(prepared, place, Ending::Dropped);
+                    continue;
+                }
+                self.tools.rendering.clear();
+                match self.tools.read(&self.program, 0, &record, record.value) {
+                    Ok(window) => {
+                        let value = record.value.and_then(|value| value.get(window)).map(|bytes| [bytes]);
+                        let value = value.as_ref().map(<[&[u8]; 1]>::as_slice);
+                        self.output.encode(place, &record, value, &self.tools.rendering, 0, prepared);
+                    }
+                    Err(ending) => end(prepared, place, ending),
+                }
+            }
+        }
+    }
+
+    /// Gives back what an unusually large batch needed.
+    fn trim(&mut self) {
+        /// Bytes of rendered text kept between batches; a usual batch needs some tens of KiB.
+        const KEEP_BYTES: usize = 1024 * 1024;
+        if self.tools.rendering.bytes.capacity() > KEEP_BYTES {
+            self.tools.rendering.bytes = Vec::new();
+        }
+        self.tools.asked.keys.retain(|keys| keys.bytes_held() <= KEEP_BYTES);
+        self.batch.trim(KEEP_BYTES);
+    }
+}
+
+impl Tools {
+    /// Reads one record in phase number `phase`; `bytes` is the record at that point, `None` for a tombstone, which skips
+    /// the steps. Gives the range of `bytes` that is the record after the steps.
+    pub(super) fn read(
+        &mut self,
+        program: &Program,
+        phase: usize,
+        record: &Record<'_>,
+        bytes: Option<&[u8]>,
+    ) -> Result<Range<usize>, Ending> {
+        let Self { parser, second, rendering, asked } = self;
+        let last = phase + 1 == program.phases.len();
+        let templates = if last { &program.templates[..] } else { &[] };
+        let plan = &program.phases[phase];
+        let Some(bytes) = bytes else {
+            let scope = Scope { record, document: None, original: None };
+            return rendering.sink(templates, &scope, &program.sink).map(|()| 0..0);
+        };
+        let mut evaluate = |document: Document<'_>, original: Option<Document<'_>>| {
+            let sink = &program.sink;
+            Evaluation { phase: plan, templates, sink, record, document, original }.run(asked, rendering)
+        };
+        let result = if phase == 0 {
+            parser.read(bytes, |document| evaluate(document, Some(document)))
+        } else if plan.reads_original {
+            let input = record.value.unwrap_or_default();
+            second.read(input, |original| parser.read(bytes, |document| evaluate(document, Some(original)))).flatten()
+        } else {
+            parser.read(bytes, |document| evaluate(document, None))
+        };
+        result.unwrap_or_else(|fault| Err(steps::rejected(fault.reason, &program.parse, fault.detail)))
+    }
+}
+
+/// The way to the sink's encoder.
+pub(super) struct Output<E: Encode> {
+    encoder: E,
+    /// Room for one record's rendered templates, empty between records.
+    rendered: Vec<Option<&'static [u8]>>,
+}
+
+impl<E: Encode> Output<E> {
+    /// Encodes one kept record; `templates` is the index of its first rendered template.
+    pub(super) fn encode(
+        &mut self,
+        place: Place,
+        record: &Record<'_>,
+        value: Option<&[&[u8]]>,
+        rendering: &Rendering,
+        templates: usize,
+        prepared: &mut Prepared<E::Item>,
+    ) {
+        let mut rendered = recycle(mem::take(&mut self.rendered));
+        rendered.extend(rendering.templates.iter().skip(templates).take(rendering.per_record).map(|template| {
+            match template {
+                Rendered::Span(span) => rendering.bytes.get(span.clone()),
+                Rendered::Null | Rendered::Late(_) => None,
+            }
+        }));
+        let before = prepared.payload.len();
+        let kept = Kept { value, rendered: &rendered };
+        match self.encoder.encode(place, record, &kept, &mut prepared.payload) {
+            Ok(item) => prepared.items.push(item),
+            Err(reject) => {
+                prepared.payload.truncate(before);
+                end(prepared, place, Ending::Rejected(reject));
+            }
+        }
+        self.rendered = recycle(rendered);
+    }
+}
+
+/// The same room for borrows of another life: collecting a vector's own iterator reuses its allocation.
+fn recycle<'b>(mut list: Vec<Option<&[u8]>>) -> Vec<Option<&'b [u8]>> {
+    list.clear();
+    list.into_iter().map(|_| None).collect()
+}
+
+/// Whether the records of `run` may still be sent.
+pub(super) fn is_current(run: &Run, table: &PartitionTable) -> bool {
+    table.is_current(run.ticket.slot, run.ticket.epoch)
+}
+
+/// Takes note of a record that is looked at, and where it stands.
+pub(super) fn admit<I>(run: &Run, index: u32, record: &Record<'_>, prepared: &mut Prepared<I>) -> Place {
+    if let Some(time) = record.timestamp_ms {
+        prepared.oldest_timestamp_ms = Some(prepared.oldest_timestamp_ms.map_or(time, |oldest| oldest.min(time)));
+    }
+    place(run.ticket, index, record)
+}
+
+/// Where a record stands.
+pub(super) fn place(ticket: Ticket, index: u32, record: &Record<'_>) -> Place {
+    Place { ticket, offset: crate::model::Offset(record.offset), index }
+}
+
+/// Writes down that a record goes no further. Records of one ticket dropped one after the other share a part.
+pub(super) fn end<I>(prepared: &mut Prepared<I>, place: Place, ending: Ending) {
+    match ending {
+        Ending::Rejected(reject) => prepared.rejects.push(Rejected { place, reject }),
+        Ending::Dropped => match prepared.ended.last_mut() {
+            Some(part) if part.ticket == place.ticket && part.outcome == Outcome::Dropped => part.records += 1,
+            Some(_) | None => {
+                prepared.ended.push(Part { ticket: place.ticket, outcome: Outcome::Dropped, records: 1 });
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+#[path = "prepare_tests.rs"]
+mod tests;

@@ -1,0 +1,486 @@
+//! Whole batches: outcomes, order, fences, tombstones, look-ups in one and several phases.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use super::super::program::CostClass;
+use super::super::test_plans::{enricher, filter, lookup, record, require, select, steps, template};
+use super::*;
+use crate::config::plan::{OnMiss, Otherwise, Scalar, StepKind, Test};
+use crate::model::{
+    Charge, Epoch, Offset, OwnedRecord, Position, Reject, RejectReason, Slot, TicketId, TopicPartition,
+};
+
+/// Shows what an encoder is given: the value, then each template, `-` for none.
+struct Echo;
+
+impl Encode for Echo {
+    type Item = (i64, Range<usize>);
+    fn encode(
+        &mut self,
+        place: Place,
+        record: &Record<'_>,
+        kept: &Kept<'_>,
+        payload: &mut Vec<u8>,
+    ) -> Result<Self::Item, Reject> {
+        assert_eq!(place.offset, Offset(record.offset));
+        let start = payload.len();
+        match kept.value {
+            Some(pieces) => payload.extend(pieces.concat()),
+            None => payload.extend_from_slice(b"-"),
+        }
+        for rendered in kept.rendered {
+            payload.push(b'|');
+            payload.extend_from_slice(rendered.unwrap_or(b"-"));
+        }
+        if payload[start..].ends_with(b"|refuse") {
+            return Err(Reject::new(RejectReason::InvalidId, &"sink.id".into(), "refused"));
+        }
+        Ok((place.offset.0, start..payload.len()))
+    }
+}
+
+/// Partitions of a pipeline, all current.
+struct Fences {
+    table: PartitionTable,
+    tickets: Vec<Ticket>,
+}
+
+impl Fences {
+    fn new(partitions: i32) -> Self {
+        let table = PartitionTable::default();
+        let ticket = |partition: i32| {
+            let slot = table.slot(&TopicPartition { topic: "events".into(), partition }).expect("room");
+            let epoch = Epoch::fresh();
+            table.set_current(slot, epoch);
+            Ticket { id: TicketId(partition as u64), slot, epoch }
+        };
+        let tickets = (0..partitions).map(ticket).collect();
+        Self { table, tickets }
+    }
+
+    fn fence(&self, partition: usize) {
+        self.table.set_current(self.tickets[partition].slot, Epoch::fresh());
+    }
+
+    /// Consecutive runs of these lengths, run n of partition n.
+    fn runs(&self, lengths: &[u32]) -> Vec<Run> {
+        let mut start = 0;
+        let run = |(partition, length): (usize, &u32)| {
+            let run = Run {
+                ticket: self.tickets[partition],
+                first: Offset(i64::from(start)),
+                next: Position(i64::from(start + length)),
+                start,
+                end: start + length,
+            };
+            start += length;
+            run
+        };
+        lengths.iter().enumerate().map(run).collect()
+    }
+}
+
+fn prepared<I>() -> Prepared<I> {
+    Prepared::empty(0, Charge::none(), Instant::now())
+}
+
+/// What became of each record, by offset.
+fn outcomes(prepared: &Prepared<(i64, Range<usize>)>) -> Vec<String> {
+    let text = |span: &Range<usize>| String::from_utf8_lossy(&prepared.payload[span.clone()]).into_owned();
+    let mut lines: Vec<(i64, String)> =
+        prepared.items.iter().map(|(offset, span)| (*offset, format!("{offset} {}", text(span)))).collect();
+    assert!(lines.is_sorted_by_key(|(offset, _)| *offset), "items keep input order");
+    lines.extend(prepared.rejects.iter().map(|rejected| {
+        let offset = rejected.place.offset.0;
+        (offset, format!("{offset} {} at {}", rejected.reject.reason, rejected.reject.step))
+    }));
+    lines.sort_by_key(|(offset, _)| *offset);
+    lines.into_iter().map(|(_, line)| line).collect()
+}
+
+struct Case {
+    kinds: Vec<StepKind>,
+    templates: Vec<&'static str>,
+    tables: Vec<&'static [(&'static str, &'static str)]>,
+    tombstones: Tombstones,
+}
+
+impl Case {
+    fn new(kinds: Vec<StepKind>, templates: &[&'static str]) -> Self {
+        Self { kinds, templates: templates.to_vec(), tables: Vec::new(), tombstones: Tombstones::PassOn }
+    }
+
+    fn table(mut self, table: &'static [(&'static str, &'static str)]) -> Self {
+        self.tables.push(table);
+        self
+    }
+
+    fn build(&self) -> Preprocessor<Echo> {
+        let templates: Vec<_> = self.templates.iter().map(|text| template(text)).collect();
+        let program = Program::compile(&steps(self.kinds.clone()), &templates, self.tombstones).expect("compiles");
+        Preprocessor::new(program, enricher(&self.tables), Echo)
+    }
+
+    /// Runs the values through as one batch of one partition, twice, so that nothing may be left over.
+    fn run(&self, records: &[OwnedRecord]) -> (Vec<String>, Vec<Part>) {
+        let mut preprocessor = self.build();
+        let fences = Fences::new(1);
+        let runs = fences.runs(&[records.len() as u32]);
+        let mut once = || {
+            let mut prepared = prepared();
+            preprocessor.prepare(&runs, records, &fences.table, &|| true, &mut prepared).expect("answers");
+            let kept = prepared.items.len() + prepared.rejects.len();
+            let ended: u32 = prepared.ended.iter().map(|part| part.records).sum();
+            assert_eq!(kept + ended as usize, records.len(), "every record ends exactly once");
+            (outcomes(&prepared), prepared.ended)
+        };
+        let first = once();
+        assert_eq!(once(), first, "a batch leaves nothing behind");
+        first
+    }
+
+    fn lines(&self, values: &[&str]) -> Vec<String> {
+        let records: Vec<_> =
+            values.iter().enumerate().map(|(offset, value)| record(offset as i64, Some("k"), Some(value))).collect();
+        self.run(&records).0
+    }
+}
+
+fn drop_debug() -> StepKind {
+    filter("/level", Test::NotIn(vec![Scalar::String("debug".to_owned())]), Otherwise::Drop)
+}
+
+#[test]
+fn every_record_ends_as_the_steps_say() {
+    let case = Case::new(vec![select("/result"), drop_debug()], &["{/id}", "{topic}"]);
+    let lines = case.lines(&[
+        r#"{"meta":1, "result": {"id":7,"n":1.10e1} }"#,
+        r#"{"result":{"id":8,"level":"debug"}}"#,
+        r#"{"result":null}"#,
+        r#"{"result":{}}"#,
+        "",
+        "{\"result\":{\"id\":9,\n\"x\":\"\\u0041\"}}",
+        "{\"result\"",
+        "[",
+        r#"{"result":{"id":"refuse"}}"#,
+        r#"{"result":{"id":1e400}}"#,
+    ]);
+    let expected = [
+        r#"0 {"id":7,"n":1.10e1}|7|events"#,
+        "2 null at steps[0].select",
+        "3 missing at sink",
+        "4 empty at parse",
+        "5 {\"id\":9,\n\"x\":\"\\u0041\"}|9|events",
+        "6 invalid_json at parse",
+        "7 invalid_json at parse",
+        r#"8 {"id":"refuse"}|refuse|events"#,
+        "9 number_range at parse",
+    ];
+    assert_eq!(lines, expected);
+}
+
+/// The poison corpus: each one is one reject, nothing overflows, and the records between them go on.
+#[test]
+fn poison_is_rejected_and_its_neighbours_go_on() {
+    let nested = |open: &str, close: &str| format!("{}1{}", open.repeat(1_000_000), close.repeat(1_000_000));
+    let poison: Vec<(Vec<u8>, RejectReason)> = vec![
+        (b"{\"result\":{\"a\":\"\xc3\x28\"}}".to_vec(), RejectReason::InvalidUtf8),
+        (b"\xff".to_vec(), RejectReason::InvalidUtf8),
+        (b"{\"result\":{\"a\":1".to_vec(), RejectReason::InvalidJson),
+        (b"{\"result\":{}}}".to_vec(), RejectReason::InvalidJson),
+        (b"{\"result\":{}} {\"result\":{}}".to_vec(), RejectReason::InvalidJson),
+        (b"{\"result\":{\"a\":NaN}}".to_vec(), RejectReason::InvalidJson),
+        (b"{\"result\":{\"a\":\"\\ud800\"}}".to_vec(), RejectReason::InvalidJson),
+        (b"\xef\xbb\xbf{\"result\":{}}".to_vec(), RejectReason::InvalidJson),
+        (b"{\"result\":{},}".to_vec(), RejectReason::InvalidJson),
+        (b"\0".to_vec(), RejectReason::InvalidJson),
+        (vec![b' '; 10_000_000], RejectReason::InvalidJson),
+        (Vec::new(), RejectReason::Empty),
+        (b"{\"result\":{\"a\":-1e400}}".to_vec(), RejectReason::NumberRange),
+        (format!("{{\"result\":{{\"a\":{}}}}}", "9".repeat(400)).into_bytes(), RejectReason::NumberRange),
+        (nested("[", "]").into_bytes(), RejectReason::TooDeep),
+        (nested("{\"result\":", "}").into_bytes(), RejectReason::TooDeep),
+        (format!("{{\"x\":{},\"result\":{{}}}}", nested("[", "]")).into_bytes(), RejectReason::TooDeep),
+        (b"[".repeat(1_000_000), RejectReason::TooDeep),
+    ];
+    let large = format!(r#"{{"result":{{"big":"{}"}}}}"#, "x".repeat(10_000_000));
+    let mut records = Vec::new();
+    for (value, _) in &poison {
+        records.push(record(records.len() as i64, None, Some(r#"{"result":{"id":1}}"#)));
+        let mut bad = record(records.len() as i64, None, Some(""));
+        bad.value = Some(value.clone());
+        records.push(bad);
+    }
+    records.push(record(records.len() as i64, None, Some(&large)));
+    for kinds in [vec![select("/result")], vec![select("/result"), lookup("k", "/i", OnMiss::Keep)]] {
+        let mut prepared = prepared();
+        let fences = Fences::new(1);
+        let runs = fences.runs(&[records.len() as u32]);
+        let mut preprocessor = Case::new(kinds, &[]).build();
+        preprocessor.prepare(&runs, &records[..], &fences.table, &|| true, &mut prepared).expect("answers");
+        let kept: Vec<i64> = prepared.items.iter().map(|(offset, _)| *offset).collect();
+        assert_eq!(kept, (0..records.len() as i64).step_by(2).collect::<Vec<_>>());
+        let reasons: Vec<_> = prepared.rejects.iter().map(|rejected| rejected.reject.reason).collect();
+        assert_eq!(reasons, poison.iter().map(|(_, reason)| *reason).collect::<Vec<_>>());
+        let details = prepared
+            .rejects
+            .iter()
+            .all(|rejected| !rejected.reject.detail.is_empty() && rejected.reject.detail.len() < 200);
+        assert!(details, "a reject says what is wrong, without the data");
+    }
+}
+
+#[test]
+fn a_refused_record_leaves_nothing_in_the_payload() {
+    let case = Case::new(vec![], &["{/id}"]);
+    let lines = case.lines(&[r#"{"id":1}"#, r#"{"id":"refuse"}"#, r#"{"id":2}"#]);
+    assert_eq!(lines, [r#"0 {"id":1}|1"#, "1 invalid_id at sink.id", r#"2 {"id":2}|2"#]);
+    let mut prepared = prepared();
+    let records = [record(0, None, Some(r#"{"id":"refuse"}"#))];
+    let fences = Fences::new(1);
+    case.build().prepare(&fences.runs(&[1]), &records[..], &fences.table, &|| true, &mut prepared).expect("answers");
+    assert!(prepared.payload.is_empty());
+}
+
+#[test]
+fn without_steps_the_whole_value_travels_byte_for_byte() {
+    let value = "\n{ \"b\" : 1.0e+2, \"a\":\"\\/\" , \"a\":2 }\r\n";
+    assert_eq!(Case::new(vec![], &[]).lines(&[value]), [format!("0 {value}")]);
+    assert_eq!(Case::new(vec![select("")], &[]).lines(&[value]), [format!("0 {}", value.trim())]);
+}
+
+#[test]
+fn consecutive_drops_of_a_ticket_are_one_part() {
+    let case = Case::new(vec![drop_debug()], &[]);
+    let debug = r#"{"level":"debug"}"#;
+    let records: Vec<_> =
+        (0..6).map(|offset| record(offset, None, Some(if offset == 2 { "{}" } else { debug }))).collect();
+    let fences = Fences::new(2);
+    let mut prepared = prepared();
+    let runs = fences.runs(&[4, 2]);
+    case.build().prepare(&runs, &records[..], &fences.table, &|| true, &mut prepared).expect("answers");
+    let parts: Vec<_> = prepared.ended.iter().map(|part| (part.ticket, part.outcome, part.records)).collect();
+    assert_eq!(parts, [(fences.tickets[0], Outcome::Dropped, 3), (fences.tickets[1], Outcome::Dropped, 2)]);
+    assert_eq!(prepared.oldest_timestamp_ms, Some(1_700_000_000_000));
+}
+
+#[test]
+fn a_fenced_run_yields_nothing() {
+    let case = Case::new(vec![drop_debug()], &["{/id}"]);
+    let values = [r#"{"level":"debug"}"#, "broken", r#"{"id":1}"#];
+    let records: Vec<_> = (0..9).map(|offset| record(offset, None, Some(values[offset as usize % 3]))).collect();
+    let fences = Fences::new(3);
+    fences.fence(1);
+    let mut prepared = prepared();
+    let runs = fences.runs(&[3, 3, 3]);
+    case.build().prepare(&runs, &records[..], &fences.table, &|| true, &mut prepared).expect("answers");
+    assert_eq!(
+        outcomes(&prepared),
+        ["1 invalid_json at parse", r#"2 {"id":1}|1"#, "7 invalid_json at parse", r#"8 {"id":1}|1"#]
+    );
+    let ended: Vec<Slot> = prepared.ended.iter().map(|part| part.ticket.slot).collect();
+    assert_eq!(ended, [runs[0].ticket.slot, runs[2].ticket.slot]);
+}
+
+#[test]
+fn tombstones_skip_steps_and_lookups() {
+    let templates = ["{key}", "{/id}", "{topic}-{offset}", "{header:h}", "{original:/id|x}", "{/info/tier|none}"];
+    let kinds = [vec![select("/result")], vec![select("/result"), lookup("{/u}", "/info", OnMiss::Reject)]];
+    for kinds in kinds {
+        let case = Case::new(kinds, &templates).table(&[]);
+        let records = [record(0, Some("k"), None), record(1, None, None)];
+        let (lines, _) = case.run(&records);
+        assert_eq!(lines, ["0 -|k|-|events-0|one|-|-", "1 -|-|-|events-1|one|-|-"]);
+        let dropping = Case { tombstones: Tombstones::Drop, ..case };
+        let (lines, ended) = dropping.run(&records);
+        assert!(lines.is_empty());
+        assert_eq!(ended.iter().map(|part| part.records).sum::<u32>(), 2);
+    }
+    // What a tombstone has but cannot be rendered is a reject all the same.
+    let (lines, _) = Case::new(vec![], &["id-{key}"]).run(&[record(0, None, None)]);
+    assert_eq!(lines, ["0 null at sink"]);
+}
+
+#[test]
+fn what_a_lookup_finds_is_spliced_in() {
+    const USERS: &[(&str, &str)] = &[("user:1", r#"{"tier":"gold"}"#), ("user:2", r#"{"tier":"blue"}"#)];
+    let kinds = |on_miss| vec![select("/result"), lookup("user:{/user}", "/user_info", on_miss), drop_debug()];
+    let values = [
+        r#"{"result":{"user":1}}"#,
+        r#"{"result":{"user":2, "user_info":{"tier":0} }}"#,
+        r#"{"result":{"user":3,"user_info":{"tier":"own"}}}"#,
+        r#"{"result":{"user":4}}"#,
+        r#"{"result":{"user":1,"level":"debug"}}"#,
+        r#"{"result":{}}"#,
+        r#"{"result":{"user":1, "x":[1]}}"#,
+    ];
+    let shared = [
+        r#"0 {"user":1,"user_info":{"tier":"gold"}}|gold"#,
+        r#"1 {"user":2, "user_info":{"tier":"blue"} }|blue"#,
+        "5 missing at steps[1].lookup",
+        r#"6 {"user":1, "x":[1],"user_info":{"tier":"gold"}}|gold"#,
+    ];
+    for (on_miss, misses) in [
+        (OnMiss::Keep, &[r#"2 {"user":3,"user_info":{"tier":"own"}}|own"#, r#"3 {"user":4}|none"#][..]),
+        (
+            OnMiss::Default(r#"{"tier":"-"}"#.to_owned()),
+            &[r#"2 {"user":3,"user_info":{"tier":"-"}}|-"#, r#"3 {"user":4,"user_info":{"tier":"-"}}|-"#],
+        ),
+        (OnMiss::Drop, &[]),
+        (OnMiss::Reject, &["2 lookup_miss at steps[1].lookup", "3 lookup_miss at steps[1].lookup"]),
+    ] {
+        let case = Case::new(kinds(on_miss), &["{/user_info/tier|none}"]).table(USERS);
+        let expected: Vec<&str> = shared[..2].iter().chain(misses).chain(&shared[2..]).copied().collect();
+        assert_eq!(case.lines(&values), expected);
+    }
+}
+
+#[test]
+fn templates_mix_found_and_own_fields() {
+    const TABLE: &[(&str, &str)] = &[("a", r#"{"tier":"gold","n":1.50,"o":{}}"#), ("b", r#""label""#), ("bad", "{")];
+    let case = Case::new(
+        vec![lookup("{/k}", "/i", OnMiss::Keep)],
+        &["{/k}-{/i/tier}-{key}", "{/i/n|none}", "{original:/i|own}"],
+    );
+    let lines = case.table(TABLE).lines(&[
+        r#"{"k":"a"}"#,
+        r#"{"k":"b"}"#,
+        r#"{"k":"c"}"#,
+        r#"{"k":"c","i":{"tier":"own"}}"#,
+        r#"{"k":"bad"}"#,
+    ]);
+    let expected = [
+        r#"0 {"k":"a","i":{"tier":"gold","n":1.50,"o":{}}}|a-gold-k|1.50|own"#,
+        "1 missing at sink",
+        "2 missing at sink",
+        r#"3 {"k":"c","i":{"tier":"own"}}|c-own-k|none|"#,
+        "4 invalid_json at sink",
+    ];
+    // Record 3 has an object at /i, which `{original:/i|own}` cannot render.
+    let expected = expected.map(|line| if line.starts_with('3') { "3 wrong_type at sink" } else { line });
+    assert_eq!(lines, expected);
+    let whole = Case::new(vec![lookup("{/k}", "/i", OnMiss::Keep)], &["{/i}"]).table(TABLE);
+    assert_eq!(
+        whole.lines(&[r#"{"k":"b"}"#, r#"{"k":"a"}"#]),
+        [r#"0 {"k":"b","i":"label"}|label"#, "1 wrong_type at sink"]
+    );
+}
+
+#[test]
+fn a_later_step_sees_what_an_earlier_lookup_put_in() {
+    const USERS: &[(&str, &str)] = &[("1", r#"{"team":"t1","level":"info"}"#), ("2", r#"{"level":"debug"}"#)];
+    const TEAMS: &[(&str, &str)] = &[("t1", r#"{"city":"Graz"}"#)];
+    let case = Case::new(
+        vec![
+            select("/result"),
+            lookup("{/user}", "/info", OnMiss::Keep),
+            filter("/info/level", Test::In(vec![Scalar::String("info".to_owned())]), Otherwise::Drop),
+            lookup("{/info/team}", "/info/team", OnMiss::Reject),
+            require(&["/info/team/city"], Otherwise::Reject),
+        ],
+        &["{/info/team/city}", "{original:/id}", "{/info/level}"],
+    );
+    assert_eq!(case.build().program.cost(), CostClass::Rebuilt);
+    let case = case.table(USERS).table(TEAMS);
+    let lines = case.lines(&[
+        r#"{"id":"a","result":{"user":1}}"#,
+        r#"{"id":"b","result":{"user":2}}"#,
+        r#"{"id":"c","result":{"user":1, "info":{"old":1} }}"#,
+        r#"{"id":"d","result":{"info":{"level":"info","team":"t9"},"user":3}}"#,
+        r#"{"result":{"user":1}}"#,
+    ]);
+    let info = r#"{"team":{"city":"Graz"},"level":"info"}"#;
+    let expected = [
+        format!(r#"0 {{"user":1,"info":{info}}}|Graz|a|info"#),
+        format!(r#"2 {{"user":1, "info":{info} }}|Graz|c|info"#),
+        "3 lookup_miss at steps[3].lookup".to_owned(),
+        "4 missing at sink".to_owned(),
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn the_earlier_lookup_ends_a_record_first() {
+    let case = |on_miss| {
+        let kinds = vec![lookup("{/u}", "/i", on_miss), require(&["/need"], Otherwise::Reject)];
+        Case::new(kinds, &["{/id}"]).table(&[])
+    };
+    let value = r#"{"u":1}"#;
+    assert_eq!(case(OnMiss::Keep).lines(&[value]), ["0 condition at steps[1].require"]);
+    assert_eq!(case(OnMiss::Reject).lines(&[value]), ["0 lookup_miss at steps[0].lookup"]);
+    assert!(case(OnMiss::Drop).lines(&[value]).is_empty());
+}
+
+#[test]
+fn a_select_behind_a_lookup_keeps_what_lies_inside() {
+    const TABLE: &[(&str, &str)] = &[("1", r#"{"t":2}"#)];
+    let kinds = vec![lookup("{/u}", "/r/i", OnMiss::Keep), lookup("{/u}", "/other", OnMiss::Keep), select("/r")];
+    let case = Case::new(kinds, &["{/i/t}"]).table(TABLE).table(TABLE);
+    assert_eq!(case.lines(&[r#"{"u":1,"r":{"x":0},"z":0}"#]), [r#"0 {"x":0,"i":{"t":2}}|2"#]);
+    let refused = case.lines(&[r#"{"u":1,"r":[]}"#, r#"{"u":1,"r":null}"#, r#"{"u":1}"#]);
+    assert_eq!(
+        refused,
+        ["0 wrong_type at steps[0].lookup", "1 null at steps[0].lookup", "2 missing at steps[0].lookup"]
+    );
+}
+
+#[test]
+fn a_null_key_is_no_lookup_key() {
+    let case = Case::new(vec![lookup("{key}", "/i", OnMiss::Keep)], &[]).table(&[("k", "1")]);
+    let (lines, _) = case.run(&[record(0, Some("k"), Some("{}")), record(1, None, Some("{}"))]);
+    assert_eq!(lines, [r#"0 {"i":1}"#, "1 null at steps[0].lookup"]);
+}
+
+/// A fence that moves while the look-up is under way.
+struct FencingHeaders<'a> {
+    fences: &'a Fences,
+    seen: AtomicU32,
+}
+
+impl crate::model::HeaderSource for FencingHeaders<'_> {
+    fn header(&self, _name: &str) -> Option<Option<&[u8]>> {
+        if self.seen.fetch_add(1, Ordering::Relaxed) == 1 {
+            self.fences.fence(0);
+        }
+        Some(Some(b"1"))
+    }
+    fn each_header(&self, _visit: &mut dyn FnMut(&str, Option<&[u8]>)) {}
+}
+
+struct Fencing<'a>(FencingHeaders<'a>);
+
+impl Records for Fencing<'_> {
+    fn count(&self) -> usize {
+        4
+    }
+    fn record(&self, index: usize) -> Record<'_> {
+        Record {
+            topic: "events",
+            partition: 0,
+            offset: index as i64,
+            timestamp_ms: None,
+            key: None,
+            value: Some(b"{}"),
+            headers: &self.0,
+        }
+    }
+}
+
+#[test]
+fn a_fence_that_moves_during_the_lookups_is_seen_before_encoding() {
+    let fences = Fences::new(2);
+    let records = Fencing(FencingHeaders { fences: &fences, seen: AtomicU32::new(0) });
+    let case = Case::new(vec![lookup("{header:h}", "/i", OnMiss::Drop)], &[]).table(&[("1", "1")]);
+    let mut prepared = prepared();
+    let runs = fences.runs(&[2, 2]);
+    case.build().prepare(&runs, &records, &fences.table, &|| true, &mut prepared).expect("answers");
+    assert_eq!(outcomes(&prepared), [r#"2 {"i":1}"#, r#"3 {"i":1}"#]);
+    assert!(prepared.ended.is_empty());
+}
+
+#[path = "model_tests.rs"]
+mod model_tests;
+
+#[path = "allocation_tests.rs"]
+mod allocation_tests;

@@ -1,0 +1,182 @@
+//! A pipeline's steps and its sink's templates, compiled: what every worker of the pipeline executes.
+//!
+//! A program is a list of *phases*. Within a phase a record is parsed once; every step, also one behind a look-up, is
+//! evaluated on that parse, and what look-ups find is spliced in at the end. Only a step that reads or reshapes what an
+//! earlier look-up put in starts a new phase: the record is then rebuilt and parsed again (cost class D). Most programs have
+//! one phase.
+
+use std::sync::Arc;
+
+use super::compile::Compiler;
+use super::path::Path;
+use super::steps::Check;
+use super::template::Compiled;
+use crate::config::plan::{OnMiss, Otherwise, StepPlan, Template};
+use crate::model::StepName;
+
+/// What a step, or a whole pipeline, costs a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CostClass {
+    /// Z: the bytes are read but untouched.
+    Untouched,
+    /// T: a slice of them travels.
+    Slice,
+    /// P: something is spliced in, the other bytes are untouched.
+    Splice,
+    /// D: the record is rebuilt and parsed again.
+    Rebuilt,
+}
+
+impl CostClass {
+    /// The letter `check --explain` shows.
+    #[must_use]
+    pub fn letter(self) -> char {
+        match self {
+            Self::Untouched => 'Z',
+            Self::Slice => 'T',
+            Self::Splice => 'P',
+            Self::Rebuilt => 'D',
+        }
+    }
+}
+
+/// What happens to null values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tombstones {
+    /// They reach the encoder without a value; templates that need the document are rendered as `None`.
+    PassOn,
+    /// They end as dropped (`on_tombstone: drop`).
+    Drop,
+}
+
+/// A step or template that cannot be compiled; found by `check`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct CompileError {
+    /// Which step or template.
+    pub place: StepName,
+    /// What is wrong and what to write.
+    pub problem: String,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Program {
+    pub(super) phases: Vec<Phase>,
+    pub(super) templates: Vec<Compiled>,
+    pub(super) tombstones: Tombstones,
+    /// The name of what is done to every record before the first step.
+    pub(super) parse: StepName,
+    /// The name of what renders the sink's templates.
+    pub(super) sink: StepName,
+    /// How many timestamp formats there are.
+    pub(super) formats: usize,
+    costs: Vec<(StepName, CostClass)>,
+}
+
+/// Steps evaluated on one parse.
+#[derive(Debug, Default)]
+pub(super) struct Phase {
+    pub(super) steps: Vec<Step>,
+    pub(super) lookups: Vec<Lookup>,
+    /// Whether a template rendered in this phase reads the input.
+    pub(super) reads_original: bool,
+}
+
+/// A compiled step.
+#[derive(Debug)]
+pub(super) enum Step {
+    Select {
+        place: StepName,
+        path: Path,
+    },
+    Require {
+        place: StepName,
+        paths: Vec<Path>,
+        otherwise: Otherwise,
+    },
+    Where {
+        place: StepName,
+        checks: Vec<Check>,
+        otherwise: Otherwise,
+    },
+    /// Index of a look-up of the same phase.
+    Lookup(usize),
+}
+
+/// A compiled look-up.
+#[derive(Debug)]
+pub(super) struct Lookup {
+    pub(super) place: StepName,
+    /// Its number among all look-ups of the pipeline.
+    pub(super) number: usize,
+    pub(super) key: Compiled,
+    pub(super) into: Path,
+    /// `,"name":` of the member it makes.
+    pub(super) member: Vec<u8>,
+    pub(super) on_miss: OnMiss,
+}
+
+impl Program {
+    /// Compiles the steps of a pipeline and the templates its sink declared. The encoder gets the templates rendered in the
+    /// same order, in [`Kept::rendered`](crate::model::Kept::rendered).
+    ///
+    /// # Errors
+    /// The first step or template that cannot be compiled.
+    pub fn compile(
+        steps: &[StepPlan],
+        templates: &[Template],
+        tombstones: Tombstones,
+    ) -> Result<Arc<Self>, CompileError> {
+        let mut compiler = Compiler::default();
+        for step in steps {
+            compiler.step(step)?;
+        }
+        let sink: StepName = "sink".into();
+        let templates = templates
+            .iter()
+            .map(|template| compiler.template(template, &sink))
+            .collect::<Result<Vec<_>, CompileError>>()?;
+        compiler.phase.reads_original |= templates.iter().any(Compiled::reads_original);
+        compiler.phases.push(compiler.phase);
+        Ok(Arc::new(Self {
+            phases: compiler.phases,
+            templates,
+            tombstones,
+            parse: "parse".into(),
+            sink,
+            formats: compiler.formats,
+            costs: compiler.costs,
+        }))
+    }
+
+    /// Each step's cost class, in order, for `check --explain`.
+    #[must_use]
+    pub fn costs(&self) -> &[(StepName, CostClass)] {
+        &self.costs
+    }
+
+    /// The cost class of the pipeline: that of its dearest step.
+    #[must_use]
+    pub fn cost(&self) -> CostClass {
+        self.costs.iter().map(|(_, cost)| *cost).max().unwrap_or(CostClass::Untouched)
+    }
+
+    /// Number of look-ups, in step order.
+    #[must_use]
+    pub fn lookups(&self) -> usize {
+        self.phases.iter().map(|phase| phase.lookups.len()).sum()
+    }
+
+    /// The only phase of a program without look-ups, which needs one pass.
+    pub(super) fn single_pass(&self) -> Option<&Phase> {
+        match &self.phases[..] {
+            [phase] if phase.lookups.is_empty() => Some(phase),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "program_tests.rs"]
+mod tests;

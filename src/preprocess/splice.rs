@@ -1,0 +1,108 @@
+//! Puts JSON text into a record without touching its other bytes: as a new member before an object's closing brace, or in
+//! place of the first member of that name.
+
+use std::ops::Range;
+
+use super::document::{Cursor, Document, Value};
+
+/// Where in a document something is put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Point {
+    /// The bytes that are replaced; empty for a new member.
+    range: Range<usize>,
+    form: Form,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Value,
+    /// A new member, of an object that may have none yet.
+    Member {
+        first: bool,
+    },
+}
+
+/// Why there is no place for a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoPlace {
+    /// A parent is missing.
+    Missing,
+    /// The parent is null.
+    Null,
+    /// The parent is of a type without named members.
+    NotAnObject,
+}
+
+/// JSON text and where it goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Splice<'a> {
+    /// Where; from [`locate`] on the same bytes.
+    pub point: &'a Point,
+    /// The member as it is written when new: `,"name":`, from [`member_text`].
+    pub member: &'a [u8],
+    /// The value.
+    pub json: &'a [u8],
+}
+
+/// `,"name":` with the name's escapes.
+#[must_use]
+pub fn member_text(name: &str) -> Vec<u8> {
+    format!(",{}:", serde_json::Value::from(name)).into_bytes()
+}
+
+/// Finds the place of `into`, members from `window`.
+///
+/// # Errors
+/// [`NoPlace`] when the object that would hold the member is not there. An empty `into` has no place.
+pub fn locate(doc: &Document<'_>, window: Cursor, into: &[String]) -> Result<Point, NoPlace> {
+    let (_, parents) = into.split_last().ok_or(NoPlace::NotAnObject)?;
+    let parent = doc.find(window, parents).ok_or(NoPlace::Missing)?;
+    let empty = match doc.value(parent) {
+        Value::Object { empty } => empty,
+        Value::Null => return Err(NoPlace::Null),
+        Value::Bool(_)
+        | Value::Negative(_)
+        | Value::Unsigned(_)
+        | Value::Float(_)
+        | Value::String(_)
+        | Value::Array => return Err(NoPlace::NotAnObject),
+    };
+    if let Some(old) = doc.find(parent, &into[parents.len()..]) {
+        return Ok(Point { range: doc.range(old), form: Form::Value });
+    }
+    let brace = doc.range(parent).end.saturating_sub(1);
+    Ok(Point { range: brace..brace, form: Form::Member { first: empty } })
+}
+
+/// Lists the pieces of `source[window]` with `splices` put in. Reorders `splices`; their places must not overlap. Places
+/// outside the window are left out.
+pub fn assemble<'a>(source: &'a [u8], window: Range<usize>, splices: &mut [Splice<'a>], pieces: &mut Vec<&'a [u8]>) {
+    // The standard sort keeps the order of equal places, and does not allocate for the few that come here.
+    splices.sort_by_key(|splice| splice.point.range.start);
+    let mut from = window.start;
+    let mut opened = None;
+    for Splice { point, member, json } in splices.iter().copied() {
+        if point.range.start < from || point.range.end > window.end || point.range.start >= window.end {
+            continue;
+        }
+        push(pieces, source.get(from..point.range.start));
+        if let Form::Member { first } = point.form {
+            let comma = !first || opened == Some(point.range.start);
+            push(pieces, member.get(usize::from(!comma)..));
+            opened = Some(point.range.start);
+        }
+        push(pieces, Some(json));
+        from = point.range.end;
+    }
+    push(pieces, source.get(from..window.end));
+}
+
+fn push<'a>(pieces: &mut Vec<&'a [u8]>, piece: Option<&'a [u8]>) {
+    if let Some(piece) = piece.filter(|piece| !piece.is_empty()) {
+        pieces.push(piece);
+    }
+}
+
+#[cfg(test)]
+#[path = "splice_tests.rs"]
+mod tests;

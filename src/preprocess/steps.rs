@@ -1,0 +1,170 @@
+//! The steps that look at one record: `select`, `require` and `where`. Pure; a step that lets a record pass says where the
+//! record now is.
+
+use super::document::{Cursor, Document, Value};
+use super::path::{Path, shown};
+use crate::config::plan::{NumberTest, Otherwise, Scalar, Test};
+use crate::model::{Reject, RejectReason, StepName};
+
+/// Why a record goes no further.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Ending {
+    /// By a rule.
+    Dropped,
+    /// It can never be delivered.
+    Rejected(Reject),
+}
+
+/// A compiled condition of `where`.
+#[derive(Debug)]
+pub(super) struct Check {
+    pub(super) path: Path,
+    pub(super) test: Test,
+}
+
+/// The object at `path` becomes the record.
+pub(super) fn select(doc: &Document<'_>, window: Cursor, path: &Path, place: &StepName) -> Result<Cursor, Ending> {
+    let Some(found) = doc.find(window, &path.members) else {
+        return Err(rejected(RejectReason::Missing, place, missing(doc, window, path)));
+    };
+    match doc.value(found) {
+        Value::Object { .. } => Ok(found),
+        Value::Null => Err(rejected(RejectReason::Null, place, format!("{} is null", shown(&path.text)))),
+        other @ (Value::Bool(_)
+        | Value::Negative(_)
+        | Value::Unsigned(_)
+        | Value::Float(_)
+        | Value::String(_)
+        | Value::Array) => {
+            let detail = format!("{} is {}, not an object", shown(&path.text), other.kind());
+            Err(rejected(RejectReason::WrongType, place, detail))
+        }
+    }
+}
+
+/// Every path must find something other than null.
+pub(super) fn require(
+    doc: &Document<'_>,
+    window: Cursor,
+    paths: &[Path],
+    otherwise: Otherwise,
+    place: &StepName,
+) -> Result<(), Ending> {
+    for path in paths {
+        let found = doc.find(window, &path.members).map(|found| doc.value(found));
+        if matches!(found, None | Some(Value::Null)) {
+            return Err(refuse(otherwise, place, || match found {
+                None => missing(doc, window, path),
+                Some(_) => format!("{} is null", shown(&path.text)),
+            }));
+        }
+    }
+    Ok(())
+}
+
+/// All checks must hold.
+pub(super) fn filter(
+    doc: &Document<'_>,
+    window: Cursor,
+    checks: &[Check],
+    otherwise: Otherwise,
+    place: &StepName,
+) -> Result<(), Ending> {
+    for check in checks {
+        let found = doc.find(window, &check.path.members).map(|found| doc.value(found));
+        if !holds(&check.test, found) {
+            let detail = || format!("the condition on {} does not hold", shown(&check.path.text));
+            return Err(refuse(otherwise, place, detail));
+        }
+    }
+    Ok(())
+}
+
+/// Whether `test` holds for what was found; a missing value only satisfies the negative forms.
+fn holds(test: &Test, found: Option<Value<'_>>) -> bool {
+    match test {
+        Test::Exists(wanted) => matches!(found, None | Some(Value::Null)) != *wanted,
+        Test::In(constants) => found.is_some_and(|value| constants.iter().any(|constant| equal(value, constant))),
+        Test::NotIn(constants) => !found.is_some_and(|value| constants.iter().any(|constant| equal(value, constant))),
+        Test::Prefix(prefix) => matches!(found, Some(Value::String(text)) if text.starts_with(prefix.as_str())),
+        Test::Number(order, bound) => found.and_then(number).is_some_and(|number| match order {
+            NumberTest::Less => number < *bound,
+            NumberTest::AtMost => number <= *bound,
+            NumberTest::Greater => number > *bound,
+            NumberTest::AtLeast => number >= *bound,
+        }),
+    }
+}
+
+fn equal(value: Value<'_>, constant: &Scalar) -> bool {
+    match (value, constant) {
+        (Value::Bool(value), Scalar::Bool(constant)) => value == *constant,
+        (Value::String(value), Scalar::String(constant)) => value == constant.as_str(),
+        // Whole numbers compare exactly; through a double, ids above 2^53 would meet their neighbours.
+        (Value::Negative(value), Scalar::Integer(constant)) => value == *constant,
+        (Value::Unsigned(value), Scalar::Integer(constant)) => i64::try_from(value) == Ok(*constant),
+        (Value::Float(value), Scalar::Integer(constant)) => value == *constant as f64 && value as i64 == *constant,
+        (value, Scalar::Float(constant)) => number(value) == Some(*constant),
+        (
+            Value::Null
+            | Value::Bool(_)
+            | Value::Negative(_)
+            | Value::Unsigned(_)
+            | Value::Float(_)
+            | Value::String(_)
+            | Value::Object { .. }
+            | Value::Array,
+            Scalar::Bool(_) | Scalar::Integer(_) | Scalar::String(_),
+        ) => false,
+    }
+}
+
+fn number(value: Value<'_>) -> Option<f64> {
+    match value {
+        Value::Negative(number) => Some(number as f64),
+        Value::Unsigned(number) => Some(number as f64),
+        Value::Float(number) => Some(number),
+        Value::Null | Value::Bool(_) | Value::String(_) | Value::Object { .. } | Value::Array => None,
+    }
+}
+
+fn refuse(otherwise: Otherwise, place: &StepName, detail: impl FnOnce() -> String) -> Ending {
+    match otherwise {
+        Otherwise::Drop => Ending::Dropped,
+        Otherwise::Reject => rejected(RejectReason::Condition, place, detail()),
+    }
+}
+
+#[cold]
+pub(super) fn rejected(reason: RejectReason, place: &StepName, detail: String) -> Ending {
+    Ending::Rejected(reject(reason, place, detail))
+}
+
+/// A reject whose detail keeps the bound of [`Reject::detail`].
+#[cold]
+pub(super) fn reject(reason: RejectReason, place: &StepName, mut detail: String) -> Reject {
+    const LIMIT: usize = 1024;
+    if detail.len() > LIMIT {
+        let end = (0..=LIMIT).rev().find(|end| detail.is_char_boundary(*end)).unwrap_or(0);
+        detail.truncate(end);
+    }
+    Reject::new(reason, place, detail)
+}
+
+/// Says where on the way to `path` the record ends.
+#[cold]
+pub(super) fn missing(doc: &Document<'_>, window: Cursor, path: &Path) -> String {
+    let mut reached = (0..path.members.len()).rev();
+    let parent = reached.find_map(|depth| Some((depth, doc.find(window, &path.members[..depth])?)));
+    match parent {
+        Some((depth, found)) if !matches!(doc.value(found), Value::Object { .. } | Value::Array) => {
+            let parent = super::path::text(&path.members[..depth]);
+            format!("{} is missing: {} is {}", shown(&path.text), shown(&parent), doc.value(found).kind())
+        }
+        Some(_) | None => format!("{} is missing", shown(&path.text)),
+    }
+}
+
+#[cfg(test)]
+#[path = "steps_tests.rs"]
+mod tests;

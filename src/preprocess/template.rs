@@ -1,0 +1,248 @@
+//! Renders templates: text with the record's key, topic, offset, timestamp, headers and fields in it.
+//!
+//! Numbers render by their original spelling, strings unescaped, booleans as `true` and `false`. Null counts as missing; an
+//! object or array never renders. The only failure is a [`Fault`], which becomes a reject with the template's text.
+
+use std::io::Write;
+use std::ops::Range;
+
+use super::document::{Cursor, Document, Value};
+use super::path::{Path, shown};
+use super::stamp::{Format, Stamps};
+use crate::config::plan::Template;
+use crate::model::{Record, Reject, RejectReason, StepName};
+
+/// A template compiled against the point of the program where it is rendered.
+#[derive(Debug)]
+pub struct Compiled {
+    text: String,
+    pub(super) parts: Vec<Part>,
+    needs_document: bool,
+}
+
+/// One piece of a template.
+#[derive(Debug)]
+pub(super) enum Part {
+    Literal(String),
+    Key,
+    Topic,
+    Partition,
+    Offset,
+    TimestampMs,
+    Timestamp(Format),
+    Header(String),
+    /// From the record as it is at this point.
+    Field(Field),
+    /// From the input.
+    Original(Field),
+    /// From the record, at or below where look-up number `lookup` of the same phase puts what it found.
+    Found {
+        lookup: usize,
+        /// Members below the look-up's `into`.
+        below: Vec<String>,
+        /// The same field as the record had it, used when the look-up put nothing there.
+        own: Field,
+    },
+}
+
+/// A pointer and what to render when nothing is there.
+#[derive(Debug)]
+pub(super) struct Field {
+    pub(super) path: Path,
+    pub(super) fallback: Option<String>,
+}
+
+/// Why a part does not render. Small: some are expected and never shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    Missing,
+    Null,
+    NotText,
+    NullKey,
+    NoTimestamp,
+    TimestampRange,
+    NoHeader,
+    NullHeader,
+    NotJson,
+}
+
+impl Fault {
+    fn reason(self) -> RejectReason {
+        match self {
+            Self::Missing | Self::Null | Self::NoTimestamp | Self::NoHeader => RejectReason::Missing,
+            Self::NullKey | Self::NullHeader => RejectReason::Null,
+            Self::NotText | Self::TimestampRange => RejectReason::WrongType,
+            Self::NotJson => RejectReason::InvalidJson,
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Missing => "is missing",
+            Self::Null => "is null",
+            Self::NotText => "is an object or array, which does not render",
+            Self::NullKey | Self::NullHeader => "is null inside other text",
+            Self::NoTimestamp => "is missing: the broker has none",
+            Self::TimestampRange => "is beyond the calendar",
+            Self::NoHeader => "is missing",
+            Self::NotJson => "cannot be read: the look-up found no valid JSON",
+        }
+    }
+}
+
+/// What templates may look at.
+pub(super) struct Scope<'a> {
+    pub(super) record: &'a Record<'a>,
+    /// The record at this point: the parsed value and the window; `None` for a tombstone.
+    pub(super) document: Option<(Document<'a>, Cursor)>,
+    /// The parsed input, where the program needs it.
+    pub(super) original: Option<Document<'a>>,
+}
+
+/// A rendered template, as a range of the bytes it was rendered into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Rendered {
+    /// A null key passed on, or a tombstone's template that needs the document.
+    Null,
+    Span(Range<usize>),
+    /// Waits for look-ups: the first of its parts' outcomes.
+    Late(usize),
+}
+
+impl Compiled {
+    /// A template whose parts are `parts`, one for each segment of `template`.
+    pub(super) fn new(template: &Template, parts: Vec<Part>) -> Self {
+        Self { text: template.text.clone(), parts, needs_document: template.needs_document() }
+    }
+
+    /// Whether a tombstone cannot render it.
+    pub(super) fn needs_document(&self) -> bool {
+        self.needs_document
+    }
+
+    /// Whether it reads what a look-up of its own phase finds.
+    pub(super) fn is_late(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Found { .. }))
+    }
+
+    /// Whether it reads the input.
+    pub(super) fn reads_original(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Original(_)))
+    }
+
+    /// Renders a template that is not late, at the end of `out`.
+    ///
+    /// # Errors
+    /// The part that failed and why; `out` may then hold a beginning.
+    pub(super) fn render(
+        &self,
+        scope: &Scope<'_>,
+        stamps: &mut Stamps,
+        out: &mut Vec<u8>,
+    ) -> Result<Rendered, (usize, Fault)> {
+        if matches!(self.parts[..], [Part::Key]) && scope.record.key.is_none() {
+            return Ok(Rendered::Null);
+        }
+        let start = out.len();
+        for (index, part) in self.parts.iter().enumerate() {
+            part.render(scope, stamps, out).map_err(|fault| (index, fault))?;
+        }
+        Ok(Rendered::Span(start..out.len()))
+    }
+
+    /// The reject of a part that did not render.
+    #[cold]
+    pub(super) fn reject(&self, step: &StepName, (part, fault): (usize, Fault)) -> Reject {
+        let name = self.parts.get(part).map_or_else(String::new, Part::name);
+        super::steps::reject(fault.reason(), step, format!("template `{}`: {name} {}", self.text, fault.text()))
+    }
+}
+
+impl Part {
+    /// Renders one part at the end of `out`; a [`Part::Found`] as if the look-up had put nothing there.
+    pub(super) fn render(&self, scope: &Scope<'_>, stamps: &mut Stamps, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let record = scope.record;
+        match self {
+            Self::Literal(text) => out.extend_from_slice(text.as_bytes()),
+            Self::Key => out.extend_from_slice(record.key.ok_or(Fault::NullKey)?),
+            Self::Topic => out.extend_from_slice(record.topic.as_bytes()),
+            Self::Partition => integer(i64::from(record.partition), out),
+            Self::Offset => integer(record.offset, out),
+            Self::TimestampMs => integer(record.timestamp_ms.ok_or(Fault::NoTimestamp)?, out),
+            Self::Timestamp(format) => {
+                let time = record.timestamp_ms.ok_or(Fault::NoTimestamp)?;
+                let text = stamps.text(format, time).map_err(|_| Fault::TimestampRange)?;
+                out.extend_from_slice(text.as_bytes());
+            }
+            Self::Header(name) => {
+                let value = record.headers.header(name).ok_or(Fault::NoHeader)?;
+                out.extend_from_slice(value.ok_or(Fault::NullHeader)?);
+            }
+            Self::Field(field) | Self::Found { own: field, .. } => {
+                let found =
+                    scope.document.and_then(|(doc, window)| Some((doc, doc.find(window, &field.path.members)?)));
+                field.render(found, out)?;
+            }
+            Self::Original(field) => {
+                let found = scope.original.and_then(|doc| Some((doc, doc.find(doc.root(), &field.path.members)?)));
+                field.render(found, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Literal(text) => text.clone(),
+            Self::Key => "the key".to_owned(),
+            Self::Topic => "the topic".to_owned(),
+            Self::Partition => "the partition".to_owned(),
+            Self::Offset => "the offset".to_owned(),
+            Self::TimestampMs | Self::Timestamp(_) => "the timestamp".to_owned(),
+            Self::Header(name) => format!("header {name}"),
+            Self::Field(field) | Self::Found { own: field, .. } => shown(&field.path.text).to_owned(),
+            Self::Original(field) => format!("original:{}", shown(&field.path.text)),
+        }
+    }
+}
+
+impl Field {
+    /// Renders what `found` points at, or the fallback.
+    pub(super) fn render(&self, found: Option<(Document<'_>, Cursor)>, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let fault = match found {
+            None => Fault::Missing,
+            Some((doc, cursor)) => match scalar(&doc, cursor, out) {
+                Ok(()) => return Ok(()),
+                Err(fault) => fault,
+            },
+        };
+        match (&self.fallback, fault) {
+            (Some(fallback), Fault::Missing | Fault::Null) => {
+                out.extend_from_slice(fallback.as_bytes());
+                Ok(())
+            }
+            (Some(_) | None, fault) => Err(fault),
+        }
+    }
+}
+
+fn scalar(doc: &Document<'_>, cursor: Cursor, out: &mut Vec<u8>) -> Result<(), Fault> {
+    match doc.value(cursor) {
+        Value::Null => return Err(Fault::Null),
+        Value::Object { .. } | Value::Array => return Err(Fault::NotText),
+        Value::String(text) => out.extend_from_slice(text.as_bytes()),
+        Value::Bool(_) | Value::Negative(_) | Value::Unsigned(_) | Value::Float(_) => {
+            out.extend_from_slice(doc.bytes(cursor));
+        }
+    }
+    Ok(())
+}
+
+fn integer(number: i64, out: &mut Vec<u8>) {
+    // Writing to a vector cannot fail.
+    let _infallible = write!(out, "{number}");
+}
+
+#[cfg(test)]
+#[path = "template_tests.rs"]
+mod tests;
