@@ -88,10 +88,12 @@ pub(super) fn uncached(mut plan: LookupPlan) -> LookupPlan {
     plan
 }
 
+/// Asks look-up 0, at most for 30 s.
 pub(super) fn resolve(enricher: &mut Enricher, keys: &[&str]) -> Result<Vec<Found>, LookupStop> {
     let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
     let mut found = vec![Found::Unavailable; 3];
-    enricher.resolve(0, &keys, &WANTED, &mut found).map(|()| found)
+    let deadline = Instant::now() + Duration::from_secs(30);
+    enricher.resolve(0, &keys, &|| Instant::now() < deadline, &mut found).map(|()| found)
 }
 
 pub(super) fn json(text: &str) -> Found {

@@ -41,6 +41,12 @@ impl Redis {
         let _ = self.child.wait();
     }
 
+    /// Sends a signal, by the name `kill` knows it by.
+    pub(super) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().expect("kill runs");
+        assert!(sent.success(), "{name}");
+    }
+
     /// Starts again on the same port, empty.
     pub(super) fn revive(&mut self) {
         self.child = launch(self.port, &self.extra);
