@@ -1,13 +1,39 @@
 //! Look-ups by batch: unique keys → cache → one pipelined read; preloaded tables.
 //!
 //! What was found travels as ready JSON text, made once when it is read, so that a step only splices it in.
+//!
+//! - [`Lookups`] belongs to a pipeline: caches, tables, servers, named faults. [`Enricher`] belongs to a worker and owns
+//!   its connections.
+//! - `reply`, `fault` and `patience` are pure; `wire` and `server` hold all network I/O; `link` joins a connection to its
+//!   patience; `table` reads a whole hash.
+//!
+//! Bounds: one round trip takes at most the connection's `timeout` and asks for at most 512 keys and 1 MiB of request; its
+//! answer is cut off at 16 MiB and then asked for in halves; a round trip that times out halves the next one. What is
+//! found for one key is at most 1 MiB of JSON text. A table is at most `cache.bytes` and read within 30 s.
+//!
+//! A hash that is there but cannot become JSON text (a name or value that is not UTF-8, or more than 1 MiB) is answered
+//! as a miss, whole: never with characters replaced and never in part. It is counted as `unusable` and warned about once.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+mod cache;
+mod enricher;
+mod fault;
+mod link;
+mod lookups;
+mod patience;
+mod refresh;
+mod reply;
+mod server;
+mod table;
+#[cfg(test)]
+mod tests;
+mod wire;
 
 use bytes::Bytes;
 
 use crate::model::Halt;
+
+pub use enricher::Enricher;
+pub use lookups::{Lookups, NotReady};
 
 /// What a look-up found for one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,52 +53,4 @@ pub enum LookupStop {
     Interrupted,
     /// The pipeline must halt (`on_error: stop`, refused credentials, wrong type).
     Halt(Halt),
-}
-
-/// All look-ups of one pipeline: caches and tables, shared by its workers. Index = order of the `lookup` steps.
-pub struct Lookups {
-    memory: Vec<HashMap<Vec<u8>, Bytes>>,
-}
-
-impl Lookups {
-    /// Look-ups answered from memory: `demo`, `try`, tests. Values are ready JSON text.
-    #[must_use]
-    pub fn in_memory(tables: Vec<HashMap<Vec<u8>, Bytes>>) -> Arc<Self> {
-        Arc::new(Self { memory: tables })
-    }
-}
-
-/// A worker's access to the look-ups; owns its connection.
-pub struct Enricher {
-    lookups: Arc<Lookups>,
-}
-
-impl Enricher {
-    /// Access for one worker.
-    #[must_use]
-    pub fn new(lookups: Arc<Lookups>) -> Self {
-        Self { lookups }
-    }
-
-    /// Answers `keys` (unique, already rendered) of look-up number `lookup`, in order, into `found` (cleared first).
-    /// `still_wanted` is asked between attempts; when it says no the call ends with [`LookupStop::Interrupted`].
-    ///
-    /// # Errors
-    /// See [`LookupStop`].
-    pub fn resolve(
-        &mut self,
-        lookup: usize,
-        keys: &[&[u8]],
-        _still_wanted: &dyn Fn() -> bool,
-        found: &mut Vec<Found>,
-    ) -> Result<(), LookupStop> {
-        found.clear();
-        let table = self.lookups.memory.get(lookup);
-        found.extend(
-            keys.iter().map(|key| {
-                table.and_then(|table| table.get(*key)).map_or(Found::Miss, |json| Found::Json(json.clone()))
-            }),
-        );
-        Ok(())
-    }
 }

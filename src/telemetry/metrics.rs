@@ -78,11 +78,13 @@ pub enum LookupResult {
     Missed,
     /// Redis did not answer.
     Failed,
+    /// There, but not UTF-8 or over 1 MiB: answered as a miss.
+    Unusable,
 }
 
 impl LookupResult {
     /// All results.
-    pub const ALL: [Self; 4] = [Self::Cached, Self::Found, Self::Missed, Self::Failed];
+    pub const ALL: [Self; 5] = [Self::Cached, Self::Found, Self::Missed, Self::Failed, Self::Unusable];
     /// The label value.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -91,6 +93,7 @@ impl LookupResult {
             Self::Found => "found",
             Self::Missed => "missed",
             Self::Failed => "failed",
+            Self::Unusable => "unusable",
         }
     }
 }
@@ -133,7 +136,7 @@ pub struct PipelineMetrics {
     /// Nanoseconds blocked, by [`StageName`].
     pub stage_blocked_nanos: [Counter; 4],
     /// Look-up keys by [`LookupResult`].
-    pub lookup_keys: [Counter; 4],
+    pub lookup_keys: [Counter; 5],
     /// Redis round trips.
     pub lookup_requests: Counter,
     /// Sends of items or requests repeated in place.

@@ -1,0 +1,189 @@
+//! What went wrong with a look-up, and what follows from it. Pure.
+
+use std::time::Duration;
+
+use crate::config::plan::OnLookupError;
+use crate::model::Exit;
+
+/// How long refused credentials and answers nobody knows are borne while running, before the pipeline halts.
+pub(super) const FORBEARANCE: Duration = Duration::from_secs(300);
+
+/// Longest error text taken over from a server.
+const DETAIL_CHARS: usize = 200;
+
+/// Why a round trip failed. Messages carry no key, no value and no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// No answer in time.
+    TimedOut(String),
+    /// No connection, a broken one, or a server that says "later".
+    Down(String),
+    /// Credentials refused or missing.
+    Refused(String),
+    /// It would go wrong again for ever: wrong type, cluster, no such command or database.
+    Wrong(String),
+    /// An error or an answer nobody knows.
+    Odd(String),
+    /// The answer is larger than asked for.
+    TooLarge,
+}
+
+impl Fault {
+    /// What happened, for people.
+    pub(super) fn message(&self) -> &str {
+        match self {
+            Self::TimedOut(text) | Self::Down(text) | Self::Refused(text) | Self::Wrong(text) | Self::Odd(text) => text,
+            Self::TooLarge => "the answer is larger than its limit",
+        }
+    }
+
+    /// Whether it is borne for [`FORBEARANCE`] only.
+    pub(super) fn is_borne(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Odd(_) => true,
+            Self::TimedOut(_) | Self::Down(_) | Self::Wrong(_) | Self::TooLarge => false,
+        }
+    }
+
+    /// Judges an error reply to a look-up. The codes are those of Redis and its forks.
+    pub(super) fn of_reply(code: &str, detail: &str) -> Self {
+        let text = if detail.is_empty() { code.to_owned() } else { format!("{code} {}", shorten(detail)) };
+        match code {
+            "WRONGTYPE" => Self::Wrong(
+                "WRONGTYPE: a key of this pattern holds no hash; correct the key template, or the data".to_owned(),
+            ),
+            "MOVED" | "ASK" | "CROSSSLOT" => Self::Wrong(format!(
+                "{text}: the server is a member of a Redis Cluster, which look-ups do not follow; name a server that \
+                 holds the hashes itself"
+            )),
+            "NOAUTH" | "WRONGPASS" | "NOPERM" => Self::Refused(format!(
+                "{text}; correct the user and password in the connection's url, or the user's rights"
+            )),
+            "LOADING" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" => Self::Down(text),
+            "ERR" if detail.starts_with("unknown command") => {
+                Self::Wrong(format!("{text}; the server must know HMGET and HGETALL"))
+            }
+            "ERR" if detail.starts_with("max number of clients") => Self::Down(text),
+            _ => Self::Odd(text),
+        }
+    }
+
+    /// Judges an error reply to AUTH. Servers quote arguments in some errors, so the text is not taken over.
+    pub(super) fn of_auth(code: &str) -> Self {
+        match code {
+            "LOADING" | "BUSY" | "MASTERDOWN" => Self::Down(code.to_owned()),
+            _ => Self::Refused(format!(
+                "{code} in answer to AUTH; correct the user and password in the connection's url"
+            )),
+        }
+    }
+
+    /// Judges an error reply to SELECT.
+    pub(super) fn of_select(code: &str, detail: &str) -> Self {
+        match Self::of_reply(code, detail) {
+            Self::Odd(text) => Self::Wrong(format!("{text}, in answer to SELECT; correct the database in the url")),
+            other @ (Self::TimedOut(_) | Self::Down(_) | Self::Refused(_) | Self::Wrong(_) | Self::TooLarge) => other,
+        }
+    }
+}
+
+/// Cuts the arguments a server quotes (they are keys, data) and anything overlong.
+fn shorten(detail: &str) -> String {
+    let own = detail.split(", with args").next().unwrap_or_default();
+    own.chars().take(DETAIL_CHARS).collect()
+}
+
+/// What follows from a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Wait and ask again.
+    Wait,
+    /// Answer [`super::Found::Unavailable`].
+    GoWithout,
+    /// Halt the pipeline.
+    Halt(Exit),
+}
+
+/// What follows from `fault`, which in this kind has lasted for `lasted`.
+pub(super) fn next(fault: &Fault, on_error: OnLookupError, lasted: Duration) -> Next {
+    match (fault, on_error) {
+        (Fault::Wrong(_), _) => Next::Halt(Exit::Protocol),
+        (Fault::TooLarge, _) => Next::Halt(Exit::Config),
+        (Fault::Refused(_), OnLookupError::Stop) => Next::Halt(Exit::Permission),
+        (Fault::Refused(_), OnLookupError::Retry | OnLookupError::Keep) if lasted >= FORBEARANCE => {
+            Next::Halt(Exit::Permission)
+        }
+        (Fault::Refused(_), OnLookupError::Retry | OnLookupError::Keep) => Next::Wait,
+        (Fault::Odd(_), OnLookupError::Stop) => Next::Halt(Exit::Protocol),
+        (Fault::Odd(_), OnLookupError::Retry) if lasted >= FORBEARANCE => Next::Halt(Exit::Protocol),
+        (Fault::TimedOut(_) | Fault::Down(_), OnLookupError::Stop) => Next::Halt(Exit::Temporary),
+        (Fault::TimedOut(_) | Fault::Down(_) | Fault::Odd(_), OnLookupError::Keep) => Next::GoWithout,
+        (Fault::TimedOut(_) | Fault::Down(_) | Fault::Odd(_), OnLookupError::Retry) => Next::Wait,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_replies_are_judged_by_code() {
+        type Check = fn(&Fault) -> bool;
+        let cases: [(&str, &str, Check); 11] = [
+            ("WRONGTYPE", "Operation against a key", |f| matches!(f, Fault::Wrong(_))),
+            ("MOVED", "3999 127.0.0.1:6381", |f| matches!(f, Fault::Wrong(t) if t.contains("Cluster"))),
+            ("NOAUTH", "Authentication required.", |f| matches!(f, Fault::Refused(_))),
+            ("WRONGPASS", "invalid username-password pair", |f| matches!(f, Fault::Refused(_))),
+            ("NOPERM", "this user has no permissions", |f| matches!(f, Fault::Refused(_))),
+            ("LOADING", "Redis is loading the dataset", |f| matches!(f, Fault::Down(_))),
+            ("CLUSTERDOWN", "The cluster is down", |f| matches!(f, Fault::Down(_))),
+            ("ERR", "max number of clients reached", |f| matches!(f, Fault::Down(_))),
+            (
+                "ERR",
+                "unknown command 'HMGET', with args beginning with: 'user:secret'",
+                |f| matches!(f, Fault::Wrong(t) if !t.contains("secret")),
+            ),
+            ("ERR", "something new", |f| matches!(f, Fault::Odd(_))),
+            ("NEWCODE", "", |f| matches!(f, Fault::Odd(_))),
+        ];
+        for (code, detail, check) in cases {
+            let fault = Fault::of_reply(code, detail);
+            assert!(check(&fault), "{code} {detail}: {fault:?}");
+        }
+    }
+
+    #[test]
+    fn login_errors_name_the_remedy_and_quote_nothing() {
+        assert!(matches!(Fault::of_auth("ERR"), Fault::Refused(text) if text.contains("url")));
+        assert!(matches!(Fault::of_auth("LOADING"), Fault::Down(_)));
+        assert!(matches!(Fault::of_select("ERR", "DB index is out of range"), Fault::Wrong(_)));
+        assert!(matches!(Fault::of_select("NOPERM", "no"), Fault::Refused(_)));
+        assert!(matches!(Fault::of_select("LOADING", ""), Fault::Down(_)));
+    }
+
+    #[test]
+    fn policy_decides_outages_and_patience_decides_the_rest() {
+        use OnLookupError::{Keep, Retry, Stop};
+        let text = String::new;
+        let (soon, late) = (Duration::from_secs(1), FORBEARANCE);
+        let cases = [
+            (Fault::Down(text()), Retry, late, Next::Wait),
+            (Fault::TimedOut(text()), Retry, late, Next::Wait),
+            (Fault::TimedOut(text()), Keep, soon, Next::GoWithout),
+            (Fault::Down(text()), Stop, soon, Next::Halt(Exit::Temporary)),
+            (Fault::Refused(text()), Retry, soon, Next::Wait),
+            (Fault::Refused(text()), Keep, soon, Next::Wait),
+            (Fault::Refused(text()), Keep, late, Next::Halt(Exit::Permission)),
+            (Fault::Refused(text()), Retry, late, Next::Halt(Exit::Permission)),
+            (Fault::Refused(text()), Stop, soon, Next::Halt(Exit::Permission)),
+            (Fault::Wrong(text()), Keep, soon, Next::Halt(Exit::Protocol)),
+            (Fault::Odd(text()), Retry, soon, Next::Wait),
+            (Fault::Odd(text()), Retry, late, Next::Halt(Exit::Protocol)),
+            (Fault::Odd(text()), Keep, late, Next::GoWithout),
+            (Fault::TooLarge, Keep, soon, Next::Halt(Exit::Config)),
+        ];
+        for (fault, on_error, lasted, expected) in cases {
+            assert_eq!(next(&fault, on_error, lasted), expected, "{fault:?} {on_error:?} {lasted:?}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! A worker's connection to one server, opened when needed, with the patience it has for it.
+
+use redis::Value;
+
+use crate::config::plan::RetryPlan;
+
+use super::fault::Fault;
+use super::patience::Patience;
+use super::server::Server;
+use super::wire::{Limits, Wire};
+
+/// Most keys in one round trip.
+pub(super) const KEYS: usize = 512;
+
+/// One worker's way to one server.
+pub(super) struct Link {
+    wire: Option<Wire>,
+    /// When the server may be asked again.
+    pub(super) patience: Patience,
+    /// The last fault, while it lasts.
+    pub(super) fault: Option<Fault>,
+    keys: usize,
+}
+
+impl Link {
+    /// Not connected yet.
+    pub(super) fn new(retry: &RetryPlan) -> Self {
+        Self { wire: None, patience: Patience::new(retry), fault: None, keys: KEYS }
+    }
+
+    /// How many keys the next round trip may ask for.
+    pub(super) fn keys(&self) -> usize {
+        self.keys
+    }
+
+    /// The next round trip asks for half of `asked`: the last one took too long or brought too much.
+    pub(super) fn ask_for_less(&mut self, asked: usize) {
+        self.keys = (asked / 2).max(1);
+    }
+
+    /// One round trip: `replies` answers, each through `read`, into `answers` (cleared first).
+    ///
+    /// A connection kept from an earlier call may have been closed since, by the server's idle timeout or its restart. When
+    /// such a one breaks, the request goes out once more on a new one: reads may be repeated.
+    ///
+    /// # Errors
+    /// The fault. The connection is closed then.
+    pub(super) fn ask<T>(
+        &mut self,
+        server: &Server,
+        request: &[u8],
+        replies: usize,
+        limits: &Limits,
+        read: impl Fn(Value) -> Result<T, Fault>,
+        answers: &mut Vec<T>,
+    ) -> Result<(), Fault> {
+        let mut once = |wire: Wire| {
+            answers.clear();
+            wire.exchange(request, replies, limits, |reply| {
+                answers.push(read(error_free(reply)?)?);
+                Ok(())
+            })
+        };
+        let kept = self.wire.take().map(&mut once);
+        let outcome = match kept {
+            Some(Err(Fault::Down(_))) | None => server.connect().and_then(once),
+            Some(outcome) => outcome,
+        };
+        self.wire = Some(outcome?);
+        self.keys = self.keys.saturating_mul(2).min(KEYS);
+        Ok(())
+    }
+}
+
+fn error_free(reply: Value) -> Result<Value, Fault> {
+    if let Value::ServerError(error) = reply {
+        return Err(Fault::of_reply(error.code(), error.details().unwrap_or_default()));
+    }
+    Ok(reply)
+}

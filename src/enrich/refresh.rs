@@ -1,0 +1,77 @@
+//! The thread that reads tables again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::fault::Fault;
+use super::link::Link;
+use super::lookups::{GLANCE, Lookups, Source};
+use super::table::Table;
+
+/// A table whose reading failed is read again after this long, or its interval if that is shorter.
+const REREAD: Duration = Duration::from_secs(5);
+
+impl Lookups {
+    /// Starts the thread that reads tables again, if there are tables. It ends within 100 ms, or one reading (30 s), of
+    /// stop or of the last owner of `self` going away; join it after that.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn spawn_refresh(self: &Arc<Self>) -> std::io::Result<Option<JoinHandle<()>>> {
+        if !self.steps.iter().any(|step| matches!(step.source, Source::Table(_))) {
+            return Ok(None);
+        }
+        let lookups = Arc::downgrade(self);
+        std::thread::Builder::new().name("enrich-tables".to_owned()).spawn(move || refresh(&lookups)).map(Some)
+    }
+}
+
+/// The loop of the thread that reads tables again.
+fn refresh(lookups: &Weak<Lookups>) {
+    let mut due: HashMap<usize, Instant> = HashMap::new();
+    let mut links: HashMap<usize, Link> = HashMap::new();
+    while let Some(lookups) = lookups.upgrade().filter(|lookups| !lookups.stop.is_draining()) {
+        for (number, step) in lookups.steps.iter().enumerate() {
+            let Source::Table(table) = &step.source else { continue };
+            let interval = table.refresh.max(GLANCE);
+            let at = due
+                .entry(number)
+                .or_insert_with(|| table.current().map_or_else(Instant::now, |entries| entries.read_at + interval));
+            if Instant::now() < *at {
+                continue;
+            }
+            let link = links.entry(table.server).or_insert_with(|| Link::new(&lookups.retry));
+            let outcome = lookups.read_table(number, table, link);
+            *at = Instant::now() + if outcome.is_ok() { interval } else { interval.min(REREAD) };
+            if let Err(fault) = outcome {
+                lookups.raise(number, &stale(table, fault));
+            }
+        }
+        drop(lookups);
+        std::thread::park_timeout(GLANCE);
+    }
+}
+
+fn stale(table: &Table, fault: Fault) -> String {
+    let fault = table_fault(table, fault);
+    table.current().map_or_else(
+        || format!("the table cannot be read: {}", fault.message()),
+        |entries| {
+            let age = entries.read_at.elapsed().as_secs();
+            format!("the table cannot be read again: {}; the one read {age} s ago is used", fault.message())
+        },
+    )
+}
+
+/// A fault as it reads for a table: too large names the setting, and is wrong for ever.
+pub(super) fn table_fault(table: &Table, fault: Fault) -> Fault {
+    match fault {
+        Fault::TooLarge => Fault::Wrong(format!(
+            "the table is larger than `cache.bytes` ({} bytes); raise it, or use a keyed look-up",
+            table.bytes()
+        )),
+        other @ (Fault::TimedOut(_) | Fault::Down(_) | Fault::Refused(_) | Fault::Wrong(_) | Fault::Odd(_)) => other,
+    }
+}

@@ -1,0 +1,188 @@
+//! A Redis server: its address, how it is reached, and the login.
+
+use std::io;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redis::{ConnectionAddr, RedisConnectionInfo, Value};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use secrecy::ExposeSecret;
+
+use crate::config::plan::RedisConnection;
+use crate::model::{Exit, Halt};
+
+use super::fault::Fault;
+use super::wire::{Limits, Wire};
+
+/// Most bytes one round trip may bring; more is asked for in smaller ones.
+pub(super) const REPLY_BYTES: usize = 16 * 1024 * 1024;
+
+/// How a server is reached. Shared by all workers; holds the credentials, so it has no `Debug`.
+pub(super) struct Server {
+    name: Arc<str>,
+    host: String,
+    port: u16,
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    login: RedisConnectionInfo,
+    timeout: Duration,
+}
+
+impl Server {
+    /// Checks the URL; connects to nothing.
+    ///
+    /// # Errors
+    /// [`Exit::Config`] for a URL that is not one of a Redis server over TCP.
+    pub(super) fn new(plan: &RedisConnection) -> Result<Self, Halt> {
+        // The library's error may quote the URL, which may hold a password.
+        let client = redis::Client::open(plan.url.expose_secret()).map_err(|_| bad_url(&plan.name))?;
+        let info = client.get_connection_info();
+        let (host, port, encrypted) = if let ConnectionAddr::Tcp(host, port) = info.addr() {
+            (host.clone(), *port, false)
+        } else if let ConnectionAddr::TcpTls { host, port, insecure: false, .. } = info.addr() {
+            (host.clone(), *port, true)
+        } else {
+            return Err(bad_url(&plan.name));
+        };
+        let tls = if encrypted { Some(tls(&plan.name, &host)?) } else { None };
+        let timeout = plan.timeout.max(Duration::from_millis(1));
+        Ok(Self { name: plan.name.clone(), host, port, tls, login: info.redis_settings().clone(), timeout })
+    }
+
+    /// The name in `connections.redis`.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Name and address, for messages.
+    pub(super) fn label(&self) -> String {
+        format!("`{}` ({}:{})", self.name, self.host, self.port)
+    }
+
+    /// Bounds of one round trip.
+    pub(super) fn limits(&self) -> Limits {
+        Limits { silence: self.timeout, total: self.timeout, bytes: REPLY_BYTES }
+    }
+
+    /// Connects and logs in: at most one timeout for each, and the resolver's own bound.
+    ///
+    /// # Errors
+    /// The fault of either.
+    pub(super) fn connect(&self) -> Result<Wire, Fault> {
+        let stream = self.dial().map_err(|error| {
+            if matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) {
+                Fault::TimedOut(format!("no connection within {:?}", self.timeout))
+            } else {
+                Fault::Down(format!("cannot connect: {error}"))
+            }
+        })?;
+        let session = match &self.tls {
+            None => None,
+            Some((config, name)) => Some(
+                ClientConnection::new(config.clone(), name.clone())
+                    .map_err(|error| Fault::Wrong(format!("TLS cannot be set up: {error}")))?,
+            ),
+        };
+        self.log_in(Wire::new(stream, session))
+    }
+
+    fn dial(&self) -> io::Result<TcpStream> {
+        let deadline = Instant::now() + self.timeout;
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in (self.host.as_str(), self.port).to_socket_addrs()? {
+            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            match TcpStream::connect_timeout(&address, left) {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    return Ok(stream);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn log_in(&self, mut wire: Wire) -> Result<Wire, Fault> {
+        if let Some(password) = self.login.password() {
+            let mut auth = redis::cmd("AUTH");
+            if let Some(username) = self.login.username() {
+                auth.arg(username);
+            }
+            auth.arg(password);
+            wire = self.command(wire, &auth, |code, _| Some(Fault::of_auth(code)))?;
+        }
+        if self.login.db() != 0 {
+            let mut select = redis::cmd("SELECT");
+            select.arg(self.login.db());
+            wire = self.command(wire, &select, |code, detail| Some(Fault::of_select(code, detail)))?;
+        }
+        Ok(wire)
+    }
+
+    /// Connects, logs in and asks for a sign of life. A server that forbids PING has given one.
+    ///
+    /// # Errors
+    /// The fault of the first that failed.
+    pub(super) fn greet(&self) -> Result<(), Fault> {
+        let judge = |code: &str, detail: &str| (code != "NOPERM").then(|| Fault::of_reply(code, detail));
+        self.command(self.connect()?, &redis::cmd("PING"), judge).map(drop)
+    }
+
+    fn command(
+        &self,
+        wire: Wire,
+        command: &redis::Cmd,
+        judge: impl Fn(&str, &str) -> Option<Fault>,
+    ) -> Result<Wire, Fault> {
+        wire.exchange(&command.get_packed_command(), 1, &self.limits(), |reply| {
+            let Value::ServerError(error) = reply else { return Ok(()) };
+            judge(error.code(), error.details().unwrap_or_default()).map_or(Ok(()), Err)
+        })
+    }
+}
+
+fn tls(connection: &str, host: &str) -> Result<(Arc<ClientConfig>, ServerName<'static>), Halt> {
+    let fail = |why: String| config_halt(format!("connections.redis.{connection}.url: TLS cannot be set up: {why}"));
+    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| fail(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| fail(format!("`{host}` is no host name")))?;
+    Ok((Arc::new(config), name))
+}
+
+fn bad_url(connection: &str) -> Halt {
+    config_halt(format!(
+        "connections.redis.{connection}.url is not the address of a Redis server; write \
+         redis://[user:password@]host:port[/database], or rediss:// for TLS"
+    ))
+}
+
+fn config_halt(message: String) -> Halt {
+    Halt { exit: Exit::Config, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(url: &str) -> Result<Server, Halt> {
+        Server::new(&RedisConnection { name: "lookups".into(), url: url.into(), timeout: Duration::from_secs(1) })
+    }
+
+    #[test]
+    fn urls_are_checked_and_never_quoted() {
+        for url in ["redis://127.0.0.1:6379", "redis://u:p@h:1/3", "rediss://h.example:6380/1"] {
+            assert!(open(url).is_ok(), "{url}");
+        }
+        for url in ["http://:hunter2@h:1", "redis+unix:///hunter2", "hunter2", "redis://u:hunter2@h:port"] {
+            let halt = open(url).err().unwrap_or_else(|| panic!("{url} is refused"));
+            assert_eq!(halt.exit, Exit::Config);
+            assert!(!halt.message.contains("hunter2"), "{}", halt.message);
+        }
+        assert_eq!(open("redis://:hunter2@h:7").map(|server| server.label()), Ok("`lookups` (h:7)".to_owned()));
+    }
+}
