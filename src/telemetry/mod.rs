@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod percentiles;
 pub mod process;
 pub mod reporter;
+pub mod run_files;
 pub mod sampler;
 pub mod status;
 pub mod summary;

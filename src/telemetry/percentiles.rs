@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use hdrhistogram::Histogram;
+use hdrhistogram::iterators::IterationValue;
 use serde::{Deserialize, Serialize};
 
 /// Percentiles in milliseconds; all 0 when nothing was counted.
@@ -41,7 +42,7 @@ impl Percentiles {
         let at = |quantile| histogram.value_at_quantile(quantile).min(histogram.max()) as f64 / MICROS_PER_MILLI;
         Self {
             count: histogram.len(),
-            mean_ms: histogram.mean() / MICROS_PER_MILLI,
+            mean_ms: rounded(histogram.mean() / MICROS_PER_MILLI, 3),
             p50_ms: at(0.5),
             p90_ms: at(0.9),
             p99_ms: at(0.99),
@@ -66,11 +67,20 @@ impl Percentiles {
     }
 }
 
+/// `value` to so many decimals: what is not known more exactly is not written so, and reads back the same.
+#[must_use]
+pub fn rounded(value: f64, decimals: i32) -> f64 {
+    let scale = 10_f64.powi(decimals);
+    (value * scale).round() / scale
+}
+
 /// The percentile curve: `(quantile, milliseconds)`, in steps that halve towards 1.
 #[must_use]
 pub fn curve(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
-    let steps = histogram.iter_quantiles(TICKS_PER_HALF);
-    steps.map(|step| (step.quantile_iterated_to(), step.value_iterated_to() as f64 / MICROS_PER_MILLI)).collect()
+    let point = |step: IterationValue<u64>| {
+        (rounded(step.quantile_iterated_to(), 12), step.value_iterated_to() as f64 / MICROS_PER_MILLI)
+    };
+    histogram.iter_quantiles(TICKS_PER_HALF).map(point).collect()
 }
 
 /// Writes the percentile distribution in milliseconds, in the layout of the reference implementation's

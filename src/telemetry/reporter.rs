@@ -206,15 +206,22 @@ impl ReporterHandle {
 impl Desk {
     fn refresh_percentiles(&mut self) {
         for stage in Stage::ALL {
-            let mut both = self.window[stage as usize].clone();
-            merge(&mut both, &self.window_before[stage as usize]);
-            self.latency[stage as usize] = Percentiles::of(&both);
+            let (now, before) = (&self.window[stage as usize], &self.window_before[stage as usize]);
+            self.latency[stage as usize] = match (now.is_empty(), before.is_empty()) {
+                (true, _) => Percentiles::of(before),
+                (false, true) => Percentiles::of(now),
+                (false, false) => {
+                    let mut both = now.clone();
+                    merge(&mut both, before);
+                    Percentiles::of(&both)
+                }
+            };
         }
     }
 
     fn turn_window(&mut self) {
         std::mem::swap(&mut self.window, &mut self.window_before);
-        self.window.iter_mut().for_each(Histogram::reset);
+        self.window.iter_mut().filter(|window| !window.is_empty()).for_each(Histogram::reset);
     }
 
     /// One line a change, none while nothing changes.

@@ -8,7 +8,7 @@ use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer}
 use serde::{Deserialize, Serialize};
 
 use super::latency::empty_histogram;
-use super::percentiles::Percentiles;
+use super::percentiles::{Percentiles, rounded};
 
 /// Points kept: enough for a chart as wide as a screen.
 const MOST_POINTS: usize = 1_200;
@@ -115,8 +115,10 @@ impl Sampler {
     }
 
     fn close(&mut self, at: Duration, levels: Levels) {
-        let latency = self.pack(&self.running.clone());
-        self.running.reset();
+        let latency = pack(&mut self.serializer, &self.running);
+        if !self.running.is_empty() {
+            self.running.reset();
+        }
         self.points.push(Point { at, levels, latency });
         if self.points.len() >= MOST_POINTS {
             self.halve();
@@ -133,21 +135,21 @@ impl Sampler {
             };
             let mut merged = unpack(&first.latency);
             add(&mut merged, &unpack(&second.latency));
-            let latency = self.pack(&merged);
+            let latency = pack(&mut self.serializer, &merged);
             // Counters are cumulative and levels are of the end: the later point's stand for both.
             halved.push(Point { latency, ..second });
         }
         self.points = halved;
         self.step *= 2;
     }
+}
 
-    fn pack(&mut self, histogram: &Histogram<u64>) -> Vec<u8> {
-        let mut packed = Vec::new();
-        if !histogram.is_empty() && self.serializer.serialize(histogram, &mut packed).is_err() {
-            packed.clear();
-        }
-        packed
+fn pack(serializer: &mut V2DeflateSerializer, histogram: &Histogram<u64>) -> Vec<u8> {
+    let mut packed = Vec::new();
+    if !histogram.is_empty() && serializer.serialize(histogram, &mut packed).is_err() {
+        packed.clear();
     }
+    packed
 }
 
 fn unpack(packed: &[u8]) -> Histogram<u64> {
@@ -165,12 +167,12 @@ fn add(into: &mut Histogram<u64>, from: &Histogram<u64>) {
 
 fn finished((begin, before): (Duration, Levels), point: &Point) -> SeriesPoint {
     let seconds = point.at.saturating_sub(begin).as_secs_f64();
-    let rate = |before: u64, after: u64| after.saturating_sub(before) as f64 / seconds.max(1e-9);
+    let rate = |before: u64, after: u64| rounded(after.saturating_sub(before) as f64 / seconds.max(1e-9), 1);
     let histogram = unpack(&point.latency);
     let percentiles = (!histogram.is_empty()).then(|| Percentiles::of(&histogram));
     let levels = point.levels;
     SeriesPoint {
-        seconds: point.at.as_secs_f64(),
+        seconds: rounded(point.at.as_secs_f64(), 3),
         consumed_per_second: rate(before.consumed, levels.consumed),
         resolved_per_second: rate(before.resolved, levels.resolved),
         bytes_per_second: rate(before.bytes, levels.bytes),
