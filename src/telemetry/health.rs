@@ -25,6 +25,41 @@ pub enum State {
     Done,
 }
 
+impl State {
+    /// All states, for metrics and documentation.
+    pub const ALL: [Self; 8] = [
+        Self::Starting,
+        Self::Running,
+        Self::CatchingUp,
+        Self::Retrying,
+        Self::Blocked,
+        Self::Draining,
+        Self::Failed,
+        Self::Done,
+    ];
+
+    /// The word in `/status`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::CatchingUp => "catching_up",
+            Self::Retrying => "retrying",
+            Self::Blocked => "blocked",
+            Self::Draining => "draining",
+            Self::Failed => "failed",
+            Self::Done => "done",
+        }
+    }
+
+    /// Whether nothing will happen any more.
+    #[must_use]
+    pub fn has_ended(self) -> bool {
+        matches!(self, Self::Failed | Self::Done)
+    }
+}
+
 /// Who has trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Room {
@@ -67,6 +102,7 @@ struct Inner {
     last_errors: Vec<String>,
     reached: BTreeMap<Room, bool>,
     source_tick: Instant,
+    has_ticked: bool,
 }
 
 /// Health of one pipeline, written by its rooms, read by `/status`, `/livez`, `/readyz`, the watchdog and the summary line.
@@ -88,6 +124,7 @@ impl Health {
                 last_errors: Vec::new(),
                 reached: BTreeMap::new(),
                 source_tick: Instant::now(),
+                has_ticked: false,
             }),
         })
     }
@@ -168,7 +205,16 @@ impl Health {
 
     /// The control loop turned (`/livez`).
     pub fn tick(&self) {
-        self.with(|inner| inner.source_tick = Instant::now());
+        self.with(|inner| {
+            inner.source_tick = Instant::now();
+            inner.has_ticked = true;
+        });
+    }
+
+    /// Whether the control loop has turned at all (`/startupz`).
+    #[must_use]
+    pub fn has_ticked(&self) -> bool {
+        self.with(|inner| inner.has_ticked)
     }
 
     /// Time since the control loop last turned.

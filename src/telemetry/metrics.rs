@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use super::distribution::Distribution;
+use super::labelled::{ItemErrors, TopicCounters};
 use crate::model::{Outcome, RejectReason, RewindCause};
 
 /// A counter that only grows.
@@ -98,21 +100,42 @@ impl LookupResult {
     }
 }
 
+/// Label values of `sink_requests_total`, in the order of [`PipelineMetrics::sink_requests`].
+pub const REQUEST_CLASSES: [&str; 6] = ["2xx", "3xx", "4xx", "429", "5xx", "none"];
+
+/// Causes of a rewind, in the order of [`PipelineMetrics::rewinds`].
+pub const REWIND_CAUSES: [RewindCause; 6] = [
+    RewindCause::Delivery,
+    RewindCause::Exhausted,
+    RewindCause::Producer,
+    RewindCause::Lost,
+    RewindCause::Redelivered,
+    RewindCause::Truncated,
+];
+
 /// Everything one pipeline counts.
 #[derive(Debug, Default)]
 pub struct PipelineMetrics {
     /// Pipeline name (label).
     pub pipeline: Arc<str>,
-    /// Records drained.
+    /// Records drained; written by [`PipelineMetrics::drained`].
     pub source_records: Counter,
-    /// Bytes drained (key + value).
+    /// Bytes drained (key + value); written by [`PipelineMetrics::drained`].
     pub source_bytes: Counter,
+    /// The same by topic.
+    pub topics: TopicCounters,
+    /// Records of each batch the source drained, observed once a batch.
+    pub batch_records: Distribution,
+    /// Bytes (key + value) of each batch the source drained, observed once a batch.
+    pub batch_bytes: Distribution,
     /// Records of closed tickets by [`Outcome`], in the order of `Outcome::ALL`.
     pub outcomes: [Counter; 4],
     /// Records of forgotten tickets.
     pub rewound: Counter,
     /// Records read and not resolved.
     pub open_records: Gauge,
+    /// Milliseconds since the epoch at which the oldest unresolved record was polled; 0 while nothing is open.
+    pub oldest_unresolved_since_ms: Gauge,
     /// Records the client delivered again unasked.
     pub redelivered: Counter,
     /// Records missing between an expected and a delivered offset because retention removed them.
@@ -139,14 +162,22 @@ pub struct PipelineMetrics {
     pub lookup_keys: [Counter; 5],
     /// Redis round trips.
     pub lookup_requests: Counter,
+    /// Microseconds of each Redis round trip.
+    pub lookup_micros: Distribution,
     /// Sends of items or requests repeated in place.
     pub retries: Counter,
     /// Sink requests answered, by class: 2xx, 3xx, 4xx, 429, 5xx, no answer.
     pub sink_requests: [Counter; 6],
-    /// Bulk items or delivery reports that carried an error.
-    pub sink_item_errors: Counter,
-    /// Batches prepared and waiting in the sink.
+    /// Bulk items or delivery reports that carried an error, by status and type.
+    pub sink_item_errors: ItemErrors,
+    /// Records prepared and waiting in the sink.
     pub queue_records: Gauge,
+    /// Bound of `queue_records`; 0 = not known yet.
+    pub queue_records_limit: Gauge,
+    /// Bytes prepared and waiting in the sink.
+    pub queue_bytes: Gauge,
+    /// Bound of `queue_bytes`; 0 = not known yet.
+    pub queue_bytes_limit: Gauge,
     /// Milliseconds since the epoch of the last acknowledgement.
     pub last_delivered_ms: Gauge,
     /// Conservation violated: always 0 unless there is a bug.
@@ -158,6 +189,12 @@ impl PipelineMetrics {
     #[must_use]
     pub fn new(name: &str) -> Arc<Self> {
         Arc::new(Self { pipeline: name.into(), ..Self::default() })
+    }
+    /// Counts `records` of `topic` as consumed. Once a run, before the ledger opens its ticket.
+    pub fn drained(&self, topic: &Arc<str>, records: u64, bytes: u64) {
+        self.source_records.add(records);
+        self.source_bytes.add(bytes);
+        self.topics.add(topic, records, bytes);
     }
     /// The counter of an outcome.
     pub fn outcome(&self, outcome: Outcome) -> &Counter {

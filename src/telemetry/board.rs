@@ -1,0 +1,130 @@
+//! What the endpoint, the reporter and the run files look at: every pipeline's handles, and the last judgement on it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::health::Health;
+use super::lag::LagTable;
+use super::latency::LatencyBook;
+use super::metrics::PipelineMetrics;
+use super::watch::Judgement;
+use crate::model::Budget;
+
+/// What was built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildInfo {
+    /// Version of the package.
+    pub version: String,
+    /// Commit it was built from, `unknown` outside a checkout.
+    pub commit: String,
+    /// Version of librdkafka linked in.
+    pub librdkafka: String,
+}
+
+/// Handles of one pipeline.
+pub struct PipelineView {
+    /// Name.
+    pub name: Arc<str>,
+    /// Counters.
+    pub metrics: Arc<PipelineMetrics>,
+    /// Histograms.
+    pub latency: Arc<LatencyBook>,
+    /// State, faults, last errors.
+    pub health: Arc<Health>,
+    /// Lag by partition.
+    pub lag: Arc<LagTable>,
+    /// Byte budget.
+    pub budget: Arc<Budget>,
+    /// Worker threads of preprocess, to relate summed busy time to wall time.
+    pub workers: usize,
+    judgement: Mutex<Option<Arc<Judgement>>>,
+}
+
+impl PipelineView {
+    /// A view that was not judged yet.
+    #[must_use]
+    pub fn new(
+        metrics: Arc<PipelineMetrics>,
+        latency: Arc<LatencyBook>,
+        health: Arc<Health>,
+        lag: Arc<LagTable>,
+        budget: Arc<Budget>,
+        workers: usize,
+    ) -> Arc<Self> {
+        let name = metrics.pipeline.clone();
+        Arc::new(Self {
+            name,
+            metrics,
+            latency,
+            health,
+            lag,
+            budget,
+            workers: workers.max(1),
+            judgement: Mutex::new(None),
+        })
+    }
+
+    /// Publishes what the reporter found.
+    pub fn publish(&self, judgement: Arc<Judgement>) {
+        *self.judgement.lock().unwrap_or_else(PoisonError::into_inner) = Some(judgement);
+    }
+
+    /// What the reporter found last; `None` before its first turn.
+    #[must_use]
+    pub fn judgement(&self) -> Option<Arc<Judgement>> {
+        self.judgement.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the group has answered with an assignment, be it an empty one (standby).
+    #[must_use]
+    pub fn has_joined(&self) -> bool {
+        self.metrics.assigned_partitions.get() > 0 || self.metrics.rebalances.get() > 0
+    }
+}
+
+/// Everything there is to look at.
+pub struct Board {
+    /// What was built.
+    pub build: BuildInfo,
+    /// Short hash of the effective configuration without secrets.
+    pub config_hash: String,
+    /// Start of the process, for durations.
+    pub started: Instant,
+    /// Start of the process, for people.
+    pub started_at: SystemTime,
+    /// The pipelines, in the order configured.
+    pub pipelines: Vec<Arc<PipelineView>>,
+}
+
+impl Board {
+    /// A board that starts now.
+    #[must_use]
+    pub fn new(build: BuildInfo, config_hash: String, pipelines: Vec<Arc<PipelineView>>) -> Arc<Self> {
+        Arc::new(Self { build, config_hash, started: Instant::now(), started_at: SystemTime::now(), pipelines })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::model::Wake;
+
+    fn view(name: &str) -> Arc<PipelineView> {
+        PipelineView::new(
+            PipelineMetrics::new(name),
+            LatencyBook::new(),
+            Health::new(),
+            LagTable::new(),
+            Budget::new(1_000, Arc::new(Wake::default())),
+            2,
+        )
+    }
+
+    /// Pipelines `relay` and `index`, for the tests of everything that looks at a board.
+    pub(crate) fn board_of_two() -> Arc<Board> {
+        let build = BuildInfo { version: "1.2.3".into(), commit: "abc".into(), librdkafka: "2.12".into() };
+        Board::new(build, "c0ffee".into(), vec![view("relay"), view("index")])
+    }
+}

@@ -1,0 +1,126 @@
+//! A consistent reading of a pipeline's conservation counters.
+
+use serde::{Deserialize, Serialize};
+
+use super::metrics::PipelineMetrics;
+use crate::model::Outcome;
+
+/// Where every record read is: `consumed = delivered + superseded + dropped + dead_lettered + rewound + open`.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Records drained; a record read again counts again.
+    pub consumed: u64,
+    /// Acknowledged by the sink.
+    pub delivered: u64,
+    /// Already there, or something newer.
+    pub superseded: u64,
+    /// Dropped by an explicit rule.
+    pub dropped: u64,
+    /// Held by an acknowledged dead letter.
+    pub dead_lettered: u64,
+    /// Given back to be read again.
+    pub rewound: u64,
+    /// Read and not resolved.
+    pub open: i64,
+}
+
+/// Readings tried for two equal ones in a row; the source may change a counter between two loads.
+const ATTEMPTS: usize = 8;
+
+impl Counts {
+    /// Reads until two readings agree, at most eight times. Under load the last reading may still be torn by one batch:
+    /// judge a difference only when it stays ([`super::watch`]).
+    #[must_use]
+    pub fn read(metrics: &PipelineMetrics) -> Self {
+        let mut before = Self::load(metrics);
+        for _ in 0..ATTEMPTS {
+            let now = Self::load(metrics);
+            if now == before {
+                break;
+            }
+            before = now;
+        }
+        before
+    }
+
+    fn load(metrics: &PipelineMetrics) -> Self {
+        Self {
+            consumed: metrics.source_records.get(),
+            delivered: metrics.outcome(Outcome::Delivered).get(),
+            superseded: metrics.outcome(Outcome::Superseded).get(),
+            dropped: metrics.outcome(Outcome::Dropped).get(),
+            dead_lettered: metrics.outcome(Outcome::DeadLettered).get(),
+            rewound: metrics.rewound.get(),
+            open: metrics.open_records.get(),
+        }
+    }
+
+    /// Records that ended for good.
+    #[must_use]
+    pub fn resolved(&self) -> u64 {
+        self.delivered + self.superseded + self.dropped + self.dead_lettered
+    }
+
+    /// Records the sum misses (positive) or has too many (negative); 0 when it holds.
+    #[must_use]
+    pub fn difference(&self) -> i64 {
+        let accounted = (self.resolved() + self.rewound) as i64 + self.open;
+        self.consumed as i64 - accounted
+    }
+
+    /// Whether the sum holds and nothing open is negative.
+    #[must_use]
+    pub fn conserved(&self) -> bool {
+        self.difference() == 0 && self.open >= 0
+    }
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sign = if self.conserved() { "=" } else { "≠" };
+        write!(
+            f,
+            "consumed {} {sign} delivered {} + superseded {} + dropped {} + dead_lettered {} + rewound {} + open {}",
+            self.consumed, self.delivered, self.superseded, self.dropped, self.dead_lettered, self.rewound, self.open
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_takes_part_in_the_sum() {
+        let metrics = PipelineMetrics::new("p");
+        metrics.source_records.add(63);
+        for (place, outcome) in Outcome::ALL.into_iter().enumerate() {
+            metrics.outcome(outcome).add(1 << place);
+        }
+        metrics.rewound.add(16);
+        metrics.open_records.add(32);
+        let counts = Counts::read(&metrics);
+        assert!(counts.conserved(), "{counts}");
+        assert_eq!(counts.resolved(), 15);
+
+        let without = [
+            Counts { consumed: 62, ..counts },
+            Counts { delivered: 0, ..counts },
+            Counts { superseded: 0, ..counts },
+            Counts { dropped: 0, ..counts },
+            Counts { dead_lettered: 0, ..counts },
+            Counts { rewound: 0, ..counts },
+            Counts { open: 0, ..counts },
+        ];
+        let differences: Vec<i64> = without.iter().map(Counts::difference).collect();
+        assert_eq!(differences, [-1, 1, 2, 4, 8, 16, 32]);
+        assert!(without.iter().all(|counts| !counts.conserved()));
+    }
+
+    #[test]
+    fn negative_open_is_never_conserved() {
+        let counts = Counts { consumed: 1, delivered: 2, open: -1, ..Counts::default() };
+        assert_eq!(counts.difference(), 0);
+        assert!(!counts.conserved());
+    }
+}

@@ -1,0 +1,281 @@
+//! The metrics as data: names, labels and values of every pipeline at one moment. Hot paths only bump atomics; everything
+//! is added up here, when somebody asks.
+
+use std::sync::Arc;
+
+use prometheus_client::metrics::MetricType;
+
+use super::board::{Board, PipelineView};
+use super::counts::Counts;
+use super::distribution::Distribution;
+use super::lag::Lag;
+use super::latency::Stage;
+use super::metrics::{LookupResult, PipelineMetrics, REQUEST_CLASSES, REWIND_CAUSES, StageName};
+use super::process::AllocatorBytes;
+use crate::model::{Outcome, RejectReason, TopicPartition};
+
+/// One metric with all its series. Counters are named without `_total`: the encoder adds it.
+#[derive(Debug)]
+pub struct Family {
+    /// Name without the prefix.
+    pub name: &'static str,
+    /// What it is, for people.
+    pub help: &'static str,
+    /// Its type.
+    pub kind: MetricType,
+    /// Its series; none while nothing is known.
+    pub samples: Vec<Sample>,
+}
+
+/// One series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// Label names and values.
+    pub labels: Vec<(&'static str, String)>,
+    /// The value.
+    pub value: Value,
+}
+
+/// A value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// A counter.
+    Count(u64),
+    /// A counter of seconds.
+    CountSeconds(f64),
+    /// A gauge.
+    Level(i64),
+    /// A gauge of seconds.
+    LevelSeconds(f64),
+    /// A histogram: sum, and `(upper bound, values in this bucket)`, the last bound infinite.
+    Histogram {
+        /// Sum of all values.
+        sum: f64,
+        /// Not cumulative.
+        buckets: Vec<(f64, u64)>,
+    },
+}
+
+/// Every family, in the order of the documentation.
+#[must_use]
+pub fn families(board: &Board, allocator: Option<AllocatorBytes>, now_ms: i64) -> Vec<Family> {
+    let mut page = Page { pipelines: &board.pipelines, families: Vec::with_capacity(40) };
+    build(&mut page, board);
+    records(&mut page);
+    lag(&mut page, now_ms);
+    stages_and_queues(&mut page);
+    distributions(&mut page);
+    sink(&mut page);
+    memory(&mut page, allocator);
+    page.families
+}
+
+/// The page being built. `each` writes one family by asking every pipeline for its series.
+struct Page<'a> {
+    pipelines: &'a [Arc<PipelineView>],
+    families: Vec<Family>,
+}
+
+type Series = (Vec<(&'static str, String)>, Value);
+
+impl Page<'_> {
+    fn each<S>(&mut self, name: &'static str, help: &'static str, kind: MetricType, series: S)
+    where
+        S: Fn(&PipelineView) -> Vec<Series>,
+    {
+        let of_one = |view: &Arc<PipelineView>| {
+            let name = view.name.to_string();
+            series(view).into_iter().map(move |(mut labels, value)| {
+                labels.insert(0, ("pipeline", name.clone()));
+                Sample { labels, value }
+            })
+        };
+        let samples = self.pipelines.iter().flat_map(of_one).collect();
+        self.families.push(Family { name, help, kind, samples });
+    }
+
+    fn count(&mut self, name: &'static str, help: &'static str, value: impl Fn(&PipelineMetrics) -> u64) {
+        self.each(name, help, MetricType::Counter, |view| vec![plain(Value::Count(value(&view.metrics)))]);
+    }
+
+    fn level(&mut self, name: &'static str, help: &'static str, value: impl Fn(&PipelineMetrics) -> Option<i64>) {
+        self.each(name, help, MetricType::Gauge, |view| {
+            value(&view.metrics).map(|level| plain(Value::Level(level))).into_iter().collect()
+        });
+    }
+}
+
+fn plain(value: Value) -> Series {
+    (Vec::new(), value)
+}
+
+fn labelled(key: &'static str, label: impl Into<String>, value: Value) -> Series {
+    (vec![(key, label.into())], value)
+}
+
+fn build(page: &mut Page<'_>, board: &Board) {
+    let labels = vec![
+        ("version", board.build.version.clone()),
+        ("commit", board.build.commit.clone()),
+        ("librdkafka", board.build.librdkafka.clone()),
+    ];
+    let samples = vec![Sample { labels, value: Value::Level(1) }];
+    page.families.push(Family { name: "build_info", help: "What runs", kind: MetricType::Gauge, samples });
+}
+
+fn records(page: &mut Page<'_>) {
+    page.each("source_records", "Records read, by topic", MetricType::Counter, |view| {
+        let topics = view.metrics.topics.snapshot();
+        topics.into_iter().map(|(topic, n)| labelled("topic", &*topic, Value::Count(n.records))).collect()
+    });
+    page.each("source_bytes", "Bytes of keys and values read, by topic", MetricType::Counter, |view| {
+        let topics = view.metrics.topics.snapshot();
+        topics.into_iter().map(|(topic, n)| labelled("topic", &*topic, Value::Count(n.bytes))).collect()
+    });
+    page.each("records", "Records by how they ended", MetricType::Counter, |view| {
+        let outcome =
+            |outcome: Outcome| labelled("outcome", outcome.name(), Value::Count(view.metrics.outcome(outcome).get()));
+        let mut series: Vec<Series> = Outcome::ALL.into_iter().map(outcome).collect();
+        series.push(labelled("outcome", "rewound", Value::Count(view.metrics.rewound.get())));
+        series
+    });
+    page.level("open_records", "Records read and not resolved", |metrics| Some(metrics.open_records.get()));
+    page.count("redelivered_records", "Records the client delivered again unasked", |m| m.redelivered.get());
+    page.count("gap_records", "Records that retention removed before they were read", |m| m.gap_records.get());
+    page.each("conservation_difference_records", "Records the conservation sum misses", MetricType::Gauge, |view| {
+        vec![plain(Value::Level(Counts::read(&view.metrics).difference()))]
+    });
+}
+
+fn lag(page: &mut Page<'_>, now_ms: i64) {
+    page.each("consumer_lag_records", "Records behind the last stable offset", MetricType::Gauge, |view| {
+        by_partition(view, |lag| Some(level(lag.records)))
+    });
+    page.each("consumer_lag_seconds", "Age of the oldest record not resolved", MetricType::Gauge, |view| {
+        by_partition(view, |lag| lag.seconds(now_ms).map(Value::LevelSeconds))
+    });
+    page.each("oldest_unresolved_seconds", "Time since the oldest open record was polled", MetricType::Gauge, |view| {
+        let since = view.metrics.oldest_unresolved_since_ms.get();
+        let age = if since > 0 { now_ms.saturating_sub(since).max(0) as f64 / 1e3 } else { 0.0 };
+        vec![plain(Value::LevelSeconds(age))]
+    });
+    page.each("last_delivered_timestamp_seconds", "When the sink last acknowledged", MetricType::Gauge, |view| {
+        let at = view.metrics.last_delivered_ms.get();
+        (at > 0).then(|| plain(Value::LevelSeconds(at as f64 / 1e3))).into_iter().collect()
+    });
+}
+
+fn by_partition(view: &PipelineView, value: impl Fn(Lag) -> Option<Value>) -> Vec<Series> {
+    let labels = |partition: TopicPartition| {
+        vec![("topic", partition.topic.to_string()), ("partition", partition.partition.to_string())]
+    };
+    let known = view.lag.snapshot().into_iter();
+    known.filter_map(|(partition, lag)| value(lag).map(|value| (labels(partition), value))).collect()
+}
+
+fn level(value: u64) -> Value {
+    Value::Level(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+fn stages_and_queues(page: &mut Page<'_>) {
+    page.each("stage_busy_seconds", "Time at work, summed over threads", MetricType::Counter, |view| {
+        StageName::ALL.map(|stage| stage_seconds(stage, view.metrics.busy(stage).get())).into()
+    });
+    page.each("stage_blocked_seconds", "Time waiting for room behind the stage", MetricType::Counter, |view| {
+        StageName::ALL.map(|stage| stage_seconds(stage, view.metrics.blocked(stage).get())).into()
+    });
+    page.level("queue_records", "Records waiting in the sink", |m| Some(m.queue_records.get()));
+    page.level("queue_records_limit", "Bound of queue_records", |m| known(m.queue_records_limit.get()));
+    page.level("queue_bytes", "Bytes waiting in the sink", |m| Some(m.queue_bytes.get()));
+    page.level("queue_bytes_limit", "Bound of queue_bytes", |m| known(m.queue_bytes_limit.get()));
+}
+
+fn known(limit: i64) -> Option<i64> {
+    (limit > 0).then_some(limit)
+}
+
+fn stage_seconds(stage: StageName, nanos: u64) -> Series {
+    labelled("stage", stage.name(), Value::CountSeconds(nanos as f64 / 1e9))
+}
+
+/// Which powers of two become bounds, and what divides the recorded unit into the exposed one.
+#[derive(Clone, Copy)]
+struct Scale {
+    first: usize,
+    last: usize,
+    divisor: f64,
+}
+
+/// 128 µs to 134 s; recorded in microseconds.
+const SECONDS: Scale = Scale { first: 7, last: 27, divisor: 1e6 };
+/// 1 to 32,768 records.
+const RECORDS: Scale = Scale { first: 0, last: 15, divisor: 1.0 };
+/// 1 KiB to 64 MiB.
+const BYTES: Scale = Scale { first: 10, last: 26, divisor: 1.0 };
+
+fn distributions(page: &mut Page<'_>) {
+    let kind = MetricType::Histogram;
+    page.each("batch_records", "Records of a batch as read", kind, |v| histogram(&v.metrics.batch_records, RECORDS));
+    page.each("batch_bytes", "Bytes of a batch as read", kind, |v| histogram(&v.metrics.batch_bytes, BYTES));
+    page.each("end_to_end_seconds", "Polled to acknowledged, by record", kind, |view| {
+        histogram(view.latency.micros(Stage::EndToEnd), SECONDS)
+    });
+    page.each("sink_request_seconds", "Sent to answered, by request", kind, |view| {
+        histogram(view.latency.micros(Stage::Request), SECONDS)
+    });
+    page.each("lookup_seconds", "Redis round trips", kind, |v| histogram(&v.metrics.lookup_micros, SECONDS));
+}
+
+fn histogram(distribution: &Distribution, scale: Scale) -> Vec<Series> {
+    let bound = |bound: Option<u64>| bound.map_or(f64::INFINITY, |bound| bound as f64 / scale.divisor);
+    let buckets = distribution.buckets(scale.first, scale.last);
+    let buckets = buckets.into_iter().map(|(limit, n)| (bound(limit), n)).collect();
+    vec![plain(Value::Histogram { sum: distribution.sum() as f64 / scale.divisor, buckets })]
+}
+
+fn sink(page: &mut Page<'_>) {
+    let kind = MetricType::Counter;
+    page.each("sink_requests", "Requests by class of status", kind, |view| {
+        let classes = REQUEST_CLASSES.iter().zip(&view.metrics.sink_requests);
+        classes.map(|(class, n)| labelled("status", *class, Value::Count(n.get()))).collect()
+    });
+    page.each("sink_item_errors", "Items or delivery reports with an error", kind, |view| {
+        let errors = view.metrics.sink_item_errors.snapshot().into_iter();
+        let labels = |status: u16, kind: &str| {
+            let status = if status == 0 { "none".to_owned() } else { status.to_string() };
+            vec![("status", status), ("type", kind.to_owned())]
+        };
+        errors.map(|(status, kind, n)| (labels(status, kind), Value::Count(n))).collect()
+    });
+    page.count("retries", "Sends repeated in place", |metrics| metrics.retries.get());
+    page.each("rewinds", "Partitions that went back, by cause", kind, |view| {
+        let cause = |cause| Value::Count(view.metrics.rewind(cause).get());
+        REWIND_CAUSES.map(|one| labelled("cause", one.name(), cause(one))).into()
+    });
+    page.each("rejects", "Rejected records by reason", kind, |view| {
+        let reason = |reason| Value::Count(view.metrics.reject(reason).get());
+        RejectReason::ALL.map(|one| labelled("reason", one.name(), reason(one))).into()
+    });
+    page.each("lookup_keys", "Look-up keys by result", kind, |view| {
+        let result = |result| Value::Count(view.metrics.lookup(result).get());
+        LookupResult::ALL.map(|one| labelled("result", one.name(), result(one))).into()
+    });
+    page.count("rebalances", "Rebalance events", |metrics| metrics.rebalances.get());
+    page.level("assigned_partitions", "Partitions assigned now", |m| Some(m.assigned_partitions.get()));
+    page.count("commits", "Commits acknowledged", |metrics| metrics.commits.get());
+    page.count("commit_failures", "Commits answered with an error", |metrics| metrics.commit_failures.get());
+    page.count("stale_parts", "Settlements of tickets that had already ended", |metrics| metrics.stale_parts.get());
+}
+
+fn memory(page: &mut Page<'_>, allocator: Option<AllocatorBytes>) {
+    page.each("memory_budget_bytes", "Bytes drained and not resolved, and their bound", MetricType::Gauge, |view| {
+        let of = |kind, bytes: usize| labelled("kind", kind, level(bytes as u64));
+        vec![of("used", view.budget.used()), of("limit", view.budget.limit())]
+    });
+    let sample = |kind: &str, bytes: u64| Sample { labels: vec![("kind", kind.to_owned())], value: level(bytes) };
+    let samples = allocator.map_or_else(Vec::new, |bytes| {
+        vec![sample("allocated", bytes.allocated), sample("active", bytes.active), sample("resident", bytes.resident)]
+    });
+    let help = "Bytes of the allocator of the process";
+    page.families.push(Family { name: "allocator_bytes", help, kind: MetricType::Gauge, samples });
+}

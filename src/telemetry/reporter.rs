@@ -1,0 +1,352 @@
+//! The one thread that reads all counters: four times a second it takes the histograms, judges every pipeline, publishes
+//! the judgement, logs, and collects what the run files need. Rooms never wait for it.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use hdrhistogram::Histogram;
+
+use super::board::{Board, PipelineView};
+use super::counts::Counts;
+use super::health::State;
+use super::latency::{Stage, empty_histogram};
+use super::latency_log::{LatencyLog, StageHistograms};
+use super::metrics::{REWIND_CAUSES, StageName};
+use super::percentiles::Percentiles;
+use super::sampler::{FIRST_STEP, Levels, Sampler, SeriesPoint};
+use super::watch::{Judgement, Observation, StageTime, Watch, WatchLimits};
+use super::{lag, summary, unix_ms};
+
+/// Time between two turns of the reporter.
+pub const TURN: Duration = FIRST_STEP;
+/// Time between two summary lines of a pipeline, and length of the window of published percentiles.
+const SUMMARY_EVERY: Duration = Duration::from_secs(10);
+/// Percentiles of the window are computed this often.
+const PERCENTILES_EVERY: Duration = Duration::from_secs(1);
+
+/// Where `latency.hlog` goes.
+pub type LogFile = Box<dyn Write + Send>;
+
+/// Reads, judges, publishes, logs, collects.
+pub struct Reporter {
+    board: Arc<Board>,
+    desks: Vec<Desk>,
+    log: LatencyLog<LogFile>,
+    spare: Histogram<u64>,
+    started: Instant,
+    next_summary: Instant,
+    next_percentiles: Instant,
+}
+
+/// What is remembered of one pipeline.
+struct Desk {
+    watch: Watch,
+    sampler: Sampler,
+    window: StageHistograms,
+    window_before: StageHistograms,
+    latency: [Percentiles; 6],
+    state: State,
+    broken: bool,
+    stalled: usize,
+}
+
+/// What a run leaves behind.
+pub struct Collected {
+    /// Duration of the run.
+    pub duration: Duration,
+    /// By pipeline, in the board's order.
+    pub pipelines: Vec<CollectedPipeline>,
+}
+
+/// What a run leaves behind of one pipeline.
+pub struct CollectedPipeline {
+    /// Its handles, for the final counters.
+    pub view: Arc<PipelineView>,
+    /// The last judgement.
+    pub judgement: Arc<Judgement>,
+    /// Histograms of the whole run.
+    pub totals: StageHistograms,
+    /// The time series.
+    pub series: Vec<SeriesPoint>,
+}
+
+impl Reporter {
+    /// A reporter of all pipelines on the board. `log` is `latency.hlog`, when one is wanted.
+    ///
+    /// # Errors
+    /// What writing the log's head answers.
+    pub fn new(board: Arc<Board>, limits: WatchLimits, log: Option<LogFile>, now: Instant) -> io::Result<Self> {
+        let names: Vec<Arc<str>> = board.pipelines.iter().map(|view| view.name.clone()).collect();
+        let desk = |view: &Arc<PipelineView>| Desk {
+            watch: Watch::new(limits, view.workers),
+            sampler: Sampler::new(now),
+            window: std::array::from_fn(|_| empty_histogram()),
+            window_before: std::array::from_fn(|_| empty_histogram()),
+            latency: Default::default(),
+            state: State::Starting,
+            broken: false,
+            stalled: 0,
+        };
+        Ok(Self {
+            desks: board.pipelines.iter().map(desk).collect(),
+            log: LatencyLog::new(log, &names, now, board.started_at)?,
+            board,
+            spare: empty_histogram(),
+            started: now,
+            next_summary: now + SUMMARY_EVERY,
+            next_percentiles: now,
+        })
+    }
+
+    /// One turn. Names the pipelines whose watchdog has run out: the process ends with exit 75.
+    pub fn turn(&mut self, now: Instant, wall: SystemTime) -> Vec<Arc<str>> {
+        let summary_due = now >= self.next_summary;
+        let percentiles_due = now >= self.next_percentiles;
+        let mut stuck = Vec::new();
+        for index in 0..self.desks.len() {
+            let view = self.board.pipelines[index].clone();
+            self.collect(index, &view, now);
+            let desk = &mut self.desks[index];
+            if percentiles_due || summary_due {
+                desk.refresh_percentiles();
+            }
+            let mut judged = desk.watch.observe(now, view.health.state(), &observe(&view, unix_ms(wall)));
+            judged.latency = desk.latency;
+            desk.tell_changes(&view, &judged);
+            if summary_due && !judged.state.has_ended() {
+                summary::log_interval(&view, &judged);
+            }
+            if summary_due {
+                desk.turn_window();
+            }
+            if judged.give_up {
+                stuck.push(view.name.clone());
+            }
+            view.publish(Arc::new(judged));
+        }
+        if summary_due {
+            self.next_summary = now + SUMMARY_EVERY;
+        }
+        if percentiles_due {
+            self.next_percentiles = now + PERCENTILES_EVERY;
+        }
+        if let Err(error) = self.log.turn(now) {
+            tracing::error!("failed to write latency.hlog: {error}; the run goes on without it");
+        }
+        stuck
+    }
+
+    /// The last turn, and everything collected.
+    #[must_use]
+    pub fn finish(mut self, now: Instant, wall: SystemTime) -> Collected {
+        self.turn(now, wall);
+        let (totals, written) = self.log.finish(now);
+        if let Err(error) = written {
+            tracing::error!("failed to write latency.hlog: {error}");
+        }
+        let views = self.board.pipelines.iter();
+        let finished = views.zip(self.desks).zip(totals).filter_map(|((view, desk), totals)| {
+            let series = desk.sampler.finish(now, levels(view));
+            Some(CollectedPipeline { view: view.clone(), judgement: view.judgement()?, totals, series })
+        });
+        Collected { duration: now.saturating_duration_since(self.started), pipelines: finished.collect() }
+    }
+
+    /// Runs on a thread of its own until [`ReporterHandle::finish`]; `on_stuck` is told a pipeline's name in every turn
+    /// in which its watchdog has run out.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn spawn(mut self, on_stuck: impl Fn(&str) + Send + 'static) -> io::Result<ReporterHandle> {
+        let (stop, stopped) = flume::bounded::<()>(1);
+        let run = move || {
+            while let Err(flume::RecvTimeoutError::Timeout) = stopped.recv_timeout(TURN) {
+                for pipeline in self.turn(Instant::now(), SystemTime::now()) {
+                    on_stuck(&pipeline);
+                }
+            }
+            self.finish(Instant::now(), SystemTime::now())
+        };
+        let thread = std::thread::Builder::new().name("reporter".into()).spawn(run)?;
+        Ok(ReporterHandle { stop, thread })
+    }
+
+    fn collect(&mut self, index: usize, view: &PipelineView, now: Instant) {
+        let desk = &mut self.desks[index];
+        for stage in Stage::ALL {
+            view.latency.take_into(stage, &mut self.spare);
+            if !self.spare.is_empty() {
+                self.log.add(index, stage, &self.spare);
+                merge(&mut desk.window[stage as usize], &self.spare);
+            }
+            if stage == Stage::EndToEnd {
+                desk.sampler.push(now, levels(view), &self.spare);
+            }
+        }
+    }
+}
+
+/// A running reporter.
+pub struct ReporterHandle {
+    stop: flume::Sender<()>,
+    thread: JoinHandle<Collected>,
+}
+
+impl ReporterHandle {
+    /// Stops the reporter; `None` when its thread panicked, which its message on stderr has told.
+    #[must_use]
+    pub fn finish(self) -> Option<Collected> {
+        drop(self.stop);
+        self.thread.join().ok()
+    }
+}
+
+impl Desk {
+    fn refresh_percentiles(&mut self) {
+        for stage in Stage::ALL {
+            let (now, before) = (&self.window[stage as usize], &self.window_before[stage as usize]);
+            self.latency[stage as usize] = match (now.is_empty(), before.is_empty()) {
+                (true, _) => Percentiles::of(before),
+                (false, true) => Percentiles::of(now),
+                (false, false) => {
+                    let mut both = now.clone();
+                    merge(&mut both, before);
+                    Percentiles::of(&both)
+                }
+            };
+        }
+    }
+
+    fn turn_window(&mut self) {
+        std::mem::swap(&mut self.window, &mut self.window_before);
+        self.window.iter_mut().filter(|window| !window.is_empty()).for_each(Histogram::reset);
+    }
+
+    /// One line a change, none while nothing changes.
+    fn tell_changes(&mut self, view: &PipelineView, judged: &Judgement) {
+        if judged.state != self.state {
+            summary::log_change(&view.name, self.state, judged);
+            self.state = judged.state;
+        }
+        if judged.conservation_broken && !self.broken {
+            view.metrics.conservation_errors.add(1);
+            tracing::error!(pipeline = &*view.name, "the conservation sum does not hold: {}", judged.counts);
+        }
+        self.broken = judged.conservation_broken;
+        if judged.stalled.len() != self.stalled {
+            let names: Vec<String> = judged.stalled.iter().take(10).map(|one| one.partition.to_string()).collect();
+            tracing::warn!(pipeline = &*view.name, partitions = judged.stalled.len(), "stalled: {}", names.join(", "));
+            self.stalled = judged.stalled.len();
+        }
+    }
+}
+
+fn merge(into: &mut Histogram<u64>, from: &Histogram<u64>) {
+    if !from.is_empty()
+        && let Err(error) = into.add(from)
+    {
+        tracing::error!("failed to merge latency histograms: {error}");
+    }
+}
+
+fn levels(view: &PipelineView) -> Levels {
+    let counts = Counts::read(&view.metrics);
+    Levels {
+        consumed: counts.consumed,
+        resolved: counts.resolved(),
+        bytes: view.metrics.source_bytes.get(),
+        open: counts.open,
+        lag: lag::total(&view.lag.snapshot(), 0).map(|(records, _)| records),
+        budget_bytes: view.budget.used() as u64,
+    }
+}
+
+fn observe(view: &PipelineView, now_ms: i64) -> Observation {
+    let metrics = &view.metrics;
+    let lag = view.lag.snapshot();
+    let time = |stage| StageTime { busy_nanos: metrics.busy(stage).get(), blocked_nanos: metrics.blocked(stage).get() };
+    let rewinds: u64 = REWIND_CAUSES.iter().map(|cause| metrics.rewind(*cause).get()).sum();
+    Observation {
+        counts: Counts::read(metrics),
+        bytes: metrics.source_bytes.get(),
+        repeats: metrics.retries.get() + rewinds,
+        stages: StageName::ALL.map(time),
+        lag_seconds: lag::total(&lag, now_ms).and_then(|(_, seconds)| seconds),
+        lag,
+        faults: view
+            .health
+            .faults()
+            .into_iter()
+            .map(|(room, fault)| format!("{}: {}", room.name(), fault.message))
+            .collect(),
+        joined: view.has_joined(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Outcome;
+    use crate::telemetry::board::tests::board_of_two;
+    use crate::telemetry::health::Room;
+
+    #[test]
+    fn a_turn_publishes_and_the_end_keeps_everything() {
+        let board = board_of_two();
+        let start = Instant::now();
+        let wall = SystemTime::now();
+        let mut reporter = Reporter::new(board.clone(), WatchLimits::default(), None, start).expect("no log");
+        let relay = &board.pipelines[0];
+        relay.metrics.assigned_partitions.set(1);
+        for turn in 1..=40_u32 {
+            relay.metrics.drained(&"events".into(), 100, 1_000);
+            relay.metrics.outcome(Outcome::Delivered).add(100);
+            relay.latency.record(Stage::EndToEnd, Duration::from_millis(u64::from(turn)), 100);
+            assert_eq!(reporter.turn(start + TURN * turn, wall), Vec::<Arc<str>>::new());
+        }
+        let judged = relay.judgement().expect("published");
+        assert_eq!((judged.state, judged.rates.resolved), (State::Running, 400.0));
+        assert!(judged.latency[Stage::EndToEnd as usize].count > 3_000);
+        assert_eq!(board.pipelines[1].judgement().expect("published").state, State::Starting);
+
+        let collected = reporter.finish(start + TURN * 41, wall);
+        assert_eq!(collected.duration, TURN * 41);
+        assert_eq!(
+            collected.pipelines[0].totals[Stage::EndToEnd as usize].len(),
+            4_000,
+            "nothing is lost between turns"
+        );
+        assert_eq!(collected.pipelines[0].series.len(), 41);
+        assert_eq!(collected.pipelines[1].totals[Stage::EndToEnd as usize].len(), 0);
+    }
+
+    #[test]
+    fn a_stuck_pipeline_is_named_and_a_broken_sum_is_counted_once() {
+        let board = board_of_two();
+        let start = Instant::now();
+        let limits = WatchLimits { watchdog: Duration::from_secs(30), ..WatchLimits::default() };
+        let mut reporter = Reporter::new(board.clone(), limits, None, start).expect("no log");
+        let index = &board.pipelines[1];
+        index.metrics.open_records.set(3);
+        let mut named = Vec::new();
+        for second in 0..40 {
+            named = reporter.turn(start + Duration::from_secs(second), SystemTime::now());
+        }
+        assert_eq!(named, ["index".into()]);
+        assert_eq!(index.metrics.conservation_errors.get(), 1, "3 open of 0 consumed");
+        index.health.raise(Room::Sink, "connection refused");
+        reporter.turn(start + Duration::from_secs(41), SystemTime::now());
+        let judged = index.judgement().expect("published");
+        assert!(judged.why.contains(&"sink: connection refused".to_owned()), "{:?}", judged.why);
+    }
+
+    #[test]
+    fn the_thread_stops_when_asked() {
+        let board = board_of_two();
+        let reporter = Reporter::new(board, WatchLimits::default(), None, Instant::now()).expect("no log");
+        let handle = reporter.spawn(|_| ()).expect("a thread");
+        assert_eq!(handle.finish().expect("no panic").pipelines.len(), 2);
+    }
+}

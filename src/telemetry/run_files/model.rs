@@ -1,0 +1,169 @@
+//! The members of `run.json`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::board::{Board, BuildInfo};
+use super::super::counts::Counts;
+use super::super::latency::Stage;
+use super::super::metrics::{PipelineMetrics, REWIND_CAUSES, StageName};
+use super::super::percentiles::{Percentiles, curve, rounded};
+use super::super::process::{Machine, ProcessUse};
+use super::super::reporter::{Collected, CollectedPipeline};
+use super::super::sampler::SeriesPoint;
+use super::super::status::rfc3339;
+use crate::model::RejectReason;
+
+/// Format of `run.json`; grows when a member changes its meaning. Members may be added without it.
+pub const FORMAT: u32 = 1;
+
+/// A whole run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunFile {
+    /// See [`FORMAT`].
+    pub format: u32,
+    /// Start, UTC.
+    pub started_at: String,
+    /// Duration.
+    pub seconds: f64,
+    /// Whether the conservation sum holds for every pipeline.
+    pub conserved: bool,
+    /// What ran.
+    pub versions: BuildInfo,
+    /// Hash of the effective configuration.
+    pub config_hash: String,
+    /// The settings, secrets masked.
+    pub settings: serde_json::Value,
+    /// Where it ran.
+    pub machine: Machine,
+    /// CPU time of the process, all threads.
+    pub cpu_seconds: Option<f64>,
+    /// CPU time per million records resolved.
+    pub cpu_seconds_per_million_records: Option<f64>,
+    /// Largest resident set of the process.
+    pub peak_memory_bytes: Option<u64>,
+    /// By name.
+    pub pipelines: BTreeMap<String, PipelineRun>,
+}
+
+/// One pipeline of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PipelineRun {
+    /// Its last state.
+    pub state: String,
+    /// The conservation sum.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Whether it holds.
+    pub conserved: bool,
+    /// Records resolved per second over the whole run.
+    pub records_per_second: f64,
+    /// Bytes read per second over the whole run.
+    pub bytes_per_second: f64,
+    /// Bytes read.
+    pub source_bytes: u64,
+    /// Sends repeated in place.
+    pub retries: u64,
+    /// Rewinds by cause; causes that did not occur are left out.
+    pub rewinds: BTreeMap<String, u64>,
+    /// Rejects by reason; reasons that did not occur are left out.
+    pub rejects: BTreeMap<String, u64>,
+    /// Bytes of the budget at most in use.
+    pub peak_budget_bytes: u64,
+    /// Bound of the budget.
+    pub budget_bytes: u64,
+    /// Latency by stage; stages in which nothing was timed are left out.
+    pub percentiles: BTreeMap<String, Percentiles>,
+    /// `[quantile, milliseconds]` by stage.
+    pub curves: BTreeMap<String, Vec<(f64, f64)>>,
+    /// Time by stage.
+    pub stages: BTreeMap<String, StageShare>,
+    /// Over time.
+    pub series: Vec<SeriesPoint>,
+    /// The last errors named.
+    pub last_errors: Vec<String>,
+}
+
+/// Time of a stage, summed over its threads.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StageShare {
+    /// At work.
+    pub busy_seconds: f64,
+    /// Waiting for room behind it.
+    pub blocked_seconds: f64,
+    /// Threads it had.
+    pub threads: usize,
+}
+
+impl RunFile {
+    /// What `collected` says of the run. `settings` is the effective configuration with secrets masked.
+    #[must_use]
+    pub fn new(board: &Board, collected: &Collected, settings: serde_json::Value) -> Self {
+        let seconds = collected.duration.as_secs_f64();
+        let used = ProcessUse::now();
+        let run = |one: &CollectedPipeline| (one.view.name.to_string(), pipeline(one, seconds));
+        let pipelines: BTreeMap<String, PipelineRun> = collected.pipelines.iter().map(run).collect();
+        let resolved: u64 = pipelines.values().map(|one| one.counts.resolved()).sum();
+        let per_million = |cpu: f64| rounded(cpu / (resolved as f64 / 1e6), 3);
+        Self {
+            format: FORMAT,
+            started_at: rfc3339(board.started_at),
+            seconds: rounded(seconds, 3),
+            conserved: pipelines.values().all(|one| one.conserved),
+            versions: board.build.clone(),
+            config_hash: board.config_hash.clone(),
+            settings,
+            machine: Machine::here(),
+            cpu_seconds: used.cpu_seconds,
+            cpu_seconds_per_million_records: used.cpu_seconds.filter(|_| resolved > 0).map(per_million),
+            peak_memory_bytes: used.peak_memory_bytes,
+            pipelines,
+        }
+    }
+}
+
+fn pipeline(one: &CollectedPipeline, seconds: f64) -> PipelineRun {
+    let metrics = &one.view.metrics;
+    let counts = Counts::read(metrics);
+    let bytes = metrics.source_bytes.get();
+    let timed = Stage::ALL.into_iter().filter(|stage| !one.totals[*stage as usize].is_empty());
+    let percentiles =
+        timed.clone().map(|stage| (stage.name().to_owned(), Percentiles::of(&one.totals[stage as usize])));
+    let curves = timed.map(|stage| (stage.name().to_owned(), curve(&one.totals[stage as usize])));
+    let share = |stage: StageName| (stage.name().to_owned(), stage_share(metrics, stage, one.view.workers));
+    PipelineRun {
+        state: one.judgement.state.name().to_owned(),
+        counts,
+        conserved: counts.conserved(),
+        records_per_second: rounded(counts.resolved() as f64 / seconds.max(1e-9), 1),
+        bytes_per_second: rounded(bytes as f64 / seconds.max(1e-9), 1),
+        source_bytes: bytes,
+        retries: metrics.retries.get(),
+        rewinds: occurred(REWIND_CAUSES.map(|cause| (cause.name(), metrics.rewind(cause).get()))),
+        rejects: occurred(RejectReason::ALL.map(|reason| (reason.name(), metrics.reject(reason).get()))),
+        peak_budget_bytes: one.view.budget.peak() as u64,
+        budget_bytes: one.view.budget.limit() as u64,
+        percentiles: percentiles.collect(),
+        curves: curves.collect(),
+        stages: StageName::ALL.map(share).into(),
+        series: one.series.clone(),
+        last_errors: one.view.health.last_errors(),
+    }
+}
+
+fn stage_share(metrics: &PipelineMetrics, stage: StageName, workers: usize) -> StageShare {
+    let threads = match stage {
+        StageName::Source | StageName::Sink => 1,
+        StageName::Preprocess | StageName::Lookup => workers,
+    };
+    StageShare {
+        busy_seconds: rounded(metrics.busy(stage).get() as f64 / 1e9, 6),
+        blocked_seconds: rounded(metrics.blocked(stage).get() as f64 / 1e9, 6),
+        threads,
+    }
+}
+
+fn occurred<const N: usize>(counters: [(&'static str, u64); N]) -> BTreeMap<String, u64> {
+    counters.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect()
+}

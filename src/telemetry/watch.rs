@@ -1,0 +1,316 @@
+//! Judges a pipeline from two or more readings: state, rates, conservation, stalled partitions, watchdog. Pure: every
+//! call is given `now`; nothing here reads a clock, a counter or a socket.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::counts::Counts;
+use super::health::State;
+use super::lag::Lag;
+use super::metrics::StageName;
+use super::percentiles::Percentiles;
+use crate::model::{Position, TopicPartition};
+
+/// What counts as too long.
+#[derive(Debug, Clone, Copy)]
+pub struct WatchLimits {
+    /// Nothing resolved for this long although there is lag: the partition is stalled.
+    pub stall: Duration,
+    /// Records open, no fault named and nothing resolved for this long: the process ends with exit 75.
+    pub watchdog: Duration,
+    /// Rates are means over this window.
+    pub window: Duration,
+}
+
+impl Default for WatchLimits {
+    fn default() -> Self {
+        Self { stall: Duration::from_secs(60), watchdog: Duration::from_secs(600), window: Duration::from_secs(10) }
+    }
+}
+
+/// One reading of a pipeline.
+#[derive(Debug, Clone, Default)]
+pub struct Observation {
+    /// Conservation counters.
+    pub counts: Counts,
+    /// Bytes drained.
+    pub bytes: u64,
+    /// Sends repeated in place, and rewinds.
+    pub repeats: u64,
+    /// Nanoseconds busy and blocked by [`StageName`].
+    pub stages: [StageTime; 4],
+    /// Lag of the partitions known.
+    pub lag: Vec<(TopicPartition, Lag)>,
+    /// Age of the oldest record behind, in seconds.
+    pub lag_seconds: Option<f64>,
+    /// Messages of the faults named now.
+    pub faults: Vec<String>,
+    /// Whether the group has answered with an assignment.
+    pub joined: bool,
+}
+
+/// Busy and blocked time of a stage.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StageTime {
+    /// Nanoseconds of work.
+    pub busy_nanos: u64,
+    /// Nanoseconds of waiting for room behind it.
+    pub blocked_nanos: u64,
+}
+
+/// Means over the window, per second.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Rates {
+    /// Records drained.
+    pub consumed: f64,
+    /// Records resolved.
+    pub resolved: f64,
+    /// Bytes drained.
+    pub bytes: f64,
+    /// Sends repeated, and rewinds.
+    pub repeats: f64,
+}
+
+/// A partition with lag whose position does not move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stalled {
+    /// Which.
+    pub partition: TopicPartition,
+    /// For how long.
+    pub stood: Duration,
+    /// Records behind.
+    pub lag_records: u64,
+}
+
+/// What is known of a pipeline at one moment.
+#[derive(Debug, Clone)]
+pub struct Judgement {
+    /// Lifecycle and progress in one word.
+    pub state: State,
+    /// Why it is not `running`: one sentence each.
+    pub why: Vec<String>,
+    /// Means over the window.
+    pub rates: Rates,
+    /// The reading.
+    pub counts: Counts,
+    /// The sum has not held for three readings in a row.
+    pub conservation_broken: bool,
+    /// Partitions that stand still.
+    pub stalled: Vec<Stalled>,
+    /// Records behind, when known.
+    pub lag_records: Option<u64>,
+    /// Age of the oldest record behind, when known.
+    pub lag_seconds: Option<f64>,
+    /// The busiest stage of the window and its share of a thread's time, when anything was busy.
+    pub slowest: Option<(StageName, f64)>,
+    /// Time counted by the watchdog.
+    pub stuck: Duration,
+    /// The watchdog's limit is reached: end the process with exit 75.
+    pub give_up: bool,
+    /// Percentiles of the window by stage, in the order of [`super::latency::Stage::ALL`].
+    pub latency: [Percentiles; 6],
+}
+
+/// A torn reading may differ once or twice under load, never three times in a row.
+const READINGS_BROKEN: u32 = 3;
+/// Longer steps between two readings count as this much: a stopped process is not a stuck pipeline.
+const LONGEST_STEP: Duration = Duration::from_secs(10);
+/// Behind: more seconds than this, by age of the oldest record or by records at the current rate.
+const BEHIND_SECONDS: f64 = 10.0;
+/// Lag below this is never called behind for its number alone.
+const BEHIND_RECORDS: f64 = 1_000.0;
+
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    at: Instant,
+    counts: Counts,
+    bytes: u64,
+    repeats: u64,
+    stages: [StageTime; 4],
+}
+
+/// Memory of one pipeline between readings. Bounded by the window, and by the partitions assigned.
+#[derive(Debug)]
+pub struct Watch {
+    limits: WatchLimits,
+    workers: usize,
+    readings: VecDeque<Reading>,
+    standing: BTreeMap<TopicPartition, (Position, Instant)>,
+    broken_in_a_row: u32,
+    progress_at: Option<Instant>,
+    stuck: Duration,
+    idle_since: Option<Instant>,
+}
+
+impl Watch {
+    /// A watch over a pipeline with `workers` preprocess threads.
+    #[must_use]
+    pub fn new(limits: WatchLimits, workers: usize) -> Self {
+        Self {
+            limits,
+            workers: workers.max(1),
+            readings: VecDeque::new(),
+            standing: BTreeMap::new(),
+            broken_in_a_row: 0,
+            progress_at: None,
+            stuck: Duration::ZERO,
+            idle_since: None,
+        }
+    }
+
+    /// Judges a reading taken at `now`; `base` is the lifecycle state the rooms have set. Readings come in time order.
+    pub fn observe(&mut self, now: Instant, base: State, seen: &Observation) -> Judgement {
+        self.count_stuck(now, seen);
+        self.remember(now, seen);
+        self.broken_in_a_row = if seen.counts.conserved() { 0 } else { self.broken_in_a_row.saturating_add(1) };
+        let stalled = self.stalled(now, &seen.lag);
+        let rates = self.rates();
+        let lag_records = (!seen.lag.is_empty()).then(|| seen.lag.iter().map(|(_, lag)| lag.records).sum::<u64>());
+        let (state, why) = self.state(now, base, seen, &stalled, rates, lag_records);
+        Judgement {
+            state,
+            why,
+            rates,
+            counts: seen.counts,
+            conservation_broken: self.broken_in_a_row >= READINGS_BROKEN,
+            stalled,
+            lag_records,
+            lag_seconds: seen.lag_seconds,
+            slowest: self.slowest(),
+            stuck: self.stuck,
+            give_up: self.stuck >= self.limits.watchdog && !base.has_ended(),
+            latency: Default::default(),
+        }
+    }
+
+    /// The watchdog counts only time in which records are open and no fault is named; any record resolved sets it back,
+    /// and so does a pipeline with nothing open for a tenth of the limit. A rewind is no progress.
+    fn count_stuck(&mut self, now: Instant, seen: &Observation) {
+        let Some(last) = self.readings.back() else {
+            self.progress_at = Some(now);
+            return;
+        };
+        if seen.counts.resolved() != last.counts.resolved() {
+            self.stuck = Duration::ZERO;
+            self.progress_at = Some(now);
+        }
+        if seen.counts.open > 0 {
+            self.idle_since = None;
+            if seen.faults.is_empty() && seen.counts.resolved() == last.counts.resolved() {
+                self.stuck += now.saturating_duration_since(last.at).min(LONGEST_STEP);
+            }
+        } else {
+            let since = *self.idle_since.get_or_insert(now);
+            if now.saturating_duration_since(since) >= self.limits.watchdog / 10 {
+                self.stuck = Duration::ZERO;
+                self.progress_at = Some(now);
+            }
+        }
+    }
+
+    fn remember(&mut self, now: Instant, seen: &Observation) {
+        let reading =
+            Reading { at: now, counts: seen.counts, bytes: seen.bytes, repeats: seen.repeats, stages: seen.stages };
+        self.readings.push_back(reading);
+        // The reading just outside the window stays: it is the window's left edge.
+        while self.readings.get(1).is_some_and(|next| now.saturating_duration_since(next.at) >= self.limits.window) {
+            self.readings.pop_front();
+        }
+    }
+
+    fn edges(&self) -> Option<(&Reading, &Reading, f64)> {
+        let (first, last) = (self.readings.front()?, self.readings.back()?);
+        let seconds = last.at.saturating_duration_since(first.at).as_secs_f64();
+        (seconds > 0.0).then_some((first, last, seconds))
+    }
+
+    fn rates(&self) -> Rates {
+        let Some((first, last, seconds)) = self.edges() else { return Rates::default() };
+        let rate = |before: u64, after: u64| after.saturating_sub(before) as f64 / seconds;
+        Rates {
+            consumed: rate(first.counts.consumed, last.counts.consumed),
+            resolved: rate(first.counts.resolved(), last.counts.resolved()),
+            bytes: rate(first.bytes, last.bytes),
+            repeats: rate(first.repeats, last.repeats),
+        }
+    }
+
+    fn slowest(&self) -> Option<(StageName, f64)> {
+        let (first, last, seconds) = self.edges()?;
+        let share = |stage: StageName| {
+            let nanos = last.stages[stage as usize].busy_nanos.saturating_sub(first.stages[stage as usize].busy_nanos);
+            nanos as f64 / 1e9 / seconds / self.threads(stage)
+        };
+        let busiest = StageName::ALL.map(|stage| (stage, share(stage)));
+        busiest.into_iter().filter(|(_, share)| *share > 0.0).max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    fn threads(&self, stage: StageName) -> f64 {
+        match stage {
+            StageName::Source | StageName::Sink => 1.0,
+            StageName::Preprocess | StageName::Lookup => self.workers as f64,
+        }
+    }
+
+    fn stalled(&mut self, now: Instant, lag: &[(TopicPartition, Lag)]) -> Vec<Stalled> {
+        let mut stalled = Vec::new();
+        let mut standing = BTreeMap::new();
+        for (partition, lag) in lag.iter().filter(|(_, lag)| lag.records > 0) {
+            let since = match self.standing.get(partition) {
+                Some((position, since)) if *position == lag.position => *since,
+                Some(_) | None => now,
+            };
+            standing.insert(partition.clone(), (lag.position, since));
+            let stood = now.saturating_duration_since(since);
+            if stood >= self.limits.stall {
+                stalled.push(Stalled { partition: partition.clone(), stood, lag_records: lag.records });
+            }
+        }
+        self.standing = standing;
+        stalled
+    }
+
+    fn state(
+        &self,
+        now: Instant,
+        base: State,
+        seen: &Observation,
+        stalled: &[Stalled],
+        rates: Rates,
+        lag_records: Option<u64>,
+    ) -> (State, Vec<String>) {
+        let faults = seen.faults.clone();
+        match base {
+            State::Draining | State::Failed | State::Done => return (base, faults),
+            State::Starting if !seen.joined && seen.counts.consumed == 0 => return (base, faults),
+            State::Starting | State::Running | State::CatchingUp | State::Retrying | State::Blocked => {}
+        }
+        let mut why = faults;
+        let stood = self.progress_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        if seen.counts.open > 0 && stood >= self.limits.stall {
+            why.push(format!("{} records open, none resolved for {} s", seen.counts.open, stood.as_secs()));
+        }
+        why.extend(stalled.iter().map(|one| {
+            format!("{} stands still for {} s, {} records behind", one.partition, one.stood.as_secs(), one.lag_records)
+        }));
+        let faulty = !seen.faults.is_empty();
+        let moves = rates.resolved > 0.0;
+        let behind_limit = BEHIND_RECORDS.max(rates.resolved * BEHIND_SECONDS);
+        let behind = lag_records.is_some_and(|records| records as f64 > behind_limit)
+            || seen.lag_seconds.is_some_and(|seconds| seconds > BEHIND_SECONDS);
+        let state = if (faulty && !moves) || why.len() > seen.faults.len() {
+            State::Blocked
+        } else if faulty || rates.repeats > 0.0 {
+            State::Retrying
+        } else if behind {
+            State::CatchingUp
+        } else {
+            State::Running
+        };
+        (state, why)
+    }
+}
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;
