@@ -1,1 +1,2 @@
 //! The librdkafka room.
+pub mod producer;
