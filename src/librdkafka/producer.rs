@@ -128,12 +128,13 @@ impl Producer {
         Ok(Self { client, buffers: Buffers::default(), topics: HashMap::new(), scratch: Vec::new() })
     }
 
-    /// Lends a payload. It stays until [`Producer::seal`] was called and its last message was reported.
+    /// Lends a payload. It stays at least until [`Producer::seal`] was called and its last message was reported.
     pub fn lend(&mut self, payload: Vec<u8>) -> BufferId {
         self.buffers.lend(payload)
     }
 
     /// No further message of this buffer will be produced.
+    /// It is freed by the first [`Producer::serve`] after the one that gave its last report.
     pub fn seal(&mut self, buffer: BufferId) {
         self.buffers.seal(buffer);
     }
@@ -144,7 +145,7 @@ impl Producer {
         self.buffers.payload(buffer)
     }
 
-    /// Gives a lent payload back; `None` while a message points into it or when it is gone.
+    /// Gives a lent payload back; `None` while a message points into it, and when it is sealed or gone.
     pub fn take_back(&mut self, buffer: BufferId) -> Option<Vec<u8>> {
         self.buffers.take_back(buffer)
     }
@@ -261,8 +262,9 @@ impl Producer {
     }
 
     /// Serves everything that waits, without blocking: appends delivery reports in the order librdkafka gives them, and
-    /// what the client says besides. Buffers whose last message is among them are freed.
+    /// what the client says besides. Buffers whose last message is among them stay readable until the next call.
     pub fn serve(&mut self, reports: &mut Vec<DeliveryReport>, events: &mut Vec<ClientEvent>) {
+        self.buffers.free_finished();
         // SAFETY: the handle is live and only this thread uses the client (`&mut self`). Callbacks run inside this call
         // and only touch the inbox, which we do not look at meanwhile.
         unsafe { rk::rd_kafka_poll(self.client.handle, 0) };
@@ -432,5 +434,4 @@ unsafe fn topic_error(metadata: &rk::rd_kafka_metadata) -> ErrorCode {
 }
 
 #[cfg(test)]
-#[path = "producer/tests.rs"]
 mod tests;

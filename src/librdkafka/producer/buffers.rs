@@ -15,6 +15,7 @@ struct Lent {
 pub(super) struct Buffers {
     places: Vec<Option<Lent>>,
     free: Vec<u32>,
+    finished: Vec<BufferId>,
     open: usize,
 }
 
@@ -43,26 +44,45 @@ impl Buffers {
         }
     }
 
-    /// One message of the buffer was reported; the buffer goes when it was the last of a sealed one.
+    /// One message of the buffer was reported; when it was the last of a sealed one, the buffer goes at the next
+    /// [`Buffers::free_finished`].
     pub(super) fn reported(&mut self, id: BufferId) {
         if let Some(Some(lent)) = self.places.get_mut(id.0 as usize) {
             lent.open = lent.open.saturating_sub(1);
             self.open = self.open.saturating_sub(1);
-            self.release(id);
+            if lent.sealed && lent.open == 0 {
+                self.finished.push(id);
+            }
         }
     }
 
-    /// No further message will point into the buffer.
+    /// No further message will point into the buffer; it goes at the next [`Buffers::free_finished`] after its last
+    /// report.
     pub(super) fn seal(&mut self, id: BufferId) {
-        if let Some(Some(lent)) = self.places.get_mut(id.0 as usize) {
+        if let Some(Some(lent)) = self.places.get_mut(id.0 as usize)
+            && !lent.sealed
+        {
             lent.sealed = true;
-            self.release(id);
+            if lent.open == 0 {
+                self.finished.push(id);
+            }
         }
     }
 
-    /// Gives a buffer back that no message points into.
+    /// Frees the buffers that nothing points into any more.
+    pub(super) fn free_finished(&mut self) {
+        for id in self.finished.drain(..) {
+            if let Some(place) = self.places.get_mut(id.0 as usize)
+                && place.take().is_some()
+            {
+                self.free.push(id.0);
+            }
+        }
+    }
+
+    /// Gives a buffer back that no message points into and that is not sealed.
     pub(super) fn take_back(&mut self, id: BufferId) -> Option<Vec<u8>> {
-        if self.place(id)?.open > 0 {
+        if self.place(id)?.open > 0 || self.place(id)?.sealed {
             return None;
         }
         let lent = self.places[id.0 as usize].take()?;
@@ -77,13 +97,6 @@ impl Buffers {
 
     fn place(&self, id: BufferId) -> Option<&Lent> {
         self.places.get(id.0 as usize)?.as_ref()
-    }
-
-    fn release(&mut self, id: BufferId) {
-        if self.place(id).is_some_and(|lent| lent.sealed && lent.open == 0) {
-            self.places[id.0 as usize] = None;
-            self.free.push(id.0);
-        }
     }
 }
 
@@ -102,7 +115,9 @@ mod tests {
         buffers.seal(id);
         assert_eq!((buffers.open(), buffers.payload(id)), (1, Some(b"abc".as_slice())));
         buffers.reported(id);
-        assert_eq!((buffers.open(), buffers.payload(id)), (0, None));
+        assert_eq!((buffers.open(), buffers.payload(id)), (0, Some(b"abc".as_slice())), "readable until it is freed");
+        buffers.free_finished();
+        assert_eq!(buffers.payload(id), None);
     }
 
     #[test]
@@ -117,10 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_buffer_nobody_sent_from_goes_at_once() {
+    fn a_sealed_buffer_nobody_sent_from_goes_too() {
         let mut buffers = Buffers::default();
         let id = buffers.lend(vec![1]);
         buffers.seal(id);
+        buffers.seal(id);
+        buffers.free_finished();
         assert_eq!(buffers.payload(id), None);
+        assert_eq!(buffers.lend(Vec::new()), id);
+        assert_ne!(buffers.lend(Vec::new()), id, "its place was given back once");
     }
 }
