@@ -11,6 +11,7 @@ mod close;
 mod conf;
 mod consumer;
 mod list;
+pub mod producer;
 mod replies;
 #[cfg(test)]
 mod tests;

@@ -1,23 +1,227 @@
 //! What becomes of rejected records: stop, drop, or a dead letter; and the breaker.
+//!
+//! | `on_reject` | a reject | settled |
+//! |---|---|---|
+//! | `stop` | halts the pipeline with the record's coordinates | never: the record is read again after the restart |
+//! | `drop` | is counted | at once, as dropped |
+//! | `dead_letter` | goes to the dead-letter thread | as dead-lettered, once its letter was acknowledged |
+//!
+//! After a halt, by `stop` or by the breaker, further rejects are counted and left unsettled.
 
-use std::sync::Arc;
+mod breaker;
+mod redact;
 
-use crate::model::{OwnedRecord, Place, Reject};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::config::plan::{OnReject, PipelinePlan};
+use crate::model::{
+    Budget, Exit, Halt, Originals, Outcome, OwnedRecord, Part, PartitionTable, Place, Reject, Rejected, Report,
+    ReportSender, Stop,
+};
+use crate::telemetry::health::Health;
+use crate::telemetry::metrics::PipelineMetrics;
+
+use super::dead_letter::{self, Letter};
+use breaker::{Breaker, Side, Trip};
+use redact::redact;
+
+/// What the desk is given by its pipeline.
+#[derive(Clone)]
+pub struct DeskHandles {
+    /// Pipeline name, for messages and dead letters.
+    pub pipeline: Arc<str>,
+    /// Names of partitions, and the fence that dead letters not yet sent heed.
+    pub table: Arc<PartitionTable>,
+    /// To the source thread.
+    pub reports: ReportSender,
+    /// What waiting dead letters are charged to; it bounds their queue.
+    pub budget: Arc<Budget>,
+    /// Counters.
+    pub metrics: Arc<PipelineMetrics>,
+    /// Where dead-letter faults are named.
+    pub health: Arc<Health>,
+    /// How long a dead-letter fault may be waited out.
+    pub stop: Arc<Stop>,
+}
 
 /// Where rejects go. Shared by a pipeline's intake, lanes and delivery reports.
-pub struct RejectDesk {}
+pub struct RejectDesk {
+    policy: Policy,
+    breaker: Mutex<Breaker>,
+    halted: AtomicBool,
+    handles: DeskHandles,
+}
+
+enum Policy {
+    Stop,
+    Drop,
+    DeadLetter(Mutex<Option<Office>>),
+}
+
+/// The way to the dead-letter thread. The queue is bounded by the byte budget every letter is charged to: while it is
+/// spent the source drains nothing.
+struct Office {
+    letters: flume::Sender<Letter>,
+    thread: JoinHandle<()>,
+}
 
 impl RejectDesk {
+    /// Opens the desk of a pipeline; with dead letters, their producer or file and their thread.
+    ///
+    /// # Errors
+    /// The dead-letter file cannot be opened, or the dead-letter producer's properties are refused: a message for people.
+    pub fn open(plan: &PipelinePlan, handles: DeskHandles) -> Result<Arc<Self>, String> {
+        let policy = match &plan.on_reject {
+            OnReject::Stop => Policy::Stop,
+            OnReject::Drop => Policy::Drop,
+            target @ (OnReject::DeadLetterKafka { .. } | OnReject::DeadLetterFile { .. }) => {
+                let (letters, waiting) = flume::unbounded();
+                let thread = dead_letter::start(target, plan.memory_bytes, waiting, handles.clone())?;
+                Policy::DeadLetter(Mutex::new(Some(Office { letters, thread })))
+            }
+        };
+        let breaker = Mutex::new(Breaker::new(plan.breaker));
+        Ok(Arc::new(Self { policy, breaker, halted: AtomicBool::new(false), handles }))
+    }
+
     /// Whether [`RejectDesk::file`] needs the original record (`on_reject: dead_letter`).
     #[must_use]
     pub fn needs_original(&self) -> bool {
-        false
+        matches!(self.policy, Policy::DeadLetter(_))
     }
 
-    /// Files one rejected record: counts it by reason, lets the breaker judge, then settles it as dropped, hands it to the
-    /// dead-letter writer (which settles it once acknowledged), or halts the pipeline. Never blocks.
-    pub fn file(self: &Arc<Self>, _place: Place, _reject: Reject, _original: Option<OwnedRecord>) {}
+    /// Takes in what preprocess made of a batch: `kept` records go on to the sink, `rejects` are filed. Called by the
+    /// sink's intake, once a batch, in sequence.
+    pub fn admit(&self, kept: u32, rejects: Vec<Rejected>, originals: Option<&Arc<dyn Originals>>) {
+        self.breaker().passed(Side::Preprocess, kept);
+        for Rejected { place, reject } in rejects {
+            let original = self.original(place, originals);
+            self.judge(Side::Preprocess, place, reject, original);
+        }
+    }
 
-    /// Tells the breaker how many records of a partition passed without a reject.
-    pub fn passed(&self, _records: u32) {}
+    /// Files one record the sink rejected: counts it by reason, lets the breaker judge, then settles it as dropped, hands
+    /// it to the dead-letter thread (which settles it once acknowledged), or halts the pipeline. Blocks only as
+    /// [`ReportSender::send`] does.
+    pub fn file(&self, place: Place, reject: Reject, original: Option<OwnedRecord>) {
+        let side = if reject.attempts == 0 { Side::Preprocess } else { Side::Sink };
+        self.judge(side, place, reject, original);
+    }
+
+    /// Tells the breaker how many records the sink acknowledged.
+    pub fn passed(&self, records: u32) {
+        self.breaker().passed(Side::Sink, records);
+    }
+
+    /// The original record, where the desk needs it and the batch kept it.
+    #[must_use]
+    pub fn original(&self, place: Place, originals: Option<&Arc<dyn Originals>>) -> Option<OwnedRecord> {
+        if self.needs_original() { originals.and_then(|originals| originals.copy(place.index)) } else { None }
+    }
+
+    /// Waits until every dead letter is written or, once the process aborts, given up. Called after the sink has ended
+    /// and while the source still takes reports.
+    pub fn close(&self) {
+        if let Policy::DeadLetter(office) = &self.policy {
+            let office = office.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(Office { letters, thread }) = office {
+                drop(letters);
+                if thread.join().is_err() {
+                    tracing::error!(pipeline = %self.handles.pipeline, "the dead-letter thread panicked");
+                }
+            }
+        }
+    }
+
+    fn judge(&self, side: Side, place: Place, mut reject: Reject, original: Option<OwnedRecord>) {
+        self.handles.metrics.reject(reject.reason).add(1);
+        reject.detail = redact(&reject.detail);
+        let trip = self.breaker().rejected(side, place.ticket.slot, place.offset);
+        if let Some(trip) = trip {
+            self.halt(|| self.trip_message(trip, place, &reject));
+        }
+        if self.halted.load(Ordering::Acquire) {
+            return;
+        }
+        match &self.policy {
+            Policy::Stop => self.halt(|| self.stop_message(place, &reject)),
+            Policy::Drop => {
+                let part = Part { ticket: place.ticket, outcome: Outcome::Dropped, records: 1 };
+                self.handles.reports.send(Report::Settled(vec![part]));
+            }
+            Policy::DeadLetter(office) => self.post(office, place, reject, original),
+        }
+    }
+
+    fn post(&self, office: &Mutex<Option<Office>>, place: Place, reject: Reject, original: Option<OwnedRecord>) {
+        let Some(original) = original else {
+            self.halt(|| {
+                format!(
+                    "{} was rejected ({reject}), but its original bytes were not kept, so no dead letter can be written. \
+                     Nothing was skipped. This is a bug: please report it",
+                    self.record_name(place)
+                )
+            });
+            return;
+        };
+        let charge = self.handles.budget.charge(original.bytes() + reject.detail.len());
+        let letter = Letter { place, reject, original, charge };
+        // A closed office leaves the record unsettled: it is read again after the restart.
+        let ended = {
+            let office = office.lock().unwrap_or_else(PoisonError::into_inner);
+            office.as_ref().is_some_and(|office| office.letters.send(letter).is_err())
+        };
+        if ended {
+            self.halt(|| {
+                "the dead-letter thread has ended, so rejected records cannot be kept. Nothing was skipped. See the log \
+                 for why it ended"
+                    .to_owned()
+            });
+        }
+    }
+
+    /// Halts the pipeline, once.
+    fn halt(&self, message: impl FnOnce() -> String) {
+        if !self.halted.swap(true, Ordering::AcqRel) {
+            self.handles.reports.send(Report::Halt(Halt { exit: Exit::Rejected, message: message() }));
+        }
+    }
+
+    fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record_name(&self, place: Place) -> String {
+        let name = self.handles.table.name(place.ticket.slot).map_or_else(|| "?".to_owned(), ToString::to_string);
+        format!("record {name} offset {}", place.offset)
+    }
+
+    fn stop_message(&self, place: Place, reject: &Reject) -> String {
+        format!(
+            "pipeline {} stopped: {} was rejected: {reject}. `on_reject` is `stop`, so nothing was skipped and its offset \
+             is not committed. Correct the step or the producer, or set `on_reject: {{ dead_letter: … }}` to keep such \
+             records aside, or `on_reject: drop`; then start again",
+            self.handles.pipeline,
+            self.record_name(place),
+        )
+    }
+
+    fn trip_message(&self, trip: Trip, place: Place, reject: &Reject) -> String {
+        let what = match trip {
+            Trip::Ratio { rejects, records } => format!("{rejects} of the last {records} records were rejected"),
+            Trip::InARow { rejects } => format!("{rejects} records in a row of one partition were rejected"),
+        };
+        format!(
+            "pipeline {} stopped by its breaker: {what}, the last one {}: {reject}. That looks like a systemic fault (a \
+             mapping, a schema, a wrong pointer) rather than single bad records. Unresolved records are not committed. \
+             Correct the cause, or raise `breaker`, then start again",
+            self.handles.pipeline,
+            self.record_name(place),
+        )
+    }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,194 @@
+//! The dead-letter thread: writes rejected records to a topic or a file and settles each once that is acknowledged.
+//!
+//! A fault holds in place: the same letters are tried again for as long as it takes, with a named fault in `/status`, and
+//! nothing rewinds. Letters of a fenced epoch that were not sent yet are dropped: their records come again. Letters
+//! written above the committed position are remembered, so a rewind does not write them twice.
+
+pub(super) mod envelope;
+mod file;
+mod memory;
+mod topic;
+
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::config::plan::OnReject;
+use crate::model::{Charge, Outcome, OwnedRecord, Part, Place, Reject, Report};
+use crate::telemetry::health::Room;
+
+use super::reject::DeskHandles;
+use file::LetterFile;
+use memory::Memory;
+use topic::LetterTopic;
+
+/// Letters written together.
+const GROUP_LETTERS: usize = 512;
+/// Bytes of letters written together, unless a single one is larger.
+const GROUP_BYTES: usize = 1 << 20;
+const FIRST_BACKOFF: Duration = Duration::from_millis(250);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+/// How often a wait looks whether the process aborts.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// A rejected record on its way to the dead letters.
+pub(super) struct Letter {
+    /// Which record.
+    pub(super) place: Place,
+    /// Why it was rejected; its detail is redacted.
+    pub(super) reject: Reject,
+    /// The record as it was read.
+    pub(super) original: OwnedRecord,
+    /// Its bytes of the budget, given back when the letter is done.
+    #[expect(dead_code, reason = "held for its drop")]
+    pub(super) charge: Charge,
+}
+
+enum Target {
+    Topic(Box<LetterTopic>),
+    File(LetterFile),
+}
+
+/// Opens the target and starts the thread. It ends when `waiting` is disconnected and empty, or when the process aborts.
+///
+/// # Errors
+/// The target cannot be opened: a message for people.
+pub(super) fn start(
+    target: &OnReject,
+    memory_bytes: usize,
+    waiting: flume::Receiver<Letter>,
+    handles: DeskHandles,
+) -> Result<JoinHandle<()>, String> {
+    let target = match target {
+        OnReject::DeadLetterKafka { connection, topic } => {
+            handles.health.needs(Room::DeadLetter);
+            Target::Topic(Box::new(LetterTopic::open(connection, topic, memory_bytes, handles.clone())?))
+        }
+        OnReject::DeadLetterFile { path } => Target::File(LetterFile::open(path)?),
+        OnReject::Stop | OnReject::Drop => return Err("no dead letters are configured".to_owned()),
+    };
+    let writer = Writer { waiting, target, memory: Memory::default(), handles };
+    std::thread::Builder::new()
+        .name("dead-letter".into())
+        .spawn(move || writer.run())
+        .map_err(|error| format!("the dead-letter thread could not be started: {error}"))
+}
+
+struct Writer {
+    waiting: flume::Receiver<Letter>,
+    target: Target,
+    memory: Memory,
+    handles: DeskHandles,
+}
+
+impl Writer {
+    fn run(mut self) {
+        while let Some(group) = self.next_group() {
+            let group = self.settle_known(group);
+            self.write_all(group);
+        }
+        match self.target {
+            Target::Topic(topic) => topic.close(),
+            Target::File(_) => {}
+        }
+    }
+
+    /// The letters that wait, at least one; `None` when there will be no more or the process aborts.
+    fn next_group(&mut self) -> Option<Vec<Letter>> {
+        loop {
+            if let Target::Topic(topic) = &mut self.target {
+                topic.greet(Instant::now());
+            }
+            match self.waiting.recv_timeout(GLANCE) {
+                Ok(first) => {
+                    let mut bytes = first.original.bytes();
+                    let mut group = vec![first];
+                    while group.len() < GROUP_LETTERS
+                        && bytes < GROUP_BYTES
+                        && let Ok(letter) = self.waiting.try_recv()
+                    {
+                        bytes += letter.original.bytes();
+                        group.push(letter);
+                    }
+                    return Some(group);
+                }
+                Err(flume::RecvTimeoutError::Timeout) if !self.handles.stop.is_aborting() => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Settles letters written before a rewind; returns the others.
+    fn settle_known(&self, group: Vec<Letter>) -> Vec<Letter> {
+        let (known, fresh): (Vec<_>, Vec<_>) = group.into_iter().partition(|letter| self.memory.holds(letter));
+        self.settle(&known);
+        fresh
+    }
+
+    /// Writes letters until all are written, fenced, or the process aborts.
+    fn write_all(&mut self, mut letters: Vec<Letter>) {
+        let mut backoff = FIRST_BACKOFF;
+        loop {
+            letters.retain(|letter| self.is_wanted(letter));
+            if letters.is_empty() {
+                return;
+            }
+            let (written, fault) = match &mut self.target {
+                Target::Topic(topic) => topic.write(&letters),
+                Target::File(file) => file.write(&letters, &self.handles.pipeline),
+            };
+            let (done, left) = split(letters, &written);
+            for letter in &done {
+                self.memory.add(letter);
+            }
+            self.settle(&done);
+            letters = left;
+            match fault {
+                None => self.handles.health.clear(Room::DeadLetter),
+                Some(fault) => {
+                    self.handles.health.raise(Room::DeadLetter, fault);
+                    self.rest(backoff);
+                    backoff = if done.is_empty() { (backoff * 2).min(LONGEST_BACKOFF) } else { FIRST_BACKOFF };
+                }
+            }
+            if self.handles.stop.is_aborting() {
+                return;
+            }
+        }
+    }
+
+    fn is_wanted(&self, letter: &Letter) -> bool {
+        let ticket = letter.place.ticket;
+        self.handles.table.is_current(ticket.slot, ticket.epoch)
+    }
+
+    fn settle(&self, letters: &[Letter]) {
+        let mut parts: Vec<Part> = Vec::new();
+        for letter in letters {
+            match parts.iter_mut().find(|part| part.ticket == letter.place.ticket) {
+                Some(part) => part.records += 1,
+                None => {
+                    let ticket = letter.place.ticket;
+                    parts.push(Part { ticket, outcome: Outcome::DeadLettered, records: 1 });
+                }
+            }
+        }
+        if !parts.is_empty() {
+            self.handles.reports.send(Report::Settled(parts));
+        }
+    }
+
+    fn rest(&self, backoff: Duration) {
+        let end = Instant::now() + backoff;
+        while !self.handles.stop.is_aborting()
+            && let Some(left) = end.checked_duration_since(Instant::now())
+            && !left.is_zero()
+        {
+            std::thread::park_timeout(left.min(GLANCE));
+        }
+    }
+}
+
+fn split(letters: Vec<Letter>, written: &[bool]) -> (Vec<Letter>, Vec<Letter>) {
+    let mut flags = written.iter();
+    letters.into_iter().partition(|_| flags.next().copied().unwrap_or(false))
+}

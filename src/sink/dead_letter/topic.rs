@@ -1,0 +1,250 @@
+//! Dead letters as records of a Kafka topic, by a producer of their own.
+
+use std::time::{Duration, Instant};
+
+use secrecy::ExposeSecret;
+
+use crate::config::plan::KafkaConnection;
+use crate::librdkafka::producer::code::ErrorCode;
+use crate::librdkafka::producer::message::{Message, Span};
+use crate::librdkafka::producer::{ClientEvent, Probe, Producer, Refusal};
+use crate::sink::kafka::settings::{ProducerSettings, properties};
+use crate::sink::reject::DeskHandles;
+use crate::telemetry::health::Room;
+
+use super::envelope::append_headers;
+use super::{GLANCE, Letter};
+
+/// Without an acknowledgement for this long the wait becomes a named fault.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a purge may take before the producer is given up with what it holds.
+const PURGE: Duration = Duration::from_secs(2);
+const GREETING: Duration = Duration::from_millis(500);
+const GREETING_INTERVAL: Duration = Duration::from_secs(2);
+const CLOSE: Duration = Duration::from_secs(5);
+/// A dead letter is as large as its record; the broker's limit decides, not a default of the client.
+const LARGEST_LETTER: u32 = 1_000_000_000;
+
+/// See the module. One group is written at a time; its letters keep their order.
+pub(super) struct LetterTopic {
+    connection: KafkaConnection,
+    topic: String,
+    memory_bytes: usize,
+    handles: DeskHandles,
+    producer: Option<Producer>,
+    woken: flume::Receiver<()>,
+    /// When the cluster is asked again whether the topic is there; `None` once it answered.
+    next_greeting: Option<Instant>,
+}
+
+impl LetterTopic {
+    /// Makes the producer; does not wait for the cluster.
+    ///
+    /// # Errors
+    /// A property is refused: a message that names it.
+    pub(super) fn open(
+        connection: &KafkaConnection,
+        topic: &str,
+        memory_bytes: usize,
+        handles: DeskHandles,
+    ) -> Result<Self, String> {
+        let (producer, woken) = open_producer(connection, memory_bytes)?;
+        let (connection, topic) = (connection.clone(), topic.to_owned());
+        let next_greeting = Some(Instant::now());
+        Ok(Self { connection, topic, memory_bytes, handles, producer: Some(producer), woken, next_greeting })
+    }
+
+    /// While nothing is to be written: asks whether cluster and topic are there, until the cluster has answered. A
+    /// missing topic is only logged, for no letter waits for it yet.
+    pub(super) fn greet(&mut self, now: Instant) {
+        let (Some(due), Some(producer)) = (self.next_greeting, &mut self.producer) else { return };
+        if now < due {
+            return;
+        }
+        self.next_greeting = match producer.probe(Some(&self.topic), GREETING) {
+            Probe::Silent(_) => Some(now + GREETING_INTERVAL),
+            Probe::Answers => None,
+            Probe::Topic(code) => {
+                tracing::warn!(topic = self.topic, "the dead-letter topic cannot be written yet: {code}");
+                None
+            }
+        };
+        if self.next_greeting.is_none() {
+            self.handles.health.reached(Room::DeadLetter);
+        }
+    }
+
+    /// Writes letters and waits for every answer. The flags say which were acknowledged; with a fault, why the others
+    /// were not.
+    pub(super) fn write(&mut self, letters: &[Letter]) -> (Vec<bool>, Option<String>) {
+        let mut answers = vec![None; letters.len()];
+        match self.take_producer() {
+            Ok(mut producer) => {
+                self.produce_and_wait(&mut producer, letters, &mut answers);
+                match producer.fatal() {
+                    Some((code, text)) => tracing::warn!("the dead-letter producer is made anew: {code}: {text}"),
+                    // Anything still open means the wait was given up: the buffers go with the producer.
+                    None if producer.open_messages() == 0 => self.producer = Some(producer),
+                    None => {}
+                }
+            }
+            Err(fault) => return (vec![false; letters.len()], Some(fault)),
+        }
+        if answers.contains(&Some(ErrorCode::NONE)) {
+            self.handles.health.reached(Room::DeadLetter);
+        }
+        let fault = letters
+            .iter()
+            .zip(&answers)
+            .find(|(_, answer)| **answer != Some(ErrorCode::NONE))
+            .map(|(letter, answer)| self.fault(letter, *answer));
+        (answers.iter().map(|answer| *answer == Some(ErrorCode::NONE)).collect(), fault)
+    }
+
+    pub(super) fn close(self) {
+        if let Some(producer) = self.producer {
+            producer.close(CLOSE);
+        }
+    }
+
+    fn take_producer(&mut self) -> Result<Producer, String> {
+        if let Some(producer) = self.producer.take() {
+            return Ok(producer);
+        }
+        let (producer, woken) = open_producer(&self.connection, self.memory_bytes)?;
+        self.woken = woken;
+        Ok(producer)
+    }
+
+    fn produce_and_wait(&self, producer: &mut Producer, letters: &[Letter], answers: &mut [Option<ErrorCode>]) {
+        let (payload, messages) = encode(letters, &self.handles.pipeline);
+        let buffer = producer.lend(payload);
+        let (mut reports, mut events) = (Vec::new(), Vec::new());
+        let mut refused: Vec<Refusal> = Vec::new();
+        let (mut next, mut last_answer) = (0, Instant::now());
+        let mut trouble = String::new();
+        while answers.contains(&None) {
+            if next < messages.len() {
+                let rest = &messages[next..];
+                next += producer.produce(&self.topic, buffer, next as u32, rest, |message| *message, &mut refused);
+            }
+            for Refusal { index, code } in refused.drain(..) {
+                answers[index as usize] = Some(code);
+            }
+            let _ = self.woken.recv_timeout(GLANCE);
+            producer.serve(&mut reports, &mut events);
+            for report in reports.drain(..) {
+                answers[report.index as usize] = Some(report.code);
+                last_answer = Instant::now();
+            }
+            note(&mut events, &mut trouble);
+            if last_answer.elapsed() > PATIENCE && answers.contains(&None) {
+                self.handles.health.raise(Room::DeadLetter, self.waiting_fault(letters.len(), &trouble));
+            }
+            if self.handles.stop.is_aborting() || producer.fatal().is_some() {
+                abandon(producer, &self.woken, answers);
+                break;
+            }
+        }
+        producer.seal(buffer);
+    }
+
+    fn waiting_fault(&self, letters: usize, trouble: &str) -> String {
+        let reason = if trouble.is_empty() { "no answer" } else { trouble };
+        format!(
+            "{letters} dead letters wait for topic {} of connection {}: {reason}. Nothing is skipped; records behind them \
+             wait. Check that the topic exists and its cluster can be reached",
+            self.topic, self.connection.name
+        )
+    }
+
+    fn fault(&self, letter: &Letter, answer: Option<ErrorCode>) -> String {
+        let (topic, connection) = (&self.topic, &self.connection.name);
+        let code = answer.map_or_else(|| "no answer".to_owned(), |code| code.to_string());
+        let advice = match answer {
+            Some(ErrorCode::MSG_SIZE_TOO_LARGE) => "raise the topic's `max.message.bytes`",
+            Some(
+                ErrorCode::TOPIC_AUTHORIZATION_FAILED
+                | ErrorCode::CLUSTER_AUTHORIZATION_FAILED
+                | ErrorCode::AUTHENTICATION
+                | ErrorCode::SASL_AUTHENTICATION_FAILED,
+            ) => "allow this user to write it",
+            _ => "check that the topic exists and its cluster can be reached",
+        };
+        format!(
+            "dead letters cannot be written to topic {topic} of connection {connection}: {code}, first for {}[{}] offset \
+             {} ({} bytes). Nothing is skipped; it is tried again. What to do: {advice}",
+            letter.original.topic,
+            letter.original.partition,
+            letter.original.offset,
+            letter.original.bytes(),
+        )
+    }
+}
+
+/// Purges what is open and takes the last answers, for a bounded time.
+fn abandon(producer: &mut Producer, woken: &flume::Receiver<()>, answers: &mut [Option<ErrorCode>]) {
+    let (mut reports, mut events) = (Vec::new(), Vec::new());
+    let end = Instant::now() + PURGE;
+    while producer.open_messages() > 0 && Instant::now() < end {
+        producer.purge();
+        let _ = woken.recv_timeout(GLANCE);
+        producer.serve(&mut reports, &mut events);
+        for report in reports.drain(..) {
+            answers[report.index as usize] = Some(report.code);
+        }
+    }
+}
+
+/// Logs what the client says and keeps its last error.
+fn note(events: &mut Vec<ClientEvent>, trouble: &mut String) {
+    for event in events.drain(..) {
+        match event {
+            ClientEvent::Error { code, text } => *trouble = format!("{code}: {text}"),
+            ClientEvent::Log { level, text } => tracing::debug!(level, "dead-letter producer: {text}"),
+        }
+    }
+}
+
+fn open_producer(connection: &KafkaConnection, memory_bytes: usize) -> Result<(Producer, flume::Receiver<()>), String> {
+    let settings = ProducerSettings {
+        linger: Duration::from_millis(5),
+        compression: "none",
+        partitioner: "murmur2_random",
+        message_max_bytes: Some(LARGEST_LETTER),
+        memory_bytes,
+        alone: false,
+    };
+    let mut properties = properties(connection, &settings);
+    // A missing topic shall be named soon; its letters are produced again anyway.
+    properties.insert(0, ("topic.metadata.propagation.max.ms".to_owned(), "5000".into()));
+    let (wake, woken) = flume::bounded(1);
+    let pairs = properties.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
+    let producer = Producer::open(pairs, move || {
+        let _ = wake.try_send(());
+    });
+    producer
+        .map(|producer| (producer, woken))
+        .map_err(|error| format!("dead letters, connection {}: {error}", connection.name))
+}
+
+fn encode(letters: &[Letter], pipeline: &str) -> (Vec<u8>, Vec<Message>) {
+    let mut payload = Vec::with_capacity(letters.iter().map(|letter| letter.original.bytes() + 512).sum());
+    let messages = letters
+        .iter()
+        .map(|letter| {
+            let value = append(&mut payload, letter.original.value.as_deref());
+            let key = append(&mut payload, letter.original.key.as_deref());
+            let start = payload.len();
+            append_headers(&mut payload, letter, pipeline);
+            Message { value, key, headers: Span::since(start, &payload), timestamp_ms: None }
+        })
+        .collect();
+    (payload, messages)
+}
+
+fn append(payload: &mut Vec<u8>, bytes: Option<&[u8]>) -> Option<Span> {
+    let start = payload.len();
+    payload.extend_from_slice(bytes?);
+    Span::since(start, payload)
+}

@@ -1,0 +1,219 @@
+//! From delivery reports to settlements: one report to the source for each served group.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::librdkafka::producer::code::ErrorCode;
+use crate::librdkafka::producer::{ClientEvent, DeliveryReport};
+use crate::model::{Halt, Outcome, Place, Report, RewindCause};
+use crate::telemetry::health::Room;
+
+use super::flight::{Flight, wall_clock_ms};
+use super::sink::{Due, KafkaSink, Phase};
+use super::tickets::parts;
+use super::verdict::{Company, Verdict, judge};
+
+impl KafkaSink {
+    /// Serves the producer and settles what was acknowledged; judges what failed.
+    pub(super) fn serve(&mut self, now: Instant) {
+        let mut reports = self.collect(now);
+        let named = self.named_partitions(&reports);
+        self.settle(&reports, now);
+        let halted = self.phase == Phase::Halted;
+        for report in reports.iter().filter(|report| !report.code.is_none() && !halted) {
+            self.judge_failed(*report, &named);
+        }
+        self.sweep(&reports);
+        reports.clear();
+        self.scratch.reports = reports;
+        self.act();
+    }
+
+    /// Serves the producer and settles what was acknowledged; what failed is left open, for the caller to rewind.
+    pub(super) fn serve_only_deliveries(&mut self, now: Instant) {
+        let mut reports = self.collect(now);
+        self.settle(&reports, now);
+        self.sweep(&reports);
+        reports.clear();
+        self.scratch.reports = reports;
+    }
+
+    /// Lets flights go whose last report is among these.
+    fn sweep(&mut self, reports: &[DeliveryReport]) {
+        for report in reports {
+            if let Some(place) = self.flights.get_mut(report.buffer.0 as usize)
+                && place.as_ref().is_some_and(Flight::is_done)
+            {
+                *place = None;
+            }
+        }
+    }
+
+    fn collect(&mut self, now: Instant) -> Vec<DeliveryReport> {
+        let mut reports = std::mem::take(&mut self.scratch.reports);
+        let mut events = std::mem::take(&mut self.scratch.events);
+        self.line.producer.serve(&mut reports, &mut events);
+        for event in events.drain(..) {
+            self.note(event, now);
+        }
+        self.scratch.events = events;
+        reports
+    }
+
+    /// Settles acknowledged records, one part a ticket, and finishes flights.
+    fn settle(&mut self, reports: &[DeliveryReport], now: Instant) {
+        for group in reports.chunk_by(|one, other| one.buffer == other.buffer) {
+            self.count_group(group, now);
+        }
+        let delivered: Vec<_> = self.scratch.delivered.drain().collect();
+        for (ticket, records) in &delivered {
+            self.open.close(*ticket, *records);
+        }
+        let total: u32 = delivered.iter().map(|(_, records)| records).sum();
+        if total == 0 {
+            return;
+        }
+        self.ctx.report(Report::Settled(parts(delivered.into_iter(), Outcome::Delivered)));
+        self.ctx.desk.passed(total);
+        self.ctx.metrics.last_delivered_ms.set(wall_clock_ms());
+        self.acknowledged(now);
+    }
+
+    /// Counts the reports of one buffer.
+    fn count_group(&mut self, group: &[DeliveryReport], now: Instant) {
+        let Some(place) = group.first().map(|report| report.buffer.0 as usize) else { return };
+        let Some(Some(flight)) = self.flights.get_mut(place) else { return };
+        let mut acknowledged = 0;
+        for report in group {
+            flight.open = flight.open.saturating_sub(1);
+            if !report.code.is_none() {
+                continue;
+            }
+            if let Some(item) = flight.answer(report.index) {
+                self.scratch.delivered.add(item.place.ticket);
+                acknowledged += 1;
+                if self.line.alone {
+                    self.suspects.cleared(item.place.ticket.slot, item.place.offset);
+                }
+            }
+        }
+        if acknowledged > 0 {
+            flight.acknowledged(acknowledged, now, &self.ctx.latency);
+        }
+    }
+
+    /// Partitions of which the broker named the guilty records of a batch: it says so by telling the others.
+    fn named_partitions(&self, reports: &[DeliveryReport]) -> BTreeSet<i32> {
+        if self.topic.is_none() {
+            return BTreeSet::new();
+        }
+        reports
+            .iter()
+            .filter(|report| report.code == ErrorCode::INVALID_DIFFERENT_RECORD)
+            .map(|report| report.partition)
+            .collect()
+    }
+
+    fn judge_failed(&mut self, report: DeliveryReport, named: &BTreeSet<i32>) {
+        self.ctx.metrics.sink_item_errors.add(1);
+        let DeliveryReport { buffer, index, code, partition } = report;
+        let Some(item) = self.flight(buffer).and_then(|flight| flight.items.get(index as usize)).copied() else {
+            return;
+        };
+        let company = if self.line.alone {
+            Company::Alone
+        } else if named.contains(&partition) {
+            Company::Named
+        } else {
+            Company::Unknown
+        };
+        let ticket = item.place.ticket;
+        self.open.close(ticket, 1);
+        let topic = self.topic_of(buffer, &item);
+        match judge(code, company) {
+            Verdict::Reject(reason) => {
+                let reject = self.refusal_reject(reason, code, 1, topic.as_deref().unwrap_or("?"));
+                let print = self.print(buffer, &item);
+                self.suspects.condemn(ticket.slot, item.place.offset, print, reject.clone());
+                self.suspects.cleared(ticket.slot, item.place.offset);
+                self.reject(buffer, index, item.place, reject);
+            }
+            verdict => self.fail(verdict, code, item.place, topic.as_ref()),
+        }
+    }
+
+    /// Decides on a record that was neither delivered nor rejected. What concerns the whole producer becomes due, because
+    /// the group at hand still refers to it.
+    pub(super) fn fail(&mut self, verdict: Verdict, code: ErrorCode, place: Place, topic: Option<&Arc<str>>) {
+        let connection = self.setup.plan.connection.name.clone();
+        let name = topic.map_or("?", |topic| topic);
+        match verdict {
+            // Decided by the callers, who have the record's bytes.
+            Verdict::Done | Verdict::Reject(_) => {}
+            Verdict::Suspect => {
+                self.suspects.suspect(place.ticket.slot, place.offset);
+                self.rewind(place.ticket, RewindCause::Delivery);
+            }
+            Verdict::Rewind => {
+                self.trouble.last = format!("topic {name}: {code}");
+                self.rewind(place.ticket, RewindCause::Delivery);
+            }
+            Verdict::MissingTopic => {
+                let message = format!(
+                    "topic {name} of connection {connection} is not there: {code}. Create it; the pipeline waits and goes on \
+                     by itself"
+                );
+                self.doomed.insert(place.ticket.slot, place.ticket.epoch);
+                self.is_due(Due::GiveUp { topic: topic.cloned(), message });
+            }
+            Verdict::Fatal => {
+                self.rewind(place.ticket, RewindCause::Producer);
+                self.is_due(Due::Replace);
+            }
+            Verdict::Halt(exit) => {
+                let message = format!(
+                    "pipeline {}: topic {name} of connection {connection} refuses every record: {code}. Nothing was \
+                     skipped. Correct the rights or the credentials of this user, then start again",
+                    self.ctx.pipeline
+                );
+                self.is_due(Due::Halt(Halt { exit, message }));
+            }
+        }
+    }
+
+    /// Something was acknowledged or a probe was answered: troubles are over.
+    pub(super) fn acknowledged(&mut self, now: Instant) {
+        self.patience.acknowledged(now);
+        self.renewals = 0;
+        self.trouble.refused = None;
+        self.trouble.last.clear();
+        self.arrived_there();
+        if self.trouble.named && self.phase == Phase::Running {
+            self.trouble.named = false;
+            self.ctx.health.clear(Room::Sink);
+        }
+    }
+
+    pub(super) fn arrived_there(&mut self) {
+        if !self.reached {
+            self.reached = true;
+            self.ctx.health.reached(Room::Sink);
+        }
+    }
+
+    fn note(&mut self, event: ClientEvent, now: Instant) {
+        match event {
+            ClientEvent::Log { level, text } => {
+                tracing::debug!(pipeline = %self.ctx.pipeline, level, "producer: {text}");
+            }
+            ClientEvent::Error { code, text } => {
+                if code == ErrorCode::AUTHENTICATION || code == ErrorCode::SASL_AUTHENTICATION_FAILED {
+                    let first = self.trouble.refused.map_or(now, |(first, _)| first);
+                    self.trouble.refused = Some((first, now));
+                }
+                self.trouble.last = format!("{code}: {text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! What happens when records do not get through: rewinds, new producers, giving up and probing, halting.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::librdkafka::producer::Probe;
+use crate::librdkafka::producer::code::ErrorCode;
+use crate::model::{Exit, Halt, Report, RewindCause, Ticket};
+use crate::telemetry::health::Room;
+
+use super::flight::Flight;
+use super::sink::{Due, KafkaSink, Phase, open_line};
+use super::verdict::{Verdict, judge_fatal};
+
+/// Between probes.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long one probe may block the thread.
+const PROBE_LIMIT: Duration = Duration::from_millis(400);
+/// How long the reports of a purge may take.
+const PURGE_LIMIT: Duration = Duration::from_secs(2);
+const PURGE_GLANCE: Duration = Duration::from_millis(10);
+/// Without an acknowledgement for this long the wait becomes a named fault.
+const NAMED_AFTER: Duration = Duration::from_secs(2);
+/// Refused credentials end the pipeline after this long: at start, and after something was acknowledged once.
+const REFUSED_AT_START: Duration = Duration::from_secs(10);
+const REFUSED_LATER: Duration = Duration::from_secs(300);
+/// A refusal older than this is no sign that credentials are still refused.
+const REFUSED_RECENTLY: Duration = Duration::from_secs(30);
+
+impl KafkaSink {
+    /// Deadlines: faults to name, giving up, probes, thinning, questions.
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.patience.observe(now, !self.open.is_empty());
+        if self.line.producer.fatal().is_some() && self.phase != Phase::Halted {
+            self.is_due(Due::Replace);
+            self.act();
+        }
+        if self.patience.waited(now) >= NAMED_AFTER {
+            self.name_fault();
+        }
+        if self.phase == Phase::Running && self.patience.is_spent(now) {
+            let message = self.fault_text();
+            self.give_up(RewindCause::Exhausted, self.topic.clone(), &message);
+        }
+        self.check_credentials(now);
+        self.turn_phase(now);
+        for flight in self.flights.iter_mut().flatten() {
+            flight.thin(now);
+        }
+        self.answer_quiet();
+    }
+
+    /// Keeps what is due; a halt outweighs a give-up, which outweighs a replacement.
+    pub(super) fn is_due(&mut self, due: Due) {
+        let rank = |due: &Due| match due {
+            Due::Replace => 0,
+            Due::GiveUp { .. } => 1,
+            Due::Halt(_) => 2,
+        };
+        if self.due.as_ref().is_none_or(|known| rank(known) < rank(&due)) {
+            self.due = Some(due);
+        }
+    }
+
+    /// Does what is due.
+    pub(super) fn act(&mut self) {
+        match self.due.take() {
+            None => {}
+            Some(Due::Replace) => self.replace_fatal(),
+            Some(Due::GiveUp { topic, message }) => self.give_up(RewindCause::Delivery, topic, &message),
+            Some(Due::Halt(halt)) => self.halt(halt),
+        }
+    }
+
+    /// Tells the source to take a partition back, and produces nothing more of this epoch. Once per epoch.
+    pub(super) fn rewind(&mut self, ticket: Ticket, cause: RewindCause) {
+        if self.doomed.insert(ticket.slot, ticket.epoch) != Some(ticket.epoch) {
+            self.ctx.report(Report::Rewind { tickets: vec![ticket], cause });
+        }
+    }
+
+    /// Ends the pipeline: nothing is produced or settled any more.
+    pub(super) fn halt(&mut self, halt: Halt) {
+        if self.phase != Phase::Halted {
+            self.phase = Phase::Halted;
+            self.ctx.health.raise(Room::Sink, halt.message.clone());
+            self.ctx.report(Report::Halt(halt));
+            self.line.producer.purge();
+        }
+    }
+
+    /// After a fatal error of the client: a new one, after a growing pause, unless the cause would come again.
+    fn replace_fatal(&mut self) {
+        let (code, text) = self.line.producer.fatal().unwrap_or((ErrorCode::FATAL, String::new()));
+        if let Verdict::Halt(exit) = judge_fatal(code) {
+            let message = format!(
+                "pipeline {}: the producer for connection {} cannot work: {code}: {text}. Nothing was skipped. An \
+                 idempotent producer needs Kafka 0.11 or later and the right to write idempotently",
+                self.ctx.pipeline, self.setup.plan.connection.name
+            );
+            self.halt(Halt { exit, message });
+            return;
+        }
+        tracing::warn!(pipeline = %self.ctx.pipeline, "the producer is made anew after a fatal error: {code}: {text}");
+        for ticket in self.renew(false) {
+            self.rewind(ticket, RewindCause::Producer);
+        }
+        let pause = self.setup.retry.first.saturating_mul(1 << self.renewals.min(16)).min(self.setup.retry.max);
+        self.renewals += 1;
+        if matches!(self.phase, Phase::Running | Phase::Resting { .. }) {
+            self.phase = Phase::Resting { until: Instant::now() + pause };
+        }
+    }
+
+    /// Gives all memory back: the producer is purged and made anew, the source rewinds everything and waits for a probe.
+    pub(super) fn give_up(&mut self, cause: RewindCause, topic: Option<Arc<str>>, message: &str) {
+        if matches!(self.phase, Phase::Halted | Phase::Probing { .. }) {
+            return;
+        }
+        self.trouble.named = true;
+        self.ctx.health.raise(Room::Sink, message);
+        // These have unresolved records, so the source takes them back; until it does, nothing of them is produced.
+        for ticket in self.renew(false) {
+            self.doomed.insert(ticket.slot, ticket.epoch);
+        }
+        if self.phase == Phase::Halted {
+            return;
+        }
+        self.ctx.report(Report::GaveUp(cause));
+        self.phase = Phase::Probing { next: Instant::now() + PROBE_INTERVAL, topic };
+    }
+
+    pub(super) fn purge_on_order(&mut self) {
+        if self.phase == Phase::Halted {
+            self.purge_and_serve();
+            return;
+        }
+        for ticket in self.renew(self.line.alone) {
+            if self.ctx.table.is_current(ticket.slot, ticket.epoch) {
+                self.rewind(ticket, RewindCause::Producer);
+            }
+        }
+    }
+
+    /// Purges the producer, settles what was acknowledged meanwhile, and makes a new one that goes on with the batch in
+    /// hand. Returns tickets whose open records are lost.
+    pub(super) fn renew(&mut self, alone: bool) -> Vec<Ticket> {
+        self.purge_and_serve();
+        let mut lost: Vec<Ticket> = self.open.iter().collect();
+        self.open.clear();
+        let in_hand = self.take_in_hand(&mut lost);
+        self.flights.clear();
+        match open_line(&self.setup, self.message_max_bytes, alone) {
+            Ok(line) => self.line = line,
+            Err(error) => self.halt(Halt {
+                exit: Exit::Failure,
+                message: format!("pipeline {}: the producer cannot be made anew: {error}", self.ctx.pipeline),
+            }),
+        }
+        if let Some((flight, payload, next)) = in_hand {
+            let buffer = self.lend(flight, payload);
+            self.handing = Some((buffer, next));
+        }
+        lost
+    }
+
+    /// Takes the batch in hand out of the producer; one that it still holds is lost.
+    fn take_in_hand(&mut self, lost: &mut Vec<Ticket>) -> Option<(Flight, Vec<u8>, usize)> {
+        let (buffer, next) = self.handing.take()?;
+        let mut flight = self.flights.get_mut(buffer.0 as usize)?.take()?;
+        let Some(payload) = self.line.producer.take_back(buffer) else {
+            let left = flight.items.get(next..).unwrap_or_default();
+            self.ctx.metrics.queue_records.add(-(left.len() as i64));
+            for item in left {
+                if lost.last() != Some(&item.place.ticket) {
+                    lost.push(item.place.ticket);
+                }
+            }
+            return None;
+        };
+        flight.open = 0;
+        Some((flight, payload, next))
+    }
+
+    /// Purges queue and wire and serves until every report is there, for a bounded time. Failed records stay open.
+    pub(super) fn purge_and_serve(&mut self) {
+        let end = Instant::now() + PURGE_LIMIT;
+        while self.line.producer.open_messages() > 0 && Instant::now() < end {
+            self.line.producer.purge();
+            let _ = self.line.woken.recv_timeout(PURGE_GLANCE);
+            self.serve_only_deliveries(Instant::now());
+        }
+    }
+
+    fn turn_phase(&mut self, now: Instant) {
+        match &self.phase {
+            Phase::Resting { until } if now >= *until => self.phase = Phase::Running,
+            Phase::Probing { next, topic } if now >= *next => {
+                let topic = topic.clone();
+                self.probe(topic);
+            }
+            Phase::Running if !self.reached && self.open.is_empty() && self.handing.is_none() => self.greet(now),
+            Phase::Running | Phase::Resting { .. } | Phase::Probing { .. } | Phase::Halted => {}
+        }
+    }
+
+    fn probe(&mut self, topic: Option<Arc<str>>) {
+        match self.line.producer.probe(topic.as_deref(), PROBE_LIMIT) {
+            Probe::Answers => {
+                self.phase = Phase::Running;
+                self.acknowledged(Instant::now());
+                self.ctx.report(Report::SinkAnswers);
+            }
+            Probe::Topic(code) => {
+                if let Verdict::Halt(exit) = judge_fatal(code) {
+                    let message = format!("pipeline {}: the output topic refuses us: {code}", self.ctx.pipeline);
+                    self.halt(Halt { exit, message });
+                } else {
+                    self.phase = Phase::Probing { next: Instant::now() + PROBE_INTERVAL, topic };
+                }
+            }
+            Probe::Silent(_) => self.phase = Phase::Probing { next: Instant::now() + PROBE_INTERVAL, topic },
+        }
+    }
+
+    /// Before the first record: asks whether the cluster is there, for `/readyz`.
+    fn greet(&mut self, now: Instant) {
+        if self.next_greeting.is_some_and(|due| now < due) {
+            return;
+        }
+        self.next_greeting = Some(now + PROBE_INTERVAL);
+        match self.line.producer.probe(self.topic.clone().as_deref(), PROBE_LIMIT) {
+            Probe::Answers => {
+                self.arrived_there();
+                self.trouble.refused = None;
+            }
+            Probe::Topic(code) => {
+                self.arrived_there();
+                tracing::warn!(pipeline = %self.ctx.pipeline, "the output topic cannot be written yet: {code}");
+            }
+            Probe::Silent(_) => {}
+        }
+    }
+
+    fn check_credentials(&mut self, now: Instant) {
+        let Some((first, last)) = self.trouble.refused else { return };
+        self.name_fault();
+        let limit = if self.reached { REFUSED_LATER } else { REFUSED_AT_START };
+        let lasts = now.saturating_duration_since(last) < REFUSED_RECENTLY;
+        if lasts && now.saturating_duration_since(first) >= limit {
+            let message = format!(
+                "pipeline {}: connection {} refuses our credentials: {}. Nothing was skipped. Correct them, then start again",
+                self.ctx.pipeline, self.setup.plan.connection.name, self.trouble.last
+            );
+            self.halt(Halt { exit: Exit::Permission, message });
+        }
+    }
+
+    fn name_fault(&mut self) {
+        if !self.trouble.named {
+            self.trouble.named = true;
+            let text = self.fault_text();
+            self.ctx.health.raise(Room::Sink, text);
+        }
+    }
+
+    fn fault_text(&self) -> String {
+        let topic = self.topic.as_deref().unwrap_or("(by record)");
+        let reason = if self.trouble.last.is_empty() { "no answer" } else { &self.trouble.last };
+        format!(
+            "topic {topic} of connection {} acknowledges nothing: {reason}. Records wait; check that its brokers can be \
+             reached and enough replicas are in sync",
+            self.setup.plan.connection.name
+        )
+    }
+}

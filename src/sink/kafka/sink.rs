@@ -1,0 +1,350 @@
+//! The sink's thread: one loop over reports, commands, batches and deadlines.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use secrecy::ExposeSecret;
+
+use crate::config::plan::{KafkaSinkPlan, RetryPlan};
+use crate::librdkafka::producer::buffers::BufferId;
+use crate::librdkafka::producer::{ClientEvent, DeliveryReport, Producer, Refusal};
+use crate::model::{Epoch, Exit, Halt, Prepared, Report, Slot};
+use crate::sink::context::SinkContext;
+use crate::sink::sequencer::Sequencer;
+use crate::telemetry::health::Room;
+use crate::telemetry::metrics::StageName;
+
+use super::flight::Flight;
+use super::limit::max_message_bytes;
+use super::patience::Patience;
+use super::settings::{ProducerSettings, properties};
+use super::suspects::Suspects;
+use super::tickets::{OpenTickets, Tally};
+use super::{Command, KafkaItem, constant_topic};
+
+/// How long reading the topic's limit may take at start.
+const LIMIT_READ: Duration = Duration::from_secs(5);
+/// How long destroying the producer may take at the end.
+const CLOSE: Duration = Duration::from_secs(5);
+/// Longest wait while something is held that no wake-up announces: a fence, a deadline.
+const HELD_WAIT: Duration = Duration::from_millis(20);
+/// Longest wait while all is well.
+const IDLE_WAIT: Duration = Duration::from_millis(250);
+
+/// What a sink is built from.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Where records go.
+    pub plan: KafkaSinkPlan,
+    /// When to give up.
+    pub retry: RetryPlan,
+    /// The pipeline's byte budget.
+    pub memory_bytes: usize,
+    /// Places of the ring: the source hands out no sequence number at or above `released` plus this.
+    pub ring: usize,
+}
+
+/// See the module's parent.
+pub struct KafkaSink {
+    pub(super) setup: Setup,
+    pub(super) ctx: SinkContext,
+    /// The one topic, when the record does not decide.
+    pub(super) topic: Option<Arc<str>>,
+    pub(super) line: Line,
+    /// What the producer of `line` holds, by buffer.
+    pub(super) flights: Vec<Option<Flight>>,
+    /// The batch that is being handed over: its buffer and the index of its next item.
+    pub(super) handing: Option<(BufferId, usize)>,
+    pub(super) open: OpenTickets,
+    /// Partitions that were reported for a rewind, with the epoch that will not be produced any more.
+    pub(super) doomed: HashMap<Slot, Epoch>,
+    pub(super) suspects: Suspects,
+    pub(super) patience: Patience,
+    pub(super) phase: Phase,
+    /// Producers made anew since the last acknowledgement.
+    pub(super) renewals: u32,
+    /// What must be done with the whole producer once the group at hand is through.
+    pub(super) due: Option<Due>,
+    pub(super) quiet_asked: Vec<Slot>,
+    pub(super) trouble: Trouble,
+    pub(super) reached: bool,
+    /// When the cluster is asked again whether it is there.
+    pub(super) next_greeting: Option<Instant>,
+    pub(super) message_max_bytes: Option<u32>,
+    pub(super) scratch: Scratch,
+}
+
+/// The producer in use.
+pub(super) struct Line {
+    pub(super) producer: Producer,
+    pub(super) woken: flume::Receiver<()>,
+    /// Whether it sends one record a request.
+    pub(super) alone: bool,
+}
+
+/// What the sink may do now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Produce.
+    Running,
+    /// Wait before the new producer is used.
+    Resting {
+        /// Until when.
+        until: Instant,
+    },
+    /// Produce nothing until a probe is answered.
+    Probing {
+        /// When the next probe is due.
+        next: Instant,
+        /// The topic asked for.
+        topic: Option<Arc<str>>,
+    },
+    /// Produce nothing any more.
+    Halted,
+}
+
+/// See [`KafkaSink::due`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Due {
+    /// The producer is unusable.
+    Replace,
+    /// Everything goes back until a probe is answered.
+    GiveUp {
+        /// The missing topic.
+        topic: Option<Arc<str>>,
+        /// The alert.
+        message: String,
+    },
+    /// The pipeline cannot go on.
+    Halt(Halt),
+}
+
+/// What the client complained of last.
+#[derive(Default)]
+pub(super) struct Trouble {
+    pub(super) last: String,
+    pub(super) named: bool,
+    /// First and last time credentials were refused since the last good answer.
+    pub(super) refused: Option<(Instant, Instant)>,
+}
+
+/// Reused buffers.
+#[derive(Default)]
+pub(super) struct Scratch {
+    pub(super) reports: Vec<DeliveryReport>,
+    pub(super) events: Vec<ClientEvent>,
+    pub(super) refused: Vec<Refusal>,
+    pub(super) delivered: Tally,
+}
+
+type Ring = Sequencer<(Instant, Prepared<KafkaItem>)>;
+
+impl KafkaSink {
+    /// Makes the sink and its producer; does not wait for the cluster.
+    ///
+    /// # Errors
+    /// A property is refused: a message that names it.
+    pub fn open(setup: Setup, ctx: SinkContext) -> Result<Self, String> {
+        let line = open_line(&setup, None, false)?;
+        ctx.health.needs(Room::Sink);
+        Ok(Self {
+            topic: constant_topic(&setup.plan),
+            line,
+            flights: Vec::new(),
+            handing: None,
+            open: OpenTickets::default(),
+            doomed: HashMap::new(),
+            suspects: Suspects::default(),
+            patience: Patience::new(setup.retry.in_place),
+            phase: Phase::Running,
+            renewals: 0,
+            due: None,
+            quiet_asked: Vec::new(),
+            trouble: Trouble::default(),
+            reached: false,
+            next_greeting: None,
+            message_max_bytes: None,
+            scratch: Scratch::default(),
+            setup,
+            ctx,
+        })
+    }
+
+    /// Runs on the calling thread until `intake` is disconnected and every report was served, or, once the process
+    /// aborts, until the producer was purged.
+    pub fn run(mut self, intake: flume::Receiver<Prepared<KafkaItem>>, commands: flume::Receiver<Command>) {
+        self.learn_limit();
+        let mut ring = Ring::new(self.setup.ring);
+        let (mut intake, mut commands) = (Some(intake), Some(commands));
+        loop {
+            let start = Instant::now();
+            self.serve(start);
+            self.take_commands(&mut commands);
+            self.take_batches(&mut intake, &mut ring);
+            self.hand_over(&mut ring);
+            self.tick(Instant::now());
+            if self.is_finished(intake.is_none()) {
+                break;
+            }
+            let pause = Instant::now();
+            self.ctx.metrics.busy(StageName::Sink).add(nanos(pause - start));
+            let heard = self.wait(intake.as_ref(), commands.as_ref());
+            if self.handing.is_some() {
+                self.ctx.metrics.blocked(StageName::Sink).add(nanos(pause.elapsed()));
+            }
+            match heard {
+                Heard::Batch(Some(batch)) => self.enter(&mut ring, batch),
+                Heard::Batch(None) => intake = None,
+                Heard::Command(Some(command)) => self.obey(command),
+                Heard::Command(None) => commands = None,
+                Heard::Hook | Heard::Nothing => {}
+            }
+        }
+        self.leave();
+    }
+
+    /// Reads the output topic's largest record; where that is not permitted, librdkafka's default stays.
+    fn learn_limit(&mut self) {
+        let connection = &self.setup.plan.connection;
+        let Some(topic) = self.topic.clone() else { return };
+        if connection.properties.contains_key("message.max.bytes") {
+            return;
+        }
+        match max_message_bytes(connection, &topic, LIMIT_READ) {
+            Ok(limit) => {
+                self.message_max_bytes = Some(limit);
+                if let Ok(line) = open_line(&self.setup, self.message_max_bytes, false) {
+                    self.line = line;
+                }
+            }
+            Err(error) => tracing::warn!(
+                pipeline = %self.ctx.pipeline,
+                "max.message.bytes of topic {topic} could not be read ({error}): records above 1,000,000 bytes are \
+                 rejected. Allow DescribeConfigs, or set `librdkafka: {{ message.max.bytes: … }}` on the connection"
+            ),
+        }
+    }
+
+    fn take_commands(&mut self, commands: &mut Option<flume::Receiver<Command>>) {
+        while let Some(channel) = commands {
+            match channel.try_recv() {
+                Ok(command) => self.obey(command),
+                Err(flume::TryRecvError::Disconnected) => *commands = None,
+                Err(flume::TryRecvError::Empty) => break,
+            }
+        }
+    }
+
+    fn take_batches(&mut self, intake: &mut Option<flume::Receiver<Prepared<KafkaItem>>>, ring: &mut Ring) {
+        while let Some(channel) = intake {
+            match channel.try_recv() {
+                Ok(batch) => self.enter(ring, batch),
+                Err(flume::TryRecvError::Disconnected) => *intake = None,
+                Err(flume::TryRecvError::Empty) => break,
+            }
+        }
+    }
+
+    fn enter(&mut self, ring: &mut Ring, batch: Prepared<KafkaItem>) {
+        self.ctx.metrics.queue_records.add(batch.items.len() as i64);
+        if let Err(error) = ring.insert(batch.sequence, (Instant::now(), batch)) {
+            let message = format!("{error}. This is a bug: please report it");
+            self.halt(Halt { exit: Exit::Failure, message });
+        }
+    }
+
+    /// Takes the next batch in sequence.
+    pub(super) fn next_batch(&mut self, ring: &mut Ring) -> Option<(Instant, Prepared<KafkaItem>)> {
+        let batch = ring.pop()?;
+        self.ctx.released.store(ring.next(), Ordering::Release);
+        self.ctx.reports.wake();
+        Some(batch)
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Quiesce(slot) => {
+                if !self.quiet_asked.contains(&slot) {
+                    self.quiet_asked.push(slot);
+                }
+            }
+            Command::Purge => self.purge_on_order(),
+        }
+    }
+
+    /// Answers the partitions that have become quiet.
+    pub(super) fn answer_quiet(&mut self) {
+        let (open, ctx) = (&self.open, &self.ctx);
+        self.quiet_asked.retain(|slot| {
+            let waits = open.has_old(*slot, ctx.table.current(*slot));
+            if !waits {
+                ctx.report(Report::Quiet(*slot));
+            }
+            waits
+        });
+    }
+
+    fn is_finished(&self, intake_closed: bool) -> bool {
+        let drained = intake_closed && self.handing.is_none() && self.open.is_empty();
+        drained || self.ctx.stop.is_aborting() || (intake_closed && self.phase == Phase::Halted)
+    }
+
+    fn leave(mut self) {
+        self.purge_and_serve();
+        self.answer_quiet();
+        self.line.producer.close(CLOSE);
+    }
+
+    fn wait(
+        &self,
+        intake: Option<&flume::Receiver<Prepared<KafkaItem>>>,
+        commands: Option<&flume::Receiver<Command>>,
+    ) -> Heard {
+        let held = self.handing.is_some() || self.phase != Phase::Running || !self.quiet_asked.is_empty();
+        let mut selector = flume::Selector::new().recv(&self.line.woken, |_| Heard::Hook);
+        if let Some(intake) = intake {
+            selector = selector.recv(intake, |batch| Heard::Batch(batch.ok()));
+        }
+        if let Some(commands) = commands {
+            selector = selector.recv(commands, |command| Heard::Command(command.ok()));
+        }
+        selector.wait_timeout(if held { HELD_WAIT } else { IDLE_WAIT }).unwrap_or(Heard::Nothing)
+    }
+}
+
+/// What ended a wait.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, for the length of a match")]
+enum Heard {
+    Hook,
+    Batch(Option<Prepared<KafkaItem>>),
+    Command(Option<Command>),
+    Nothing,
+}
+
+/// Makes a producer for the plan; its hook fills a channel of one place.
+pub(super) fn open_line(setup: &Setup, message_max_bytes: Option<u32>, alone: bool) -> Result<Line, String> {
+    let plan = &setup.plan;
+    let settings = ProducerSettings {
+        linger: plan.linger,
+        compression: &plan.compression,
+        partitioner: &plan.partitioner,
+        message_max_bytes,
+        memory_bytes: setup.memory_bytes,
+        alone,
+    };
+    let properties = properties(&plan.connection, &settings);
+    let (wake, woken) = flume::bounded(1);
+    let pairs = properties.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
+    let producer = Producer::open(pairs, move || {
+        let _ = wake.try_send(());
+    });
+    producer
+        .map(|producer| Line { producer, woken, alone })
+        .map_err(|error| format!("connection {}: {error}", plan.connection.name))
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,129 @@
+//! What a delivery report or a refusal means. Pure.
+
+use crate::librdkafka::producer::ErrorCode;
+use crate::model::{Exit, RejectReason};
+
+/// What becomes of a record after its report, or after the producer refused it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Acknowledged.
+    Done,
+    /// It can never be delivered.
+    Reject(RejectReason),
+    /// Its partition goes back; it is sent again with others.
+    Rewind,
+    /// Its partition goes back; it is sent again alone, to find out whether it is the guilty one.
+    Suspect,
+    /// The topic is not there: everything goes back and waits until metadata shows it.
+    MissingTopic,
+    /// The producer is unusable.
+    Fatal,
+    /// It would hit every record: the pipeline ends.
+    Halt(Exit),
+}
+
+/// How the record was sent, as far as it says who is guilty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Company {
+    /// In a request of its own: a refusal means this record.
+    Alone,
+    /// With others, and the broker named the guilty ones.
+    Named,
+    /// With others.
+    Unknown,
+}
+
+/// Judges a delivery report.
+pub(super) fn judge(code: ErrorCode, company: Company) -> Verdict {
+    match code {
+        ErrorCode::NONE => Verdict::Done,
+        // The limit is one of the whole request, so only a request of one record tells.
+        ErrorCode::MSG_SIZE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE => match company {
+            Company::Alone => Verdict::Reject(RejectReason::TooLarge),
+            Company::Named | Company::Unknown => Verdict::Suspect,
+        },
+        ErrorCode::INVALID_RECORD | ErrorCode::INVALID_TIMESTAMP | ErrorCode::INVALID_MSG => match company {
+            Company::Alone | Company::Named => Verdict::Reject(RejectReason::Refused),
+            Company::Unknown => Verdict::Suspect,
+        },
+        ErrorCode::TOPIC_EXCEPTION => Verdict::Reject(RejectReason::InvalidTarget),
+        ErrorCode::UNKNOWN_TOPIC | ErrorCode::UNKNOWN_TOPIC_OR_PART | ErrorCode::UNKNOWN_PARTITION => {
+            Verdict::MissingTopic
+        }
+        ErrorCode::FATAL => Verdict::Fatal,
+        code => cause(code).map_or(Verdict::Rewind, Verdict::Halt),
+    }
+}
+
+/// Judges why the producer did not take a record (other than a full queue).
+pub(super) fn judge_refusal(code: ErrorCode) -> Verdict {
+    match code {
+        ErrorCode::MSG_SIZE_TOO_LARGE => Verdict::Reject(RejectReason::TooLarge),
+        code => judge(code, Company::Unknown),
+    }
+}
+
+/// Judges the cause of a fatal error: one that would come again halts, any other is mended by a new producer.
+pub(super) fn judge_fatal(code: ErrorCode) -> Verdict {
+    cause(code).map_or(Verdict::Fatal, Verdict::Halt)
+}
+
+/// The exit code of an error that would hit every record.
+fn cause(code: ErrorCode) -> Option<Exit> {
+    match code {
+        ErrorCode::TOPIC_AUTHORIZATION_FAILED
+        | ErrorCode::CLUSTER_AUTHORIZATION_FAILED
+        | ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+        | ErrorCode::SASL_AUTHENTICATION_FAILED
+        | ErrorCode::AUTHENTICATION => Some(Exit::Permission),
+        ErrorCode::UNSUPPORTED_FEATURE | ErrorCode::UNSUPPORTED_VERSION | ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT => {
+            Some(Exit::Protocol)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Company::{Alone, Named, Unknown};
+
+    #[test]
+    fn reports_are_judged_as_the_design_says() {
+        let table = [
+            (ErrorCode::NONE, Unknown, Verdict::Done),
+            (ErrorCode::MSG_SIZE_TOO_LARGE, Unknown, Verdict::Suspect),
+            (ErrorCode::MSG_SIZE_TOO_LARGE, Named, Verdict::Suspect),
+            (ErrorCode::MSG_SIZE_TOO_LARGE, Alone, Verdict::Reject(RejectReason::TooLarge)),
+            (ErrorCode::RECORD_LIST_TOO_LARGE, Unknown, Verdict::Suspect),
+            (ErrorCode::INVALID_RECORD, Unknown, Verdict::Suspect),
+            (ErrorCode::INVALID_RECORD, Named, Verdict::Reject(RejectReason::Refused)),
+            (ErrorCode::INVALID_RECORD, Alone, Verdict::Reject(RejectReason::Refused)),
+            (ErrorCode::INVALID_TIMESTAMP, Alone, Verdict::Reject(RejectReason::Refused)),
+            (ErrorCode::INVALID_DIFFERENT_RECORD, Named, Verdict::Rewind),
+            (ErrorCode::MSG_TIMED_OUT, Unknown, Verdict::Rewind),
+            (ErrorCode::PURGE_QUEUE, Unknown, Verdict::Rewind),
+            (ErrorCode::PURGE_INFLIGHT, Unknown, Verdict::Rewind),
+            (ErrorCode::NOT_ENOUGH_REPLICAS, Unknown, Verdict::Rewind),
+            (ErrorCode::UNKNOWN_TOPIC_OR_PART, Unknown, Verdict::MissingTopic),
+            (ErrorCode::UNKNOWN_TOPIC, Unknown, Verdict::MissingTopic),
+            (ErrorCode::TOPIC_AUTHORIZATION_FAILED, Unknown, Verdict::Halt(Exit::Permission)),
+            (ErrorCode::AUTHENTICATION, Unknown, Verdict::Halt(Exit::Permission)),
+            (ErrorCode::FATAL, Unknown, Verdict::Fatal),
+            (ErrorCode(31_999), Alone, Verdict::Rewind),
+        ];
+        for (code, company, verdict) in table {
+            assert_eq!(judge(code, company), verdict, "{code:?} {company:?}");
+        }
+    }
+
+    #[test]
+    fn a_local_refusal_names_the_record_and_a_fatal_cause_may_halt() {
+        assert_eq!(judge_refusal(ErrorCode::MSG_SIZE_TOO_LARGE), Verdict::Reject(RejectReason::TooLarge));
+        assert_eq!(judge_refusal(ErrorCode::UNKNOWN_TOPIC), Verdict::MissingTopic);
+        assert_eq!(judge_refusal(ErrorCode::FATAL), Verdict::Fatal);
+        assert_eq!(judge_fatal(ErrorCode::CLUSTER_AUTHORIZATION_FAILED), Verdict::Halt(Exit::Permission));
+        assert_eq!(judge_fatal(ErrorCode::UNSUPPORTED_FEATURE), Verdict::Halt(Exit::Protocol));
+        assert_eq!(judge_fatal(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER), Verdict::Fatal);
+    }
+}
