@@ -175,3 +175,109 @@ pub fn request_error(body: &[u8]) -> Option<ServerError> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;
     value["error"].is_object().then(|| error_of(&value["error"]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn fault(index: usize, status: u16, kind: &str, reason: &str) -> ItemFault {
+        let error = (!kind.is_empty()).then(|| ServerError { kind: kind.to_owned(), reason: reason.to_owned() });
+        ItemFault { index, status, error }
+    }
+
+    #[test]
+    fn good_answers_are_counted_in_every_spelling() {
+        let compact = br#"{"errors":false,"items":[{"index":{"status":201}},{"update":{"status":200}}]}"#;
+        let full = br#"{"took":3,"errors":false,"items":[{"index":{"_index":"i","_id":"1","status":201,
+            "result":"created"}}, {"update":{"status":200,"_shards":{"total":2}}}]}"#;
+        let pretty = b"{ \"errors\" : false, \"items\" : [ {\"create\":{\"status\":201}}, {\"index\":{\"status\":200}} ] }";
+        for body in [&compact[..], full, pretty] {
+            assert_eq!(read(body, 2), Ok(vec![]), "{}", String::from_utf8_lossy(body));
+            for sent in [1, 3] {
+                assert_eq!(read(body, sent), Err(Unreadable::Count { found: 2, sent }));
+            }
+        }
+        assert_eq!(read(br#"{"errors":false,"items":[]}"#, 0), Ok(vec![]));
+    }
+
+    #[test]
+    fn faults_keep_their_positions() {
+        let body = br#"{"errors":true,"items":[{"index":{"status":201}},
+            {"update":{"status":400,"error":{"type":"mapper_parsing_exception","reason":"failed to parse",
+              "caused_by":{"type":"x","reason":"Duplicate field 'a'"}}}},
+            {"delete":{"status":404}},
+            {"index":{"status":429,"error":"busy"}}]}"#;
+        let want = vec![
+            fault(1, 400, "mapper_parsing_exception", "failed to parse; caused by: Duplicate field 'a'"),
+            fault(2, 404, "", ""),
+            ItemFault { index: 3, status: 429, error: Some(ServerError { kind: String::new(), reason: "busy".into() }) },
+        ];
+        assert_eq!(read(body, 4), Ok(want));
+    }
+
+    #[test]
+    fn errors_false_is_not_believed_when_items_say_otherwise() {
+        let body = br#"{"errors":false,"items":[{"index":{"status":503}}]}"#;
+        assert_eq!(read(body, 1), Ok(vec![fault(0, 503, "", "")]));
+    }
+
+    #[test]
+    fn anything_else_is_unreadable() {
+        let bodies: [&[u8]; 9] = [
+            b"",
+            b"<html></html>",
+            b"{\"errors\":false}",
+            b"{\"errors\":false,\"items\":[{\"index\":{\"status\":201}},",
+            b"{\"errors\":false,\"items\":[{\"index\":{\"status\":201}}]",
+            b"{\"errors\":false,\"items\":[{\"index\":{\"status\":201}}]}x",
+            b"{\"errors\":false,\"items\":[{}]}",
+            b"{\"errors\":false,\"items\":[{\"index\":{\"status\":\"201\"}}]}",
+            b"\xff\xfe",
+        ];
+        for body in bodies {
+            assert!(matches!(read(body, 1), Err(Unreadable::Malformed(_))), "{}", String::from_utf8_lossy(body));
+        }
+    }
+
+    #[test]
+    fn odd_bytes_in_a_reason_do_not_hide_the_fault() {
+        let lone = br#"{"errors":true,"items":[{"index":{"status":400,"error":{"type":"t_x","reason":"'\ud800'"}}}]}"#;
+        let faults = read(lone, 1).expect("readable");
+        assert_eq!((faults[0].status, faults[0].error.as_ref().map(|e| e.kind.as_str())), (400, Some("t_x")));
+        let raw = b"{\"errors\":true,\"items\":[{\"index\":{\"status\":400,\"error\":{\"type\":\"t_x\",\"reason\":\"\xff\"}}}]}";
+        assert_eq!(read(raw, 1).expect("readable")[0].error.as_ref().map(|e| e.kind.as_str()), Some("t_x"));
+    }
+
+    #[test]
+    fn a_quoted_request_never_leaves_this_module() {
+        let body = br#"{"error":{"type":"parse_exception","reason":"x (byte[])\"POST /_bulk\r\nAuthorization: Basic U0VD"}}"#;
+        let error = request_error(body).expect("an error object");
+        assert!(!error.reason.contains("U0VD"), "{}", error.reason);
+        assert_eq!(request_error(b"{\"error\":\"no handler found\"}"), None);
+        assert_eq!(request_error(b"<html>"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn survives_any_bytes(body in proptest::collection::vec(any::<u8>(), 0..300), sent in 0_usize..5) {
+            let _ = read(&body, sent);
+            let _ = request_error(&body);
+        }
+
+        #[test]
+        fn survives_cuts_and_finds_every_status(
+            statuses in proptest::collection::vec(proptest::sample::select(vec![200_u16, 201, 404, 409, 429, 503]), 1..20),
+            cut in any::<proptest::sample::Index>(),
+        ) {
+            let items: Vec<String> = statuses.iter().map(|status| format!("{{\"index\":{{\"status\":{status}}}}}")).collect();
+            let body = format!("{{\"errors\":false,\"items\":[{}]}}", items.join(","));
+            let faults = read(body.as_bytes(), statuses.len()).expect("readable");
+            let want: Vec<(usize, u16)> =
+                statuses.iter().copied().enumerate().filter(|(_, status)| !matches!(status, 200 | 201)).collect();
+            prop_assert_eq!(faults.iter().map(|fault| (fault.index, fault.status)).collect::<Vec<_>>(), want);
+            let at = cut.index(body.len());
+            prop_assert!(read(&body.as_bytes()[..at], statuses.len()).is_err(), "cut at {}", at);
+        }
+    }
+}

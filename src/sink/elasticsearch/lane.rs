@@ -213,6 +213,7 @@ impl Lane {
     pub fn next(&mut self, with_residue: bool, current: &dyn Fn(Ticket) -> bool) -> Option<Request> {
         let mut fence = Fence::new(current);
         let again = self.current.is_some();
+        self.purge_trial(&mut fence);
         self.refresh(&mut fence);
         if self.current.is_none() {
             if !self.chains.is_empty() {
@@ -237,6 +238,7 @@ impl Lane {
     /// Drops everything fenced; memory comes back. `on_wire`: the current request is with the server and stays whole.
     pub fn purge(&mut self, on_wire: bool, current: &dyn Fn(Ticket) -> bool) {
         let mut fence = Fence::new(current);
+        self.purge_trial(&mut fence);
         if !on_wire {
             self.refresh(&mut fence);
         }
@@ -260,8 +262,20 @@ impl Lane {
                 self.segments.push_back(segment);
             }
         }
+        self.finish_trial_after_fence();
         if !self.chains.is_empty() {
             self.purge_chains(&mut fence);
+        }
+    }
+
+    /// Found guilty, not filed yet, and fenced: the next read will find them again.
+    fn purge_trial(&mut self, fence: &mut Fence<'_>) {
+        let Some(trial) = &mut self.trial else { return };
+        let guilty = std::mem::take(&mut trial.guilty);
+        let (wanted, fenced): (Vec<_>, Vec<_>) = guilty.into_iter().partition(|(op, _)| fence.wants(op));
+        trial.guilty = wanted;
+        for (op, _) in fenced {
+            self.discard_tried(op, true);
         }
     }
 

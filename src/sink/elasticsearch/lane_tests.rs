@@ -141,34 +141,40 @@ impl World {
     }
 
     fn take_effects(&mut self) {
+        self.take_effects_and(false);
+    }
+
+    /// `fenced_meanwhile`: parts of an older epoch may come out of an answer; the ledger ignores them, and so do we.
+    fn take_effects_and(&mut self, fenced_meanwhile: bool) {
         let effects = self.lane.take_effects();
-        // Parts carry counts only; which records they are follows from what the server last saw, so the lane's own
-        // bookkeeping is read from `ended`, filled by the step below.
-        for part in &effects.parts {
-            assert_eq!(part.outcome, Outcome::Delivered);
-            assert!(self.epochs.contains(&part.ticket.epoch.0), "a part of an older epoch: {part:?}");
-        }
         let delivered: u32 = effects.parts.iter().map(|part| part.records).sum();
         assert_eq!(delivered as usize, effects.delivered.len());
-        for place in effects.delivered {
-            self.settle(place.ticket, place.offset.0, "delivered");
+        assert!(effects.parts.iter().all(|part| part.outcome == Outcome::Delivered));
+        let ended = effects.refusals.iter().map(|refusal| (refusal.place, "rejected"));
+        let ended: Vec<_> = ended.chain(effects.delivered.iter().map(|place| (*place, "delivered"))).collect();
+        let mut now: Vec<Input> = Vec::new();
+        for (place, how) in ended {
+            let input = self.inputs[place.offset.0 as usize];
+            if self.epochs[Self::slot(input)] != place.ticket.epoch.0 {
+                assert!(fenced_meanwhile, "settled in an old epoch");
+                continue;
+            }
+            self.settle(input, how);
+            now.push(input);
         }
-        for refusal in effects.refusals {
-            self.settle(refusal.place.ticket, refusal.place.offset.0, "rejected");
+        for input in now {
+            let earlier = self.inputs.iter().filter(|other| other.id == input.id && other.offset < input.offset);
+            for other in earlier {
+                assert!(self.settled.contains_key(other), "{input:?} settled while {other:?} is open");
+            }
         }
     }
 
-    fn settle(&mut self, ticket: Ticket, offset: i64, how: &'static str) {
-        let input = self.inputs[offset as usize];
-        assert_eq!(self.epochs[Self::slot(input)], ticket.epoch.0, "settled in an old epoch");
+    fn settle(&mut self, input: Input, how: &'static str) {
         assert_eq!(self.settled.insert(input, how), None, "{input:?} ended twice");
-        let guilty = self.poison.contains(&input) || self.refused.contains(&input);
-        assert_eq!(how == "rejected", guilty, "{input:?} ended as {how}");
-        let earlier = self.inputs.iter().filter(|other| other.id == input.id && other.offset < input.offset);
-        for other in earlier {
-            assert!(self.settled.contains_key(other), "{input:?} settled while {other:?} is open");
-        }
-        self.highest.insert(input.id, input.offset);
+        assert_eq!(how == "rejected", !self.is_good(&input), "{input:?} ended as {how}");
+        let highest = self.highest.entry(input.id).or_insert(input.offset);
+        *highest = (*highest).max(input.offset);
         if how == "delivered" {
             assert!(self.documents.get(&input.id).is_some_and(|at| *at >= input.offset), "{input:?} is not there");
         }
@@ -200,11 +206,7 @@ impl World {
         let reply = self.serve(&sent, request.body.len());
         let pace = self.lane.answered(&reply);
         assert!(!matches!(pace, Pace::Halt(_)), "{pace:?}");
-        if epochs != self.epochs {
-            // Parts of the old epoch may still come out: the ledger ignores them.
-            let _ = self.lane.take_effects();
-        }
-        self.take_effects();
+        self.take_effects_and(epochs != self.epochs);
     }
 
     /// Checks every entry byte for byte, the order by id, and the fence.
@@ -275,7 +277,7 @@ impl World {
     }
 
     fn apply_some(&mut self, sent: &[Input]) {
-        for input in sent {
+        for input in sent.iter().filter(|input| self.is_good(input)).copied().collect::<Vec<_>>().iter() {
             let slot = Self::slot(*input);
             // Sent before the fence moved: such effects may precede what the new epoch sends again.
             let stale = !self.sendings.contains_key(&(*input, self.epochs[slot]));

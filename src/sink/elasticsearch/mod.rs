@@ -8,6 +8,8 @@
 mod answer;
 mod batch;
 mod bulk;
+#[cfg(test)]
+mod bulk_tests;
 mod chain;
 mod client;
 mod drive;
@@ -27,6 +29,8 @@ mod shared;
 mod sink;
 mod store;
 mod verdict;
+#[cfg(test)]
+mod verdict_tests;
 mod wire;
 
 pub use bulk::{BulkEncoder, BulkItem, ItemAction, LONGEST_ID_BYTES, constant_index, templates};

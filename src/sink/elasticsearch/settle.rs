@@ -145,7 +145,7 @@ impl Lane {
 
     /// A trial ends with its last part: were all its records guilty, the fault is not theirs.
     fn finish_trial(&mut self) -> Option<Halt> {
-        if self.segments.iter().any(|segment| segment.trial) {
+        if self.under_trial() {
             return None;
         }
         let trial = self.trial.take()?;
@@ -168,12 +168,16 @@ impl Lane {
 
     /// A trial may end because its last parts were fenced; a systemic fault will show again.
     pub(super) fn finish_trial_after_fence(&mut self) {
-        if self.segments.iter().any(|segment| segment.trial) {
+        if self.under_trial() {
             return;
         }
         if let Some(trial) = self.trial.take() {
             self.put_first(trial.guilty.into_iter().map(|(op, _)| op).collect(), false);
         }
+    }
+
+    fn under_trial(&self) -> bool {
+        self.segments.iter().any(|segment| segment.trial) || self.current.as_ref().is_some_and(|bulk| bulk.trial)
     }
 
     fn file(&mut self, guilty: Vec<(Op, Reject)>) {
