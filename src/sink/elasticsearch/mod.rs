@@ -1,1 +1,40 @@
 //! Bulk requests to Elasticsearch and OpenSearch.
+//!
+//! `bulk` and `entry` write entries on the workers; `sink` puts batches in order and spreads them over lanes by document
+//! id; `lane`, `chain` and `settle` decide what is sent next and what an answer settles (pure); `verdict` and `answer`
+//! read what servers say (pure); `patience` knows when to wait, probe or give up (pure); `drive` runs a lane; `client`,
+//! `nodes` and `server` talk to the servers.
+
+mod answer;
+mod batch;
+mod bulk;
+#[cfg(test)]
+mod bulk_tests;
+mod chain;
+mod client;
+mod drive;
+mod entry;
+#[cfg(test)]
+mod fixtures;
+mod lane;
+#[cfg(test)]
+mod lane_tests;
+mod nodes;
+mod op;
+mod patience;
+mod redact;
+mod server;
+mod settle;
+mod shared;
+mod sink;
+mod store;
+mod verdict;
+#[cfg(test)]
+mod verdict_tests;
+mod wire;
+
+pub use bulk::{BulkEncoder, BulkItem, ItemAction, LONGEST_ID_BYTES, constant_index, templates};
+pub use client::{Cluster, ConnectFault, Unidentified};
+pub use server::Server;
+pub use sink::ElasticsearchSink;
+pub use wire::Wire;

@@ -1,0 +1,200 @@
+//! What the encoder writes, and what it refuses.
+
+use super::bulk::*;
+use super::fixtures::{sink_plan, template};
+use crate::config::plan::{Action, ElasticsearchSinkPlan, OnTombstone, Pointer, Segment, Template, VersionSource};
+use crate::model::{
+    Encode, Epoch, Kept, NoHeaders, Offset, OwnedRecord, Place, Record, RejectReason, Slot, Ticket, TicketId,
+};
+
+fn place() -> Place {
+    let ticket = Ticket { id: TicketId(1), slot: Slot(0), epoch: Epoch(1) };
+    Place { ticket, offset: Offset(41), index: 0 }
+}
+
+fn record() -> Record<'static> {
+    Record {
+        topic: "events",
+        partition: 3,
+        offset: 41,
+        timestamp_ms: Some(1700),
+        key: None,
+        value: None,
+        headers: &NoHeaders,
+    }
+}
+
+fn encode(
+    plan: &ElasticsearchSinkPlan,
+    value: Option<&[&[u8]]>,
+    rendered: &[Option<&[u8]>],
+) -> Result<(BulkItem, String), RejectReason> {
+    let mut payload = b"before".to_vec();
+    let kept = Kept { value, rendered };
+    match BulkEncoder::new(plan).encode(place(), &record(), &kept, &mut payload) {
+        Ok(item) => {
+            let text = String::from_utf8(payload[item.start as usize..item.end as usize].to_vec()).expect("UTF-8");
+            assert_eq!((item.start, item.end as usize), (6, payload.len()));
+            Ok((item, text))
+        }
+        Err(reject) => {
+            assert_eq!(payload, b"before", "nothing of a reject stays");
+            Err(reject.reason)
+        }
+    }
+}
+
+fn text(plan: &ElasticsearchSinkPlan, value: &str, rendered: &[Option<&[u8]>]) -> String {
+    encode(plan, Some(&[value.as_bytes()]), rendered).expect("encodes").1
+}
+
+#[test]
+fn every_action_has_its_lines() {
+    let table = [
+        (Action::Upsert, "{\"update\":{\"_id\":\"7\",\"retry_on_conflict\":3}}\n{\"doc\":{\"a\":1},\"doc_as_upsert\":true}\n"),
+        (Action::Update, "{\"update\":{\"_id\":\"7\",\"retry_on_conflict\":3}}\n{\"doc\":{\"a\":1}}\n"),
+        (Action::Index, "{\"index\":{\"_id\":\"7\"}}\n{\"a\":1}\n"),
+        (Action::Create, "{\"create\":{\"_id\":\"7\"}}\n{\"a\":1}\n"),
+        (Action::Delete, "{\"delete\":{\"_id\":\"7\"}}\n"),
+    ];
+    for (action, want) in table {
+        let plan = ElasticsearchSinkPlan { action, ..sink_plan("items") };
+        assert_eq!(text(&plan, "{\"a\":1}", &[Some(b"7")]), want, "{action:?}");
+    }
+}
+
+#[test]
+fn templates_are_rendered_in_the_order_they_are_read() {
+    let mut plan = sink_plan("items");
+    plan.index = Template { text: "i-{partition}".into(), segments: vec![Segment::Literal("i-".into()), Segment::Partition] };
+    plan.action = Action::Index;
+    plan.id = Some(template("the id"));
+    plan.routing = Some(template("the routing"));
+    let pointer = Pointer { members: vec!["v".into()] };
+    plan.version = Some(VersionSource::Field(pointer.clone()));
+    let wanted = templates(&plan);
+    assert_eq!(wanted.iter().map(|t| t.text.as_str()).collect::<Vec<_>>(), ["the id", "i-{partition}", "the routing", "version"]);
+    assert_eq!(wanted[3].segments, [Segment::Field { pointer, fallback: None }]);
+    assert_eq!(
+        text(&plan, "{}", &[Some(b"7"), Some(b"i-3"), Some(b"r\"1"), Some(b"12")]),
+        "{\"index\":{\"_id\":\"7\",\"_index\":\"i-3\",\"routing\":\"r\\\"1\",\"version\":12,\"version_type\":\"external\"}}\n{}\n"
+    );
+    assert_eq!(templates(&sink_plan("items")).len(), 1, "a constant index is in the path, not in each entry");
+}
+
+#[test]
+fn a_value_in_pieces_is_one_line() {
+    let plan = ElasticsearchSinkPlan { action: Action::Index, ..sink_plan("items") };
+    let pieces: [&[u8]; 3] = [b"{\r\n \"a\" :\n", b"\"x\\n\"", b"\n}"];
+    let (_, text) = encode(&plan, Some(&pieces), &[Some(b"7")]).expect("encodes");
+    assert_eq!(text.split_once('\n').expect("two lines").1, "{   \"a\" : \"x\\n\" }\n");
+}
+
+#[test]
+fn ids_are_escaped_and_bounded_in_bytes() {
+    let plan = ElasticsearchSinkPlan { action: Action::Delete, ..sink_plan("items") };
+    let odd = "a\"b\\c\u{1}ä";
+    let (_, line) = encode(&plan, Some(&[b"{}"]), &[Some(odd.as_bytes())]).expect("encodes");
+    let value: serde_json::Value = serde_json::from_str(line.trim()).expect("JSON");
+    assert_eq!(value["delete"]["_id"], odd);
+    let long = "ä".repeat(256);
+    assert!(encode(&plan, Some(&[b"{}"]), &[Some(long.as_bytes())]).is_ok(), "512 bytes");
+    let longer = format!("{long}x");
+    for id in [longer.as_bytes(), b"", b"\xff"] {
+        assert_eq!(encode(&plan, Some(&[b"{}"]), &[Some(id)]).err(), Some(RejectReason::InvalidId), "{} bytes", id.len());
+    }
+}
+
+#[test]
+fn a_null_key_has_the_coordinates_for_an_id_only_by_default() {
+    let mut plan = ElasticsearchSinkPlan { action: Action::Index, ..sink_plan("items") };
+    assert!(text(&plan, "{}", &[None]).starts_with("{\"index\":{\"_id\":\"events+3+41\"}}"));
+    assert_eq!(encode(&plan, None, &[None]).err(), Some(RejectReason::InvalidId), "a tombstone of nobody");
+    plan.id = Some(template("{key}"));
+    assert_eq!(encode(&plan, Some(&[b"{}"]), &[None]).err(), Some(RejectReason::InvalidId));
+}
+
+#[test]
+fn versions_come_from_where_the_plan_says() {
+    let plan = |version, action| ElasticsearchSinkPlan { version: Some(version), action, ..sink_plan("items") };
+    let versioned = |plan: &ElasticsearchSinkPlan| {
+        let (item, text) = encode(plan, Some(&[b"{}"]), &[Some(b"7")]).expect("encodes");
+        assert_eq!(item.versioned, text.contains("\"version_type\":\"external\""));
+        text.split("\"version\":").nth(1).map(|rest| rest.split(',').next().unwrap_or_default().to_owned())
+    };
+    assert_eq!(versioned(&plan(VersionSource::Offset, Action::Index)).as_deref(), Some("41"));
+    assert_eq!(versioned(&plan(VersionSource::Timestamp, Action::Delete)).as_deref(), Some("1700"));
+    assert_eq!(versioned(&plan(VersionSource::Offset, Action::Upsert)), None, "updates take no version");
+    assert_eq!(versioned(&plan(VersionSource::Offset, Action::Create)), None);
+    let by_field = plan(VersionSource::Field(Pointer { members: vec!["v".into()] }), Action::Index);
+    let table: [(&[u8], Option<RejectReason>); 4] = [
+        (b"9223372036854775807", None),
+        (b"-1", Some(RejectReason::NumberRange)),
+        (b"1.5", Some(RejectReason::WrongType)),
+        (b"9223372036854775808", Some(RejectReason::WrongType)),
+    ];
+    for (version, want) in table {
+        assert_eq!(encode(&by_field, Some(&[b"{}"]), &[Some(b"7"), Some(version)]).err(), want);
+    }
+    let by_header = plan(VersionSource::Header("v".into()), Action::Index);
+    let owned = OwnedRecord { headers: vec![("v".into(), Some(b"5".to_vec()))], ..OwnedRecord::copy_of(&record()) };
+    let kept = Kept { value: Some(&[b"{}"]), rendered: &[Some(b"7")] };
+    let mut payload = Vec::new();
+    BulkEncoder::new(&by_header).encode(place(), &owned.view(), &kept, &mut payload).expect("encodes");
+    assert!(String::from_utf8_lossy(&payload).contains("\"version\":5,"));
+    assert_eq!(encode(&by_header, Some(&[b"{}"]), &[Some(b"7")]).err(), Some(RejectReason::Missing));
+}
+
+#[test]
+fn tombstones_follow_the_rule() {
+    let mut plan = ElasticsearchSinkPlan { version: Some(VersionSource::Offset), ..sink_plan("items") };
+    let (item, line) = encode(&plan, None, &[Some(b"7")]).expect("encodes");
+    assert_eq!(line, "{\"delete\":{\"_id\":\"7\",\"version\":41,\"version_type\":\"external\"}}\n");
+    assert_eq!((item.action, item.versioned), (ItemAction::Delete, true));
+    plan.on_tombstone = OnTombstone::Drop;
+    let (item, line) = encode(&plan, None, &[Some(b"7")]).expect("encodes");
+    assert_eq!((item.action, line.as_str()), (ItemAction::Drop, ""));
+    plan.on_tombstone = OnTombstone::Reject;
+    assert_eq!(encode(&plan, None, &[Some(b"7")]).err(), Some(RejectReason::Tombstone));
+    plan.on_tombstone = OnTombstone::Delete;
+    let from_document = |members: &str| Template {
+        text: members.into(),
+        segments: vec![Segment::Field { pointer: Pointer { members: vec![members.into()] }, fallback: None }],
+    };
+    plan.routing = Some(from_document("tenant"));
+    assert_eq!(encode(&plan, None, &[Some(b"7"), None]).err(), Some(RejectReason::Tombstone));
+}
+
+#[test]
+fn only_objects_are_documents_and_only_names_are_indexes() {
+    let plan = sink_plan("items");
+    for value in ["[1]", "7", "\"x\"", "null", " \n"] {
+        assert_eq!(encode(&plan, Some(&[value.as_bytes()]), &[Some(b"7")]).err(), Some(RejectReason::WrongType), "{value}");
+    }
+    assert!(encode(&plan, Some(&[b" \n", b"{}"]), &[Some(b"7")]).is_ok());
+    let by_key = sink_plan("{key}");
+    let long = "a".repeat(256);
+    for name in ["", "Upper", "a b", "_x", "a/b", "..", "a*", "a:b", long.as_str()] {
+        let rendered: [Option<&[u8]>; 2] = [Some(b"7"), Some(name.as_bytes())];
+        assert_eq!(encode(&by_key, Some(&[b"{}"]), &rendered).err(), Some(RejectReason::InvalidTarget), "{name}");
+    }
+    for name in ["a", "logs-2024.01", "ünicode", ".hidden"] {
+        let rendered: [Option<&[u8]>; 2] = [Some(b"7"), Some(name.as_bytes())];
+        assert!(encode(&by_key, Some(&[b"{}"]), &rendered).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn one_id_has_one_lane_and_lanes_are_used() {
+    let plan = ElasticsearchSinkPlan { action: Action::Delete, ..sink_plan("items") };
+    let mut used = std::collections::BTreeMap::new();
+    for number in 0..4000 {
+        let id = format!("id-{number}");
+        let (item, _) = encode(&plan, Some(&[b"{}"]), &[Some(id.as_bytes())]).expect("encodes");
+        let (again, _) = encode(&plan, Some(&[b"{}"]), &[Some(id.as_bytes())]).expect("encodes");
+        assert_eq!(item.id_hash, again.id_hash);
+        *used.entry(item.lane(4)).or_insert(0) += 1;
+    }
+    assert_eq!(used.keys().copied().collect::<Vec<_>>(), [0, 1, 2, 3]);
+    assert!(used.values().all(|count| (800..1200).contains(count)), "{used:?}");
+}

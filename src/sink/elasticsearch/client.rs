@@ -1,0 +1,341 @@
+//! HTTP to the nodes: one `Transport` a node, ready-made bodies, nothing decided but which node is asked.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use elasticsearch::auth::Credentials;
+use elasticsearch::cert::{Certificate, CertificateValidation};
+use elasticsearch::http::headers::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use elasticsearch::http::response::Response;
+use elasticsearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
+use elasticsearch::http::{Method, Url};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::plan::{Auth, ElasticsearchConnection};
+
+use super::nodes::Nodes;
+use super::patience::LONGEST_RETRY_AFTER;
+use super::redact::redact;
+use super::server::Server;
+use super::verdict::Reply;
+
+/// Bound on a probe.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a connection cannot be set up: the configuration is at fault.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectFault {
+    /// Not an address.
+    #[error("node {node} of connection {connection} is no http(s) address: {cause}")]
+    Address {
+        /// The connection.
+        connection: String,
+        /// As written, redacted.
+        node: String,
+        /// Why.
+        cause: String,
+    },
+    /// The file with certificate authorities cannot be used.
+    #[error("ca_file {path} of connection {connection} cannot be used: {cause}; it must be a readable PEM file")]
+    Authorities {
+        /// The connection.
+        connection: String,
+        /// The file.
+        path: String,
+        /// Why.
+        cause: String,
+    },
+    /// A secret that cannot be put into a header.
+    #[error("the credentials of connection {0} hold characters that no HTTP header can carry, such as a line end")]
+    Secret(String),
+    /// The HTTP client cannot be made.
+    #[error("no HTTP client for connection {connection}: {cause}")]
+    Client {
+        /// The connection.
+        connection: String,
+        /// Why.
+        cause: String,
+    },
+}
+
+/// Why a server's kind is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unidentified {
+    /// No node answered: try again.
+    Unreachable(String),
+    /// Credentials were refused.
+    Refused(String),
+    /// A node answered, but not with a version.
+    Unclear(String),
+}
+
+struct Node {
+    transport: Transport,
+    base: Url,
+}
+
+/// The nodes of one connection.
+pub struct Cluster {
+    nodes: Vec<Node>,
+    health: Mutex<Nodes>,
+    timeout: Duration,
+}
+
+impl Cluster {
+    /// Sets up the clients; connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`ConnectFault`] when the configuration cannot work.
+    pub fn new(plan: &ElasticsearchConnection) -> Result<Self, ConnectFault> {
+        let nodes: Vec<Node> = plan.nodes.iter().map(|url| node(plan, url)).collect::<Result<_, _>>()?;
+        if nodes.is_empty() {
+            let (connection, node) = (plan.name.to_string(), String::new());
+            return Err(ConnectFault::Address { connection, node, cause: "no nodes are given".to_owned() });
+        }
+        let health = Mutex::new(Nodes::new(nodes.len()));
+        Ok(Self { nodes, health, timeout: plan.request_timeout })
+    }
+
+    fn health<T>(&self, change: impl FnOnce(&mut Nodes) -> T) -> T {
+        change(&mut self.health.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sends one bulk request: the node that was asked, and what came back. `same` is asked again if it is alive.
+    pub async fn bulk(&self, path: &str, body: Bytes, gzipped: bool, same: Option<usize>) -> (usize, Reply) {
+        let node = self.health(|nodes| nodes.take(same, fastrand::usize(..)));
+        let _busy = Busy { cluster: self, node };
+        let mut headers = headers("application/x-ndjson");
+        if gzipped {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        let reply = self.exchange(node, Method::Post, path, headers, Some(body), self.timeout).await;
+        self.health(|nodes| match &reply {
+            Reply::Timeout => nodes.timed_out(node, Instant::now()),
+            Reply::Broken(_) | Reply::Answer { status: 502..=504, .. } => nodes.broken(node, Instant::now()),
+            Reply::Answer { .. } => nodes.answered(node),
+        });
+        (node, reply)
+    }
+
+    async fn exchange(
+        &self,
+        node: usize,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Option<Bytes>,
+        timeout: Duration,
+    ) -> Reply {
+        let Node { transport, base } = &self.nodes[node];
+        let sent = transport.send(method, path, headers, None::<&()>, body, Some(timeout)).await;
+        let response = match sent {
+            Ok(response) => response,
+            Err(error) => return broken(&error, base),
+        };
+        // The HTTP client follows redirects unasked, and a POST arrives elsewhere as a GET.
+        let moved = base.join(path).is_ok_and(|asked| {
+            asked.path() != response.url().path() || asked.host() != response.url().host()
+        });
+        let status = if moved { 302 } else { response.status_code().as_u16() };
+        let retry_after = retry_after(&response);
+        match response.bytes().await {
+            Ok(body) => Reply::Answer { status, retry_after, body },
+            Err(error) => broken(&error, base),
+        }
+    }
+
+    /// `GET` with a short bound.
+    async fn get(&self, node: usize, path: &str) -> Reply {
+        let timeout = self.timeout.min(PROBE_TIMEOUT);
+        let reply =
+            self.exchange(node, Method::Get, path, headers("application/json"), None, timeout).await;
+        let now = Instant::now();
+        self.health(|nodes| match &reply {
+            Reply::Timeout | Reply::Broken(_) | Reply::Answer { status: 502..=504, .. } => nodes.broken(node, now),
+            Reply::Answer { .. } => nodes.answered(node),
+        });
+        reply
+    }
+
+    /// Whether any node answers `GET /` with anything but a gateway's error.
+    pub async fn answers(&self) -> bool {
+        for node in 0..self.nodes.len() {
+            if matches!(self.get(node, "").await, Reply::Answer { status: 0..=499, .. }) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Asks dead nodes whose time is up; they live again when they answer.
+    pub async fn probe_the_dead(&self) {
+        for node in self.health(|nodes| nodes.to_probe(Instant::now())) {
+            self.get(node, "").await;
+        }
+    }
+
+    /// What the servers are: the first node that says so counts.
+    ///
+    /// # Errors
+    /// [`Unidentified`], by the best answer any node gave.
+    pub async fn identify(&self) -> Result<Server, Unidentified> {
+        let mut worst = Unidentified::Unreachable("no node was asked".to_owned());
+        for node in 0..self.nodes.len() {
+            match self.identify_node(node).await {
+                Ok(server) => return Ok(server),
+                Err(Unidentified::Unreachable(message)) => {
+                    if matches!(worst, Unidentified::Unreachable(_)) {
+                        worst = Unidentified::Unreachable(message);
+                    }
+                }
+                Err(answered) => worst = answered,
+            }
+        }
+        Err(worst)
+    }
+
+    async fn identify_node(&self, node: usize) -> Result<Server, Unidentified> {
+        let root = self.get(node, "").await;
+        if let Reply::Answer { status: 200, body, .. } = &root
+            && let Some(server) = Server::from_root(body)
+        {
+            return Ok(server);
+        }
+        match root {
+            Reply::Timeout => return Err(Unidentified::Unreachable(format!("{}: no answer", self.name(node)))),
+            Reply::Broken(cause) => return Err(Unidentified::Unreachable(cause)),
+            Reply::Answer { status: 429 | 500..=599, .. } => {
+                return Err(Unidentified::Unreachable(format!("{} is not ready", self.name(node))));
+            }
+            Reply::Answer { .. } => {}
+        }
+        // Some gateways and bare distributions do not answer GET /.
+        match self.get(node, "_nodes?filter_path=nodes.*.version").await {
+            Reply::Answer { status: 200, body, .. } => Server::from_nodes(&body)
+                .ok_or_else(|| Unidentified::Unclear(format!("{} does not name its version", self.name(node)))),
+            Reply::Answer { status: 401, .. } => {
+                Err(Unidentified::Refused(format!("{} refused our credentials (401)", self.name(node))))
+            }
+            Reply::Answer { status, .. } => {
+                Err(Unidentified::Unclear(format!("{} answered {status} to GET / and GET /_nodes", self.name(node))))
+            }
+            Reply::Timeout => Err(Unidentified::Unreachable(format!("{}: no answer", self.name(node)))),
+            Reply::Broken(cause) => Err(Unidentified::Unreachable(cause)),
+        }
+    }
+
+    /// What each node is, for `check --connect` and the probe at start.
+    pub async fn survey(&self) -> Vec<(String, Result<Server, Unidentified>)> {
+        let mut findings = Vec::new();
+        for node in 0..self.nodes.len() {
+            findings.push((self.name(node), self.identify_node(node).await));
+        }
+        findings
+    }
+
+    /// A node's address, without secrets.
+    #[must_use]
+    pub fn name(&self, node: usize) -> String {
+        self.nodes.get(node).map_or_else(String::new, |node| redact(node.base.as_str()))
+    }
+}
+
+/// Gives a node back also when the request is dropped half way.
+struct Busy<'a> {
+    cluster: &'a Cluster,
+    node: usize,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.cluster.health(|nodes| nodes.release(self.node));
+    }
+}
+
+fn headers(content_type: &'static str) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(3);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers
+}
+
+/// Seconds only; a date is left to the ordinary backoff.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
+}
+
+fn broken(error: &elasticsearch::Error, base: &Url) -> Reply {
+    if error.is_timeout() {
+        return Reply::Timeout;
+    }
+    // The outer texts name the URL only; the innermost says what happened.
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    Reply::Broken(redact(&format!("{base}: {cause}")))
+}
+
+fn node(plan: &ElasticsearchConnection, address: &str) -> Result<Node, ConnectFault> {
+    let connection = || plan.name.to_string();
+    let fault = |cause: String| ConnectFault::Address { connection: connection(), node: redact(address), cause };
+    let mut base = Url::parse(address).map_err(|error| fault(error.to_string()))?;
+    if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
+        return Err(fault("it must start with http:// or https:// and name a host".to_owned()));
+    }
+    if !base.path().ends_with('/') {
+        let path = format!("{}/", base.path());
+        base.set_path(&path);
+    }
+    let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(base.clone()))
+        .enable_meta_header(false)
+        .cert_validation(validation(plan)?);
+    if let Some(credentials) = credentials(&plan.auth).map_err(|()| ConnectFault::Secret(connection()))? {
+        builder = builder.auth(credentials);
+    }
+    if is_loopback(&base) {
+        // A proxy of the environment cannot reach this host's loopback.
+        builder = builder.disable_proxy();
+    }
+    let transport = builder
+        .build()
+        .map_err(|error| ConnectFault::Client { connection: connection(), cause: redact(&error.to_string()) })?;
+    Ok(Node { transport, base })
+}
+
+fn is_loopback(base: &Url) -> bool {
+    let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn validation(plan: &ElasticsearchConnection) -> Result<CertificateValidation, ConnectFault> {
+    if !plan.verify {
+        return Ok(CertificateValidation::None);
+    }
+    let Some(path) = &plan.ca_file else { return Ok(CertificateValidation::Default) };
+    let fault = |cause: String| ConnectFault::Authorities {
+        connection: plan.name.to_string(),
+        path: path.display().to_string(),
+        cause,
+    };
+    let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
+    let chain = Certificate::from_pem(&pem).map_err(|error| fault(error.to_string()))?;
+    Ok(CertificateValidation::Full(chain))
+}
+
+fn credentials(auth: &Auth) -> Result<Option<Credentials>, ()> {
+    let text = |secret: &SecretString| {
+        let text = secret.expose_secret();
+        if text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) { Ok(text.to_owned()) } else { Err(()) }
+    };
+    Ok(match auth {
+        Auth::None => None,
+        Auth::Basic { username, password } => {
+            Some(Credentials::Basic(username.clone(), password.expose_secret().to_owned()))
+        }
+        Auth::ApiKey(key) => Some(Credentials::EncodedApiKey(text(key)?)),
+        Auth::Bearer(token) => Some(Credentials::Bearer(text(token)?)),
+    })
+}

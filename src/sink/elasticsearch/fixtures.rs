@@ -1,0 +1,56 @@
+//! Plans and items for this room's tests.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::plan::{
+    Action, Auth, ElasticsearchConnection, ElasticsearchSinkPlan, OnIndexFault, OnTombstone, Segment, ServerKind,
+    Template,
+};
+use crate::model::{Offset, Place, Ticket};
+
+use super::bulk::{BulkItem, ItemAction};
+
+/// An item without an id hash.
+pub fn item(ticket: Ticket, offset: i64, index: u32, span: Range<usize>, action: ItemAction) -> BulkItem {
+    let place = Place { ticket, offset: Offset(offset), index };
+    BulkItem { place, start: span.start as u32, end: span.end as u32, id_hash: 0, action, versioned: false }
+}
+
+/// A template: `{key}` or text.
+pub fn template(text: &str) -> Template {
+    let segment = if text == "{key}" { Segment::Key } else { Segment::Literal(text.to_owned()) };
+    Template { text: text.to_owned(), segments: vec![segment] }
+}
+
+/// An upsert sink into `index`, at nobody's address.
+pub fn sink_plan(index: &str) -> ElasticsearchSinkPlan {
+    ElasticsearchSinkPlan {
+        connection: ElasticsearchConnection {
+            name: Arc::from("search"),
+            nodes: vec!["http://127.0.0.1:1".to_owned()],
+            request_timeout: Duration::from_secs(5),
+            server: ServerKind::Auto,
+            auth: Auth::None,
+            ca_file: None,
+            verify: true,
+        },
+        index: template(index),
+        doc_type: "_doc".to_owned(),
+        id: None,
+        action: Action::Upsert,
+        version: None,
+        routing: None,
+        ingest_pipeline: None,
+        retry_on_conflict: 3,
+        require_alias: false,
+        on_tombstone: OnTombstone::Delete,
+        on_index_fault: OnIndexFault::Hold,
+        gzip: false,
+        batch_records: 1000,
+        batch_bytes: 1 << 20,
+        linger: Duration::from_millis(10),
+        lanes: 2,
+    }
+}

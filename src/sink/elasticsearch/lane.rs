@@ -1,0 +1,557 @@
+//! A lane: the operations of some document ids, in order, one request in flight. Pure: no clock, no I/O.
+//!
+//! What is sent next, first to last: the request that must be repeated as it was; the parts of a request under trial (one
+//! line of it spoils all), each alone; operations to send again, in key order; operations put back by a split; fresh ones.
+//! Operations of an id that has one to send again wait behind it in a [`Chains`]. Fenced operations are dropped wherever
+//! they stand, before every send and re-send; nobody settles them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::config::plan::OnIndexFault;
+use crate::model::{Charge, Epoch, Outcome, Reject, Slot, Ticket};
+
+use super::batch::{Batch, Chunk, Held};
+use super::chain::Chains;
+use super::op::{Effects, End, Op, Refusal, count_into};
+use super::store::{self, Store};
+
+/// Settings of a lane.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Most records in a request.
+    pub records: usize,
+    /// Most bytes in a request; a single larger record still goes, alone.
+    pub bytes: usize,
+    /// How long a request waits for more while nothing is in flight.
+    pub linger: Duration,
+    /// What a missing or closed index does.
+    pub on_index_fault: OnIndexFault,
+    /// Whether a rejected record's original is needed.
+    pub needs_original: bool,
+}
+
+/// A request to send now.
+pub struct Request {
+    /// Its body.
+    pub body: Bytes,
+    /// Its records.
+    pub records: u32,
+    /// Whose records, for the count of what is on the wire.
+    pub tenures: Vec<Tenure>,
+}
+
+/// Records of one epoch of one partition inside a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tenure {
+    /// The partition.
+    pub slot: Slot,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// How many records.
+    pub records: u32,
+}
+
+/// When a lane has something to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ready {
+    /// Now.
+    Now,
+    /// Not before this, unless more arrives.
+    At(Instant),
+    /// Nothing to send.
+    Idle,
+}
+
+pub(super) struct Segment {
+    pub ops: VecDeque<Op>,
+    pub trial: bool,
+}
+
+/// The request being sent, or to be repeated.
+pub(super) struct Bulk {
+    pub ops: Vec<Op>,
+    pub body: Bytes,
+    pub trial: bool,
+    /// Ids whose chain is (partly) in here.
+    pub chained: Vec<u64>,
+    /// Failed sendings of this request.
+    pub failures: u32,
+}
+
+/// A request one line of which spoils all, while its parts are tried.
+pub(super) struct Trial {
+    pub total: usize,
+    pub good: bool,
+    /// Whether the server's error names a parse fault; a bare 500 does not.
+    pub certain: bool,
+    pub guilty: Vec<(Op, Reject)>,
+}
+
+/// See the module.
+pub struct Lane {
+    pub(super) rules: Rules,
+    /// Learnt from 413.
+    pub(super) ceiling: usize,
+    pub(super) fresh: VecDeque<Op>,
+    pub(super) fresh_bytes: usize,
+    pub(super) segments: VecDeque<Segment>,
+    pub(super) chains: Chains,
+    pub(super) current: Option<Bulk>,
+    pub(super) trial: Option<Trial>,
+    pub(super) batches: Store<Arc<Batch>>,
+    pub(super) held: Store<Arc<Held>>,
+    pub(super) effects: Effects,
+    /// A charge of nothing on the pipeline's budget: the source of others.
+    pub(super) purse: Charge,
+}
+
+impl Lane {
+    /// An empty lane; bodies are charged to the budget of `purse`.
+    #[must_use]
+    pub fn new(rules: Rules, purse: Charge) -> Self {
+        Self {
+            rules,
+            ceiling: rules.bytes.max(1),
+            fresh: VecDeque::new(),
+            fresh_bytes: 0,
+            segments: VecDeque::new(),
+            chains: Chains::default(),
+            current: None,
+            trial: None,
+            batches: Store::default(),
+            held: Store::default(),
+            effects: Effects::default(),
+            purse,
+        }
+    }
+
+    /// Takes a batch's share.
+    pub fn push(&mut self, chunk: Chunk) {
+        let Ok(count) = u32::try_from(chunk.items.len()) else { return };
+        if count == 0 {
+            return;
+        }
+        let batch = self.batches.insert(chunk.batch, count);
+        let held = self.held.insert(chunk.payload, count);
+        self.fresh.extend(chunk.items.into_iter().map(|item| {
+            self.fresh_bytes += item.bytes();
+            Op { item, batch, held, attempts: 0 }
+        }));
+    }
+
+    /// What was decided since the last call.
+    pub fn take_effects(&mut self) -> Effects {
+        let mut effects = std::mem::take(&mut self.effects);
+        effects.merge_parts();
+        effects
+    }
+
+    /// No request may be larger than this from now on: the server, or another lane, learnt it from 413.
+    pub fn cap_bytes(&mut self, bytes: usize) {
+        self.ceiling = self.ceiling.min(bytes.max(1));
+    }
+
+    /// See [`Lane::cap_bytes`].
+    #[must_use]
+    pub fn ceiling(&self) -> usize {
+        self.ceiling
+    }
+
+    /// Whether nothing is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// Open batches.
+    pub fn batches(&self) -> impl Iterator<Item = &Arc<Batch>> {
+        self.batches.iter()
+    }
+
+    /// When there is something to send, while nothing is on the wire. Operations to send again wait until `residue_due`;
+    /// `flush` does not wait for more.
+    #[must_use]
+    pub fn ready(&self, now: Instant, residue_due: Instant, flush: bool) -> Ready {
+        let under_trial = self.segments.front().is_some_and(|segment| segment.trial);
+        if self.current.is_some() || under_trial || (self.chains.links() > 0 && residue_due <= now) {
+            return Ready::Now;
+        }
+        let residue = if self.chains.links() > 0 { Ready::At(residue_due) } else { Ready::Idle };
+        if self.is_stuck() {
+            return residue;
+        }
+        if !self.segments.is_empty() {
+            return Ready::Now;
+        }
+        let Some(first) = self.fresh.front() else { return residue };
+        if flush || self.fresh.len() >= self.rules.records || self.fresh_bytes >= self.limit_bytes() {
+            return Ready::Now;
+        }
+        let due = self.batches.get(first.batch).map_or(now, |batch| batch.arrived + self.rules.linger);
+        match residue {
+            _ if due <= now => Ready::Now,
+            Ready::At(residue_due) => Ready::At(due.min(residue_due)),
+            Ready::Now | Ready::Idle => Ready::At(due),
+        }
+    }
+
+    /// A whole request's worth waits to be sent again: nothing fresh is added to it.
+    fn is_stuck(&self) -> bool {
+        self.chains.links() >= self.rules.records
+    }
+
+    pub(super) fn limit_bytes(&self) -> usize {
+        self.rules.bytes.min(self.ceiling)
+    }
+
+    /// The request to send now: the current one without what was fenced since, or a new one. Nothing may be on the wire.
+    /// The caller must send it, and hand in the answer, or call again.
+    pub fn next(&mut self, with_residue: bool, current: &dyn Fn(Ticket) -> bool) -> Option<Request> {
+        let mut fence = Fence::new(current);
+        let again = self.current.is_some();
+        self.purge_trial(&mut fence);
+        self.refresh(&mut fence);
+        if self.current.is_none() {
+            if !self.chains.is_empty() {
+                self.purge_chains(&mut fence);
+            }
+            self.current = self.build(with_residue, &mut fence);
+        }
+        let bulk = self.current.as_mut()?;
+        let mut tenures: Vec<Tenure> = Vec::new();
+        for op in &mut bulk.ops {
+            if op.attempts > 0 {
+                self.effects.resent += 1;
+            } else if let (false, Some(batch)) = (again, self.batches.get(op.batch)) {
+                count_into(&mut self.effects.sent, batch);
+            }
+            op.attempts += 1;
+            count_tenure(&mut tenures, op.item.place.ticket);
+        }
+        Some(Request { body: bulk.body.clone(), records: bulk.ops.len() as u32, tenures })
+    }
+
+    /// Drops everything fenced; memory comes back. `on_wire`: the current request is with the server and stays whole.
+    pub fn purge(&mut self, on_wire: bool, current: &dyn Fn(Ticket) -> bool) {
+        let mut fence = Fence::new(current);
+        self.purge_trial(&mut fence);
+        if !on_wire {
+            self.refresh(&mut fence);
+        }
+        for op in std::mem::take(&mut self.fresh) {
+            if fence.wants(&op) {
+                self.fresh.push_back(op);
+            } else {
+                self.fresh_bytes -= op.item.bytes();
+                self.discard(op);
+            }
+        }
+        for mut segment in std::mem::take(&mut self.segments) {
+            for op in std::mem::take(&mut segment.ops) {
+                if fence.wants(&op) {
+                    segment.ops.push_back(op);
+                } else {
+                    self.discard_tried(op, segment.trial);
+                }
+            }
+            if !segment.ops.is_empty() {
+                self.segments.push_back(segment);
+            }
+        }
+        self.finish_trial_after_fence();
+        if !self.chains.is_empty() {
+            self.purge_chains(&mut fence);
+        }
+    }
+
+    /// Found guilty, not filed yet, and fenced: the next read will find them again.
+    fn purge_trial(&mut self, fence: &mut Fence<'_>) {
+        let Some(trial) = &mut self.trial else { return };
+        let guilty = std::mem::take(&mut trial.guilty);
+        let (wanted, fenced): (Vec<_>, Vec<_>) = guilty.into_iter().partition(|(op, _)| fence.wants(op));
+        trial.guilty = wanted;
+        for (op, _) in fenced {
+            self.discard_tried(op, true);
+        }
+    }
+
+    fn purge_chains(&mut self, fence: &mut Fence<'_>) {
+        let on_wire = self.current.as_ref().map_or(Vec::new(), |bulk| bulk.chained.clone());
+        let (mut dropped, mut ended) = (Vec::new(), Vec::new());
+        let freed = self.chains.purge(
+            &on_wire,
+            &mut |op| fence.wants(op),
+            &mut |op| dropped.push(op),
+            &mut |op, end| ended.push((op, end)),
+        );
+        for op in dropped {
+            self.discard(op);
+        }
+        for (op, end) in ended {
+            self.end(op, end);
+        }
+        self.put_first(freed, false);
+    }
+
+    /// Puts operations before everything but the current request and the chains.
+    pub(super) fn put_first(&mut self, ops: VecDeque<Op>, trial: bool) {
+        if !ops.is_empty() {
+            self.segments.push_front(Segment { ops, trial });
+        }
+    }
+
+    /// Takes fenced operations out of the current request.
+    fn refresh(&mut self, fence: &mut Fence<'_>) {
+        let Some(mut bulk) = self.current.take() else { return };
+        if bulk.ops.iter().all(|op| fence.wants(op)) {
+            self.current = Some(bulk);
+            return;
+        }
+        let mut body = Body::new(bulk.body.len(), &self.held);
+        for op in std::mem::take(&mut bulk.ops) {
+            if fence.wants(&op) {
+                body.append(op);
+            } else {
+                body.dropped.push(op);
+            }
+        }
+        let dropped = std::mem::take(&mut body.dropped);
+        let (bytes, ops) = body.into_parts();
+        let chained = std::mem::take(&mut bulk.chained);
+        for op in dropped {
+            self.discard_tried(op, bulk.trial);
+        }
+        if ops.is_empty() {
+            let freed: VecDeque<Op> = chained.into_iter().flat_map(|id| self.chains.dissolve(id)).collect();
+            self.put_first(freed, false);
+            self.finish_trial_after_fence();
+            return;
+        }
+        self.current = Some(self.seal(bytes, ops, bulk.trial, chained, bulk.failures));
+    }
+
+    fn build(&mut self, with_residue: bool, fence: &mut Fence<'_>) -> Option<Bulk> {
+        loop {
+            let limits = (self.rules.records, self.limit_bytes());
+            let mut body = Body::new(limits.1.min(self.fresh_bytes + 4096), &self.held);
+            let mut chained = Vec::new();
+            let trial = self.segments.front().is_some_and(|segment| segment.trial);
+            if !trial {
+                if with_residue && self.chains.links() > 0 {
+                    chained = self.chains.draw(|op| body.offer(op, limits));
+                }
+                if !self.is_stuck() {
+                    fill(&mut body, &mut self.segments, &mut self.chains, limits, fence, false);
+                    if self.segments.is_empty() {
+                        let taken = fill_fresh(&mut body, &mut self.fresh, &mut self.chains, limits, fence);
+                        self.fresh_bytes -= taken;
+                    }
+                }
+            } else {
+                fill(&mut body, &mut self.segments, &mut self.chains, limits, fence, true);
+            }
+            let dropped = std::mem::take(&mut body.dropped);
+            let (bytes, ops) = body.into_parts();
+            for op in dropped {
+                self.discard_tried(op, trial);
+            }
+            if !ops.is_empty() {
+                return Some(self.seal(bytes, ops, trial, chained, 0));
+            }
+            if !trial {
+                return None;
+            }
+            self.finish_trial_after_fence();
+        }
+    }
+
+    /// Makes a body the place its operations' bytes lie in; what they lay in before may go.
+    fn seal(&mut self, bytes: Vec<u8>, mut ops: Vec<Op>, trial: bool, chained: Vec<u64>, failures: u32) -> Bulk {
+        let body = Bytes::from(bytes);
+        self.rehold(&mut ops, body.clone());
+        Bulk { ops, body, trial, chained, failures }
+    }
+
+    pub(super) fn rehold(&mut self, ops: &mut [Op], bytes: Bytes) {
+        let charge = self.purse.another(bytes.len());
+        let place = self.held.insert(Held::new(bytes, charge), ops.len() as u32);
+        for op in ops {
+            self.held.release(op.held);
+            op.held = place;
+        }
+    }
+
+    /// An operation has ended.
+    pub(super) fn end(&mut self, op: Op, end: End) {
+        let place = op.item.place;
+        match end {
+            End::Delivered | End::Superseded => {
+                let outcome =
+                    if matches!(end, End::Delivered) { Outcome::Delivered } else { Outcome::Superseded };
+                self.effects.part(place.ticket, outcome);
+                #[cfg(test)]
+                self.effects.delivered.push(place);
+                if let Some(batch) = self.batches.get(op.batch) {
+                    count_into(&mut self.effects.acknowledged, batch);
+                }
+            }
+            End::Rejected(mut reject) => {
+                reject.attempts = op.attempts;
+                let batch = self.batches.get(op.batch).filter(|_| self.rules.needs_original);
+                let original = batch.and_then(|batch| batch.original(place.index));
+                self.effects.refusals.push(Refusal { place, reject: *reject, original });
+            }
+        }
+        self.discard(op);
+    }
+
+    /// An operation leaves without a word: ended already, or fenced.
+    pub(super) fn discard(&mut self, op: Op) {
+        if let Some(batch) = self.batches.get(op.batch) {
+            batch.close(op.item.place.index);
+        }
+        self.effects.left += 1;
+        self.held.release(op.held);
+        self.batches.release(op.batch);
+    }
+
+    fn discard_tried(&mut self, op: Op, trial: bool) {
+        if let (true, Some(trial)) = (trial, &mut self.trial) {
+            trial.total = trial.total.saturating_sub(1);
+        }
+        self.discard(op);
+    }
+}
+
+fn count_tenure(tenures: &mut Vec<Tenure>, ticket: Ticket) {
+    let same = |tenure: &&mut Tenure| tenure.slot == ticket.slot && tenure.epoch == ticket.epoch;
+    match tenures.iter_mut().rev().find(same) {
+        Some(tenure) => tenure.records += 1,
+        None => tenures.push(Tenure { slot: ticket.slot, epoch: ticket.epoch, records: 1 }),
+    }
+}
+
+/// The fence with the last answer kept: neighbours mostly share a ticket.
+pub(super) struct Fence<'a> {
+    current: &'a dyn Fn(Ticket) -> bool,
+    last: Option<(Ticket, bool)>,
+}
+
+impl<'a> Fence<'a> {
+    pub fn new(current: &'a dyn Fn(Ticket) -> bool) -> Self {
+        Self { current, last: None }
+    }
+
+    pub fn wants(&mut self, op: &Op) -> bool {
+        let ticket = op.item.place.ticket;
+        if let Some((last, wanted)) = self.last
+            && last == ticket
+        {
+            return wanted;
+        }
+        let wanted = (self.current)(ticket);
+        self.last = Some((ticket, wanted));
+        wanted
+    }
+}
+
+/// A body under construction.
+struct Body<'a> {
+    held: &'a Store<Arc<Held>>,
+    bytes: Vec<u8>,
+    ops: Vec<Op>,
+    dropped: Vec<Op>,
+}
+
+impl<'a> Body<'a> {
+    fn new(capacity: usize, held: &'a Store<Arc<Held>>) -> Self {
+        Self { held, bytes: Vec::with_capacity(capacity), ops: Vec::new(), dropped: Vec::new() }
+    }
+
+    /// Appends unless full; an empty body takes anything.
+    fn offer(&mut self, op: Op, (records, bytes): (usize, usize)) -> Result<(), Op> {
+        let full = self.ops.len() >= records || self.bytes.len() + op.item.bytes() > bytes;
+        if full && !self.ops.is_empty() {
+            return Err(op);
+        }
+        self.append(op);
+        Ok(())
+    }
+
+    fn append(&mut self, mut op: Op) {
+        let source = slice(self.held, &op);
+        let start = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(source);
+        op.item.start = start;
+        op.item.end = self.bytes.len() as u32;
+        self.ops.push(op);
+    }
+
+    fn into_parts(self) -> (Vec<u8>, Vec<Op>) {
+        (self.bytes, self.ops)
+    }
+}
+
+/// The bytes of an operation's entry.
+pub(super) fn slice<'a>(held: &'a Store<Arc<Held>>, op: &Op) -> &'a [u8] {
+    let span = op.item.start as usize..op.item.end as usize;
+    held.get(op.held as store::Place).and_then(|held| held.bytes.get(span)).unwrap_or_default()
+}
+
+/// Fills from segments in front that are (not) under trial. A segment under trial is filled from alone.
+fn fill(
+    body: &mut Body<'_>,
+    segments: &mut VecDeque<Segment>,
+    chains: &mut Chains,
+    limits: (usize, usize),
+    fence: &mut Fence<'_>,
+    trial: bool,
+) {
+    while let Some(segment) = segments.front_mut().filter(|segment| segment.trial == trial) {
+        let full = fill_from(body, &mut segment.ops, chains, limits, fence).1;
+        if segment.ops.is_empty() {
+            segments.pop_front();
+        }
+        if full || trial {
+            return;
+        }
+    }
+}
+
+fn fill_fresh(
+    body: &mut Body<'_>,
+    fresh: &mut VecDeque<Op>,
+    chains: &mut Chains,
+    limits: (usize, usize),
+    fence: &mut Fence<'_>,
+) -> usize {
+    fill_from(body, fresh, chains, limits, fence).0
+}
+
+/// Moves operations from `source` until the body is full: bytes taken away from `source`, and whether it is full.
+fn fill_from(
+    body: &mut Body<'_>,
+    source: &mut VecDeque<Op>,
+    chains: &mut Chains,
+    limits: (usize, usize),
+    fence: &mut Fence<'_>,
+) -> (usize, bool) {
+    let mut taken = 0;
+    while let Some(op) = source.pop_front() {
+        let bytes = op.item.bytes();
+        if !fence.wants(&op) {
+            body.dropped.push(op);
+        } else if let Some(op) = if chains.is_empty() { Some(op) } else { chains.wait_behind(op) }
+            && let Err(op) = body.offer(op, limits)
+        {
+            source.push_front(op);
+            return (taken, true);
+        }
+        taken += bytes;
+    }
+    (taken, false)
+}

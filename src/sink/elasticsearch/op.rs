@@ -1,0 +1,135 @@
+//! One operation inside a lane, and what comes out of a lane.
+
+use std::sync::Arc;
+
+use crate::model::{Halt, Outcome, OwnedRecord, Part, Place, Reject, Ticket};
+
+use super::batch::Batch;
+use super::bulk::BulkItem;
+use super::store;
+use super::verdict::Trouble;
+
+/// One bulk entry on its way.
+#[derive(Debug, Clone, Copy)]
+pub struct Op {
+    /// What it is; its span points into `held`.
+    pub item: BulkItem,
+    /// Its batch, in the lane's store.
+    pub batch: store::Place,
+    /// Where its bytes lie, in the lane's store.
+    pub held: store::Place,
+    /// How often it was sent.
+    pub attempts: u32,
+}
+
+/// How an operation ended.
+#[derive(Debug)]
+pub enum End {
+    /// Acknowledged.
+    Delivered,
+    /// The server had it or something newer.
+    Superseded,
+    /// Refused for good.
+    Rejected(Box<Reject>),
+}
+
+/// A rejected record on its way to the reject desk.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Which record.
+    pub place: Place,
+    /// Why.
+    pub reject: Reject,
+    /// The original, when dead letters need it.
+    pub original: Option<OwnedRecord>,
+}
+
+/// Records of one batch that were sent, or ended, together.
+pub struct Group {
+    /// The batch.
+    pub batch: Arc<Batch>,
+    /// How many.
+    pub records: u32,
+}
+
+/// What an answer says about the pace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pace {
+    /// Go on.
+    Go,
+    /// Some items must be sent again.
+    Residue {
+        /// The server is busy: the lane should pause, not only the residue.
+        overload: bool,
+        /// An operator's fault holds some of them; the alert.
+        alert: Option<String>,
+    },
+    /// The whole request must be sent again.
+    Whole {
+        /// Why.
+        trouble: Trouble,
+        /// For people; redacted.
+        message: String,
+    },
+    /// Split: the next part can go at once.
+    Split,
+    /// Credentials refused.
+    Refused(String),
+    /// The pipeline cannot go on.
+    Halt(Halt),
+}
+
+/// What a lane has decided since it was last asked.
+#[derive(Default)]
+pub struct Effects {
+    /// Ended records, merged per ticket and outcome.
+    pub parts: Vec<Part>,
+    /// Rejected records.
+    pub refusals: Vec<Refusal>,
+    /// Acknowledged records by batch, for latency.
+    pub acknowledged: Vec<Group>,
+    /// Records sent for the first time by batch, for latency.
+    pub sent: Vec<Group>,
+    /// Records that left the lane, whichever way.
+    pub left: u32,
+    /// Records sent again.
+    pub resent: u32,
+    /// Items that carried an error.
+    pub item_errors: u32,
+    /// The acknowledged records one by one, for tests.
+    #[cfg(test)]
+    pub delivered: Vec<Place>,
+}
+
+impl Effects {
+    /// Counts one ended record; neighbours of one ticket share a part.
+    pub fn part(&mut self, ticket: Ticket, outcome: Outcome) {
+        match self.parts.last_mut() {
+            Some(part) if part.ticket == ticket && part.outcome == outcome => part.records += 1,
+            _ => self.parts.push(Part { ticket, outcome, records: 1 }),
+        }
+    }
+
+    /// Merges parts of one ticket and outcome that were no neighbours.
+    pub fn merge_parts(&mut self) {
+        if self.parts.len() < 2 {
+            return;
+        }
+        self.parts.sort_unstable_by_key(|part| (part.ticket.id, part.outcome));
+        self.parts.dedup_by(|next, kept| {
+            let same = next.ticket == kept.ticket && next.outcome == kept.outcome;
+            if same {
+                kept.records += next.records;
+            }
+            same
+        });
+    }
+}
+
+/// Counts a record into the group of its batch.
+pub fn count_into(groups: &mut Vec<Group>, batch: &Arc<Batch>) {
+    match groups.last_mut() {
+        Some(group) if Arc::ptr_eq(&group.batch, batch) => group.records += 1,
+        _ => groups.push(Group { batch: batch.clone(), records: 1 }),
+    }
+}

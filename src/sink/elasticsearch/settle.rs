@@ -1,0 +1,318 @@
+//! What an answer does to a lane: settle, send again, split, halt. Pure.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::model::{Exit, Halt, Reject, RejectReason, StepName};
+
+use super::answer::{self, ItemFault, ServerError};
+use super::chain::{Link, Standing};
+use super::lane::{Bulk, Lane, Trial, slice};
+use super::op::{End, Op, Pace};
+use super::verdict::{ItemVerdict, Reply, RequestVerdict, Trouble, judge_item, judge_request};
+
+/// Sendings of one item, or one request, that stay unknown before the pipeline halts.
+const UNKNOWN_SENDINGS: u32 = 8;
+/// Sendings of a request answered by a plain 500 before it is bisected.
+const SENDINGS_BEFORE_BISECT: u32 = 4;
+/// Sendings of a request of one or two records answered by a plain 500 before the pipeline halts: too few to tell a bad
+/// record from a bad server.
+const SENDINGS_OF_FEW: u32 = 10;
+/// A request of at least this many records, all guilty, is no accident of the data.
+const SYSTEMIC: usize = 3;
+
+enum Judged {
+    Final(End),
+    Again,
+}
+
+#[derive(Default)]
+struct Notes {
+    overload: bool,
+    retried: bool,
+    alert: Option<String>,
+    halt: Option<Halt>,
+}
+
+impl Lane {
+    /// Takes the answer to the current request.
+    pub fn answered(&mut self, reply: &Reply) -> Pace {
+        let Some(bulk) = self.current.take() else { return Pace::Go };
+        match reply {
+            Reply::Timeout => {
+                self.repeat(bulk, Trouble::Timeout, "the server did not answer within request_timeout".to_owned())
+            }
+            Reply::Broken(cause) => self.repeat(bulk, Trouble::Connection, cause.clone()),
+            Reply::Answer { status, body, retry_after: _ } => match judge_request(*status, body) {
+                RequestVerdict::Items => self.items(bulk, body),
+                RequestVerdict::Retry(trouble) => {
+                    let said = answer::request_error(body).unwrap_or_default();
+                    let message = format!("the server answered {status} to a bulk request ({})", said.reason);
+                    self.repeat(bulk, trouble, message)
+                }
+                RequestVerdict::RetryThenBisect(error) => self.retry_then_bisect(bulk, error),
+                RequestVerdict::Bisect(error) => self.bisect(bulk, *status, &error, true),
+                RequestVerdict::Halve => self.halve(bulk),
+                RequestVerdict::Refused(message) => {
+                    self.current = Some(bulk);
+                    Pace::Refused(message)
+                }
+                RequestVerdict::Unknown(message) => self.retry_bounded(bulk, UNKNOWN_SENDINGS, message),
+                RequestVerdict::Halt(halt) => {
+                    self.current = Some(bulk);
+                    Pace::Halt(halt)
+                }
+            },
+        }
+    }
+
+    /// The same request once more, byte for byte unless something of it is fenced.
+    fn repeat(&mut self, mut bulk: Bulk, trouble: Trouble, message: String) -> Pace {
+        bulk.failures += 1;
+        self.current = Some(bulk);
+        Pace::Whole { trouble, message }
+    }
+
+    fn retry_bounded(&mut self, bulk: Bulk, sendings: u32, message: String) -> Pace {
+        if bulk.failures + 1 < sendings {
+            return self.repeat(bulk, Trouble::Unclear, message);
+        }
+        let message = format!("{message}; sent {} times; look at the server's log and start again", bulk.failures + 1);
+        self.current = Some(bulk);
+        Pace::Halt(Halt { exit: Exit::Temporary, message })
+    }
+
+    fn retry_then_bisect(&mut self, bulk: Bulk, error: ServerError) -> Pace {
+        let message = format!("the server answered 500 to a bulk request: {}: {}", error.kind, error.reason);
+        if bulk.trial {
+            self.bisect(bulk, 500, &error, false)
+        } else if bulk.ops.len() < SYSTEMIC {
+            self.retry_bounded(bulk, SENDINGS_OF_FEW, message)
+        } else if bulk.failures + 1 < SENDINGS_BEFORE_BISECT {
+            self.repeat(bulk, Trouble::Unclear, message)
+        } else {
+            self.bisect(bulk, 500, &error, false)
+        }
+    }
+
+    /// Halves a request one line of which spoils all; a single record is guilty.
+    fn bisect(&mut self, bulk: Bulk, status: u16, error: &ServerError, certain: bool) -> Pace {
+        if bulk.ops.len() == 1 {
+            return self.found_guilty(bulk, status, error);
+        }
+        if !bulk.trial {
+            self.trial = Some(Trial { total: bulk.ops.len(), good: false, certain, guilty: Vec::new() });
+        }
+        self.break_up_chains(&bulk.chained);
+        let mut first: VecDeque<Op> = bulk.ops.into();
+        let second = first.split_off(first.len() / 2);
+        self.put_first(second, true);
+        self.put_first(first, true);
+        Pace::Split
+    }
+
+    fn found_guilty(&mut self, bulk: Bulk, status: u16, error: &ServerError) -> Pace {
+        let detail = format!("{}: {}", error.kind, error.reason);
+        let reject = refusal(RejectReason::Refused, status, detail);
+        for op in bulk.ops {
+            match &mut self.trial {
+                Some(trial) if bulk.trial && !trial.good => trial.guilty.push((op, reject.clone())),
+                Some(_) | None => self.end(op, End::Rejected(Box::new(reject.clone()))),
+            }
+        }
+        self.free_chains(&bulk.chained);
+        self.finish_trial().map_or(Pace::Split, Pace::Halt)
+    }
+
+    /// 413: the same records in smaller requests; a single one is too large for good.
+    fn halve(&mut self, bulk: Bulk) -> Pace {
+        if bulk.ops.len() > 1 {
+            self.cap_bytes(bulk.body.len() / 2);
+            self.break_up_chains(&bulk.chained);
+            self.put_first(bulk.ops.into(), bulk.trial);
+            return Pace::Split;
+        }
+        let detail = format!("the server takes no request of {} bytes (413)", bulk.body.len());
+        let reject = refusal(RejectReason::TooLarge, 413, detail);
+        for op in bulk.ops {
+            self.end(op, End::Rejected(Box::new(reject.clone())));
+        }
+        if let (true, Some(trial)) = (bulk.trial, &mut self.trial) {
+            trial.total = trial.total.saturating_sub(1);
+        }
+        self.free_chains(&bulk.chained);
+        self.finish_trial().map_or(Pace::Split, Pace::Halt)
+    }
+
+    /// A trial ends with its last part: were all its records guilty, the fault is not theirs.
+    fn finish_trial(&mut self) -> Option<Halt> {
+        if self.under_trial() {
+            return None;
+        }
+        let trial = self.trial.take()?;
+        let all = !trial.good && trial.guilty.len() == trial.total;
+        if all && (trial.total >= SYSTEMIC || !trial.certain) {
+            let detail = trial.guilty.first().map_or("", |(_, reject)| reject.detail.as_str());
+            let message = format!(
+                "the server refused every one of {} records sent alone ({detail}): this is not one bad record; \
+                 check the sink's index, action and server against the records",
+                trial.total
+            );
+            let exit = if trial.certain { Exit::Protocol } else { Exit::Temporary };
+            // They stay unresolved: nothing of them is settled or dead-lettered.
+            self.put_first(trial.guilty.into_iter().map(|(op, _)| op).collect(), false);
+            return Some(Halt { exit, message });
+        }
+        self.file(trial.guilty);
+        None
+    }
+
+    /// A trial may end because its last parts were fenced; a systemic fault will show again.
+    pub(super) fn finish_trial_after_fence(&mut self) {
+        if self.under_trial() {
+            return;
+        }
+        if let Some(trial) = self.trial.take() {
+            self.put_first(trial.guilty.into_iter().map(|(op, _)| op).collect(), false);
+        }
+    }
+
+    fn under_trial(&self) -> bool {
+        self.segments.iter().any(|segment| segment.trial) || self.current.as_ref().is_some_and(|bulk| bulk.trial)
+    }
+
+    fn file(&mut self, guilty: Vec<(Op, Reject)>) {
+        for (op, reject) in guilty {
+            self.end(op, End::Rejected(Box::new(reject)));
+        }
+    }
+
+    /// What waited behind chains with nothing left to send again goes on.
+    fn free_chains(&mut self, ids: &[u64]) {
+        let freed: VecDeque<Op> = ids.iter().flat_map(|id| self.chains.dissolve(*id)).collect();
+        self.put_first(freed, false);
+    }
+
+    /// The rest of chains that are partly in a request about to be split comes after its parts.
+    fn break_up_chains(&mut self, ids: &[u64]) {
+        let rest: VecDeque<Op> = ids.iter().flat_map(|id| self.chains.break_up(*id)).collect();
+        self.put_first(rest, false);
+    }
+
+    fn items(&mut self, bulk: Bulk, body: &[u8]) -> Pace {
+        let faults = match answer::read(body, bulk.ops.len()) {
+            Ok(faults) => faults,
+            Err(unreadable) => return self.repeat(bulk, Trouble::Unclear, unreadable.to_string()),
+        };
+        let mut notes = Notes::default();
+        if faults.is_empty() && self.chains.is_empty() {
+            for op in bulk.ops {
+                self.end(op, End::Delivered);
+            }
+        } else {
+            self.settle_in_order(bulk.ops, &faults, bulk.body.len(), &mut notes);
+            self.free_chains(&bulk.chained);
+        }
+        if let (true, Some(trial)) = (bulk.trial, &mut self.trial) {
+            trial.good = true;
+            let guilty = std::mem::take(&mut trial.guilty);
+            self.file(guilty);
+        }
+        let systemic = if bulk.trial { self.finish_trial() } else { None };
+        match notes.halt.or(systemic) {
+            Some(halt) => Pace::Halt(halt),
+            None if notes.retried => Pace::Residue { overload: notes.overload, alert: notes.alert },
+            None => Pace::Go,
+        }
+    }
+
+    /// Settles what may be settled; the rest goes into chains, in order.
+    fn settle_in_order(&mut self, ops: Vec<Op>, faults: &[ItemFault], body_bytes: usize, notes: &mut Notes) {
+        let mut unsettled: BTreeMap<u64, Vec<Link>> = BTreeMap::new();
+        let mut faults = faults.iter().peekable();
+        for (index, op) in ops.into_iter().enumerate() {
+            let fault = faults.next_if(|fault| fault.index == index);
+            let judged = fault.map_or(Judged::Final(End::Delivered), |fault| self.judge(fault, &op, notes));
+            let earlier = unsettled.get_mut(&op.item.id_hash);
+            match (judged, earlier) {
+                (Judged::Final(end), None) => self.end(op, end),
+                (Judged::Final(end), Some(links)) => links.push(Link { op, standing: Standing::Final(end) }),
+                (Judged::Again, Some(links)) => links.push(Link { op, standing: Standing::Again }),
+                (Judged::Again, None) => {
+                    unsettled.insert(op.item.id_hash, vec![Link { op, standing: Standing::Again }]);
+                }
+            }
+        }
+        self.compact(&mut unsettled, body_bytes);
+        notes.retried = !unsettled.is_empty();
+        for (id_hash, links) in unsettled {
+            self.chains.put_back(id_hash, links);
+        }
+    }
+
+    /// Few left of a large body: they get a small one of their own, so that the large one can go.
+    fn compact(&mut self, unsettled: &mut BTreeMap<u64, Vec<Link>>, body_bytes: usize) {
+        let bytes: usize = unsettled.values().flatten().map(|link| link.op.item.bytes()).sum();
+        if bytes == 0 || bytes * 2 > body_bytes {
+            return;
+        }
+        let mut copy = Vec::with_capacity(bytes);
+        let mut ops: Vec<Op> = Vec::new();
+        for link in unsettled.values().flatten() {
+            let start = copy.len() as u32;
+            copy.extend_from_slice(slice(&self.held, &link.op));
+            let mut op = link.op;
+            op.item.start = start;
+            op.item.end = copy.len() as u32;
+            ops.push(op);
+        }
+        self.rehold(&mut ops, copy.into());
+        for (link, op) in unsettled.values_mut().flatten().zip(ops) {
+            link.op = op;
+        }
+    }
+
+    fn judge(&mut self, fault: &ItemFault, op: &Op, notes: &mut Notes) -> Judged {
+        if fault.error.is_some() {
+            self.effects.item_errors += 1;
+        }
+        let error = fault.error.clone().unwrap_or_default();
+        match judge_item(fault, op.item.action, op.item.versioned, self.rules.on_index_fault) {
+            ItemVerdict::Delivered => Judged::Final(End::Delivered),
+            ItemVerdict::Superseded => Judged::Final(End::Superseded),
+            ItemVerdict::Retry { overload } => {
+                notes.overload |= overload;
+                Judged::Again
+            }
+            ItemVerdict::Hold(alert) => {
+                notes.alert = Some(alert);
+                Judged::Again
+            }
+            ItemVerdict::Reject(reason) => {
+                let detail = format!("{}: {}", error.kind, error.reason);
+                Judged::Final(End::Rejected(Box::new(refusal(reason, fault.status, detail))))
+            }
+            ItemVerdict::Unknown => {
+                if op.attempts >= UNKNOWN_SENDINGS {
+                    let message = format!(
+                        "the server answered {} ({}: {}) to one item {} times; this is no answer we know: \
+                         look at the server's log and start again",
+                        fault.status, error.kind, error.reason, op.attempts
+                    );
+                    notes.halt = Some(Halt { exit: Exit::Temporary, message });
+                }
+                Judged::Again
+            }
+        }
+    }
+}
+
+fn refusal(reason: RejectReason, status: u16, detail: String) -> Reject {
+    let step: StepName = "sink".into();
+    Reject { status: Some(status), ..Reject::new(reason, &step, cut(detail)) }
+}
+
+fn cut(mut detail: String) -> String {
+    let end = (0..=1024.min(detail.len())).rev().find(|at| detail.is_char_boundary(*at)).unwrap_or(0);
+    detail.truncate(end);
+    detail
+}

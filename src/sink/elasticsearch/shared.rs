@@ -1,0 +1,137 @@
+//! What the lanes of one sink share: the way to the servers, patience, and what is said of faults.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use crate::config::plan::{ElasticsearchSinkPlan, RetryPlan};
+use crate::model::{Halt, Report, RewindCause};
+use crate::sink::context::SinkContext;
+use crate::telemetry::health::Room;
+
+use super::client::Cluster;
+use super::patience::Patience;
+use super::verdict::Reply;
+use super::wire::Wire;
+
+/// See the module.
+pub struct Shared {
+    /// The pipeline's handles.
+    pub ctx: SinkContext,
+    /// The servers.
+    pub cluster: Cluster,
+    /// The sink.
+    pub plan: ElasticsearchSinkPlan,
+    /// Backoff.
+    pub retry: RetryPlan,
+    /// What is on the wire.
+    pub wire: Arc<Wire>,
+    /// Path and query of bulk requests; unset until the servers' kind is known. Nothing is sent before.
+    pub path: OnceLock<String>,
+    /// Largest request the servers are known to take, learnt from 413.
+    pub ceiling: AtomicUsize,
+    patience: Mutex<Patience>,
+    /// Changes when waiting lanes should look again: the servers answer, or everything is over.
+    pub wakes: watch::Sender<u64>,
+    halted: AtomicBool,
+    /// One fault a lane, and the last one the servers' own.
+    faults: Mutex<Vec<Option<String>>>,
+}
+
+impl Shared {
+    /// Nothing has happened yet.
+    #[must_use]
+    pub fn new(
+        plan: ElasticsearchSinkPlan,
+        retry: RetryPlan,
+        cluster: Cluster,
+        wire: Arc<Wire>,
+        ctx: SinkContext,
+    ) -> Self {
+        Self {
+            faults: Mutex::new(vec![None; plan.lanes.max(1) + 1]),
+            ceiling: AtomicUsize::new(plan.batch_bytes),
+            patience: Mutex::new(Patience::new(retry)),
+            path: OnceLock::new(),
+            wakes: watch::Sender::new(0),
+            halted: AtomicBool::new(false),
+            ctx,
+            cluster,
+            plan,
+            retry,
+            wire,
+        }
+    }
+
+    /// Asks or tells the patience all lanes share.
+    pub fn patience<T>(&self, change: impl FnOnce(&mut Patience) -> T) -> T {
+        change(&mut self.patience.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Lets every waiting lane look again.
+    pub fn wake_all(&self) {
+        self.wakes.send_modify(|generation| *generation += 1);
+    }
+
+    /// Whether the pipeline cannot go on: nothing is sent or settled any more.
+    pub fn is_halted(&self) -> bool {
+        self.halted.load(Ordering::Acquire)
+    }
+
+    /// Halts the pipeline; the first cause counts.
+    pub fn halt(&self, halt: Halt) {
+        if !self.halted.swap(true, Ordering::AcqRel) {
+            self.ctx.health.raise(Room::Sink, halt.message.clone());
+            self.ctx.report(Report::Halt(halt));
+            self.wake_all();
+        }
+    }
+
+    /// The number of the fault that is the servers' own rather than a lane's.
+    pub fn servers(&self) -> usize {
+        self.plan.lanes.max(1)
+    }
+
+    /// Names the fault of one lane, or ends it; the room's fault is over when no lane has one.
+    pub fn set_fault(&self, lane: usize, fault: Option<String>) {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let had = faults.iter().any(Option::is_some);
+        if let Some(place) = faults.get_mut(lane) {
+            place.clone_from(&fault);
+        }
+        let any = faults.iter().any(Option::is_some);
+        drop(faults);
+        match fault {
+            Some(message) => self.ctx.health.raise(Room::Sink, message),
+            None if had && !any && !self.is_halted() => self.ctx.health.clear(Room::Sink),
+            None => {}
+        }
+    }
+
+    /// Gives up once when nothing was answered for `retry.in_place`.
+    pub fn give_up_if_exhausted(&self, now: Instant) {
+        if self.patience(|patience| patience.gives_up(now)) {
+            tracing::warn!(
+                pipeline = &*self.ctx.pipeline,
+                in_place = ?self.retry.in_place,
+                "nothing was acknowledged for retry.in_place: giving memory back, partitions rewind"
+            );
+            self.ctx.report(Report::GaveUp(RewindCause::Exhausted));
+        }
+    }
+
+    /// Counts an answer by class: 2xx, 3xx, 4xx, 429, 5xx, none.
+    pub fn count_reply(&self, reply: &Reply) {
+        let class = match reply {
+            Reply::Timeout | Reply::Broken(_) => 5,
+            Reply::Answer { status: 429, .. } => 3,
+            Reply::Answer { status: 0..=299, .. } => 0,
+            Reply::Answer { status: 300..=399, .. } => 1,
+            Reply::Answer { status: 400..=499, .. } => 2,
+            Reply::Answer { .. } => 4,
+        };
+        self.ctx.metrics.sink_requests[class].add(1);
+    }
+}

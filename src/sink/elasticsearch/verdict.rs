@@ -1,0 +1,247 @@
+//! What an answer means: the verdict tables of the design, by status *and* error type. Pure.
+
+use std::time::Duration;
+
+use crate::config::plan::OnIndexFault;
+use crate::model::{Exit, Halt, RejectReason};
+
+use super::answer::{ItemFault, ServerError, request_error};
+use super::bulk::ItemAction;
+
+/// What came back for a request.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// An HTTP answer.
+    Answer {
+        /// Its status. An answer from another place than asked counts as 302: the HTTP client follows redirects unasked.
+        status: u16,
+        /// `Retry-After` in seconds, when given so.
+        retry_after: Option<Duration>,
+        /// Its body.
+        body: bytes::Bytes,
+    },
+    /// No answer in time; the server may still be at work on it.
+    Timeout,
+    /// The connection failed before or in the answer; redacted cause.
+    Broken(String),
+}
+
+/// Why a whole request is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// Connect, reset, DNS, TLS, 502, 503, 504: this node is of no use now.
+    Connection,
+    /// 408 or 429: the servers are busy.
+    Overload,
+    /// No answer in time.
+    Timeout,
+    /// An answer that cannot be read, or a 500.
+    Unclear,
+    /// A block on the whole cluster: an operator's matter, held in place without end.
+    Blocked,
+}
+
+/// What to do about a whole request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestVerdict {
+    /// Read the items.
+    Items,
+    /// Send it again.
+    Retry(Trouble),
+    /// Retry a few times, then [`RequestVerdict::Bisect`].
+    RetryThenBisect(ServerError),
+    /// One line spoils all: halve until it is alone.
+    Bisect(ServerError),
+    /// Too large: halve.
+    Halve,
+    /// Credentials refused: hold and alert, halt when it lasts.
+    Refused(String),
+    /// Unknown: retry, bounded, then halt.
+    Unknown(String),
+    /// It would hit every request.
+    Halt(Halt),
+}
+
+/// What to do about an item that is not plainly done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemVerdict {
+    /// The server has it.
+    Delivered,
+    /// The server had it, or something newer.
+    Superseded,
+    /// Send again, after a backoff when the server is busy.
+    Retry {
+        /// The lane should pause.
+        overload: bool,
+    },
+    /// The index is missing, closed or blocked: hold in place with an alert.
+    Hold(String),
+    /// This record is bad.
+    Reject(RejectReason),
+    /// Unknown: retry, bounded, then halt.
+    Unknown,
+}
+
+/// Judges a whole request by its answer.
+#[must_use]
+pub fn judge_request(status: u16, body: &[u8]) -> RequestVerdict {
+    let error = || request_error(body);
+    match status {
+        200 | 201 => RequestVerdict::Items,
+        408 | 429 => RequestVerdict::Retry(Trouble::Overload),
+        502..=504 => RequestVerdict::Retry(Trouble::Connection),
+        500 => match error() {
+            Some(error) if is_parse_error(&error.kind) => RequestVerdict::Bisect(error),
+            error => RequestVerdict::RetryThenBisect(error.unwrap_or_default()),
+        },
+        400 => match error() {
+            Some(error) if !blames_request_line(&error) => RequestVerdict::Bisect(error),
+            error => RequestVerdict::Halt(protocol_halt(status, &describe(error))),
+        },
+        413 => RequestVerdict::Halve,
+        401 => RequestVerdict::Refused(format!("the server refused our credentials (401): {}", describe(error()))),
+        403 => match error() {
+            Some(error) if error.kind == "cluster_block_exception" => RequestVerdict::Retry(Trouble::Blocked),
+            error => {
+                RequestVerdict::Refused(format!("the server refused the bulk request (403): {}", describe(error)))
+            }
+        },
+        404 => match error() {
+            Some(error) if is_index_fault(&error) => RequestVerdict::Retry(Trouble::Blocked),
+            error => RequestVerdict::Halt(protocol_halt(status, &describe(error))),
+        },
+        300..=399 | 405 | 406 | 415 | 501 => RequestVerdict::Halt(protocol_halt(status, &describe(error()))),
+        _ => RequestVerdict::Unknown(format!("the server answered {status}: {}", describe(error()))),
+    }
+}
+
+fn describe(error: Option<ServerError>) -> String {
+    match error {
+        Some(error) => format!("{}: {}", error.kind, error.reason),
+        None => "the answer carries no error object, as a proxy's page or an unknown path would".to_owned(),
+    }
+}
+
+fn protocol_halt(status: u16, what: &str) -> Halt {
+    let what_to_do = match status {
+        300..=399 => "use the address the redirect points to, or one that answers _bulk itself",
+        400 => "check `server` of the connection and what stands between us and the server",
+        404 | 405 | 501 => "check that the node addresses point at Elasticsearch or OpenSearch, path included",
+        _ => "check the server and what stands between us and it",
+    };
+    let message = format!("the server answered {status} to a bulk request, as it would to every one: {what}; {what_to_do}");
+    Halt { exit: Exit::Protocol, message }
+}
+
+/// Exceptions of the servers' JSON layers (6.8 answers 500 with them, 7 and later 400).
+fn is_parse_error(kind: &str) -> bool {
+    kind.ends_with("parse_exception")
+        || kind.ends_with("parsing_exception")
+        || kind.ends_with("e_o_f_exception")
+        || kind == "not_x_content_exception"
+}
+
+fn blames_request_line(error: &ServerError) -> bool {
+    let reason = error.reason.to_ascii_lowercase();
+    error.kind == "media_type_header_exception"
+        || ["unknown parameter", "unrecognized parameter", "action/metadata line", "type is missing"]
+            .iter()
+            .any(|mark| reason.contains(mark))
+}
+
+fn is_index_fault(error: &ServerError) -> bool {
+    // 400 `validation_exception` is how 7 and later say that the cluster has no room for another shard.
+    matches!(
+        error.kind.as_str(),
+        "index_not_found_exception" | "index_closed_exception" | "cluster_block_exception" | "validation_exception"
+    )
+}
+
+fn is_flood_stage(error: &ServerError) -> bool {
+    error.reason.contains("FORBIDDEN/12") || error.reason.contains("TOO_MANY_REQUESTS/12")
+}
+
+/// Whether this is a busy server's answer, by name where a status alone would not tell.
+fn is_overload(status: u16, kind: &str) -> bool {
+    status == 429
+        || matches!(kind, "es_rejected_execution_exception" | "rejected_execution_exception")
+        || kind.starts_with("circuit_break")
+}
+
+/// Exceptions that blame one document; they come with 400, from an ingest pipeline also with 500.
+fn is_document_fault(status: u16, kind: &str) -> bool {
+    let by_document = matches!(
+        kind,
+        "mapper_exception"
+            | "illegal_argument_exception"
+            | "strict_dynamic_mapping_exception"
+            | "routing_missing_exception"
+            | "number_format_exception"
+            | "date_time_parse_exception"
+            | "action_request_validation_exception"
+            | "script_exception"
+            | "mapper_extraction_exception"
+    );
+    let by_pipeline = matches!(kind, "fail_processor_exception" | "ingest_processor_exception");
+    by_pipeline || (status == 400 && (by_document || is_parse_error(kind)))
+}
+
+/// Judges one item. `fault` is not a plain 200 or 201.
+#[must_use]
+pub fn judge_item(
+    fault: &ItemFault,
+    action: ItemAction,
+    versioned: bool,
+    on_index_fault: OnIndexFault,
+) -> ItemVerdict {
+    let status = fault.status;
+    let Some(error) = &fault.error else {
+        return match status {
+            200..=299 => ItemVerdict::Delivered,
+            404 if action == ItemAction::Delete => ItemVerdict::Delivered,
+            409 => conflict(action, versioned),
+            429 => ItemVerdict::Retry { overload: true },
+            500 | 502..=504 => ItemVerdict::Retry { overload: false },
+            _ => ItemVerdict::Unknown,
+        };
+    };
+    let kind = error.kind.as_str();
+    if status == 409 {
+        return conflict(action, versioned);
+    }
+    if is_overload(status, kind) {
+        return ItemVerdict::Retry { overload: true };
+    }
+    if is_index_fault(error) {
+        if is_flood_stage(error) {
+            return ItemVerdict::Retry { overload: true };
+        }
+        return match on_index_fault {
+            OnIndexFault::Hold => ItemVerdict::Hold(format!("{kind}: {}", error.reason)),
+            OnIndexFault::Reject => ItemVerdict::Reject(RejectReason::InvalidTarget),
+        };
+    }
+    if kind == "invalid_index_name_exception" {
+        return ItemVerdict::Reject(RejectReason::InvalidTarget);
+    }
+    if is_document_fault(status, kind) || (status == 404 && kind == "document_missing_exception") {
+        return ItemVerdict::Reject(RejectReason::Refused);
+    }
+    match status {
+        500 | 502..=504 => ItemVerdict::Retry { overload: false },
+        _ if matches!(kind, "unavailable_shards_exception" | "process_cluster_event_timeout_exception") => {
+            ItemVerdict::Retry { overload: false }
+        }
+        _ => ItemVerdict::Unknown,
+    }
+}
+
+fn conflict(action: ItemAction, versioned: bool) -> ItemVerdict {
+    match action {
+        ItemAction::Create => ItemVerdict::Superseded,
+        ItemAction::Index | ItemAction::Delete if versioned => ItemVerdict::Superseded,
+        ItemAction::Index | ItemAction::Delete | ItemAction::Update | ItemAction::Drop => {
+            ItemVerdict::Retry { overload: false }
+        }
+    }
+}

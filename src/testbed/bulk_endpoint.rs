@@ -1,0 +1,242 @@
+//! A search server's `_bulk`, in process: an HTTP/1.1 endpoint that can keep documents as a real server would, and can be
+//! told to fail in every way real servers do.
+//!
+//! Used by `demo`, tests, benches and perf. It speaks as much HTTP as bulk clients do (content-length bodies, keep-alive,
+//! gzip request bodies, `Expect: 100-continue`) by hand, so that an answer can be cut, withheld or reset at any byte.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::net::TcpListener;
+
+mod documents;
+mod http;
+mod request;
+mod script;
+
+pub use documents::Document;
+pub use script::{Fault, ItemAnswer, LogEntry, Version};
+
+use documents::Documents;
+
+/// What an endpoint is.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Port on 127.0.0.1; 0 = any free one.
+    pub port: u16,
+    /// What it says it is, and how strict it is about mapping types.
+    pub version: Version,
+    /// Whether documents are kept. Without, requests are only split into lines and counted: cheap, for perf.
+    pub store: bool,
+    /// Whether every item is logged with its body, for checks of order.
+    pub log: bool,
+    /// Larger bodies are answered with 413.
+    pub max_bytes: Option<usize>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { port: 0, version: Version::Elasticsearch(8), store: true, log: false, max_bytes: None }
+    }
+}
+
+/// Rules that hold until they are lifted.
+#[derive(Debug, Default)]
+struct Rules {
+    script: VecDeque<Fault>,
+    always: Option<Fault>,
+    poison: BTreeSet<String>,
+    by_id: BTreeMap<String, ItemAnswer>,
+    by_index: BTreeMap<String, ItemAnswer>,
+    max_bytes: Option<usize>,
+    root: Option<(u16, String)>,
+}
+
+struct State {
+    options: Options,
+    rules: Mutex<Rules>,
+    documents: Documents,
+    log: Mutex<Vec<LogEntry>>,
+    requests: AtomicU64,
+    items: AtomicU64,
+    bytes: AtomicU64,
+    probes: AtomicU64,
+    in_flight: AtomicU64,
+    most_in_flight: AtomicU64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A running endpoint with a thread of its own; stops when dropped.
+pub struct BulkEndpoint {
+    state: Arc<State>,
+    address: SocketAddr,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl BulkEndpoint {
+    /// Starts one on 127.0.0.1.
+    ///
+    /// # Errors
+    /// When the port is taken or no thread can be had.
+    pub fn start(options: Options) -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("bulk-endpoint")
+            .enable_all()
+            .build()?;
+        let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", options.port)))?;
+        let address = listener.local_addr()?;
+        let rules = Mutex::new(Rules { max_bytes: options.max_bytes, ..Rules::default() });
+        let state = Arc::new(State {
+            options,
+            rules,
+            documents: Documents::default(),
+            log: Mutex::default(),
+            requests: AtomicU64::new(0),
+            items: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            probes: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
+            most_in_flight: AtomicU64::new(0),
+        });
+        runtime.spawn(http::serve(listener, state.clone()));
+        Ok(Self { state, address, runtime: Some(runtime) })
+    }
+
+    /// Its base URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// The next bulk request without a fault yet gets this one.
+    pub fn script(&self, fault: Fault) {
+        lock(&self.state.rules).script.push_back(fault);
+    }
+
+    /// Scripted faults not used up yet.
+    #[must_use]
+    pub fn scripted(&self) -> usize {
+        lock(&self.state.rules).script.len()
+    }
+
+    /// Every bulk request without a scripted fault gets this one, until `None`.
+    pub fn always(&self, fault: Option<Fault>) {
+        lock(&self.state.rules).always = fault;
+    }
+
+    /// A request that holds this id is refused as a whole, as for a malformed update body.
+    pub fn poison(&self, id: &str) {
+        lock(&self.state.rules).poison.insert(id.to_owned());
+    }
+
+    /// Items of this id are answered so and not applied, until `None`.
+    pub fn answer_id(&self, id: &str, answer: Option<ItemAnswer>) {
+        let mut rules = lock(&self.state.rules);
+        match answer {
+            Some(answer) => rules.by_id.insert(id.to_owned(), answer),
+            None => rules.by_id.remove(id),
+        };
+    }
+
+    /// Items of this index are answered so and not applied (closed, missing, blocked), until `None`.
+    pub fn answer_index(&self, index: &str, answer: Option<ItemAnswer>) {
+        let mut rules = lock(&self.state.rules);
+        match answer {
+            Some(answer) => rules.by_index.insert(index.to_owned(), answer),
+            None => rules.by_index.remove(index),
+        };
+    }
+
+    /// Larger bodies are answered with 413 from now on.
+    pub fn limit_bytes(&self, max_bytes: Option<usize>) {
+        lock(&self.state.rules).max_bytes = max_bytes;
+    }
+
+    /// `GET /` is answered so, until `None`.
+    pub fn answer_root(&self, answer: Option<(u16, String)>) {
+        lock(&self.state.rules).root = answer;
+    }
+
+    /// A document.
+    #[must_use]
+    pub fn document(&self, index: &str, id: &str) -> Option<Document> {
+        self.state.documents.get(index, id)
+    }
+
+    /// How many documents an index holds.
+    #[must_use]
+    pub fn count(&self, index: &str) -> usize {
+        self.state.documents.count(index)
+    }
+
+    /// All documents of an index by id.
+    #[must_use]
+    pub fn documents(&self, index: &str) -> BTreeMap<String, Document> {
+        self.state.documents.all(index)
+    }
+
+    /// What was asked, in the order it was worked on; empty unless `Options::log`.
+    #[must_use]
+    pub fn log(&self) -> Vec<LogEntry> {
+        lock(&self.state.log).clone()
+    }
+
+    /// Bulk requests seen.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.state.requests.load(Ordering::Acquire)
+    }
+
+    /// Items applied or counted.
+    #[must_use]
+    pub fn items(&self) -> u64 {
+        self.state.items.load(Ordering::Acquire)
+    }
+
+    /// Bytes of bulk bodies seen.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.state.bytes.load(Ordering::Acquire)
+    }
+
+    /// `GET /` seen.
+    #[must_use]
+    pub fn probes(&self) -> u64 {
+        self.state.probes.load(Ordering::Acquire)
+    }
+
+    /// Most bulk requests worked on at one time.
+    #[must_use]
+    pub fn most_in_flight(&self) -> u64 {
+        self.state.most_in_flight.load(Ordering::Acquire)
+    }
+
+    /// Stops at once; connections break.
+    pub fn stop(mut self) {
+        self.shut_down();
+    }
+
+    fn shut_down(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for BulkEndpoint {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}

@@ -1,0 +1,257 @@
+//! As much of HTTP/1.1 as bulk clients use, with faults at every byte.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::request::{Answer, apply, count_only, judge_path};
+use super::script::{Fault, Version};
+use super::{State, lock};
+
+/// Largest head of a request.
+const HEAD_BYTES: usize = 64 * 1024;
+/// Largest body, also after inflating.
+const BODY_BYTES: usize = 256 * 1024 * 1024;
+
+/// Accepts until the runtime ends.
+pub async fn serve(listener: TcpListener, state: Arc<State>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        // Without it small answers wait for delayed acknowledgements: 22 documents a second were measured.
+        let _ = stream.set_nodelay(true);
+        tokio::spawn(connection(stream, state.clone()));
+    }
+}
+
+struct Head {
+    method: String,
+    path: String,
+    length: usize,
+    gzip: bool,
+    expects: bool,
+    close: bool,
+}
+
+async fn connection(mut stream: TcpStream, state: Arc<State>) {
+    let mut buffer: Vec<u8> = Vec::new();
+    loop {
+        let Some(end) = read_head(&mut stream, &mut buffer).await else { return };
+        let Some(head) = parse_head(&buffer[..end]) else { return };
+        buffer.drain(..end);
+        if head.expects && stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err() {
+            return;
+        }
+        if head.length > BODY_BYTES || read_body(&mut stream, &mut buffer, head.length).await.is_none() {
+            return;
+        }
+        let inflated = if head.gzip { inflate(&buffer[..head.length]) } else { None };
+        let body = inflated.as_deref().unwrap_or(&buffer[..head.length]);
+        let done = respond(&mut stream, &state, &head, body).await;
+        buffer.drain(..head.length);
+        if done.is_none() || head.close {
+            return;
+        }
+    }
+}
+
+async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<usize> {
+    loop {
+        if let Some(end) = memchr::memmem::find(buffer, b"\r\n\r\n") {
+            return Some(end + 4);
+        }
+        if buffer.len() > HEAD_BYTES || stream.read_buf(buffer).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+async fn read_body(stream: &mut TcpStream, buffer: &mut Vec<u8>, length: usize) -> Option<()> {
+    buffer.reserve(length.saturating_sub(buffer.len()));
+    while buffer.len() < length {
+        if stream.read_buf(buffer).await.ok()? == 0 {
+            return None;
+        }
+    }
+    Some(())
+}
+
+fn parse_head(bytes: &[u8]) -> Option<Head> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let mut lines = text.split("\r\n");
+    let mut first = lines.next()?.split(' ');
+    let (method, target) = (first.next()?.to_owned(), first.next()?);
+    let path = target.split('?').next()?.to_owned();
+    let mut head = Head { method, path, length: 0, gzip: false, expects: false, close: false };
+    for line in lines {
+        let Some((name, value)) = line.split_once(':') else { continue };
+        let value = value.trim();
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => head.length = value.parse().ok()?,
+            "content-encoding" => head.gzip = value.eq_ignore_ascii_case("gzip"),
+            "expect" => head.expects = value.eq_ignore_ascii_case("100-continue"),
+            "connection" => head.close = value.eq_ignore_ascii_case("close"),
+            // A body of unknown length: no bulk client of ours sends one.
+            "transfer-encoding" => return None,
+            _ => {}
+        }
+    }
+    Some(head)
+}
+
+fn inflate(body: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    flate2::read::GzDecoder::new(body).take(BODY_BYTES as u64).read_to_end(&mut out).ok()?;
+    Some(out)
+}
+
+/// `None` closes the connection.
+async fn respond(stream: &mut TcpStream, state: &State, head: &Head, body: &[u8]) -> Option<()> {
+    let segments: Vec<&str> = head.path.split('/').filter(|segment| !segment.is_empty()).collect();
+    if head.method == "POST" && segments.last() == Some(&"_bulk") {
+        let now = state.in_flight.fetch_add(1, Ordering::AcqRel) + 1;
+        state.most_in_flight.fetch_max(now, Ordering::AcqRel);
+        let done = bulk(stream, state, &segments, body).await;
+        state.in_flight.fetch_sub(1, Ordering::AcqRel);
+        return done;
+    }
+    let answer = match (head.method.as_str(), segments.as_slice()) {
+        ("GET" | "HEAD", []) => {
+            state.probes.fetch_add(1, Ordering::AcqRel);
+            let scripted = lock(&state.rules).root.clone();
+            scripted.map_or_else(|| root(state.options.version), |(status, body)| Answer::new(status, body))
+        }
+        ("GET", ["_nodes"]) => {
+            let number = state.options.version.number();
+            Answer::new(200, format!("{{\"nodes\":{{\"a\":{{\"version\":\"{number}\"}}}}}}"))
+        }
+        _ => Answer::new(405, "{\"error\":\"Incorrect HTTP method for uri\",\"status\":405}".to_owned()),
+    };
+    send(stream, &answer, None).await
+}
+
+fn root(version: Version) -> Answer {
+    let distribution = match version {
+        Version::Elasticsearch(_) => "",
+        Version::OpenSearch(_) => "\"distribution\":\"opensearch\",",
+    };
+    let number = version.number();
+    Answer::new(200, format!("{{\"name\":\"testbed\",\"version\":{{{distribution}\"number\":\"{number}\"}}}}"))
+}
+
+async fn bulk(stream: &mut TcpStream, state: &State, segments: &[&str], body: &[u8]) -> Option<()> {
+    let number = state.requests.fetch_add(1, Ordering::AcqRel);
+    state.bytes.fetch_add(body.len() as u64, Ordering::AcqRel);
+    let (fault, max_bytes) = {
+        let mut rules = lock(&state.rules);
+        let fault = rules.script.pop_front().or_else(|| rules.always.clone());
+        (fault, rules.max_bytes)
+    };
+    if max_bytes.is_some_and(|most| body.len() > most) {
+        return send(stream, &Answer::new(413, String::new()), None).await;
+    }
+    if let Some(refused) = judge_path(state, segments) {
+        return send(stream, &refused, None).await;
+    }
+    let index = if segments.len() > 1 { segments.first().map(|index| decode(index)) } else { None };
+    let work = |by_position: &[_], limit| {
+        if state.options.store {
+            apply(state, number, index.as_deref(), body, by_position, limit)
+        } else {
+            count_only(state, body)
+        }
+    };
+    let all = || work(&[], usize::MAX);
+    match fault {
+        None => send(stream, &all(), None).await,
+        Some(Fault::Items(items)) => send(stream, &work(&items, usize::MAX), None).await,
+        Some(Fault::Answer { status, body, retry_after, location }) => {
+            send(stream, &Answer { status, body, retry_after, location }, None).await
+        }
+        Some(Fault::PartThenAnswer(applied, status, body)) => {
+            work(&[], applied);
+            send(stream, &Answer::new(status, body), None).await
+        }
+        Some(Fault::LateAnswer(after)) => {
+            let answer = all();
+            tokio::time::sleep(after).await;
+            send(stream, &answer, None).await
+        }
+        Some(Fault::Delay(before)) => {
+            tokio::time::sleep(before).await;
+            send(stream, &all(), None).await
+        }
+        Some(Fault::HalfOpen) => std::future::pending().await,
+        Some(Fault::Reset) => None,
+        Some(Fault::ResetInAnswer) => {
+            let answer = all();
+            let half = answer.body.len() / 2;
+            send(stream, &answer, Some(half)).await?;
+            None
+        }
+        Some(Fault::Truncated) => {
+            let mut answer = all();
+            answer.body.truncate(answer.body.len() / 2);
+            send(stream, &answer, None).await
+        }
+        Some(Fault::NotJson) => {
+            all();
+            send(stream, &Answer::new(200, "<html><body>welcome</body></html>".to_owned()), None).await
+        }
+        Some(Fault::WrongCount(by)) => {
+            let mut answer = all();
+            answer.body = recount(&answer.body, by);
+            send(stream, &answer, None).await
+        }
+    }
+}
+
+fn recount(body: &str, by: i32) -> String {
+    let mut value: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    if let Some(items) = value["items"].as_array_mut() {
+        for _ in 0..by.unsigned_abs() {
+            if by > 0 {
+                items.push(serde_json::json!({ "index": { "status": 201 } }));
+            } else {
+                items.pop();
+            }
+        }
+    }
+    value.to_string()
+}
+
+fn decode(segment: &str) -> String {
+    let mut out = Vec::new();
+    let mut bytes = segment.bytes();
+    while let Some(byte) = bytes.next() {
+        let hex = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
+        match byte {
+            b'%' => match (hex(bytes.next()), hex(bytes.next())) {
+                (Some(high), Some(low)) => out.push((high * 16 + low) as u8),
+                _ => out.push(byte),
+            },
+            plain => out.push(plain),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Sends an answer, or only the first `cut` bytes of its body.
+async fn send(stream: &mut TcpStream, answer: &Answer, cut: Option<usize>) -> Option<()> {
+    let mut out = format!(
+        "HTTP/1.1 {} Scripted\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
+        answer.status,
+        answer.body.len()
+    );
+    if let Some(seconds) = answer.retry_after {
+        out.push_str(&format!("retry-after: {seconds}\r\n"));
+    }
+    if let Some(location) = &answer.location {
+        out.push_str(&format!("location: {location}\r\n"));
+    }
+    out.push_str("\r\n");
+    out.push_str(&answer.body[..cut.unwrap_or(answer.body.len())]);
+    stream.write_all(out.as_bytes()).await.ok()
+}

@@ -1,0 +1,225 @@
+//! Works on one bulk request: splits it, applies it, writes the answer. Pure but for the shared state.
+
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::documents::Refused;
+use super::script::{ItemAnswer, LogEntry};
+use super::{State, lock};
+
+/// A whole answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Body.
+    pub body: String,
+    /// `Retry-After` in seconds.
+    pub retry_after: Option<u64>,
+    /// `Location`.
+    pub location: Option<String>,
+}
+
+impl Answer {
+    pub fn new(status: u16, body: String) -> Self {
+        Self { status, body, retry_after: None, location: None }
+    }
+
+    fn error(status: u16, kind: &str, reason: &str) -> Self {
+        let error = serde_json::json!({ "type": kind, "reason": reason });
+        let body = serde_json::json!({ "error": { "root_cause": [error], "type": kind, "reason": reason }, "status": status });
+        Self::new(status, body.to_string())
+    }
+}
+
+#[derive(Deserialize)]
+struct Action {
+    #[serde(rename = "_id")]
+    id: Option<String>,
+    #[serde(rename = "_index")]
+    index: Option<String>,
+    version: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct Update<'a> {
+    #[serde(borrow)]
+    doc: &'a RawValue,
+    #[serde(default)]
+    doc_as_upsert: bool,
+}
+
+struct Item<'a> {
+    verb: &'static str,
+    index: String,
+    id: String,
+    version: Option<i64>,
+    body: &'a [u8],
+}
+
+/// Refuses what a real server of this version refuses by the path alone.
+pub fn judge_path(state: &State, segments: &[&str]) -> Option<Answer> {
+    let version = state.options.version;
+    match segments {
+        [_, _, "_bulk"] if version.refuses_type() => {
+            let text = format!("no handler found for uri [/{}] and method [POST]", segments.join("/"));
+            Some(Answer::new(400, serde_json::json!({ "error": text }).to_string()))
+        }
+        ["_bulk"] | [_, "_bulk"] if version.needs_type() => {
+            let reason = "Validation Failed: 1: type is missing;";
+            Some(Answer::error(400, "action_request_validation_exception", reason))
+        }
+        ["_bulk"] | [_, "_bulk"] | [_, _, "_bulk"] => None,
+        _ => Some(Answer::error(405, "method_not_allowed", "Incorrect HTTP method")),
+    }
+}
+
+/// Counts the items of a request without looking into them.
+pub fn count_only(state: &State, body: &[u8]) -> Answer {
+    let mut verbs = Vec::new();
+    let mut lines = memchr::memchr_iter(b'\n', body);
+    let mut start = 0;
+    while let Some(end) = lines.next() {
+        let verb = verb_of(&body[start..end]);
+        start = end + 1;
+        if verb != "delete" {
+            start = lines.next().map_or(body.len(), |end| end + 1);
+        }
+        verbs.push(verb);
+    }
+    state.items.fetch_add(verbs.len() as u64, Ordering::AcqRel);
+    let mut out = String::with_capacity(verbs.len() * 28 + 40);
+    out.push_str("{\"errors\":false,\"items\":[");
+    for (at, verb) in verbs.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        out.push_str("{\"");
+        out.push_str(verb);
+        out.push_str("\":{\"status\":200}}");
+    }
+    out.push_str("]}");
+    Answer::new(200, out)
+}
+
+fn verb_of(line: &[u8]) -> &'static str {
+    ["index", "create", "update", "delete"]
+        .into_iter()
+        .find(|verb| line.get(2..).is_some_and(|rest| rest.starts_with(verb.as_bytes())))
+        .unwrap_or("index")
+}
+
+/// Applies a request. `by_position` items are answered so and not applied; at most `limit` items are worked on.
+pub fn apply(
+    state: &State,
+    number: u64,
+    path_index: Option<&str>,
+    body: &[u8],
+    by_position: &[(usize, ItemAnswer)],
+    limit: usize,
+) -> Answer {
+    let items = match parse(state, path_index, body) {
+        Ok(items) => items,
+        Err(answer) => return answer,
+    };
+    let mut out = String::with_capacity(items.len() * 30 + 40);
+    let mut errors = false;
+    for (at, item) in items.iter().take(limit).enumerate() {
+        let scripted = by_position.iter().find(|(position, _)| *position == at).map(|(_, answer)| answer.clone());
+        let answer = scripted.or_else(|| ruled(state, item)).unwrap_or_else(|| write(state, item));
+        errors |= !answer.kind.is_empty();
+        if state.options.log {
+            lock(&state.log).push(LogEntry {
+                request: number,
+                index: item.index.clone(),
+                id: item.id.clone(),
+                action: item.verb.to_owned(),
+                body: item.body.to_vec(),
+                status: answer.status,
+            });
+        }
+        write_item(&mut out, at, item.verb, &answer);
+    }
+    state.items.fetch_add(items.len().min(limit) as u64, Ordering::AcqRel);
+    Answer::new(200, format!("{{\"errors\":{errors},\"items\":[{out}]}}"))
+}
+
+fn write_item(out: &mut String, at: usize, verb: &str, answer: &ItemAnswer) {
+    let comma = if at > 0 { "," } else { "" };
+    // Writing to a String cannot fail.
+    let _ = if answer.kind.is_empty() {
+        write!(out, "{comma}{{\"{verb}\":{{\"status\":{}}}}}", answer.status)
+    } else {
+        let error = serde_json::json!({ "type": answer.kind, "reason": answer.reason });
+        write!(out, "{comma}{{\"{verb}\":{{\"status\":{},\"error\":{error}}}}}", answer.status)
+    };
+}
+
+fn ruled(state: &State, item: &Item<'_>) -> Option<ItemAnswer> {
+    let rules = lock(&state.rules);
+    rules.by_index.get(&item.index).or_else(|| rules.by_id.get(&item.id)).cloned()
+}
+
+fn write(state: &State, item: &Item<'_>) -> ItemAnswer {
+    let ok = |status| ItemAnswer { status, kind: String::new(), reason: String::new() };
+    let Item { verb, index, id, version, body } = item;
+    let is_object = || serde_json::from_slice::<&RawValue>(body).is_ok_and(|raw| raw.get().starts_with('{'));
+    let done = match *verb {
+        "delete" => state.documents.delete(index, id, *version),
+        "update" => match serde_json::from_slice::<Update<'_>>(body) {
+            Ok(update) => state.documents.update(index, id, update.doc.get(), update.doc_as_upsert),
+            Err(_) => return ItemAnswer::error(400, "x_content_parse_exception", "unreadable update"),
+        },
+        _ if !is_object() => return ItemAnswer::error(400, "mapper_parsing_exception", "failed to parse"),
+        "create" => state.documents.create(index, id, body),
+        _ => state.documents.index(index, id, body, *version),
+    };
+    match done {
+        Ok(status) => ok(status),
+        Err(Refused::NotFound) => ok(404),
+        Err(Refused::Conflict) => {
+            ItemAnswer::error(409, "version_conflict_engine_exception", "version conflict, current version is higher or equal")
+        }
+        Err(Refused::Missing) => ItemAnswer::error(404, "document_missing_exception", "document missing"),
+    }
+}
+
+/// Splits a request; what real servers refuse as a whole is refused as a whole.
+fn parse<'a>(state: &State, path_index: Option<&str>, body: &'a [u8]) -> Result<Vec<Item<'a>>, Answer> {
+    if body.last() != Some(&b'\n') {
+        let reason = "The bulk request must be terminated by a newline [\\n]";
+        return Err(Answer::error(400, "illegal_argument_exception", reason));
+    }
+    let poison = lock(&state.rules).poison.clone();
+    let spoiled = |reason: &str| {
+        if state.options.version.needs_type() {
+            Answer::error(500, "json_parse_exception", reason)
+        } else {
+            Answer::error(400, "x_content_parse_exception", reason)
+        }
+    };
+    let mut items = Vec::new();
+    let mut lines = body[..body.len() - 1].split(|byte| *byte == b'\n');
+    while let Some(line) = lines.next() {
+        let verb = verb_of(line);
+        let action = std::str::from_utf8(line).ok().and_then(|line| {
+            let inside = line.strip_prefix(&format!("{{\"{verb}\":"))?.strip_suffix('}')?;
+            serde_json::from_str::<Action>(inside).ok()
+        });
+        let Some(action) = action else {
+            let reason = format!("Malformed action/metadata line [{}]", items.len() + 1);
+            return Err(Answer::error(400, "illegal_argument_exception", &reason));
+        };
+        let body = if verb == "delete" { &[][..] } else { lines.next().unwrap_or_default() };
+        let id = action.id.unwrap_or_default();
+        if poison.contains(&id) || (verb == "update" && serde_json::from_slice::<Update<'_>>(body).is_err()) {
+            return Err(spoiled("[1:9] [UpdateRequest] failed to parse field [doc]"));
+        }
+        let index = action.index.or_else(|| path_index.map(str::to_owned)).unwrap_or_default();
+        items.push(Item { verb, index, id, version: action.version, body });
+    }
+    Ok(items)
+}
