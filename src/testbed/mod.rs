@@ -1,1 +1,3 @@
 //! The testbed room.
+
+pub mod services;
