@@ -14,7 +14,7 @@ pub struct Service {
 
 enum Origin {
     /// Ours to break. The ports stay reserved while it is down.
-    Started { server: Mutex<Server>, _ports: Vec<Port> },
+    Started { server: Box<Mutex<Server>>, _ports: Vec<Port> },
     /// Somebody else's.
     Environment,
 }
@@ -22,7 +22,7 @@ enum Origin {
 impl Service {
     /// Wraps a server that was started here.
     pub(super) fn started(endpoint: String, server: Server, ports: Vec<Port>) -> Service {
-        Service { endpoint, origin: Origin::Started { server: Mutex::new(server), _ports: ports } }
+        Service { endpoint, origin: Origin::Started { server: Box::new(Mutex::new(server)), _ports: ports } }
     }
 
     /// Wraps an endpoint from the environment.
