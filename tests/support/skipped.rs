@@ -8,11 +8,19 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-/// Prints its input, one test a line, under a heading; ignores the signals of the terminal that end the tests.
+/// Prints its input, `cause<TAB>test` a line, as one line a cause under a heading; ignores the signals of the terminal that end the tests.
 const SCRIPT: &str = r#"
 trap '' HUP INT QUIT TERM
-all=$(cat)
-[ -z "$all" ] || printf '\nSKIPPED on real servers (SLUICEGATE_TEST_SERVICES=required makes this an error):\n%s\n' "$all" >&2
+sort -u | {
+    last=
+    while IFS=$(printf '\t') read -r cause test; do
+        [ -n "$last" ] || printf '\nSKIPPED on real servers (SLUICEGATE_TEST_SERVICES=required makes this an error)'
+        [ "$cause" = "$last" ] || printf '\n  %s:' "$cause"
+        printf ' %s' "$test"
+        last=$cause
+    done
+    [ -z "$last" ] || printf '\n'
+} >&2
 "#;
 
 /// The reporter's input; it stays open until the process ends.
@@ -20,7 +28,7 @@ static REPORTER: Mutex<Option<ChildStdin>> = Mutex::new(None);
 
 /// Notes that `test` did not run.
 pub fn record(test: &str, cause: &str) {
-    let line = format!("  {test}: {}\n", cause.replace('\n', " | "));
+    let line = format!("{}\t{test}\n", cause.replace('\t', " ").replace('\n', " | "));
     let mut reporter = REPORTER.lock().unwrap_or_else(PoisonError::into_inner);
     if reporter.is_none() {
         *reporter = start();

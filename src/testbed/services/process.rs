@@ -265,6 +265,22 @@ mod tests {
     }
 
     #[test]
+    fn an_owner_that_dies_before_the_go_leaves_nothing() {
+        let scratch = Scratch::make("unit").unwrap();
+        let trace = scratch.path().join("trace");
+        let mut gate = Command::new("sh");
+        gate.args(["-c", GATE, "gate", "touch"]).arg(&trace).stdin(Stdio::piped());
+        let mut child = gate.spawn().unwrap();
+        drop(child.stdin.take());
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        assert!(!trace.exists(), "the server was let go without its watchdog");
+
+        let mut child = gate.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(b"go\n").unwrap();
+        assert!(child.wait().unwrap().success() && trace.exists());
+    }
+
+    #[test]
     fn a_server_that_ends_tells_why() {
         let (_, port) = listener();
         let mut server = server("echo no such setting; exit 4", "ready", port);
