@@ -1,1 +1,3 @@
 //! The librdkafka room.
+
+pub mod mock;

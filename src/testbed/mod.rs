@@ -1,1 +1,8 @@
-//! The testbed room.
+//! In-process stand-ins for the world around the engine: a Kafka cluster, a load generator and an oracle that knows what
+//! must come out. Used by `demo`, tests, benches and performance runs alike.
+
+pub mod feeder;
+pub mod generator;
+pub mod kafka;
+pub mod oracle;
+pub mod tap;
