@@ -148,11 +148,11 @@ impl Template {
         self.push(&format!(r#","state":"{}","parent":null"#, pick(random, &STATES)));
         self.push(&format!(r#","note":{}"#, pick(random, &NOTES)));
         // A quarter of the variants lack a member, and half a nested one: that is what tells a merge from a replacement.
-        if variant % 4 != 0 {
+        if !variant.is_multiple_of(4) {
             self.push(&format!(r#","coupon":"C{:04}""#, random.below(10_000)));
         }
         self.push(&format!(r#","address":{{"city":"{}","zip":"{:05}""#, pick(random, &NAMES), random.below(100_000)));
-        if variant % 2 == 0 {
+        if variant.is_multiple_of(2) {
             self.push(&format!(r#","geo":{{"lat":{}.5,"lon":-{}.25}}"#, random.below(90), 1 + random.below(179)));
         }
         self.push("}");

@@ -9,7 +9,8 @@ pub enum Observation {
     Next,
     /// Seen before: a rewind repeats.
     Repeated,
-    /// Never seen before, but `over` earlier ones of its key have not been seen either.
+    /// Never seen before, and not the next one: `over` earlier ones of its key were never seen, or have to be repeated
+    /// since the output went back behind them.
     Early {
         /// How many were jumped over.
         over: u64,
@@ -64,14 +65,12 @@ impl KeyLine {
         let fresh = self.expected[place].last_seen == 0;
         self.expected[place].last_seen = moment;
         let over = index.saturating_sub(self.cursor);
-        let from = (self.cursor.saturating_sub(self.forgotten)) as usize;
-        let unseen = self.expected.iter().take(place).skip(from).any(|earlier| earlier.last_seen == 0);
         self.cursor = index + 1;
         match (over, fresh) {
             (0, true) => Observation::Next,
             (0, false) => Observation::Repeated,
-            (over, true) if unseen => Observation::Early { over },
-            (over, _) => Observation::Skipping { over },
+            (over, true) => Observation::Early { over },
+            (over, false) => Observation::Skipping { over },
         }
     }
 
@@ -131,13 +130,14 @@ mod tests {
         let fine = LineEnd::default();
         let missing = |missing| LineEnd { missing, misordered: false };
         let misordered = LineEnd { missing: 0, misordered: true };
-        let table: [(u64, &[u64], &[Observation], LineEnd); 10] = [
+        let table: [(u64, &[u64], &[Observation], LineEnd); 11] = [
             (3, &[1, 2, 3], &[Next, Next, Next], fine),
             (3, &[1, 3], &[Next, Early { over: 1 }], missing(1)),
             (3, &[1, 2], &[Next, Next], missing(1)),
             (3, &[1, 2, 1, 2, 3], &[Next, Next, Repeated, Repeated, Next], fine),
             (3, &[1, 2, 2, 3], &[Next, Next, Repeated, Next], fine),
             (2, &[2, 1], &[Early { over: 1 }, Next], misordered),
+            (3, &[2, 1, 3], &[Early { over: 1 }, Next, Early { over: 1 }], misordered),
             (3, &[2, 3, 1, 2, 3], &[Early { over: 1 }, Next, Next, Repeated, Repeated], fine),
             (3, &[1, 2, 3, 1, 3], &[Next, Next, Next, Repeated, Skipping { over: 1 }], misordered),
             (3, &[1, 2, 3, 2], &[Next, Next, Next, Repeated], misordered),

@@ -211,9 +211,9 @@ fn index(
 }
 
 fn deep_merge(old: &mut Value, new: &Value) {
-    match new {
-        Value::Object(new) if old.is_object() => new.iter().for_each(|(name, value)| deep_merge(&mut old[name], value)),
-        _ => *old = new.clone(),
+    match new.as_object() {
+        Some(new) if old.is_object() => new.iter().for_each(|(name, value)| deep_merge(&mut old[name], value)),
+        Some(_) | None => *old = new.clone(),
     }
 }
 
