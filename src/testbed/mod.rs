@@ -4,5 +4,7 @@
 pub mod feeder;
 pub mod generator;
 pub mod kafka;
+#[cfg(test)]
+pub mod naive;
 pub mod oracle;
 pub mod tap;

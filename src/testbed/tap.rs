@@ -7,11 +7,51 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::BorrowedMessage;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::message::{BorrowedMessage, Headers};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
 /// How often an idle tap looks whether it should stop.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// A record that was read.
+pub struct Tapped<'m>(&'m BorrowedMessage<'m>);
+
+impl<'m> Tapped<'m> {
+    /// Its partition.
+    #[must_use]
+    pub fn partition(&self) -> i32 {
+        self.0.partition()
+    }
+
+    /// Its offset.
+    #[must_use]
+    pub fn offset(&self) -> i64 {
+        self.0.offset()
+    }
+
+    /// Its timestamp in milliseconds.
+    #[must_use]
+    pub fn timestamp_ms(&self) -> Option<i64> {
+        self.0.timestamp().to_millis()
+    }
+
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> Option<&'m [u8]> {
+        self.0.key()
+    }
+
+    /// Its value.
+    #[must_use]
+    pub fn value(&self) -> Option<&'m [u8]> {
+        self.0.payload()
+    }
+
+    /// Its headers, in order.
+    pub fn headers(&self) -> impl Iterator<Item = (&'m str, Option<&'m [u8]>)> {
+        self.0.headers().into_iter().flat_map(|headers| headers.iter()).map(|header| (header.key, header.value))
+    }
+}
 
 /// A running reader. Ends when stopped or dropped.
 pub struct Tap {
@@ -29,7 +69,7 @@ impl Tap {
         brokers: &str,
         topic: &str,
         partitions: i32,
-        mut see: impl FnMut(&BorrowedMessage<'_>) + Send + 'static,
+        mut see: impl FnMut(&Tapped<'_>) + Send + 'static,
     ) -> Result<Self, KafkaError> {
         let consumer = consumer(brokers, topic, partitions)?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -37,7 +77,7 @@ impl Tap {
         let read = move || {
             while !told.load(Ordering::Acquire) {
                 if let Some(Ok(message)) = consumer.poll(LOOK) {
-                    see(&message);
+                    see(&Tapped(&message));
                 }
             }
         };

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::Message;
-
 use crate::enrich::Lookups;
 use crate::testbed::feeder::{Fed, FeedHooks, FeedPlan, Feeder};
 use crate::testbed::generator::{Generated, Generator, Shape};
@@ -59,7 +57,7 @@ impl Bench {
         let oracle = Arc::new(OutputOracle::new(PARTITIONS));
         let seen = oracle.clone();
         let tap = Tap::start(downstream.brokers(), OUTPUT_TOPIC, PARTITIONS, move |message| {
-            seen.observe(message.partition(), message.key(), message.payload());
+            seen.observe(message.partition(), message.key(), message.value());
         })
         .map_err(part)?;
         let endpoint = (machinery.endpoint)().map_err(part)?;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -50,15 +50,15 @@ impl Feeding {
 
     pub(super) fn run(mut self, generator: &Generator) -> Result<Fed, FeedError> {
         let mut scratch = Scratch::default();
-        let started = Instant::now();
+        let started = (Instant::now(), SystemTime::now());
         self.fed.by_partition = vec![0; self.windows.len()];
         while self.fed.records < self.plan.records && !self.shared.finish.load(Ordering::Acquire) {
-            self.pace(started);
+            let due = self.pace(started);
             let record = generator.record(self.plan.first + self.fed.records, &mut scratch);
             let partition = Generator::partition(&record, self.plan.partitions);
             self.wait_for_room(partition, record.len())?;
             (self.hooks.announce)(&record, partition);
-            self.produce(&record, partition)?;
+            self.produce(&record, partition, due)?;
             self.count(&record, partition);
             if self.fed.records.is_multiple_of(REPORTS_EVERY) {
                 self.serve_reports()?;
@@ -68,18 +68,19 @@ impl Feeding {
         Ok(self.fed)
     }
 
-    /// Waits for the intended moment of the next record.
-    fn pace(&self, started: Instant) {
-        let Some(rate) = self.plan.rate.filter(|rate| *rate > 0.0) else { return };
-        let due = started + Duration::from_secs_f64(self.fed.records as f64 / rate);
+    /// In an open loop: waits for the intended moment of the next record and returns it.
+    fn pace(&self, (started, started_wall): (Instant, SystemTime)) -> Option<SystemTime> {
+        let rate = self.plan.rate.filter(|rate| *rate > 0.0)?;
+        let after = Duration::from_secs_f64(self.fed.records as f64 / rate);
         while !self.shared.finish.load(Ordering::Acquire) {
-            let wait = due.saturating_duration_since(Instant::now());
+            let wait = (started + after).saturating_duration_since(Instant::now());
             if wait.is_zero() {
-                return;
+                break;
             }
             self.producer.poll(Duration::ZERO);
             std::thread::park_timeout(wait.min(Duration::from_millis(20)));
         }
+        Some(started_wall + after)
     }
 
     fn wait_for_room(&mut self, partition: i32, bytes: usize) -> Result<(), FeedError> {
@@ -111,10 +112,14 @@ impl Feeding {
         }
     }
 
-    fn produce(&self, record: &Generated<'_>, partition: i32) -> Result<(), FeedError> {
+    fn produce(&self, record: &Generated<'_>, partition: i32, due: Option<SystemTime>) -> Result<(), FeedError> {
         let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&self.plan.topic).partition(partition);
         message.key = record.key;
         message.payload = record.value;
+        // The intended moment, not the actual one: else a stall would leave out the very records that waited.
+        message.timestamp = due
+            .and_then(|due| due.duration_since(UNIX_EPOCH).ok())
+            .and_then(|since| i64::try_from(since.as_millis()).ok());
         message.headers = record.trace.map(|trace| {
             OwnedHeaders::new()
                 .insert(Header { key: "trace", value: Some(trace) })

@@ -1,9 +1,6 @@
 use std::sync::atomic::AtomicI64;
 use std::time::Instant;
 
-use rdkafka::Message;
-use rdkafka::message::Headers;
-
 use super::*;
 use crate::testbed::generator::Shape;
 use crate::testbed::kafka::MockKafka;
@@ -47,9 +44,10 @@ fn more_than_the_broker_keeps_goes_through_without_a_loss() {
     };
     let (seen, reached, arrived) = (oracle.clone(), positions.clone(), under_way.clone());
     let tap = Tap::start(kafka.brokers(), "in", PARTITIONS, move |message| {
-        let value = message.payload().and_then(crate::testbed::oracle::select_result);
+        let value = message.value().and_then(crate::testbed::oracle::select_result);
         seen.observe(message.partition(), message.key(), value);
-        arrived.fetch_sub((message.payload_len() + message.key_len()) as u64, Ordering::AcqRel);
+        let bytes = message.key().map_or(0, <[u8]>::len) + message.value().map_or(0, <[u8]>::len);
+        arrived.fetch_sub(bytes as u64, Ordering::AcqRel);
         reached[message.partition() as usize].store(message.offset() + 1, Ordering::Release);
     });
     let tap = tap.expect("a tap");
@@ -82,20 +80,40 @@ fn without_a_consumer_it_stops_at_the_window_and_says_so() {
     assert!(error.to_string().contains("in["), "{error}");
 }
 
+/// Held up for half a second, an open loop must show it in the timestamps: they go on as intended.
 #[test]
-fn an_open_loop_keeps_its_rate_and_can_be_finished() {
-    let kafka = MockKafka::start(&[("in", PARTITIONS)]).expect("a cluster");
+fn an_open_loop_keeps_its_rate_and_stamps_the_intended_moments() {
+    let kafka = MockKafka::start(&[("in", 1)]).expect("a cluster");
     let generator = Arc::new(Generator::new(Shape { value_bytes: 128, ..Shape::default() }));
-    let mut plan = FeedPlan::new("in", PARTITIONS, u64::MAX);
+    let mut plan = FeedPlan::new("in", 1, u64::MAX);
     plan.rate = Some(1_000.0);
-    let feeder = Feeder::start(kafka.brokers(), generator, plan, no_hooks()).expect("a feeder");
+    let stamps = Arc::new(Mutex::new(Vec::new()));
+    let seen = stamps.clone();
+    let tap = Tap::start(kafka.brokers(), "in", 1, move |message| {
+        seen.lock().expect("unpoisoned").push(message.timestamp_ms().expect("a timestamp"));
+    });
+    let tap = tap.expect("a tap");
+    let mut hooks = no_hooks();
+    hooks.announce = Box::new(|record, _| {
+        if record.index == 100 {
+            std::thread::park_timeout(Duration::from_millis(500));
+        }
+    });
+    let feeder = Feeder::start(kafka.brokers(), generator, plan, hooks).expect("a feeder");
     let started = Instant::now();
-    until("300 records", || feeder.fed() >= 300);
+    until("700 records", || feeder.fed() >= 700);
     let elapsed = started.elapsed();
-    assert!(elapsed >= Duration::from_millis(250), "300 records at 1,000 a second took {elapsed:?}");
+    assert!(elapsed >= Duration::from_millis(650), "700 records at 1,000 a second took {elapsed:?}");
     feeder.finish();
     let fed = feeder.join().expect("fed");
-    assert!(fed.records >= 300 && fed.records < 20_000, "{fed:?}");
+    assert!(fed.records < 30_000, "{fed:?}");
+    until("all read", || stamps.lock().expect("unpoisoned").len() as u64 == fed.records);
+    tap.stop();
+    let stamps = stamps.lock().expect("unpoisoned");
+    for (index, stamp) in stamps.iter().enumerate() {
+        let after = stamp - stamps[0];
+        assert!((after - index as i64).abs() <= 1, "record {index} is stamped {after} ms after the first");
+    }
 }
 
 #[test]
@@ -108,9 +126,10 @@ fn headers_null_keys_and_null_values_travel() {
     let tap = Tap::start(kafka.brokers(), "in", PARTITIONS, move |message| {
         let mut counts = counting.lock().expect("unpoisoned");
         counts.0 += u32::from(message.key().is_none());
-        counts.1 += u32::from(message.payload().is_none());
-        let headers = message.headers().expect("headers");
-        counts.2 += u32::from(headers.get(0).key == "trace" && headers.get(0).value.is_some_and(|v| v.len() == 16));
+        counts.1 += u32::from(message.value().is_none());
+        let headers: Vec<_> = message.headers().collect();
+        assert_eq!(headers[1], ("origin", Some(b"generator".as_slice())));
+        counts.2 += u32::from(headers[0].0 == "trace" && headers[0].1.is_some_and(|trace| trace.len() == 16));
         all.fetch_add(1, Ordering::AcqRel);
     });
     let tap = tap.expect("a tap");

@@ -145,8 +145,8 @@ impl OutputOracle {
         observation
     }
 
-    /// Records of a partition that were seen at least once. Without repetitions and holes this is the number of input
-    /// records of the same partition that have gone all the way.
+    /// Records of a partition that were seen at least once. Where input and output have the same partitions and nothing is
+    /// rejected or missing, this is the position up to which the input has gone all the way.
     #[must_use]
     pub fn verified(&self, partition: i32) -> u64 {
         self.lines(partition).map_or(0, |lines| lines.tally.verified)
