@@ -1,3 +1,7 @@
 //! The cli room.
 
+<<<<<<< HEAD
 pub mod report;
+=======
+pub mod demo;
+>>>>>>> testbed

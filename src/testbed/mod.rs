@@ -1,5 +1,13 @@
+//! Stand-ins for the world around the engine: a Kafka cluster and a bulk endpoint in process, a load generator, an oracle
 //! that knows what must come out, and real servers as child processes. Used by `demo`, tests, benches and performance
 //! runs alike.
 
 pub mod bulk_endpoint;
+pub mod feeder;
+pub mod generator;
+pub mod kafka;
+#[cfg(test)]
+pub mod naive;
+pub mod oracle;
 pub mod services;
+pub mod tap;

@@ -1,0 +1,109 @@
+//! What the demo is given: how an engine and a bulk endpoint are started, and the little it needs of them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::config::plan::Plan;
+use crate::enrich::Lookups;
+use crate::model::Exit;
+use crate::telemetry::latency::Stage;
+
+/// See [`Machinery::engine`].
+pub type StartEngine<'a> = dyn Fn(Plan, Arc<Lookups>, &Path) -> Result<Running, String> + 'a;
+
+/// Starts the parts the demo checks.
+pub struct Machinery<'a> {
+    /// Starts the engine with a plan, look-ups from memory and the directory for its report.
+    pub engine: &'a StartEngine<'a>,
+    /// Starts a bulk endpoint that keeps documents.
+    pub endpoint: &'a dyn Fn() -> Result<Endpoint, String>,
+    /// Nothing moves for this long: the run is given up and judged as it is.
+    pub patience: Duration,
+}
+
+/// The patience of the command.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The position of a partition: pipeline, topic, partition number. Nothing below it is ever read again.
+pub type PositionOf = Arc<dyn Fn(&str, &str, i32) -> Option<i64> + Send + Sync>;
+
+/// A running engine.
+pub struct Running {
+    /// See [`PositionOf`].
+    pub position: PositionOf,
+    /// Whether the engine ended, or halted, by itself.
+    pub ended: Box<dyn Fn() -> bool>,
+    /// Asks it to drain and stop; does not wait.
+    pub stop: Box<dyn Fn()>,
+    /// Waits for its end, within its own shutdown deadline.
+    pub join: Box<dyn FnOnce() -> Ending>,
+}
+
+/// How an engine ended.
+pub struct Ending {
+    /// Its exit.
+    pub exit: Exit,
+    /// Why it halted, where it did.
+    pub halt: Option<String>,
+    /// Final counts.
+    pub tallies: Vec<Tally>,
+    /// Latencies over the whole run.
+    pub latencies: Vec<StageLatency>,
+    /// The members of the run file, a JSON object.
+    pub run_file: serde_json::Value,
+}
+
+/// Counts of one pipeline.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Pipeline name.
+    pub name: String,
+    /// Records read, re-reads included.
+    pub consumed: u64,
+    /// Acknowledged by the sink.
+    pub delivered: u64,
+    /// Already there, or newer.
+    pub superseded: u64,
+    /// Dropped by a rule.
+    pub dropped: u64,
+    /// In an acknowledged dead letter.
+    pub dead_lettered: u64,
+    /// Read again later.
+    pub rewound: u64,
+    /// Read and not resolved.
+    pub open: u64,
+}
+
+impl Tally {
+    /// What the records read came to; equal to `consumed`, always.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.delivered + self.superseded + self.dropped + self.dead_lettered + self.rewound + self.open
+    }
+}
+
+/// Latency of one stage of one pipeline, in microseconds.
+pub struct StageLatency {
+    /// Pipeline name.
+    pub pipeline: String,
+    /// The stage.
+    pub stage: Stage,
+    /// Its records.
+    pub histogram: Histogram<u64>,
+}
+
+/// Document by index and id, as JSON text.
+pub type DocumentOf = Box<dyn Fn(&str, &str) -> Option<Vec<u8>>>;
+
+/// A running bulk endpoint; ends when dropped.
+pub struct Endpoint {
+    /// Its base URL.
+    pub url: String,
+    /// See [`DocumentOf`].
+    pub document: DocumentOf,
+    /// Number of documents of an index.
+    pub count: Box<dyn Fn(&str) -> u64>,
+}

@@ -1,0 +1,108 @@
+//! The demo's live line on a terminal; plain lines elsewhere. Always on stderr.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+const PLAIN_EVERY: Duration = Duration::from_secs(2);
+
+/// A progress line.
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    total: u64,
+    last_plain: Option<Duration>,
+}
+
+impl Progress {
+    /// For a run of `records` records through each pipeline; `u64::MAX` is unknown.
+    pub(super) fn start(records: u64) -> Self {
+        let bar = terminal_bar();
+        if let Some(bar) = &bar
+            && records != u64::MAX
+        {
+            bar.set_length(records.saturating_mul(2));
+            bar.set_style(style("{elapsed:>4} [{bar:30}] {msg}"));
+        }
+        Self { bar, total: records, last_plain: None }
+    }
+
+    /// A line that says what is being done.
+    pub(super) fn note(text: &str) -> Self {
+        let progress = Self { bar: terminal_bar(), total: u64::MAX, last_plain: None };
+        progress.note_next(text);
+        progress
+    }
+
+    /// Replaces the text of the line.
+    pub(super) fn note_next(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(text.to_owned());
+                bar.tick();
+            }
+            None => eprintln!("{text}"),
+        }
+    }
+
+    /// Shows how many records went through each pipeline.
+    pub(super) fn show(&mut self, elapsed: Duration, relay: u64, index: u64) {
+        let line = format!("relay {}  index {}", self.amount(relay, elapsed), self.amount(index, elapsed));
+        if let Some(bar) = &self.bar {
+            bar.set_position(relay + index);
+            bar.set_message(line);
+            return;
+        }
+        if self.last_plain.is_none_or(|last| elapsed.saturating_sub(last) >= PLAIN_EVERY) {
+            self.last_plain = Some(elapsed);
+            eprintln!("{:>4} s  {line}", elapsed.as_secs());
+        }
+    }
+
+    /// Takes the line away.
+    pub(super) fn end(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn amount(&self, records: u64, elapsed: Duration) -> String {
+        let rate = records as f64 / elapsed.as_secs_f64().max(0.001);
+        let of = if self.total == u64::MAX { String::new() } else { format!(" of {}", grouped(self.total)) };
+        format!("{}{of} ({}/s)", grouped(records), grouped(rate as u64))
+    }
+}
+
+fn terminal_bar() -> Option<ProgressBar> {
+    std::io::stderr().is_terminal().then(|| {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        bar.set_style(style("{elapsed:>4} {spinner} {msg}"));
+        bar
+    })
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// A number with a comma every three digits.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn numbers_are_grouped() {
+        let table = [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")];
+        table.iter().for_each(|(number, text)| assert_eq!(super::grouped(*number), *text));
+    }
+}

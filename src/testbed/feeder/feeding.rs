@@ -1,0 +1,198 @@
+//! The feeding thread: paces, waits for room, produces, and waits for the last delivery report.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::{ClientConfig, ClientContext};
+
+use crate::testbed::generator::{Generated, Generator, Scratch};
+
+use super::window::Window;
+use super::{Fed, FeedError, FeedHooks, FeedPlan, Shared};
+
+const PAUSE: Duration = Duration::from_millis(1);
+/// Records between two looks at delivery reports.
+const REPORTS_EVERY: u64 = 256;
+const WATERMARKS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The feeding thread's own.
+pub(super) struct Feeding {
+    producer: BaseProducer<Reports>,
+    plan: FeedPlan,
+    hooks: FeedHooks,
+    windows: Vec<Window>,
+    shared: Arc<Shared>,
+    fed: Fed,
+}
+
+impl Feeding {
+    /// Makes the producer and asks where each partition ends.
+    pub(super) fn open(
+        brokers: &str,
+        plan: FeedPlan,
+        hooks: FeedHooks,
+        shared: Arc<Shared>,
+    ) -> Result<Self, FeedError> {
+        let refused = |source| FeedError::Kafka { topic: plan.topic.clone(), source };
+        let producer = producer(brokers, shared.clone()).map_err(refused)?;
+        let mut windows = Vec::new();
+        for partition in 0..plan.partitions {
+            let ends = producer.client().fetch_watermarks(&plan.topic, partition, WATERMARKS_TIMEOUT);
+            windows.push(Window::new(plan.window_bytes, ends.map_err(refused)?.1));
+        }
+        Ok(Self { producer, plan, hooks, windows, shared, fed: Fed::default() })
+    }
+
+    pub(super) fn run(mut self, generator: &Generator) -> Result<Fed, FeedError> {
+        let mut scratch = Scratch::default();
+        let started = (Instant::now(), SystemTime::now());
+        self.fed.by_partition = vec![0; self.windows.len()];
+        while self.fed.records < self.plan.records && !self.shared.finish.load(Ordering::Acquire) {
+            let due = self.pace(started);
+            let record = generator.record(self.plan.first + self.fed.records, &mut scratch);
+            let partition = Generator::partition(&record, self.plan.partitions);
+            self.wait_for_room(partition, record.len())?;
+            (self.hooks.announce)(&record, partition);
+            self.produce(&record, partition, due)?;
+            self.count(&record, partition);
+            if self.fed.records.is_multiple_of(REPORTS_EVERY) {
+                self.serve_reports()?;
+            }
+        }
+        self.drain()?;
+        Ok(self.fed)
+    }
+
+    /// In an open loop: waits for the intended moment of the next record and returns it.
+    fn pace(&self, (started, started_wall): (Instant, SystemTime)) -> Option<SystemTime> {
+        let rate = self.plan.rate.filter(|rate| *rate > 0.0)?;
+        let after = Duration::from_secs_f64(self.fed.records as f64 / rate);
+        while !self.shared.finish.load(Ordering::Acquire) {
+            let wait = (started + after).saturating_duration_since(Instant::now());
+            if wait.is_zero() {
+                break;
+            }
+            self.producer.poll(Duration::ZERO);
+            std::thread::park_timeout(wait.min(Duration::from_millis(20)));
+        }
+        Some(started_wall + after)
+    }
+
+    fn wait_for_room(&mut self, partition: i32, bytes: usize) -> Result<(), FeedError> {
+        let Some(window) = self.windows.get_mut(partition.unsigned_abs() as usize) else { return Ok(()) };
+        if window.has_room(bytes) {
+            return Ok(());
+        }
+        let mut since = Instant::now();
+        loop {
+            if let Some(position) = (self.hooks.consumed)(partition)
+                && window.consumed(position)
+            {
+                since = Instant::now();
+            }
+            if window.has_room(bytes) || self.shared.finish.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            if since.elapsed() > self.plan.patience {
+                return Err(FeedError::Stalled {
+                    topic: self.plan.topic.clone(),
+                    partition,
+                    unconsumed: window.unconsumed(),
+                    position: window.position(),
+                    patience: self.plan.patience,
+                });
+            }
+            self.producer.poll(Duration::ZERO);
+            std::thread::park_timeout(PAUSE);
+        }
+    }
+
+    fn produce(&self, record: &Generated<'_>, partition: i32, due: Option<SystemTime>) -> Result<(), FeedError> {
+        let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&self.plan.topic).partition(partition);
+        message.key = record.key;
+        message.payload = record.value;
+        // The intended moment, not the actual one: else a stall would leave out the very records that waited.
+        message.timestamp = due
+            .and_then(|due| due.duration_since(UNIX_EPOCH).ok())
+            .and_then(|since| i64::try_from(since.as_millis()).ok());
+        message.headers = record.trace.map(|trace| {
+            OwnedHeaders::new()
+                .insert(Header { key: "trace", value: Some(trace) })
+                .insert(Header { key: "origin", value: Some("generator") })
+        });
+        loop {
+            match self.producer.send(message) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) => {
+                    message = returned;
+                    self.serve_reports()?;
+                    std::thread::park_timeout(PAUSE);
+                }
+                Err((source, _)) => return Err(FeedError::Kafka { topic: self.plan.topic.clone(), source }),
+            }
+        }
+    }
+
+    fn count(&mut self, record: &Generated<'_>, partition: i32) {
+        let place = partition.unsigned_abs() as usize;
+        self.windows[place].produced(record.len());
+        self.fed.by_partition[place] += 1;
+        self.fed.records += 1;
+        self.fed.bytes += record.len() as u64;
+        self.shared.fed.store(self.fed.records, Ordering::Release);
+    }
+
+    fn serve_reports(&self) -> Result<(), FeedError> {
+        self.producer.poll(Duration::ZERO);
+        match self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            None => Ok(()),
+            Some(message) => Err(FeedError::Delivery { topic: self.plan.topic.clone(), message }),
+        }
+    }
+
+    /// Waits for all delivery reports; `message.timeout.ms` bounds it.
+    fn drain(&self) -> Result<(), FeedError> {
+        while self.producer.in_flight_count() > 0 {
+            self.serve_reports()?;
+            std::thread::park_timeout(PAUSE);
+        }
+        self.serve_reports()
+    }
+}
+
+/// Keeps the first failed delivery report.
+struct Reports(Arc<Shared>);
+
+impl ClientContext for Reports {}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.to_string());
+        }
+    }
+}
+
+fn producer(brokers: &str, shared: Arc<Shared>) -> Result<BaseProducer<Reports>, KafkaError> {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", brokers)
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("linger.ms", "5")
+        .set("batch.size", "262144")
+        .set("message.max.bytes", "16000000")
+        .set("message.timeout.ms", "120000")
+        .set("queue.buffering.max.messages", "100000")
+        .set("retry.backoff.ms", "20")
+        .set("reconnect.backoff.ms", "20")
+        .set_log_level(RDKafkaLogLevel::Critical);
+    BaseProducer::from_config_and_context(&config, Reports(shared))
+}
