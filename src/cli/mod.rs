@@ -1,7 +1,4 @@
-//! The cli room.
+//! The command line: one file a command.
 
-<<<<<<< HEAD
-pub mod report;
-=======
 pub mod demo;
->>>>>>> testbed
+pub mod report;

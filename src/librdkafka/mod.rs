@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The only room with `unsafe`: librdkafka's consumer by batches, its replies, and the messages it lends.
 //!
 //! rust-rdkafka's consumers hand over one message at a time and lose the rebalance when the batch call is used, so the
@@ -12,6 +11,7 @@ mod close;
 mod conf;
 mod consumer;
 mod list;
+pub mod mock;
 pub mod producer;
 mod replies;
 #[cfg(test)]
@@ -23,8 +23,3 @@ pub use consumer::{Consumer, OpenError};
 pub use list::{NO_OFFSET, PartitionAnswer, START_EARLIEST, START_STORED};
 pub use rdkafka::types::RDKafkaErrorCode as ErrorCode;
 pub use replies::{CommitAnswer, OffsetKind, OffsetsAnswer, Reply};
-=======
-//! The librdkafka room.
-
-pub mod mock;
->>>>>>> testbed
