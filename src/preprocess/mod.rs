@@ -23,6 +23,7 @@ pub mod tape;
 pub mod template;
 #[cfg(test)]
 mod test_plans;
+pub mod worker;
 
 pub use prepare::Preprocessor;
 pub use program::{CompileError, CostClass, Program, Tombstones};

@@ -12,6 +12,7 @@ use crate::model::{
     Budget, Epoch, Halt, PartitionTable, Position, Report, RewindCause, Sequence, Slot, Stop, TopicPartition, Wake,
 };
 use crate::telemetry::health::Health;
+use crate::telemetry::lag::LagTable;
 use crate::telemetry::latency::LatencyBook;
 use crate::telemetry::metrics::{PipelineMetrics, StageName};
 
@@ -59,17 +60,21 @@ pub struct SourceContext {
     pub stop: Arc<Stop>,
     /// What others may see of the books.
     pub view: Arc<SourceView>,
+    /// Lag by partition.
+    pub lag: Arc<LagTable>,
     /// Whether the sink still has anything of these partitions on the wire.
     pub wire: Arc<dyn Wire>,
     /// Stop at the ends pinned at start.
     pub until_end: bool,
 }
 
-/// The sink's answer to the one question a revoke asks.
+/// What a revoke asks of the sink.
 pub trait Wire: Send + Sync {
-    /// Whether nothing read from this partition is on its way to the sink's servers.
+    /// Asks for a [`Report::Quiet`] once nothing of the partition's fenced epochs is on its way to the sink's servers.
+    fn ask(&self, slot: Slot);
+    /// Whether that is known to be so already.
     fn is_quiet(&self, slot: Slot) -> bool;
-    /// Gives up what is on the wire as far as that is possible (a producer's queue); the source waits a little longer.
+    /// Gives up what is on its way as far as that is possible (a producer's queue).
     fn purge(&self);
 }
 
@@ -243,7 +248,7 @@ impl Source {
                 self.probing = false;
                 self.pauses.for_all(PauseReason::Probe, false);
             }
-            Report::Quiet(_) => {}
+            Report::Quiet(slot) => self.rebalance.heard_quiet(slot),
             Report::Halt(halt) => {
                 self.halt.get_or_insert(halt);
             }

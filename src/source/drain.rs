@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::librdkafka::{MessageBatch, RecordBatch};
 use crate::model::{Epoch, Offset, Position, RewindCause, Run, Slot, TopicPartition};
+use crate::telemetry::health::Room;
 use crate::telemetry::latency::Stage;
 use crate::telemetry::metrics::StageName;
 
@@ -104,8 +105,17 @@ impl Source {
         let polled = Instant::now();
         let bytes = (0..messages.len()).map(|index| messages.bytes_at(index)).sum::<usize>();
         self.mean_record_bytes = (self.mean_record_bytes * 7 + bytes / messages.len()) / 8;
-        self.cx.metrics.source_records.add(messages.len() as u64);
-        self.cx.metrics.source_bytes.add(bytes as u64);
+        for run in &runs {
+            let (start, end) = (run.start as usize, run.end as usize);
+            let run_bytes = (start..end).map(|index| messages.bytes_at(index)).sum::<usize>();
+            if let Some(name) = self.cx.table.name(run.ticket.slot) {
+                self.cx.metrics.drained(&name.topic, (end - start) as u64, run_bytes as u64);
+            }
+            self.ledger.timestamp(run.ticket.slot, messages.timestamp_ms(start));
+        }
+        self.cx.metrics.batch_records.observe(messages.len() as u64);
+        self.cx.metrics.batch_bytes.observe(bytes as u64);
+        self.cx.health.clear(Room::Source);
         self.record_queue_latency(&messages);
         let charge = self.cx.budget.charge(bytes + messages.len() * RECORD_OVERHEAD);
         let batch = RecordBatch { sequence: self.next_sequence, messages, runs, charge, polled };

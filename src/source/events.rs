@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::librdkafka::{ErrorCode, Event};
 use crate::model::{Exit, Halt, Position, TopicPartition};
 use crate::telemetry::health::Room;
+use crate::telemetry::lag::Lag;
 
 use super::control::Source;
 use super::statistics;
@@ -97,9 +98,10 @@ impl Source {
                     until.next_offset(slot, Position(entry.next_offset));
                 }
             }
-            if entry.last_stable >= 0 {
-                let position = self.ledger.position(slot).map_or(entry.next_offset.max(0), |position| position.0);
-                self.cx.view.lag(&entry.name, (entry.last_stable - position).max(0));
+            if let (Some(position), 0..) = (self.ledger.position(slot), entry.last_stable) {
+                let records = (entry.last_stable - position.0).max(0) as u64;
+                let oldest_timestamp_ms = self.ledger.oldest_timestamp(slot);
+                self.cx.lag.set(&entry.name, Lag { records, position, oldest_timestamp_ms });
             }
             if running && !self.pauses.is_paused(slot) {
                 self.adopt(slot);

@@ -58,6 +58,7 @@ struct Entry {
     records: u32,
     open: u32,
     parts: [u32; 4],
+    timestamp_ms: Option<i64>,
 }
 
 /// What a settled part did.
@@ -129,10 +130,31 @@ impl Ledger {
         partition.expected = Some(next);
         partition.position.get_or_insert(Position(first.0));
         partition.span += u64::from(records);
-        partition.entries.push_back(Entry { id, first, next, records, open: records, parts: [0; 4] });
+        partition.entries.push_back(Entry {
+            id,
+            first,
+            next,
+            records,
+            open: records,
+            parts: [0; 4],
+            timestamp_ms: None,
+        });
         self.tally.consumed += u64::from(records);
         self.tally.open += u64::from(records);
         Ok(Ticket { id, slot, epoch: partition.epoch })
+    }
+
+    /// Notes the broker timestamp of the first record of the partition's newest run.
+    pub fn timestamp(&mut self, slot: Slot, timestamp_ms: Option<i64>) {
+        if let Some(entry) = self.partitions.get_mut(&slot).and_then(|partition| partition.entries.back_mut()) {
+            entry.timestamp_ms = timestamp_ms;
+        }
+    }
+
+    /// The broker timestamp of the oldest unresolved run, when it is known.
+    #[must_use]
+    pub fn oldest_timestamp(&self, slot: Slot) -> Option<i64> {
+        self.partitions.get(&slot)?.entries.front()?.timestamp_ms
     }
 
     /// Takes in a part. Outcome counters move only when the ticket closes in the current epoch.

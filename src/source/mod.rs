@@ -11,6 +11,7 @@ mod finish;
 pub mod hold;
 pub mod ledger;
 pub mod pauses;
+pub mod probe;
 pub mod properties;
 mod questions;
 mod rebalance;

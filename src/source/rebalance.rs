@@ -1,5 +1,6 @@
 //! Rebalances as a state of the control loop. The callback only recorded the event; the group waits until it is applied.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::librdkafka::{OffsetKind, OffsetsAnswer, PartitionAnswer};
@@ -46,6 +47,8 @@ pub struct Revoking {
     slots: Vec<Slot>,
     deadline: Instant,
     phase: Phase,
+    /// Slots the sink has nothing of any more.
+    quiet: BTreeSet<Slot>,
 }
 
 impl Revoking {
@@ -73,6 +76,13 @@ impl Rebalance {
     #[must_use]
     pub fn is_stable(&self) -> bool {
         matches!(self, Self::Stable)
+    }
+
+    /// The sink answered for a partition that is being given up.
+    pub fn heard_quiet(&mut self, slot: Slot) {
+        if let Self::Revoking(revoking) = self {
+            revoking.quiet.insert(slot);
+        }
     }
 
     /// When it must be looked at again.
@@ -242,12 +252,14 @@ impl Source {
             self.hold.destroy(*slot);
         });
         let deadline = now + self.cx.plan.source.revoke_timeout;
-        let phase = if lost { Phase::Purged } else { Phase::Draining };
+        let phase = if lost { Phase::Wire } else { Phase::Draining };
         if lost {
             tracing::warn!(pipeline = %self.cx.plan.name, partitions = partitions.len(), "assignment lost: committing nothing");
             self.fence(&slots);
+            slots.iter().for_each(|slot| self.cx.wire.ask(*slot));
         }
-        self.rebalance = Rebalance::Revoking(Revoking { partitions, slots, deadline, phase });
+        let quiet = BTreeSet::new();
+        self.rebalance = Rebalance::Revoking(Revoking { partitions, slots, deadline, phase, quiet });
         self.advance_rebalance(now);
     }
 
@@ -262,15 +274,16 @@ impl Source {
             }
             Phase::Committing if too_late || self.committed_all(&revoking.slots) => {
                 self.fence(&revoking.slots);
+                revoking.slots.iter().for_each(|slot| self.cx.wire.ask(*slot));
                 revoking.phase = Phase::Wire;
             }
             Phase::Committing => self.commit_due(now, true),
-            Phase::Wire if self.wire_is_quiet(&revoking.slots) => return self.finish_revoke(&revoking),
+            Phase::Wire if self.wire_is_quiet(&revoking) => return self.finish_revoke(&revoking),
             Phase::Wire if late => {
                 self.cx.wire.purge();
                 revoking.phase = Phase::Purged;
             }
-            Phase::Purged if too_late || self.wire_is_quiet(&revoking.slots) => return self.finish_revoke(&revoking),
+            Phase::Purged if too_late || self.wire_is_quiet(&revoking) => return self.finish_revoke(&revoking),
             Phase::Draining | Phase::Wire | Phase::Purged => {}
         }
         self.rebalance = Rebalance::Revoking(revoking);
@@ -280,8 +293,8 @@ impl Source {
         !self.commits.is_waiting() && !self.ledger.committable().any(|(slot, _)| slots.contains(&slot))
     }
 
-    fn wire_is_quiet(&self, slots: &[Slot]) -> bool {
-        slots.iter().all(|slot| self.cx.wire.is_quiet(*slot))
+    fn wire_is_quiet(&self, revoking: &Revoking) -> bool {
+        revoking.slots.iter().all(|slot| revoking.quiet.contains(slot) || self.cx.wire.is_quiet(*slot))
     }
 
     /// From here on nothing of these partitions is sent or committed.
@@ -308,7 +321,9 @@ impl Source {
         }
         for slot in &revoking.slots {
             self.pauses.revoke(*slot);
-            self.assigned.remove(slot);
+            if let Some(gone) = self.assigned.remove(slot) {
+                self.cx.lag.remove(&gone.name);
+            }
             if let Some(until) = &mut self.until {
                 until.revoke(*slot);
             }

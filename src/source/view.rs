@@ -19,8 +19,6 @@ pub struct Books {
     pub tally: Tally,
     /// Resolved positions by partition.
     pub positions: BTreeMap<TopicPartition, Position>,
-    /// Records behind the last stable offset, by partition; absent until known, gone on revoke.
-    pub lag: BTreeMap<TopicPartition, i64>,
     /// When something was last resolved.
     pub last_progress: Option<Instant>,
 }
@@ -56,7 +54,6 @@ impl SourceView {
             assigned.iter().filter_map(|(slot, name)| Some((name.clone(), ledger.position(*slot)?))).collect();
         let mut books = self.lock();
         books.tally = ledger.tally();
-        books.lag.retain(|name, _| assigned.iter().any(|(_, ours)| ours == name));
         books.positions = positions;
         books.last_progress = Some(last_progress);
     }
@@ -64,11 +61,6 @@ impl SourceView {
     /// Copies the sums now: at the end.
     pub fn publish_now(&self, ledger: &Ledger) {
         self.lock().tally = ledger.tally();
-    }
-
-    /// Sets one partition's lag.
-    pub fn lag(&self, name: &TopicPartition, records: i64) {
-        self.lock().lag.insert(name.clone(), records);
     }
 
     /// The copy.

@@ -1,0 +1,326 @@
+//! One pipeline: its threads and the channels between them.
+//!
+//! ```text
+//! source ──batches──▶ workers ──intake──▶ sink ──▶ servers
+//!    ▲                   │ reports          │ reports
+//!    └───────────────────┴──────────────────┘
+//! ```
+//! The source closes `batches`; the workers end and close `intake`; the sink ends and closes the dead letters; the last
+//! report sender goes. So a drain needs no other signal.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread::JoinHandle;
+
+use crate::config::plan::{ElasticsearchSinkPlan, KafkaSinkPlan, OnTombstone, PipelinePlan, SinkPlan, StepKind};
+use crate::enrich::{Enricher, Lookups};
+use crate::librdkafka::RecordBatch;
+use crate::model::{Budget, Encode, Exit, Halt, PartitionTable, Prepared, Report, ReportSender, Stop, Wake};
+use crate::preprocess::worker::Worker;
+use crate::preprocess::{Preprocessor, Program, Tombstones};
+use crate::sink::context::SinkContext;
+use crate::sink::elasticsearch::{self, BulkEncoder, ElasticsearchSink};
+use crate::sink::kafka::{self, KafkaEncoder, KafkaSink};
+use crate::sink::reject::{DeskHandles, RejectDesk};
+use crate::source::view::SourceView;
+use crate::source::{Source, SourceContext, SourceEnd, Wire};
+use crate::telemetry::board::PipelineView;
+use crate::telemetry::health::Health;
+use crate::telemetry::lag::LagTable;
+use crate::telemetry::latency::LatencyBook;
+use crate::telemetry::metrics::PipelineMetrics;
+
+use super::wires::{BulkWire, ProducerWire};
+
+/// Places of the sink's ring, and of its intake channel: batches between the source and the intake.
+const RING: usize = 64;
+/// Places of the report channel: one report is a bulk answer or a group of delivery reports.
+const REPORTS: usize = 4096;
+/// Commands to the Kafka sink: at most one a partition of a revoke.
+const COMMANDS: usize = 4096;
+
+/// What threads tell the engine.
+pub(super) enum Notice {
+    /// A thread ended; the source's end carries its account.
+    Ended {
+        /// Which pipeline.
+        pipeline: usize,
+        /// Which thread.
+        thread: String,
+        /// It panicked.
+        panicked: bool,
+        /// The source's account.
+        source: Option<SourceEnd>,
+    },
+    /// The watchdog of this pipeline has run out.
+    Stuck(String),
+}
+
+/// A running pipeline, as the engine sees it.
+pub(super) struct Running {
+    pub(super) plan: Arc<PipelinePlan>,
+    pub(super) stop: Arc<Stop>,
+    pub(super) wake: Arc<Wake>,
+    pub(super) reports: flume::Sender<Report>,
+    pub(super) view: Arc<SourceView>,
+    pub(super) board: Arc<PipelineView>,
+    pub(super) threads: Vec<(String, JoinHandle<()>)>,
+}
+
+/// Everything rooms of one pipeline share.
+pub(super) struct Shared {
+    pub(super) index: usize,
+    pub(super) plan: Arc<PipelinePlan>,
+    pub(super) metrics: Arc<PipelineMetrics>,
+    pub(super) latency: Arc<LatencyBook>,
+    pub(super) health: Arc<Health>,
+    pub(super) lag: Arc<LagTable>,
+    pub(super) stop: Arc<Stop>,
+    pub(super) wake: Arc<Wake>,
+    pub(super) budget: Arc<Budget>,
+    pub(super) table: Arc<PartitionTable>,
+    pub(super) view: Arc<SourceView>,
+    pub(super) board: Arc<PipelineView>,
+}
+
+impl Shared {
+    pub(super) fn new(index: usize, plan: PipelinePlan, stop: Arc<Stop>) -> Self {
+        let plan = Arc::new(plan);
+        let (metrics, latency) = (PipelineMetrics::new(&plan.name), LatencyBook::new());
+        let (health, lag, wake) = (Health::new(), LagTable::new(), Arc::new(Wake::default()));
+        // A quarter of the share is librdkafka's prefetch.
+        let budget = Budget::new(plan.memory_bytes / 4 * 3, wake.clone());
+        let board = PipelineView::new(
+            metrics.clone(),
+            latency.clone(),
+            health.clone(),
+            lag.clone(),
+            budget.clone(),
+            plan.workers,
+        );
+        let (table, view) = (Arc::default(), Arc::default());
+        Self { index, plan, metrics, latency, health, lag, stop, wake, budget, table, view, board }
+    }
+
+    /// The look-ups of this pipeline, when it has any.
+    pub(super) fn lookups(&self) -> Result<Option<Arc<Lookups>>, Halt> {
+        let plans: Vec<_> = self
+            .plan
+            .steps
+            .iter()
+            .filter_map(|step| match &step.kind {
+                StepKind::Lookup(lookup) => Some((**lookup).clone()),
+                StepKind::Select { .. } | StepKind::Require { .. } | StepKind::Where { .. } => None,
+            })
+            .collect();
+        if plans.is_empty() {
+            return Ok(None);
+        }
+        Lookups::open(&plans, self.plan.retry, self.metrics.clone(), self.health.clone(), self.stop.clone()).map(Some)
+    }
+}
+
+/// A pipeline whose threads are about to start.
+struct Assembly<'a> {
+    shared: &'a Shared,
+    lookups: Option<Arc<Lookups>>,
+    runtime: &'a tokio::runtime::Handle,
+    notices: flume::Sender<Notice>,
+    until_end: bool,
+    context: SinkContext,
+    reports: (flume::Sender<Report>, flume::Receiver<Report>),
+    threads: Vec<(String, JoinHandle<()>)>,
+}
+
+/// Starts the threads of one pipeline.
+///
+/// # Errors
+/// A property or address that cannot work, as a halt with its exit code.
+pub(super) fn start(
+    shared: &Shared,
+    lookups: Option<Arc<Lookups>>,
+    runtime: &tokio::runtime::Handle,
+    notices: flume::Sender<Notice>,
+    until_end: bool,
+) -> Result<Running, Halt> {
+    let reports = flume::bounded(REPORTS);
+    let sender = ReportSender::new(reports.0.clone(), shared.wake.clone());
+    let handles = DeskHandles {
+        pipeline: shared.plan.name.clone(),
+        table: shared.table.clone(),
+        reports: sender.clone(),
+        budget: shared.budget.clone(),
+        metrics: shared.metrics.clone(),
+        health: shared.health.clone(),
+        stop: shared.stop.clone(),
+    };
+    let desk = RejectDesk::open(&shared.plan, handles).map_err(|message| invalid(shared, &message))?;
+    let context = SinkContext {
+        pipeline: shared.plan.name.clone(),
+        table: shared.table.clone(),
+        reports: sender,
+        released: Arc::new(AtomicU64::new(0)),
+        budget: shared.budget.clone(),
+        metrics: shared.metrics.clone(),
+        latency: shared.latency.clone(),
+        health: shared.health.clone(),
+        stop: shared.stop.clone(),
+        desk,
+    };
+    let threads = Vec::new();
+    let mut assembly = Assembly { shared, lookups, runtime, notices, until_end, context, reports, threads };
+    match &shared.plan.sink {
+        SinkPlan::Kafka(plan) => assembly.kafka(plan)?,
+        SinkPlan::Elasticsearch(plan) => assembly.elasticsearch(plan)?,
+    }
+    let Assembly { reports, threads, .. } = assembly;
+    Ok(Running {
+        plan: shared.plan.clone(),
+        stop: shared.stop.clone(),
+        wake: shared.wake.clone(),
+        reports: reports.0,
+        view: shared.view.clone(),
+        board: shared.board.clone(),
+        threads,
+    })
+}
+
+fn invalid(shared: &Shared, message: &str) -> Halt {
+    Halt { exit: Exit::Config, message: format!("pipeline {}: {message}", shared.plan.name) }
+}
+
+impl Assembly<'_> {
+    fn kafka(&mut self, plan: &KafkaSinkPlan) -> Result<(), Halt> {
+        let program = self.compile(&kafka::templates(plan), Tombstones::PassOn)?;
+        let setup = kafka::Setup {
+            plan: plan.clone(),
+            retry: self.shared.plan.retry,
+            memory_bytes: self.shared.plan.memory_bytes,
+            ring: RING,
+        };
+        let sink = KafkaSink::open(setup, self.context.clone()).map_err(|message| invalid(self.shared, &message))?;
+        let (commands, ordered) = flume::bounded(COMMANDS);
+        let encoder = plan.clone();
+        let intake = self.front(&program, move || KafkaEncoder::new(&encoder), Arc::new(ProducerWire(commands)))?;
+        let desk = self.context.desk.clone();
+        self.spawn("sink", move || {
+            sink.run(intake, ordered);
+            desk.close();
+            None
+        })
+    }
+
+    fn elasticsearch(&mut self, plan: &ElasticsearchSinkPlan) -> Result<(), Halt> {
+        let tombstones = match plan.on_tombstone {
+            OnTombstone::Drop => Tombstones::Drop,
+            OnTombstone::Delete | OnTombstone::Reject => Tombstones::PassOn,
+        };
+        let program = self.compile(&elasticsearch::templates(plan), tombstones)?;
+        let sink = ElasticsearchSink::new(plan.clone(), self.shared.plan.retry, RING, self.context.clone())
+            .map_err(|fault| invalid(self.shared, &fault.to_string()))?;
+        let wire = Arc::new(BulkWire(sink.wire()));
+        let encoder = plan.clone();
+        let intake = self.front(&program, move || BulkEncoder::new(&encoder), wire)?;
+        let (desk, runtime) = (self.context.desk.clone(), self.runtime.clone());
+        self.spawn("sink", move || {
+            runtime.block_on(sink.run(intake));
+            desk.close();
+            None
+        })
+    }
+
+    fn compile(
+        &self,
+        templates: &[crate::config::plan::Template],
+        tombstones: Tombstones,
+    ) -> Result<Arc<Program>, Halt> {
+        Program::compile(&self.shared.plan.steps, templates, tombstones)
+            .map_err(|error| invalid(self.shared, &format!("{}: {}", error.place, error.problem)))
+    }
+
+    /// The source and the workers; returns what the sink takes in.
+    fn front<E: Encode>(
+        &mut self,
+        program: &Arc<Program>,
+        encoder: impl Fn() -> E + Clone + Send + 'static,
+        wire: Arc<dyn Wire>,
+    ) -> Result<flume::Receiver<Prepared<E::Item>>, Halt> {
+        let workers = self.shared.plan.workers.max(1);
+        let (batches, waiting) = flume::bounded::<RecordBatch>(workers * 2);
+        let (prepared, intake) = flume::bounded(RING);
+        self.shared.metrics.queue_records_limit.set((RING * 1024) as i64);
+        for number in 0..workers {
+            let worker = self.worker(program, encoder.clone(), waiting.clone(), prepared.clone());
+            self.spawn(&format!("worker-{number}"), move || {
+                worker.run();
+                None
+            })?;
+        }
+        let source = Source::open(self.source_context(batches, wire))
+            .map_err(|error| invalid(self.shared, &error.to_string()))?;
+        self.spawn("source", move || Some(source.run()))?;
+        Ok(intake)
+    }
+
+    fn worker<E: Encode>(
+        &self,
+        program: &Arc<Program>,
+        encoder: impl Fn() -> E + Send + 'static,
+        batches: flume::Receiver<RecordBatch>,
+        intake: flume::Sender<Prepared<E::Item>>,
+    ) -> Worker<E> {
+        let (program, lookups) = (program.clone(), self.lookups.clone());
+        let lookups = lookups.unwrap_or_else(|| Lookups::in_memory(Vec::new()));
+        Worker {
+            batches,
+            intake,
+            make: Box::new(move || Preprocessor::new(program.clone(), Enricher::new(lookups.clone()), encoder())),
+            table: self.shared.table.clone(),
+            reports: self.context.reports.clone(),
+            keep_originals: self.context.desk.needs_original(),
+            stop: self.shared.stop.clone(),
+            metrics: self.shared.metrics.clone(),
+            latency: self.shared.latency.clone(),
+        }
+    }
+
+    fn source_context(&self, batches: flume::Sender<RecordBatch>, wire: Arc<dyn Wire>) -> SourceContext {
+        let shared = self.shared;
+        SourceContext {
+            plan: shared.plan.clone(),
+            table: shared.table.clone(),
+            reports: self.reports.1.clone(),
+            batches,
+            released: self.context.released.clone(),
+            ring: RING as u64,
+            budget: shared.budget.clone(),
+            wake: shared.wake.clone(),
+            metrics: shared.metrics.clone(),
+            latency: shared.latency.clone(),
+            health: shared.health.clone(),
+            stop: shared.stop.clone(),
+            view: shared.view.clone(),
+            lag: shared.lag.clone(),
+            wire,
+            until_end: self.until_end,
+        }
+    }
+
+    /// Starts a named thread that tells the engine when it ends, also by a panic.
+    fn spawn(&mut self, role: &str, body: impl FnOnce() -> Option<SourceEnd> + Send + 'static) -> Result<(), Halt> {
+        let name = format!("{}-{role}", self.shared.plan.name);
+        let (notices, pipeline, thread) = (self.notices.clone(), self.shared.index, name.clone());
+        let started = std::thread::Builder::new().name(name.clone()).spawn(move || {
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
+            let panicked = ended.is_err();
+            drop(notices.send(Notice::Ended { pipeline, thread, panicked, source: ended.ok().flatten() }));
+        });
+        match started {
+            Ok(handle) => {
+                self.threads.push((name, handle));
+                Ok(())
+            }
+            Err(error) => Err(Halt { exit: Exit::Failure, message: format!("cannot start thread {name}: {error}") }),
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! What a revoke asks of each sink, in the source's terms.
+
+use std::sync::Arc;
+
+use crate::model::Slot;
+use crate::sink::{elasticsearch, kafka};
+use crate::source::Wire;
+
+/// The Elasticsearch sink counts what is on the wire; what a request has taken cannot be called back.
+pub(super) struct BulkWire(pub(super) Arc<elasticsearch::Wire>);
+
+impl Wire for BulkWire {
+    fn ask(&self, _slot: Slot) {}
+
+    fn is_quiet(&self, slot: Slot) -> bool {
+        self.0.is_quiet(slot)
+    }
+
+    fn purge(&self) {}
+}
+
+/// The Kafka sink answers by report, and can purge its producer.
+pub(super) struct ProducerWire(pub(super) flume::Sender<kafka::Command>);
+
+impl Wire for ProducerWire {
+    fn ask(&self, slot: Slot) {
+        // A full channel is a sink that does not move: the source waits for its deadline and goes on.
+        drop(self.0.try_send(kafka::Command::Quiesce(slot)));
+    }
+
+    fn is_quiet(&self, _slot: Slot) -> bool {
+        false
+    }
+
+    fn purge(&self) {
+        drop(self.0.try_send(kafka::Command::Purge));
+    }
+}
