@@ -69,7 +69,7 @@ fn more_than_the_broker_keeps_goes_through_without_a_loss() {
 fn without_a_consumer_it_stops_at_the_window_and_says_so() {
     let kafka = MockKafka::start(&[("in", PARTITIONS)]).expect("a cluster");
     let generator = Arc::new(Generator::new(Shape::default()));
-    let mut plan = FeedPlan::new("in", PARTITIONS, u64::MAX);
+    let mut plan = FeedPlan::new("in", PARTITIONS, 20_000);
     plan.patience = Duration::from_millis(300);
     plan.window_bytes = 200_000;
     let feeder = Feeder::start(kafka.brokers(), generator, plan, no_hooks()).expect("a feeder");

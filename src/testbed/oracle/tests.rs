@@ -154,7 +154,7 @@ fn a_rewind_is_at_least_once_and_a_repetition_with_holes_is_not() {
 #[test]
 fn the_order_of_last_sightings_holds_however_a_suffix_is_repeated() {
     use proptest::prelude::*;
-    proptest!(|(cuts in proptest::collection::vec((0usize..60, 1usize..30), 0..8), hole in any::<bool>())| {
+    proptest!(ProptestConfig::with_cases(48), |(cuts in proptest::collection::vec((0usize..60, 1usize..30), 0..8), hole in any::<bool>())| {
         let (oracle, _) = relay(&generator(|shape| shape.keys = 1));
         let mut output = Vec::new();
         let mut scratch = Scratch::default();
