@@ -64,7 +64,7 @@ fn an_unclear_picture_names_the_choices() {
     let path = run_in(directory.path(), 1);
     for more in [&[][..], &["--pipeline", "nobody"][..]] {
         let arguments = [&[path.to_str().expect("a name"), "--format", "svg"][..], more].concat();
-        let error = report(&arguments).err().expect("unclear");
+        let error = report(&arguments).expect_err("unclear");
         assert!(error.to_string().contains("index, relay"), "{error}");
         assert_eq!(error.exit(), Exit::Usage);
     }
@@ -72,7 +72,7 @@ fn an_unclear_picture_names_the_choices() {
 
 #[test]
 fn a_missing_file_and_a_closed_pipe() {
-    let error = report(&["/nonexistent/run.json"]).err().expect("missing");
+    let error = report(&["/nonexistent/run.json"]).expect_err("missing");
     assert!(error.to_string().contains("/nonexistent/run.json"), "{error}");
     assert_eq!(error.exit(), Exit::Failure);
 

@@ -117,6 +117,9 @@ const READINGS_BROKEN: u32 = 3;
 const LONGEST_STEP: Duration = Duration::from_secs(10);
 /// Behind: more seconds than this, by age of the oldest record or by records at the current rate.
 const BEHIND_SECONDS: f64 = 10.0;
+/// A change between running, catching up and retrying is believed when it has lasted this long, so that a pipeline at
+/// the edge of two states does not fill the log.
+const SETTLES: Duration = Duration::from_secs(2);
 /// Lag below this is never called behind for its number alone.
 const BEHIND_RECORDS: f64 = 1_000.0;
 
@@ -140,6 +143,8 @@ pub struct Watch {
     progress_at: Option<Instant>,
     stuck: Duration,
     idle_since: Option<Instant>,
+    shown: Option<State>,
+    changing_since: Option<Instant>,
 }
 
 impl Watch {
@@ -155,6 +160,8 @@ impl Watch {
             progress_at: None,
             stuck: Duration::ZERO,
             idle_since: None,
+            shown: None,
+            changing_since: None,
         }
     }
 
@@ -167,6 +174,7 @@ impl Watch {
         let rates = self.rates();
         let lag_records = (!seen.lag.is_empty()).then(|| seen.lag.iter().map(|(_, lag)| lag.records).sum::<u64>());
         let (state, why) = self.state(now, base, seen, &stalled, rates, lag_records);
+        let state = self.settle(now, state);
         Judgement {
             state,
             why,
@@ -268,6 +276,22 @@ impl Watch {
         }
         self.standing = standing;
         stalled
+    }
+
+    /// Trouble and ends of life show at once, shades of running when they last.
+    fn settle(&mut self, now: Instant, state: State) -> State {
+        let moving = |state| matches!(state, State::Running | State::CatchingUp | State::Retrying);
+        if self.shown.is_none_or(|shown| shown == state || !moving(shown) || !moving(state)) {
+            self.changing_since = None;
+            self.shown = Some(state);
+            return state;
+        }
+        let since = *self.changing_since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= SETTLES {
+            self.changing_since = None;
+            self.shown = Some(state);
+        }
+        self.shown.unwrap_or(state)
     }
 
     fn state(

@@ -2,6 +2,8 @@
 
 use super::*;
 
+type Script = Box<dyn Fn(u64) -> Observation>;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 fn limits() -> WatchLimits {
@@ -66,7 +68,7 @@ fn a_sum_that_stays_wrong_is_broken_and_a_torn_reading_is_not() {
 fn the_watchdog_counts_only_open_records_without_a_fault() {
     let start = Instant::now();
     let faulty = || Observation { faults: vec!["connection refused".into()], ..seen(5, 7) };
-    let table: [(&str, Box<dyn Fn(u64) -> Observation>, bool); 7] = [
+    let table: [(&str, Script, bool); 7] = [
         ("nothing resolved, nothing said", Box::new(|_| seen(5, 7)), true),
         ("a fault is named all the time", Box::new(move |_| faulty()), false),
         ("a fault is named half of the time", Box::new(move |s| if s < 350 { faulty() } else { seen(5, 7) }), false),
@@ -140,7 +142,7 @@ fn states_follow_from_readings() {
     use State::{Blocked, CatchingUp, Done, Draining, Failed, Retrying, Running, Starting};
     let start = Instant::now();
     let with_fault = |base: Observation| Observation { faults: vec!["503 from the cluster".into()], ..base };
-    let table: [(&str, State, Box<dyn Fn(u64) -> Observation>, State); 13] = [
+    let table: [(&str, State, Script, State); 13] = [
         ("no assignment yet", Starting, Box::new(|_| Observation::default()), Starting),
         ("standby", Starting, Box::new(|_| seen(0, 0)), Running),
         ("moving, no lag", Running, Box::new(|s| Observation { lag: lag(10, s as i64), ..seen(s * 100, 5) }), Running),
@@ -181,6 +183,21 @@ fn states_follow_from_readings() {
             judged.why
         );
     }
+}
+
+#[test]
+fn a_pipeline_between_two_states_keeps_one() {
+    let start = Instant::now();
+    let mut watch = Watch::new(limits(), 1);
+    let behind = |second: u64| if second.is_multiple_of(2) { Some(30.0) } else { Some(1.0) };
+    let reading = |s| Observation { lag_seconds: behind(s), ..seen(s * 100, 5) };
+    watch.observe(start, State::Running, &seen(0, 5));
+    for second in 1..30 {
+        let judged = watch.observe(start + Duration::from_secs(second), State::Running, &reading(second));
+        assert_eq!(judged.state, State::Running, "{second}");
+    }
+    let judged = run(&mut watch, start, 30..34, |s| Observation { lag_seconds: Some(30.0), ..seen(s * 100, 5) });
+    assert_eq!(judged.state, State::CatchingUp);
 }
 
 #[test]

@@ -49,10 +49,11 @@ pub struct Chart {
     pub lines: Vec<Line>,
 }
 
-const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 300.0;
+/// Of the drawing, about as many pixels as it gets on a page, so that its text has the size of the page's text.
+const WIDTH: f64 = 560.0;
+const HEIGHT: f64 = 270.0;
 const LEFT: f64 = 62.0;
-const RIGHT: f64 = 16.0;
+const RIGHT: f64 = 14.0;
 const TOP: f64 = 48.0;
 const BOTTOM: f64 = 30.0;
 
@@ -94,7 +95,8 @@ impl Chart {
         let scales = Scales::of(self);
         self.legend(&mut out);
         self.grid(&scales, &mut out);
-        for (index, line) in self.lines.iter().enumerate() {
+        // The first line is the most important one: it is drawn last, on top.
+        for (index, line) in self.lines.iter().enumerate().rev() {
             let path = path(line, &scales);
             let _ = write!(out, r#"<path class="line s{}" d="{path}"/>"#, index % COLOURS);
         }
@@ -120,7 +122,9 @@ impl Chart {
         }
         for (value, label) in scales.x.ticks(three) {
             let x = scales.x_at(value);
-            let _ = write!(out, r#"<text class="mid" x="{x:.1}" y="{:.1}">{label}</text>"#, HEIGHT - 10.0);
+            let half = 3.2 * label.chars().count() as f64;
+            let (class, x) = if x + half > WIDTH { ("end", WIDTH) } else { ("mid", x) };
+            let _ = write!(out, r#"<text class="{class}" x="{x:.1}" y="{:.1}">{label}</text>"#, HEIGHT - 10.0);
         }
     }
 }

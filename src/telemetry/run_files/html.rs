@@ -160,14 +160,11 @@ fn section(name: &str, pipeline: &PipelineRun, body: &mut String) {
     body.push_str("</section>");
 }
 
-fn over_time(
-    title: &str,
-    y: Axis,
-    unit: Unit,
-    pipeline: &PipelineRun,
-    lines: &[(&str, fn(&SeriesPoint) -> Option<f64>)],
-) -> Chart {
-    let line = |(name, value): &(&str, fn(&SeriesPoint) -> Option<f64>)| Line {
+/// A line over time: its name and what it takes of each point.
+type Track = (&'static str, fn(&SeriesPoint) -> Option<f64>);
+
+fn over_time(title: &str, y: Axis, unit: Unit, pipeline: &PipelineRun, lines: &[Track]) -> Chart {
+    let line = |(name, value): &Track| Line {
         name: (*name).to_owned(),
         points: pipeline.series.iter().map(|point| (point.seconds, value(point))).collect(),
     };
@@ -176,19 +173,19 @@ fn over_time(
 }
 
 fn percentiles_over_time(pipeline: &PipelineRun) -> Chart {
-    let lines: [(&str, fn(&SeriesPoint) -> Option<f64>); 3] =
+    let lines: [Track; 3] =
         [("p50", |point| point.p50_ms), ("p99", |point| point.p99_ms), ("p99.9", |point| point.p999_ms)];
     over_time("polled → acknowledged over time", Axis::Log, Unit::Milliseconds, pipeline, &lines)
 }
 
 fn throughput(pipeline: &PipelineRun) -> Chart {
-    let lines: [(&str, fn(&SeriesPoint) -> Option<f64>); 2] =
-        [("read", |point| Some(point.consumed_per_second)), ("resolved", |point| Some(point.resolved_per_second))];
+    let lines: [Track; 2] =
+        [("resolved", |point| Some(point.resolved_per_second)), ("read", |point| Some(point.consumed_per_second))];
     over_time("records per second", Axis::Linear, Unit::Count, pipeline, &lines)
 }
 
 fn lag(pipeline: &PipelineRun) -> Chart {
-    let lines: [(&str, fn(&SeriesPoint) -> Option<f64>); 2] = [
+    let lines: [Track; 2] = [
         ("lag", |point| point.lag_records.map(|lag| lag as f64)),
         ("open", |point| Some(point.open_records.max(0) as f64)),
     ];

@@ -100,7 +100,7 @@ fn what_was_written_reads_back_the_same() {
 fn errors_name_the_file_and_what_to_do() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("run.json");
-    let message = |path: &Path| read(path).err().expect("fails").to_string();
+    let message = |path: &Path| read(path).expect_err("fails").to_string();
     assert!(message(directory.path()).contains("failed to read") && message(&path).contains("run.json"));
     fs::write(&path, "{\"format\": 1}").expect("writes");
     assert!(message(&path).contains("failed to understand") && message(&path).contains("missing field"));
