@@ -139,7 +139,12 @@ impl KafkaSink {
                 self.suspects.cleared(ticket.slot, item.place.offset);
                 self.reject(buffer, index, item.place, reject);
             }
-            verdict => self.fail(verdict, code, item.place, topic.as_ref()),
+            verdict @ (Verdict::Done
+            | Verdict::Rewind
+            | Verdict::Suspect
+            | Verdict::MissingTopic
+            | Verdict::Fatal
+            | Verdict::Halt(_)) => self.fail(verdict, code, item.place, topic.as_ref()),
         }
     }
 

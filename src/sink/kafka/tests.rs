@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,7 @@ use crate::telemetry::metrics::PipelineMetrics;
 type Cluster = MockCluster<'static, DefaultProducerContext>;
 
 const TOPIC: &str = "out";
+const RING: usize = 8;
 const WAIT: Duration = Duration::from_secs(20);
 
 /// A connection to these brokers.
@@ -129,7 +130,7 @@ impl Rig {
         };
         let retry =
             RetryPlan { first: Duration::from_millis(10), max: Duration::from_millis(100), in_place: options.in_place };
-        let setup = Setup { plan: plan.clone(), retry, memory_bytes: 64 << 20, ring: 8 };
+        let setup = Setup { plan: plan.clone(), retry, memory_bytes: 64 << 20, ring: RING };
         let sink = KafkaSink::open(setup, ctx.clone()).expect("opens");
         let (intake, batches) = flume::bounded(8);
         let (commands, orders) = flume::bounded(8);
@@ -204,6 +205,8 @@ impl Rig {
         let records: Vec<(Ticket, i64, &str, &[u8])> =
             range.zip(&texts).map(|(at, (key, value))| (ticket, at, key.as_str(), value.as_bytes())).collect();
         let batch = self.batch(&records);
+        // The source keeps within the ring.
+        self.await_released((batch.sequence + 1).saturating_sub(RING as u64));
         self.send(batch);
         ticket
     }
@@ -215,7 +218,11 @@ impl Rig {
                     *self.settled.entry(ticket.id).or_default().entry(outcome).or_default() += records;
                 }
             }
-            other => self.others.push(other),
+            other @ (Report::Rewind { .. }
+            | Report::GaveUp(_)
+            | Report::SinkAnswers
+            | Report::Quiet(_)
+            | Report::Halt(_)) => self.others.push(other),
         }
     }
 
@@ -240,25 +247,24 @@ impl Rig {
     }
 
     fn await_rewind(&mut self, of: Ticket) -> RewindCause {
-        let found = move |rig: &Self| {
-            rig.others.iter().find_map(|report| match report {
-                Report::Rewind { tickets, cause } if tickets.contains(&of) => Some(*cause),
-                _ => None,
-            })
-        };
+        let found = move |rig: &Self| rig.others.iter().find_map(|report| rewind_cause(report, of));
         self.await_reports("rewind", |rig| found(rig).is_some());
         found(self).expect("found")
     }
 
     fn await_halt(&mut self) -> crate::model::Halt {
-        let found = |rig: &Self| {
-            rig.others.iter().find_map(|report| match report {
-                Report::Halt(halt) => Some(halt.clone()),
-                _ => None,
-            })
-        };
+        let found = |rig: &Self| rig.others.iter().find_map(halt_of);
         self.await_reports("halt", |rig| found(rig).is_some());
         found(self).expect("found")
+    }
+
+    /// Waits until the intake has taken every batch below this number.
+    fn await_released(&self, next: u64) {
+        let deadline = Instant::now() + WAIT;
+        while self.ctx.released.load(Ordering::Acquire) < next {
+            assert!(Instant::now() < deadline, "not released");
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
     }
 
     /// Closes the intake and waits for the thread.
@@ -280,6 +286,14 @@ impl Rig {
             self.read(report);
         }
     }
+}
+
+fn rewind_cause(report: &Report, of: Ticket) -> Option<RewindCause> {
+    if let Report::Rewind { tickets, cause } = report { tickets.contains(&of).then_some(*cause) } else { None }
+}
+
+fn halt_of(report: &Report) -> Option<crate::model::Halt> {
+    if let Report::Halt(halt) = report { Some(halt.clone()) } else { None }
 }
 
 /// Values of a topic's partitions, each in order.
@@ -602,17 +616,6 @@ fn an_abort_ends_with_open_records_unsettled() {
     rig.join();
     assert_eq!(rig.settled(ticket, Outcome::Delivered), 0);
     assert_eq!(rig.ctx.budget.used(), 0);
-}
-
-impl Rig {
-    /// Waits until the intake has taken every batch below this number.
-    fn await_released(&self, next: u64) {
-        let deadline = Instant::now() + WAIT;
-        while self.ctx.released.load(Ordering::Acquire) < next {
-            assert!(Instant::now() < deadline, "not released");
-            std::thread::park_timeout(Duration::from_millis(2));
-        }
-    }
 }
 
 #[test]
