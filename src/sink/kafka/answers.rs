@@ -162,7 +162,8 @@ impl KafkaSink {
             }
             Verdict::Rewind => {
                 self.trouble.last = format!("topic {name}: {code}");
-                self.rewind(place.ticket, RewindCause::Delivery);
+                let fatal = self.line.producer.fatal().is_some();
+                self.rewind(place.ticket, if fatal { RewindCause::Producer } else { RewindCause::Delivery });
             }
             Verdict::MissingTopic => {
                 let message = format!(
