@@ -162,8 +162,11 @@ impl KafkaSink {
             }
             Verdict::Rewind => {
                 self.trouble.last = format!("topic {name}: {code}");
-                let fatal = self.line.producer.fatal().is_some();
-                self.rewind(place.ticket, if fatal { RewindCause::Producer } else { RewindCause::Delivery });
+                if self.line.producer.fatal().is_some() {
+                    self.fail(Verdict::Fatal, code, place, topic);
+                } else {
+                    self.rewind(place.ticket, RewindCause::Delivery);
+                }
             }
             Verdict::MissingTopic => {
                 let message = format!(
