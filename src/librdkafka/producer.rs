@@ -19,6 +19,7 @@ mod callbacks;
 mod client;
 pub mod code;
 pub mod message;
+mod report;
 
 use std::collections::HashMap;
 use std::ffi::{CString, c_char, c_void};
@@ -30,9 +31,10 @@ use rdkafka::bindings as rk;
 use buffers::{BufferId, Buffers};
 pub use callbacks::ClientEvent;
 use callbacks::Inbox;
-use client::{Client, Conf, ERROR_TEXT, buffer_text, native_message, raw_code};
+use client::{Client, Conf, ERROR_TEXT, buffer_text, native_message, raw_code, topic_error};
 pub use code::ErrorCode;
 use message::Message;
+pub use report::{DeliveryReport, OpenError, Probe, Refusal};
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("a delivery report's opaque pointer carries two 32-bit indexes");
@@ -42,56 +44,6 @@ const CHUNK: usize = 1024;
 /// Topic handles kept; beyond it all are let go, which costs a look-up each when they are used again.
 const TOPIC_HANDLES: usize = 1024;
 const PARTITION_UNASSIGNED: i32 = -1;
-
-/// Why a producer could not be made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// A property's name or value is refused. The value is not repeated: it may be a secret.
-    #[error("librdkafka refuses the property `{name}`: unknown, not built in, or its value is not one it takes")]
-    Property {
-        /// Its name.
-        name: String,
-    },
-    /// The client could not be made.
-    #[error("librdkafka could not make the producer: {text}")]
-    Client {
-        /// librdkafka's words.
-        text: String,
-    },
-}
-
-/// The end of one produced message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeliveryReport {
-    /// The buffer it pointed into.
-    pub buffer: BufferId,
-    /// Its index, counted from the `first` its call was given.
-    pub index: u32,
-    /// Partition of the target topic; negative when none was chosen.
-    pub partition: i32,
-    /// [`ErrorCode::NONE`] when the cluster acknowledged it.
-    pub code: ErrorCode,
-}
-
-/// A message that was not taken, for another reason than a full queue. No report follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refusal {
-    /// Its index, counted from the `first` its call was given.
-    pub index: u32,
-    /// Why.
-    pub code: ErrorCode,
-}
-
-/// What the cluster said to a metadata request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Probe {
-    /// The topic exists and every partition has a leader (without a topic: a broker answered).
-    Answers,
-    /// The cluster answered, and the topic or one of its partitions has this error.
-    Topic(ErrorCode),
-    /// Nobody answered.
-    Silent(ErrorCode),
-}
 
 /// See the module.
 pub struct Producer {
@@ -407,30 +359,6 @@ impl Drop for Producer {
 
 fn opaque(buffer: BufferId, index: u32) -> *mut c_void {
     ptr::without_provenance_mut(((buffer.0 as usize) << 32) | index as usize)
-}
-
-/// The topic's error, or else that of its first partition without a leader.
-///
-/// # Safety
-/// `metadata` is a structure librdkafka filled and that was not destroyed.
-unsafe fn topic_error(metadata: &rk::rd_kafka_metadata) -> ErrorCode {
-    if metadata.topic_cnt < 1 {
-        return ErrorCode::UNKNOWN_TOPIC;
-    }
-    // SAFETY: there is at least one topic, and its array holds `partition_cnt` partitions.
-    unsafe {
-        let topic = metadata.topics;
-        let code = raw_code(&raw const (*topic).err);
-        if !code.is_none() {
-            return code;
-        }
-        let count = usize::try_from((*topic).partition_cnt).unwrap_or_default();
-        if count == 0 {
-            return ErrorCode::UNKNOWN_TOPIC_OR_PART;
-        }
-        let leaderless = (0..count).any(|index| (*(*topic).partitions.add(index)).leader < 0);
-        if leaderless { ErrorCode::LEADER_NOT_AVAILABLE } else { ErrorCode::NONE }
-    }
 }
 
 #[cfg(test)]

@@ -140,7 +140,7 @@ pub(super) unsafe extern "C" fn on_log(
 pub(super) unsafe extern "C" fn on_ready(_client: *mut rk::rd_kafka_t, opaque: *mut c_void) {
     // SAFETY: `opaque` is the address of the client's inbox, which outlives the client. Only `hook` is touched, which is
     // never written after the client was made and may be called from any thread.
-    let hook = unsafe { &*(&raw const (*opaque.cast::<Inbox>()).hook) };
+    let hook = unsafe { &(*opaque.cast::<Inbox>()).hook };
     let _ = catch_unwind(AssertUnwindSafe(|| {
         if let Some(hook) = hook {
             hook();

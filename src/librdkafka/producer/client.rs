@@ -218,3 +218,27 @@ pub(super) fn buffer_text(text: &[c_char]) -> String {
     // SAFETY: the arrays given here start zeroed and librdkafka writes NUL terminated text into them, within their length.
     unsafe { CStr::from_ptr(text.as_ptr()) }.to_string_lossy().into_owned()
 }
+
+/// The topic's error, or else that of its first partition without a leader.
+///
+/// # Safety
+/// `metadata` is a structure librdkafka filled and that was not destroyed.
+pub(super) unsafe fn topic_error(metadata: &rk::rd_kafka_metadata) -> ErrorCode {
+    if metadata.topic_cnt < 1 {
+        return ErrorCode::UNKNOWN_TOPIC;
+    }
+    // SAFETY: there is at least one topic, and its array holds `partition_cnt` partitions.
+    unsafe {
+        let topic = metadata.topics;
+        let code = raw_code(&raw const (*topic).err);
+        if !code.is_none() {
+            return code;
+        }
+        let count = usize::try_from((*topic).partition_cnt).unwrap_or_default();
+        if count == 0 {
+            return ErrorCode::UNKNOWN_TOPIC_OR_PART;
+        }
+        let leaderless = (0..count).any(|index| (*(*topic).partitions.add(index)).leader < 0);
+        if leaderless { ErrorCode::LEADER_NOT_AVAILABLE } else { ErrorCode::NONE }
+    }
+}

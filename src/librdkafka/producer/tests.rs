@@ -1,3 +1,9 @@
+//! The producer against the mock cluster. Memory is checked with valgrind, which needs the test binary cargo names:
+//! `cargo test --lib --no-run`, then
+//! `valgrind --error-exitcode=9 --leak-check=full <binary> librdkafka::producer --test-threads=1`.
+//! The only losses are one queue handle for each client of rust-rdkafka (`rd_kafka_queue_new0` below
+//! `rdkafka::client::Client::new`): the mock clusters and readers of these tests.
+
 use std::time::Instant;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};

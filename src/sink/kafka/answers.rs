@@ -139,7 +139,12 @@ impl KafkaSink {
                 self.suspects.cleared(ticket.slot, item.place.offset);
                 self.reject(buffer, index, item.place, reject);
             }
-            verdict => self.fail(verdict, code, item.place, topic.as_ref()),
+            verdict @ (Verdict::Done
+            | Verdict::Rewind
+            | Verdict::Suspect
+            | Verdict::MissingTopic
+            | Verdict::Fatal
+            | Verdict::Halt(_)) => self.fail(verdict, code, item.place, topic.as_ref()),
         }
     }
 
@@ -157,7 +162,11 @@ impl KafkaSink {
             }
             Verdict::Rewind => {
                 self.trouble.last = format!("topic {name}: {code}");
-                self.rewind(place.ticket, RewindCause::Delivery);
+                if self.line.producer.fatal().is_some() {
+                    self.fail(Verdict::Fatal, code, place, topic);
+                } else {
+                    self.rewind(place.ticket, RewindCause::Delivery);
+                }
             }
             Verdict::MissingTopic => {
                 let message = format!(

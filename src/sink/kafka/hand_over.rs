@@ -155,7 +155,12 @@ impl KafkaSink {
                 let reject = self.refusal_reject(reason, code, 0, topic);
                 self.reject(buffer, index, place, reject);
             }
-            verdict => self.fail(verdict, code, place, Some(topic)),
+            verdict @ (Verdict::Done
+            | Verdict::Rewind
+            | Verdict::Suspect
+            | Verdict::MissingTopic
+            | Verdict::Fatal
+            | Verdict::Halt(_)) => self.fail(verdict, code, place, Some(topic)),
         }
     }
 

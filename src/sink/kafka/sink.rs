@@ -315,7 +315,6 @@ impl KafkaSink {
 }
 
 /// What ended a wait.
-#[expect(clippy::large_enum_variant, reason = "one lives at a time, for the length of a match")]
 enum Heard {
     Hook,
     Batch(Option<Prepared<KafkaItem>>),

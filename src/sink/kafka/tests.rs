@@ -27,6 +27,9 @@ use crate::telemetry::metrics::PipelineMetrics;
 type Cluster = MockCluster<'static, DefaultProducerContext>;
 
 const TOPIC: &str = "out";
+/// Stands for a null key in the batches of these tests.
+const NULL_KEY: &str = "null";
+const RING: usize = 8;
 const WAIT: Duration = Duration::from_secs(20);
 
 /// A connection to these brokers.
@@ -102,7 +105,11 @@ impl Default for Options {
 
 impl Rig {
     fn start(cluster: &Cluster, options: Options) -> Self {
-        let mut connection = connection(&cluster.bootstrap_servers());
+        Self::start_at(&cluster.bootstrap_servers(), options)
+    }
+
+    fn start_at(brokers: &str, options: Options) -> Self {
+        let mut connection = connection(brokers);
         for (name, value) in &options.properties {
             connection.properties.insert((*name).to_owned(), (*value).into());
         }
@@ -129,7 +136,7 @@ impl Rig {
         };
         let retry =
             RetryPlan { first: Duration::from_millis(10), max: Duration::from_millis(100), in_place: options.in_place };
-        let setup = Setup { plan: plan.clone(), retry, memory_bytes: 64 << 20, ring: 8 };
+        let setup = Setup { plan: plan.clone(), retry, memory_bytes: 64 << 20, ring: RING };
         let sink = KafkaSink::open(setup, ctx.clone()).expect("opens");
         let (intake, batches) = flume::bounded(8);
         let (commands, orders) = flume::bounded(8);
@@ -182,7 +189,7 @@ impl Rig {
                 headers: Vec::new(),
             };
             let place = Place { ticket: *ticket, offset: Offset(*offset), index: index as u32 };
-            let rendered = [Some(key.as_bytes()), Some(key.as_bytes())];
+            let rendered = [(*key != NULL_KEY).then_some(key.as_bytes()), Some(key.as_bytes())];
             let kept = Kept { value: Some(&[value]), rendered: &rendered };
             let item = encoder.encode(place, &original.view(), &kept, &mut batch.payload).expect("encodes");
             batch.items.push(item);
@@ -204,6 +211,8 @@ impl Rig {
         let records: Vec<(Ticket, i64, &str, &[u8])> =
             range.zip(&texts).map(|(at, (key, value))| (ticket, at, key.as_str(), value.as_bytes())).collect();
         let batch = self.batch(&records);
+        // The source keeps within the ring.
+        self.await_released((batch.sequence + 1).saturating_sub(RING as u64));
         self.send(batch);
         ticket
     }
@@ -215,7 +224,11 @@ impl Rig {
                     *self.settled.entry(ticket.id).or_default().entry(outcome).or_default() += records;
                 }
             }
-            other => self.others.push(other),
+            other @ (Report::Rewind { .. }
+            | Report::GaveUp(_)
+            | Report::SinkAnswers
+            | Report::Quiet(_)
+            | Report::Halt(_)) => self.others.push(other),
         }
     }
 
@@ -240,25 +253,24 @@ impl Rig {
     }
 
     fn await_rewind(&mut self, of: Ticket) -> RewindCause {
-        let found = move |rig: &Self| {
-            rig.others.iter().find_map(|report| match report {
-                Report::Rewind { tickets, cause } if tickets.contains(&of) => Some(*cause),
-                _ => None,
-            })
-        };
+        let found = move |rig: &Self| rig.others.iter().find_map(|report| rewind_cause(report, of));
         self.await_reports("rewind", |rig| found(rig).is_some());
         found(self).expect("found")
     }
 
     fn await_halt(&mut self) -> crate::model::Halt {
-        let found = |rig: &Self| {
-            rig.others.iter().find_map(|report| match report {
-                Report::Halt(halt) => Some(halt.clone()),
-                _ => None,
-            })
-        };
+        let found = |rig: &Self| rig.others.iter().find_map(halt_of);
         self.await_reports("halt", |rig| found(rig).is_some());
         found(self).expect("found")
+    }
+
+    /// Waits until the intake has taken every batch below this number.
+    fn await_released(&self, next: u64) {
+        let deadline = Instant::now() + WAIT;
+        while self.ctx.released.load(Ordering::Acquire) < next {
+            assert!(Instant::now() < deadline, "not released");
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
     }
 
     /// Closes the intake and waits for the thread.
@@ -282,10 +294,22 @@ impl Rig {
     }
 }
 
+fn rewind_cause(report: &Report, of: Ticket) -> Option<RewindCause> {
+    if let Report::Rewind { tickets, cause } = report { tickets.contains(&of).then_some(*cause) } else { None }
+}
+
+fn halt_of(report: &Report) -> Option<crate::model::Halt> {
+    if let Report::Halt(halt) = report { Some(halt.clone()) } else { None }
+}
+
 /// Values of a topic's partitions, each in order.
 fn read_back(cluster: &Cluster, topic: &str, partitions: i32, count: usize) -> Vec<Vec<String>> {
+    read_back_from(&cluster.bootstrap_servers(), topic, partitions, count)
+}
+
+fn read_back_from(brokers: &str, topic: &str, partitions: i32, count: usize) -> Vec<Vec<String>> {
     let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .set("bootstrap.servers", brokers)
         .set("group.id", "reader")
         .set("fetch.wait.max.ms", "10")
         .create()
@@ -487,6 +511,70 @@ fn missing_rights_halt_with_their_exit_code_and_settle_nothing() {
 }
 
 #[test]
+fn a_fatal_error_brings_a_new_producer_and_rewinds_what_was_open() {
+    let cluster = cluster(1);
+    let mut rig = Rig::start(&cluster, Options::default());
+    let (one, other) = (rig.assign(0), rig.assign(1));
+    // At the head of the line librdkafka cannot mend it.
+    error(&cluster, RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, 1);
+    let lost = rig.send_range(one, 0..5);
+    assert_eq!(rig.await_rewind(lost), RewindCause::Producer);
+    let untouched = rig.send_range(other, 50..55);
+    rig.await_settled(untouched, Outcome::Delivered, 5);
+    let tenure = (one.0, rig.fence(one.0));
+    let again = rig.send_range(tenure, 0..5);
+    rig.await_settled(again, Outcome::Delivered, 5);
+    let rig = rig.finish();
+    assert_eq!((rig.settled(lost, Outcome::Delivered), rig.others.len()), (0, 1), "{:?}", rig.others);
+}
+
+#[test]
+fn a_user_without_the_right_to_write_idempotently_halts() {
+    let cluster = cluster(1);
+    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+    cluster.request_errors(RDKafkaApiKey::InitProducerId, &[refused; 4]);
+    let mut rig = Rig::start(&cluster, Options::default());
+    let tenure = rig.assign(0);
+    let ticket = rig.send_range(tenure, 0..5);
+    let halt = rig.await_halt();
+    assert_eq!(halt.exit, Exit::Permission);
+    let rig = rig.finish();
+    assert_eq!(rig.settled(ticket, Outcome::Delivered), 0);
+}
+
+#[test]
+fn records_a_broker_calls_invalid_are_found_one_by_one() {
+    let cluster = cluster(1);
+    let mut rig = Rig::start(&cluster, Options::default());
+    let tenure = rig.assign(0);
+    let invalid = RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD;
+    error(&cluster, invalid, 1);
+    let ticket = rig.send_range(tenure, 0..4);
+    rig.await_rewind(ticket);
+    assert_eq!(rig.settled(ticket, Outcome::Dropped), 0, "nobody is rejected for what a neighbour did");
+    cluster.request_errors(RDKafkaApiKey::Produce, &[invalid]);
+    let tenure = (tenure.0, rig.fence(tenure.0));
+    let again = rig.send_range(tenure, 0..4);
+    rig.await_settled(again, Outcome::Dropped, 1);
+    rig.await_settled(again, Outcome::Delivered, 3);
+    rig.finish();
+    assert_eq!(read_back(&cluster, TOPIC, 1, 3)[0], ["v-1", "v-2", "v-3"]);
+}
+
+#[test]
+fn a_limit_that_cannot_be_read_is_no_reason_to_wait_or_stop() {
+    let cluster = cluster(1);
+    let start = Instant::now();
+    let answer = limit::max_message_bytes(&connection(&cluster.bootstrap_servers()), TOPIC, Duration::from_secs(2));
+    assert!(answer.is_err() && start.elapsed() < Duration::from_secs(10), "{answer:?}");
+    let mut rig = Rig::start(&cluster, Options { properties: Vec::new(), ..Options::default() });
+    let tenure = rig.assign(0);
+    let ticket = rig.send_range(tenure, 0..5);
+    rig.await_settled(ticket, Outcome::Delivered, 5);
+    rig.finish();
+}
+
+#[test]
 fn a_silent_cluster_is_given_up_and_probed_until_it_answers() {
     let cluster = cluster(1);
     let mut rig = Rig::start(&cluster, Options { in_place: Duration::from_secs(3), ..Options::default() });
@@ -604,17 +692,6 @@ fn an_abort_ends_with_open_records_unsettled() {
     assert_eq!(rig.ctx.budget.used(), 0);
 }
 
-impl Rig {
-    /// Waits until the intake has taken every batch below this number.
-    fn await_released(&self, next: u64) {
-        let deadline = Instant::now() + WAIT;
-        while self.ctx.released.load(Ordering::Acquire) < next {
-            assert!(Instant::now() < deadline, "not released");
-            std::thread::park_timeout(Duration::from_millis(2));
-        }
-    }
-}
-
 #[test]
 fn a_sequence_number_that_cannot_be_halts_as_a_bug() {
     let cluster = cluster(1);
@@ -623,3 +700,5 @@ fn a_sequence_number_that_cannot_be_halts_as_a_bug() {
     assert_eq!(rig.await_halt().exit, Exit::Failure);
     rig.finish();
 }
+
+mod real;

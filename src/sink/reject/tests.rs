@@ -56,6 +56,16 @@ fn plan(on_reject: OnReject, breaker: BreakerPlan) -> PipelinePlan {
 
 const QUIET: BreakerPlan = BreakerPlan { ratio: 1.0, window: 1_000_000, in_a_row: 1_000_000 };
 
+/// A desk that drops every reject and whose reports reach nobody, for tests of what stands before it.
+#[allow(dead_code, reason = "for the tests of other sinks")]
+pub(crate) fn idle_desk() -> Arc<RejectDesk> {
+    let (sender, _) = flume::bounded(1);
+    let wake = Arc::new(Wake::default());
+    let reports = ReportSender::new(sender, wake.clone());
+    let table = Arc::new(PartitionTable::default());
+    desk(OnReject::Drop, &table, &reports, &Budget::new(1 << 20, wake), &Health::new(), &Arc::new(Stop::default()))
+}
+
 /// A desk that shares these handles, with a breaker that never trips.
 pub(crate) fn desk(
     on_reject: OnReject,
@@ -192,10 +202,8 @@ fn a_batch_full_of_rejects_trips_the_ratio() {
     office.desk.admit(90, (0..10).map(reject).collect(), None);
     office.await_settled(Outcome::Dropped, 10);
     office.desk.admit(50, (10..30).map(reject).collect(), None);
-    let halted = office.reports.try_iter().find_map(|report| match report {
-        Report::Halt(halt) => Some(halt.message),
-        _ => None,
-    });
+    let message = |report| if let Report::Halt(halt) = report { Some(halt.message) } else { None };
+    let halted = office.reports.try_iter().find_map(message);
     assert!(halted.expect("halts").contains("of the last"));
 }
 
