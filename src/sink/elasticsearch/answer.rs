@@ -191,7 +191,8 @@ mod tests {
         let compact = br#"{"errors":false,"items":[{"index":{"status":201}},{"update":{"status":200}}]}"#;
         let full = br#"{"took":3,"errors":false,"items":[{"index":{"_index":"i","_id":"1","status":201,
             "result":"created"}}, {"update":{"status":200,"_shards":{"total":2}}}]}"#;
-        let pretty = b"{ \"errors\" : false, \"items\" : [ {\"create\":{\"status\":201}}, {\"index\":{\"status\":200}} ] }";
+        let pretty =
+            b"{ \"errors\" : false, \"items\" : [ {\"create\":{\"status\":201}}, {\"index\":{\"status\":200}} ] }";
         for body in [&compact[..], full, pretty] {
             assert_eq!(read(body, 2), Ok(vec![]), "{}", String::from_utf8_lossy(body));
             for sent in [1, 3] {
@@ -211,7 +212,11 @@ mod tests {
         let want = vec![
             fault(1, 400, "mapper_parsing_exception", "failed to parse; caused by: Duplicate field 'a'"),
             fault(2, 404, "", ""),
-            ItemFault { index: 3, status: 429, error: Some(ServerError { kind: String::new(), reason: "busy".into() }) },
+            ItemFault {
+                index: 3,
+                status: 429,
+                error: Some(ServerError { kind: String::new(), reason: "busy".into() }),
+            },
         ];
         assert_eq!(read(body, 4), Ok(want));
     }
@@ -251,7 +256,8 @@ mod tests {
 
     #[test]
     fn a_quoted_request_never_leaves_this_module() {
-        let body = br#"{"error":{"type":"parse_exception","reason":"x (byte[])\"POST /_bulk\r\nAuthorization: Basic U0VD"}}"#;
+        let body =
+            br#"{"error":{"type":"parse_exception","reason":"x (byte[])\"POST /_bulk\r\nAuthorization: Basic U0VD"}}"#;
         let error = request_error(body).expect("an error object");
         assert!(!error.reason.contains("U0VD"), "{}", error.reason);
         assert_eq!(request_error(b"{\"error\":\"no handler found\"}"), None);

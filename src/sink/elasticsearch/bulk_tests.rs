@@ -51,7 +51,10 @@ fn text(plan: &ElasticsearchSinkPlan, value: &str, rendered: &[Option<&[u8]>]) -
 #[test]
 fn every_action_has_its_lines() {
     let table = [
-        (Action::Upsert, "{\"update\":{\"_id\":\"7\",\"retry_on_conflict\":3}}\n{\"doc\":{\"a\":1},\"doc_as_upsert\":true}\n"),
+        (
+            Action::Upsert,
+            "{\"update\":{\"_id\":\"7\",\"retry_on_conflict\":3}}\n{\"doc\":{\"a\":1},\"doc_as_upsert\":true}\n",
+        ),
         (Action::Update, "{\"update\":{\"_id\":\"7\",\"retry_on_conflict\":3}}\n{\"doc\":{\"a\":1}}\n"),
         (Action::Index, "{\"index\":{\"_id\":\"7\"}}\n{\"a\":1}\n"),
         (Action::Create, "{\"create\":{\"_id\":\"7\"}}\n{\"a\":1}\n"),
@@ -66,14 +69,18 @@ fn every_action_has_its_lines() {
 #[test]
 fn templates_are_rendered_in_the_order_they_are_read() {
     let mut plan = sink_plan("items");
-    plan.index = Template { text: "i-{partition}".into(), segments: vec![Segment::Literal("i-".into()), Segment::Partition] };
+    plan.index =
+        Template { text: "i-{partition}".into(), segments: vec![Segment::Literal("i-".into()), Segment::Partition] };
     plan.action = Action::Index;
     plan.id = Some(template("the id"));
     plan.routing = Some(template("the routing"));
     let pointer = Pointer { members: vec!["v".into()] };
     plan.version = Some(VersionSource::Field(pointer.clone()));
     let wanted = templates(&plan);
-    assert_eq!(wanted.iter().map(|t| t.text.as_str()).collect::<Vec<_>>(), ["the id", "i-{partition}", "the routing", "version"]);
+    assert_eq!(
+        wanted.iter().map(|t| t.text.as_str()).collect::<Vec<_>>(),
+        ["the id", "i-{partition}", "the routing", "version"]
+    );
     assert_eq!(wanted[3].segments, [Segment::Field { pointer, fallback: None }]);
     assert_eq!(
         text(&plan, "{}", &[Some(b"7"), Some(b"i-3"), Some(b"r\"1"), Some(b"12")]),
@@ -101,7 +108,12 @@ fn ids_are_escaped_and_bounded_in_bytes() {
     assert!(encode(&plan, Some(&[b"{}"]), &[Some(long.as_bytes())]).is_ok(), "512 bytes");
     let longer = format!("{long}x");
     for id in [longer.as_bytes(), b"", b"\xff"] {
-        assert_eq!(encode(&plan, Some(&[b"{}"]), &[Some(id)]).err(), Some(RejectReason::InvalidId), "{} bytes", id.len());
+        assert_eq!(
+            encode(&plan, Some(&[b"{}"]), &[Some(id)]).err(),
+            Some(RejectReason::InvalidId),
+            "{} bytes",
+            id.len()
+        );
     }
 }
 
@@ -169,7 +181,11 @@ fn tombstones_follow_the_rule() {
 fn only_objects_are_documents_and_only_names_are_indexes() {
     let plan = sink_plan("items");
     for value in ["[1]", "7", "\"x\"", "null", " \n"] {
-        assert_eq!(encode(&plan, Some(&[value.as_bytes()]), &[Some(b"7")]).err(), Some(RejectReason::WrongType), "{value}");
+        assert_eq!(
+            encode(&plan, Some(&[value.as_bytes()]), &[Some(b"7")]).err(),
+            Some(RejectReason::WrongType),
+            "{value}"
+        );
     }
     assert!(encode(&plan, Some(&[b" \n", b"{}"]), &[Some(b"7")]).is_ok());
     let by_key = sink_plan("{key}");

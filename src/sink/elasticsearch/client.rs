@@ -134,9 +134,9 @@ impl Cluster {
             Err(error) => return broken(&error, base),
         };
         // The HTTP client follows redirects unasked, and a POST arrives elsewhere as a GET.
-        let moved = base.join(path).is_ok_and(|asked| {
-            asked.path() != response.url().path() || asked.host() != response.url().host()
-        });
+        let moved = base
+            .join(path)
+            .is_ok_and(|asked| asked.path() != response.url().path() || asked.host() != response.url().host());
         let status = if moved { 302 } else { response.status_code().as_u16() };
         let retry_after = retry_after(&response);
         match response.bytes().await {
@@ -148,8 +148,7 @@ impl Cluster {
     /// `GET` with a short bound.
     async fn get(&self, node: usize, path: &str) -> Reply {
         let timeout = self.timeout.min(PROBE_TIMEOUT);
-        let reply =
-            self.exchange(node, Method::Get, path, headers("application/json"), None, timeout).await;
+        let reply = self.exchange(node, Method::Get, path, headers("application/json"), None, timeout).await;
         let now = Instant::now();
         self.health(|nodes| match &reply {
             Reply::Timeout | Reply::Broken(_) | Reply::Answer { status: 502..=504, .. } => nodes.broken(node, now),

@@ -371,7 +371,8 @@ fn unix_ms() -> i64 {
 async fn compress(body: Bytes) -> Option<Bytes> {
     let done = tokio::task::spawn_blocking(move || {
         use std::io::Write;
-        let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 4), flate2::Compression::fast());
+        let mut encoder =
+            flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 4), flate2::Compression::fast());
         encoder.write_all(&body).ok()?;
         encoder.finish().ok().map(Bytes::from)
     });

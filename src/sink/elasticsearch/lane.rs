@@ -282,12 +282,10 @@ impl Lane {
     fn purge_chains(&mut self, fence: &mut Fence<'_>) {
         let on_wire = self.current.as_ref().map_or(Vec::new(), |bulk| bulk.chained.clone());
         let (mut dropped, mut ended) = (Vec::new(), Vec::new());
-        let freed = self.chains.purge(
-            &on_wire,
-            &mut |op| fence.wants(op),
-            &mut |op| dropped.push(op),
-            &mut |op, end| ended.push((op, end)),
-        );
+        let freed =
+            self.chains.purge(&on_wire, &mut |op| fence.wants(op), &mut |op| dropped.push(op), &mut |op, end| {
+                ended.push((op, end))
+            });
         for op in dropped {
             self.discard(op);
         }
@@ -390,8 +388,7 @@ impl Lane {
         let place = op.item.place;
         match end {
             End::Delivered | End::Superseded => {
-                let outcome =
-                    if matches!(end, End::Delivered) { Outcome::Delivered } else { Outcome::Superseded };
+                let outcome = if matches!(end, End::Delivered) { Outcome::Delivered } else { Outcome::Superseded };
                 self.effects.part(place.ticket, outcome);
                 #[cfg(test)]
                 self.effects.delivered.push(place);

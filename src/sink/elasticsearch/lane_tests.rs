@@ -46,21 +46,12 @@ struct World {
 }
 
 fn rules() -> Rules {
-    Rules {
-        records: 8,
-        bytes: 900,
-        linger: Duration::ZERO,
-        on_index_fault: OnIndexFault::Hold,
-        needs_original: false,
-    }
+    Rules { records: 8, bytes: 900, linger: Duration::ZERO, on_index_fault: OnIndexFault::Hold, needs_original: false }
 }
 
 fn entry(input: Input, epoch: u64) -> String {
     let filler = "x".repeat((input.offset % 7) as usize * 9);
-    format!(
-        "{{\"index\":{{\"_id\":\"{}\"}}}}\n{{\"o\":{},\"e\":{epoch},\"f\":\"{filler}\"}}\n",
-        input.id, input.offset
-    )
+    format!("{{\"index\":{{\"_id\":\"{}\"}}}}\n{{\"o\":{},\"e\":{epoch},\"f\":\"{filler}\"}}\n", input.id, input.offset)
 }
 
 impl World {
@@ -260,7 +251,9 @@ impl World {
                 let mut items = Vec::new();
                 for input in sent {
                     let error = |status, kind| {
-                        format!("{{\"index\":{{\"status\":{status},\"error\":{{\"type\":\"{kind}\",\"reason\":\"r\"}}}}}}")
+                        format!(
+                            "{{\"index\":{{\"status\":{status},\"error\":{{\"type\":\"{kind}\",\"reason\":\"r\"}}}}}}"
+                        )
                     };
                     items.push(if trouble > 12 && self.random.u32(0..4) == 0 {
                         error(429, "es_rejected_execution_exception")
@@ -317,7 +310,12 @@ impl World {
         for input in &self.inputs {
             let last_good = self.inputs.iter().rev().find(|other| other.id == input.id && self.is_good(other));
             if let Some(last) = last_good {
-                assert_eq!(self.documents.get(&input.id), Some(&last.offset), "the last good write of {} lasts", input.id);
+                assert_eq!(
+                    self.documents.get(&input.id),
+                    Some(&last.offset),
+                    "the last good write of {} lasts",
+                    input.id
+                );
             }
         }
         drop(self.lane);

@@ -45,9 +45,10 @@ impl Nodes {
         let count = self.0.len();
         let from = chance % count;
         let order = || (0..count).map(|step| (from + step) % count);
-        order().filter(|node| self.0[*node].dead.is_none()).min_by_key(|node| self.0[*node].in_use).unwrap_or_else(|| {
-            order().min_by_key(|node| self.0[*node].dead.map(|(since, _)| since)).unwrap_or(from)
-        })
+        order()
+            .filter(|node| self.0[*node].dead.is_none())
+            .min_by_key(|node| self.0[*node].in_use)
+            .unwrap_or_else(|| order().min_by_key(|node| self.0[*node].dead.map(|(since, _)| since)).unwrap_or(from))
     }
 
     /// The request is over.

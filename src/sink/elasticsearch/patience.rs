@@ -190,12 +190,10 @@ mod tests {
     #[test]
     fn backoff_is_bounded_and_jittered() {
         let retry = patience();
-        let plan = RetryPlan {
-            first: Duration::from_millis(200),
-            max: Duration::from_secs(30),
-            in_place: retry.in_place,
-        };
-        let table = [(1, 1.0, 200), (2, 1.0, 400), (3, 0.5, 400), (9, 1.0, 30_000), (4_000_000, 1.0, 30_000), (5, 0.0, 0)];
+        let plan =
+            RetryPlan { first: Duration::from_millis(200), max: Duration::from_secs(30), in_place: retry.in_place };
+        let table =
+            [(1, 1.0, 200), (2, 1.0, 400), (3, 0.5, 400), (9, 1.0, 30_000), (4_000_000, 1.0, 30_000), (5, 0.0, 0)];
         for (failures, chance, millis) in table {
             assert_eq!(backoff(plan, failures, chance), Duration::from_millis(millis), "{failures} {chance}");
         }

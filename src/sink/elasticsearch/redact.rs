@@ -14,7 +14,8 @@ pub fn redact(text: &str) -> String {
         .filter_map(|mark| lower.find(mark))
         .min()
         .unwrap_or(text.len());
-    let mut clean: String = without_user_info(&text[..cut]).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut clean: String =
+        without_user_info(&text[..cut]).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if clean.len() > LONGEST_BYTES - 16 {
         let end = (0..=LONGEST_BYTES - 16).rev().find(|at| clean.is_char_boundary(*at)).unwrap_or(0);
         clean.truncate(end);

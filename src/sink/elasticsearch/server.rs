@@ -170,7 +170,10 @@ mod tests {
         assert_eq!(path(server(false, 7, 9), &plan), "items/_bulk?F&pipeline=a%20b");
         assert_eq!(path(server(false, 6, 8), &plan), "items/itmes/_bulk?F&pipeline=a%20b");
         let by_record = ElasticsearchSinkPlan { ingest_pipeline: None, ..sink_plan("{key}") };
-        assert_eq!(path(server(false, 8, 1), &by_record), "_bulk?F&require_alias=true".replace("&require_alias=true", ""));
+        assert_eq!(
+            path(server(false, 8, 1), &by_record),
+            "_bulk?F&require_alias=true".replace("&require_alias=true", "")
+        );
         assert_eq!(path(server(false, 6, 8), &by_record), "sluicegate-no-index/_doc/_bulk?F");
         let odd = sink_plan("<logs-{now/d}>");
         assert_eq!(path(server(false, 8, 1), &odd), "%3Clogs-%7Bnow%2Fd%7D%3E/_bulk?F");

@@ -74,7 +74,8 @@ impl ElasticsearchSink {
         Intake { shared: shared.clone(), ring: Sequencer::new(ring), inboxes }.run(&intake).await;
         while let Some(ended) = lanes.join_next().await {
             if ended.is_err_and(|error| error.is_panic()) {
-                let message = "a lane of the Elasticsearch sink ended by a panic: this is a bug; see the log".to_owned();
+                let message =
+                    "a lane of the Elasticsearch sink ended by a panic: this is a bug; see the log".to_owned();
                 shared.halt(Halt { exit: Exit::Failure, message });
             }
         }

@@ -102,9 +102,7 @@ pub fn judge_request(status: u16, body: &[u8]) -> RequestVerdict {
         401 => RequestVerdict::Refused(format!("the server refused our credentials (401): {}", describe(error()))),
         403 => match error() {
             Some(error) if error.kind == "cluster_block_exception" => RequestVerdict::Retry(Trouble::Blocked),
-            error => {
-                RequestVerdict::Refused(format!("the server refused the bulk request (403): {}", describe(error)))
-            }
+            error => RequestVerdict::Refused(format!("the server refused the bulk request (403): {}", describe(error))),
         },
         404 => match error() {
             Some(error) if is_index_fault(&error) => RequestVerdict::Retry(Trouble::Blocked),
@@ -129,7 +127,8 @@ fn protocol_halt(status: u16, what: &str) -> Halt {
         404 | 405 | 501 => "check that the node addresses point at Elasticsearch or OpenSearch, path included",
         _ => "check the server and what stands between us and it",
     };
-    let message = format!("the server answered {status} to a bulk request, as it would to every one: {what}; {what_to_do}");
+    let message =
+        format!("the server answered {status} to a bulk request, as it would to every one: {what}; {what_to_do}");
     Halt { exit: Exit::Protocol, message }
 }
 
@@ -188,12 +187,7 @@ fn is_document_fault(status: u16, kind: &str) -> bool {
 
 /// Judges one item. `fault` is not a plain 200 or 201.
 #[must_use]
-pub fn judge_item(
-    fault: &ItemFault,
-    action: ItemAction,
-    versioned: bool,
-    on_index_fault: OnIndexFault,
-) -> ItemVerdict {
+pub fn judge_item(fault: &ItemFault, action: ItemAction, versioned: bool, on_index_fault: OnIndexFault) -> ItemVerdict {
     let status = fault.status;
     let Some(error) = &fault.error else {
         return match status {

@@ -30,7 +30,8 @@ impl Answer {
 
     fn error(status: u16, kind: &str, reason: &str) -> Self {
         let error = serde_json::json!({ "type": kind, "reason": reason });
-        let body = serde_json::json!({ "error": { "root_cause": [error], "type": kind, "reason": reason }, "status": status });
+        let body =
+            serde_json::json!({ "error": { "root_cause": [error], "type": kind, "reason": reason }, "status": status });
         Self::new(status, body.to_string())
     }
 }
@@ -180,9 +181,11 @@ fn write(state: &State, item: &Item<'_>) -> ItemAnswer {
     match done {
         Ok(status) => ok(status),
         Err(Refused::NotFound) => ok(404),
-        Err(Refused::Conflict) => {
-            ItemAnswer::error(409, "version_conflict_engine_exception", "version conflict, current version is higher or equal")
-        }
+        Err(Refused::Conflict) => ItemAnswer::error(
+            409,
+            "version_conflict_engine_exception",
+            "version conflict, current version is higher or equal",
+        ),
         Err(Refused::Missing) => ItemAnswer::error(404, "document_missing_exception", "document missing"),
     }
 }
