@@ -293,7 +293,10 @@ impl Drive {
         self.shared.give_up_if_exhausted(now);
         let asked = matches!(reply, Reply::Answer { retry_after: Some(_), .. });
         self.probed = is_probed(trouble) && !asked;
-        self.hold_until = Some(now + self.pause(self.failures, reply));
+        let wait = self.pause(self.failures, reply);
+        // A server still at work on the request deserves a moment before it gets it again.
+        let wait = if trouble == Trouble::Timeout { wait.max(self.shared.retry.first) } else { wait };
+        self.hold_until = Some(now + wait);
         let what_to_do = "it is sent again until it is answered";
         self.shared.set_fault(self.number, Some(format!("bulk request failed: {message}; {what_to_do}")));
     }

@@ -9,6 +9,7 @@ mod answer;
 mod batch;
 #[cfg(test)]
 mod behaviour_tests;
+mod body;
 mod bulk;
 #[cfg(test)]
 mod bulk_tests;
@@ -24,6 +25,7 @@ mod lane_tests;
 mod nodes;
 mod op;
 mod patience;
+mod purge;
 mod redact;
 #[cfg(test)]
 mod rig;
