@@ -489,3 +489,48 @@ async fn what_ended_before_the_sink_is_passed_on() {
     assert_eq!(rig.others, [Report::Rewind { tickets: vec![ticket], cause: RewindCause::Lost }]);
     assert_eq!(rig.count(Outcome::Dropped), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retry_after_is_honoured_and_a_timeout_asks_the_same_node_again() {
+    let endpoint = endpoint();
+    endpoint.script(Fault::Answer { status: 503, body: String::new(), retry_after: Some(1), location: None });
+    let mut rig = Rig::start(plan_for(&[&endpoint]), retry());
+    let started = Instant::now();
+    rig.send(&[("a", "{}")]).await;
+    rig.until_delivered(1).await;
+    assert!(started.elapsed() >= Duration::from_secs(1), "{:?}", started.elapsed());
+
+    for _ in 0..4 {
+        let (one, other) = (self::endpoint(), self::endpoint());
+        for endpoint in [&one, &other] {
+            endpoint.script(Fault::LateAnswer(Duration::from_millis(500)));
+        }
+        let mut plan = plan_for(&[&one, &other]);
+        plan.connection.request_timeout = Duration::from_millis(200);
+        let mut rig = Rig::start(plan, retry());
+        rig.send(&[("a", "{}")]).await;
+        rig.until_delivered(1).await;
+        assert_eq!(one.requests().abs_diff(other.requests()), 2, "{} and {}", one.requests(), other.requests());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_held_index_does_not_stop_the_others_and_its_alert_stays() {
+    let endpoint = endpoint();
+    endpoint.answer_id("held", Some(ItemAnswer::error(404, "index_not_found_exception", "no such index [x]")));
+    let mut plan = plan_for(&[&endpoint]);
+    plan.lanes = 1;
+    let mut rig = Rig::start(plan, retry());
+    rig.send(&[("held", r#"{"n":1}"#)]).await;
+    rig.until("an alert", |rig| rig.fault().is_some()).await;
+    for start in (0..500).step_by(50) {
+        rig.send_numbers(start..start + 50).await;
+        rig.until_delivered(u64::from(start) + 50).await;
+        assert!(rig.fault().is_some_and(|fault| fault.contains("no such index")), "the alert went");
+    }
+    rig.send(&[("held", r#"{"n":2}"#)]).await;
+    endpoint.answer_id("held", None);
+    rig.until_delivered(502).await;
+    assert_eq!(source(&endpoint, "held"), r#"{"n":2}"#);
+    rig.until("the alert's end", |rig| rig.fault().is_none()).await;
+}

@@ -168,6 +168,12 @@ impl Lane {
         self.batches.is_empty()
     }
 
+    /// Whether something waits to be sent again.
+    #[must_use]
+    pub fn has_residue(&self) -> bool {
+        self.chains.links() > 0
+    }
+
     /// Open batches.
     pub fn batches(&self) -> impl Iterator<Item = &Arc<Batch>> {
         self.batches.iter()

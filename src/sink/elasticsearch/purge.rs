@@ -17,12 +17,15 @@ impl Lane {
         if !on_wire {
             self.refresh(&mut fence);
         }
-        for op in std::mem::take(&mut self.fresh) {
-            if fence.wants(&op) {
-                self.fresh.push_back(op);
-            } else {
-                self.fresh_bytes -= op.item.bytes();
-                self.discard(op);
+        // Mostly nothing is fenced: then the queue is only looked through.
+        if !self.fresh.iter().all(|op| fence.wants(op)) {
+            for op in std::mem::take(&mut self.fresh) {
+                if fence.wants(&op) {
+                    self.fresh.push_back(op);
+                } else {
+                    self.fresh_bytes -= op.item.bytes();
+                    self.discard(op);
+                }
             }
         }
         for mut segment in std::mem::take(&mut self.segments) {
