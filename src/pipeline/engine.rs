@@ -190,7 +190,6 @@ impl Engine {
     }
 
     /// A reader of the resolved position of a partition, for other threads.
-    #[must_use]
     pub fn positions(&self) -> impl Fn(&str, &TopicPartition) -> Option<i64> + Send + Sync + 'static {
         let views: Vec<_> = self.pipelines.iter().map(|one| (one.plan.name.clone(), one.view.clone())).collect();
         move |pipeline, name| {

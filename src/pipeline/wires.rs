@@ -25,7 +25,7 @@ pub(super) struct ProducerWire(pub(super) flume::Sender<kafka::Command>);
 impl Wire for ProducerWire {
     fn ask(&self, slot: Slot) {
         // A full channel is a sink that does not move: the source waits for its deadline and goes on.
-        drop(self.0.try_send(kafka::Command::Quiesce(slot)));
+        let _ = self.0.try_send(kafka::Command::Quiesce(slot));
     }
 
     fn is_quiet(&self, _slot: Slot) -> bool {
@@ -33,6 +33,6 @@ impl Wire for ProducerWire {
     }
 
     fn purge(&self) {
-        drop(self.0.try_send(kafka::Command::Purge));
+        let _ = self.0.try_send(kafka::Command::Purge);
     }
 }

@@ -89,8 +89,14 @@ impl BulkEndpoint {
             .thread_name("bulk-endpoint")
             .enable_all()
             .build()?;
-        let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", options.port)))?;
+        // Bound by hand, so that it can be started from inside another runtime too.
+        let listener = std::net::TcpListener::bind(("127.0.0.1", options.port))?;
+        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
+        let listener = {
+            let _inside = runtime.enter();
+            TcpListener::from_std(listener)?
+        };
         let rules = Mutex::new(Rules { max_bytes: options.max_bytes, ..Rules::default() });
         let state = Arc::new(State {
             options,

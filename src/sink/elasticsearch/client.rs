@@ -23,6 +23,9 @@ use super::verdict::Reply;
 /// Bound on a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Longest answer that is read: a bulk answer has at most about 1 KiB an item.
+const LONGEST_ANSWER_BYTES: u64 = 64 << 20;
+
 /// Why a connection cannot be set up: the configuration is at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectFault {
@@ -134,11 +137,12 @@ impl Cluster {
             Err(error) => return broken(&error, base),
         };
         // The HTTP client follows redirects unasked, and a POST arrives elsewhere as a GET.
-        let moved = base
-            .join(path)
-            .is_ok_and(|asked| asked.path() != response.url().path() || asked.host() != response.url().host());
+        let moved = base.join(path).is_ok_and(|asked| place_of(&asked) != place_of(response.url()));
         let status = if moved { 302 } else { response.status_code().as_u16() };
         let retry_after = retry_after(&response);
+        if response.content_length().is_some_and(|bytes| bytes > LONGEST_ANSWER_BYTES) {
+            return Reply::Broken(format!("{}: the answer is longer than 64 MiB", redact(base.as_str())));
+        }
         match response.bytes().await {
             Ok(body) => Reply::Answer { status, retry_after, body },
             Err(error) => broken(&error, base),
@@ -250,6 +254,10 @@ impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.cluster.health(|nodes| nodes.release(self.node));
     }
+}
+
+fn place_of(url: &Url) -> (&str, Option<&str>, Option<u16>, &str) {
+    (url.scheme(), url.host_str(), url.port_or_known_default(), url.path())
 }
 
 fn headers(content_type: &'static str) -> HeaderMap {

@@ -34,6 +34,8 @@ pub struct Drive {
     hold_until: Option<Instant>,
     /// Whether waiting for `hold_until` may be cut short by a probe.
     probed: bool,
+    /// Whether the request being sent is the probe.
+    probing: bool,
     residue_due: Instant,
     /// Failures in a row, of whole requests or of residues.
     failures: u32,
@@ -64,6 +66,7 @@ impl Drive {
             wakes,
             hold_until: None,
             probed: false,
+            probing: false,
             residue_due: now,
             failures: 0,
             same_node: None,
@@ -112,8 +115,8 @@ impl Drive {
         let ready = self.lane.ready(now, self.residue_due, !self.open);
         if let (Some(until), true) = (self.hold_until, ready != Ready::Idle) {
             if now < until {
-                let probe = self.probed && self.shared.patience(|patience| patience.may_probe(now));
-                return if probe { None } else { Some(until.min(tick)) };
+                self.probing = self.probed && self.shared.patience(|patience| patience.may_probe(now));
+                return if self.probing { None } else { Some(until.min(tick)) };
             }
             self.probed = false;
         }
@@ -162,7 +165,6 @@ impl Drive {
 
     /// Sends the next request and takes its answer.
     async fn send(&mut self) {
-        let probing = self.hold_until.is_some_and(|until| Instant::now() < until);
         self.hold_until = None;
         let request = self.take_request();
         let reply = match request {
@@ -173,7 +175,7 @@ impl Drive {
             }
             None => None,
         };
-        if probing {
+        if std::mem::take(&mut self.probing) {
             self.shared.patience(|patience| patience.probe_returned(Instant::now()));
         }
         if let Some((reply, records)) = reply {
@@ -248,10 +250,10 @@ impl Drive {
             }
         }
         match pace {
-            Pace::Go => self.calm(None),
+            Pace::Go => self.calm(),
             Pace::Split => {
                 shared.ceiling.fetch_min(self.lane.ceiling(), Ordering::AcqRel);
-                self.calm(None);
+                self.calm();
             }
             Pace::Residue { overload, alert } => self.hold_residue(now, overload, alert, reply),
             Pace::Whole { trouble, message } => self.hold_lane(now, trouble, message, reply, records),
@@ -263,11 +265,14 @@ impl Drive {
         }
     }
 
-    fn calm(&mut self, fault: Option<String>) {
-        self.failures = 0;
+    /// The servers are well. What is held because of an index stays named while anything of it is.
+    fn calm(&mut self) {
         self.hold_until = None;
         self.probed = false;
-        self.shared.set_fault(self.number, fault);
+        if !self.lane.has_residue() {
+            self.failures = 0;
+            self.shared.set_fault(self.number, None);
+        }
     }
 
     /// Some items must be sent again. A busy server gives the whole lane a pause; otherwise only they wait, and a first
@@ -293,7 +298,10 @@ impl Drive {
         self.shared.give_up_if_exhausted(now);
         let asked = matches!(reply, Reply::Answer { retry_after: Some(_), .. });
         self.probed = is_probed(trouble) && !asked;
-        self.hold_until = Some(now + self.pause(self.failures, reply));
+        let wait = self.pause(self.failures, reply);
+        // A server still at work on the request deserves a moment before it gets it again.
+        let wait = if trouble == Trouble::Timeout { wait.max(self.shared.retry.first) } else { wait };
+        self.hold_until = Some(now + wait);
         let what_to_do = "it is sent again until it is answered";
         self.shared.set_fault(self.number, Some(format!("bulk request failed: {message}; {what_to_do}")));
     }
@@ -349,9 +357,6 @@ impl Drive {
         if passed > 0 {
             ctx.metrics.last_delivered_ms.set(now_ms);
             ctx.desk.passed(passed);
-        }
-        if self.shared.is_halted() {
-            return;
         }
         if !effects.parts.is_empty() {
             ctx.report(Report::Settled(effects.parts));

@@ -15,9 +15,10 @@ use crate::config::plan::OnIndexFault;
 use crate::model::{Charge, Epoch, Outcome, Reject, Slot, Ticket};
 
 use super::batch::{Batch, Chunk, Held};
+use super::body::{Body, Fence, count_tenure, fill, fill_fresh};
 use super::chain::Chains;
 use super::op::{Effects, End, Op, Refusal, count_into};
-use super::store::{self, Store};
+use super::store::Store;
 
 /// Settings of a lane.
 #[derive(Debug, Clone, Copy)]
@@ -167,6 +168,12 @@ impl Lane {
         self.batches.is_empty()
     }
 
+    /// Whether something waits to be sent again.
+    #[must_use]
+    pub fn has_residue(&self) -> bool {
+        self.chains.links() > 0
+    }
+
     /// Open batches.
     pub fn batches(&self) -> impl Iterator<Item = &Arc<Batch>> {
         self.batches.iter()
@@ -235,66 +242,6 @@ impl Lane {
         Some(Request { body: bulk.body.clone(), records: bulk.ops.len() as u32, tenures })
     }
 
-    /// Drops everything fenced; memory comes back. `on_wire`: the current request is with the server and stays whole.
-    pub fn purge(&mut self, on_wire: bool, current: &dyn Fn(Ticket) -> bool) {
-        let mut fence = Fence::new(current);
-        self.purge_trial(&mut fence);
-        if !on_wire {
-            self.refresh(&mut fence);
-        }
-        for op in std::mem::take(&mut self.fresh) {
-            if fence.wants(&op) {
-                self.fresh.push_back(op);
-            } else {
-                self.fresh_bytes -= op.item.bytes();
-                self.discard(op);
-            }
-        }
-        for mut segment in std::mem::take(&mut self.segments) {
-            for op in std::mem::take(&mut segment.ops) {
-                if fence.wants(&op) {
-                    segment.ops.push_back(op);
-                } else {
-                    self.discard_tried(op, segment.trial);
-                }
-            }
-            if !segment.ops.is_empty() {
-                self.segments.push_back(segment);
-            }
-        }
-        self.finish_trial_after_fence();
-        if !self.chains.is_empty() {
-            self.purge_chains(&mut fence);
-        }
-    }
-
-    /// Found guilty, not filed yet, and fenced: the next read will find them again.
-    fn purge_trial(&mut self, fence: &mut Fence<'_>) {
-        let Some(trial) = &mut self.trial else { return };
-        let guilty = std::mem::take(&mut trial.guilty);
-        let (wanted, fenced): (Vec<_>, Vec<_>) = guilty.into_iter().partition(|(op, _)| fence.wants(op));
-        trial.guilty = wanted;
-        for (op, _) in fenced {
-            self.discard_tried(op, true);
-        }
-    }
-
-    fn purge_chains(&mut self, fence: &mut Fence<'_>) {
-        let on_wire = self.current.as_ref().map_or(Vec::new(), |bulk| bulk.chained.clone());
-        let (mut dropped, mut ended) = (Vec::new(), Vec::new());
-        let freed =
-            self.chains.purge(&on_wire, &mut |op| fence.wants(op), &mut |op| dropped.push(op), &mut |op, end| {
-                ended.push((op, end))
-            });
-        for op in dropped {
-            self.discard(op);
-        }
-        for (op, end) in ended {
-            self.end(op, end);
-        }
-        self.put_first(freed, false);
-    }
-
     /// Puts operations before everything but the current request and the chains.
     pub(super) fn put_first(&mut self, ops: VecDeque<Op>, trial: bool) {
         if !ops.is_empty() {
@@ -302,40 +249,10 @@ impl Lane {
         }
     }
 
-    /// Takes fenced operations out of the current request.
-    fn refresh(&mut self, fence: &mut Fence<'_>) {
-        let Some(mut bulk) = self.current.take() else { return };
-        if bulk.ops.iter().all(|op| fence.wants(op)) {
-            self.current = Some(bulk);
-            return;
-        }
-        let mut body = Body::new(bulk.body.len(), &self.held);
-        for op in std::mem::take(&mut bulk.ops) {
-            if fence.wants(&op) {
-                body.append(op);
-            } else {
-                body.dropped.push(op);
-            }
-        }
-        let dropped = std::mem::take(&mut body.dropped);
-        let (bytes, ops) = body.into_parts();
-        let chained = std::mem::take(&mut bulk.chained);
-        for op in dropped {
-            self.discard_tried(op, bulk.trial);
-        }
-        if ops.is_empty() {
-            let freed: VecDeque<Op> = chained.into_iter().flat_map(|id| self.chains.dissolve(id)).collect();
-            self.put_first(freed, false);
-            self.finish_trial_after_fence();
-            return;
-        }
-        self.current = Some(self.seal(bytes, ops, bulk.trial, chained, bulk.failures));
-    }
-
     fn build(&mut self, with_residue: bool, fence: &mut Fence<'_>) -> Option<Bulk> {
         loop {
             let limits = (self.rules.records, self.limit_bytes());
-            let mut body = Body::new(limits.1.min(self.fresh_bytes + 4096), &self.held);
+            let mut body = Body::new(self.likely_bytes(limits), &self.held);
             let mut chained = Vec::new();
             let trial = self.segments.front().is_some_and(|segment| segment.trial);
             if !trial {
@@ -367,8 +284,21 @@ impl Lane {
         }
     }
 
+    /// What a request of fresh operations will hold, so that its buffer neither grows nor stays half empty.
+    fn likely_bytes(&self, (records, bytes): (usize, usize)) -> usize {
+        let mean = self.fresh_bytes / self.fresh.len().max(1);
+        bytes.min(mean.saturating_mul(records)).min(self.fresh_bytes) + 4096
+    }
+
     /// Makes a body the place its operations' bytes lie in; what they lay in before may go.
-    fn seal(&mut self, bytes: Vec<u8>, mut ops: Vec<Op>, trial: bool, chained: Vec<u64>, failures: u32) -> Bulk {
+    pub(super) fn seal(
+        &mut self,
+        bytes: Vec<u8>,
+        mut ops: Vec<Op>,
+        trial: bool,
+        chained: Vec<u64>,
+        failures: u32,
+    ) -> Bulk {
         let body = Bytes::from(bytes);
         self.rehold(&mut ops, body.clone());
         Bulk { ops, body, trial, chained, failures }
@@ -416,139 +346,10 @@ impl Lane {
         self.batches.release(op.batch);
     }
 
-    fn discard_tried(&mut self, op: Op, trial: bool) {
+    pub(super) fn discard_tried(&mut self, op: Op, trial: bool) {
         if let (true, Some(trial)) = (trial, &mut self.trial) {
             trial.total = trial.total.saturating_sub(1);
         }
         self.discard(op);
     }
-}
-
-fn count_tenure(tenures: &mut Vec<Tenure>, ticket: Ticket) {
-    let same = |tenure: &&mut Tenure| tenure.slot == ticket.slot && tenure.epoch == ticket.epoch;
-    match tenures.iter_mut().rev().find(same) {
-        Some(tenure) => tenure.records += 1,
-        None => tenures.push(Tenure { slot: ticket.slot, epoch: ticket.epoch, records: 1 }),
-    }
-}
-
-/// The fence with the last answer kept: neighbours mostly share a ticket.
-pub(super) struct Fence<'a> {
-    current: &'a dyn Fn(Ticket) -> bool,
-    last: Option<(Ticket, bool)>,
-}
-
-impl<'a> Fence<'a> {
-    pub fn new(current: &'a dyn Fn(Ticket) -> bool) -> Self {
-        Self { current, last: None }
-    }
-
-    pub fn wants(&mut self, op: &Op) -> bool {
-        let ticket = op.item.place.ticket;
-        if let Some((last, wanted)) = self.last
-            && last == ticket
-        {
-            return wanted;
-        }
-        let wanted = (self.current)(ticket);
-        self.last = Some((ticket, wanted));
-        wanted
-    }
-}
-
-/// A body under construction.
-struct Body<'a> {
-    held: &'a Store<Arc<Held>>,
-    bytes: Vec<u8>,
-    ops: Vec<Op>,
-    dropped: Vec<Op>,
-}
-
-impl<'a> Body<'a> {
-    fn new(capacity: usize, held: &'a Store<Arc<Held>>) -> Self {
-        Self { held, bytes: Vec::with_capacity(capacity), ops: Vec::new(), dropped: Vec::new() }
-    }
-
-    /// Appends unless full; an empty body takes anything.
-    fn offer(&mut self, op: Op, (records, bytes): (usize, usize)) -> Result<(), Op> {
-        let full = self.ops.len() >= records || self.bytes.len() + op.item.bytes() > bytes;
-        if full && !self.ops.is_empty() {
-            return Err(op);
-        }
-        self.append(op);
-        Ok(())
-    }
-
-    fn append(&mut self, mut op: Op) {
-        let source = slice(self.held, &op);
-        let start = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(source);
-        op.item.start = start;
-        op.item.end = self.bytes.len() as u32;
-        self.ops.push(op);
-    }
-
-    fn into_parts(self) -> (Vec<u8>, Vec<Op>) {
-        (self.bytes, self.ops)
-    }
-}
-
-/// The bytes of an operation's entry.
-pub(super) fn slice<'a>(held: &'a Store<Arc<Held>>, op: &Op) -> &'a [u8] {
-    let span = op.item.start as usize..op.item.end as usize;
-    held.get(op.held as store::Place).and_then(|held| held.bytes.get(span)).unwrap_or_default()
-}
-
-/// Fills from segments in front that are (not) under trial. A segment under trial is filled from alone.
-fn fill(
-    body: &mut Body<'_>,
-    segments: &mut VecDeque<Segment>,
-    chains: &mut Chains,
-    limits: (usize, usize),
-    fence: &mut Fence<'_>,
-    trial: bool,
-) {
-    while let Some(segment) = segments.front_mut().filter(|segment| segment.trial == trial) {
-        let full = fill_from(body, &mut segment.ops, chains, limits, fence).1;
-        if segment.ops.is_empty() {
-            segments.pop_front();
-        }
-        if full || trial {
-            return;
-        }
-    }
-}
-
-fn fill_fresh(
-    body: &mut Body<'_>,
-    fresh: &mut VecDeque<Op>,
-    chains: &mut Chains,
-    limits: (usize, usize),
-    fence: &mut Fence<'_>,
-) -> usize {
-    fill_from(body, fresh, chains, limits, fence).0
-}
-
-/// Moves operations from `source` until the body is full: bytes taken away from `source`, and whether it is full.
-fn fill_from(
-    body: &mut Body<'_>,
-    source: &mut VecDeque<Op>,
-    chains: &mut Chains,
-    limits: (usize, usize),
-    fence: &mut Fence<'_>,
-) -> (usize, bool) {
-    let mut taken = 0;
-    while let Some(op) = source.pop_front() {
-        let bytes = op.item.bytes();
-        if !fence.wants(&op) {
-            body.dropped.push(op);
-        } else if let Some(op) = if chains.is_empty() { Some(op) } else { chains.wait_behind(op) }
-            && let Err(op) = body.offer(op, limits)
-        {
-            source.push_front(op);
-            return (taken, true);
-        }
-        taken += bytes;
-    }
-    (taken, false)
 }

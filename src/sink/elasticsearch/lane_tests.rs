@@ -43,10 +43,12 @@ struct World {
     documents: BTreeMap<u64, i64>,
     sendings: BTreeMap<(Input, u64), u32>,
     largest: usize,
+    rules: Rules,
+    patient: f64,
 }
 
-fn rules() -> Rules {
-    Rules { records: 8, bytes: 900, linger: Duration::ZERO, on_index_fault: OnIndexFault::Hold, needs_original: false }
+fn rules(records: usize) -> Rules {
+    Rules { records, bytes: 900, linger: Duration::ZERO, on_index_fault: OnIndexFault::Hold, needs_original: false }
 }
 
 fn entry(input: Input, epoch: u64) -> String {
@@ -65,10 +67,13 @@ impl World {
             inputs.iter().copied().filter(|_| random.f64() < share).take(most).collect()
         };
         // Fewer than the three that would make an all-guilty request.
-        let (poison, refused) = (some(0.05, 2), some(0.1, 100));
+        let (poison, refused) = (some(0.15, 2), some(0.1, 100));
         let largest = if random.bool() { usize::MAX } else { random.usize(250..900) };
+        let rules = rules(random.usize(2..9));
         Self {
-            lane: Lane::new(rules(), budget.charge(0)),
+            lane: Lane::new(rules, budget.charge(0)),
+            rules,
+            patient: random.f64() * 0.8 + 0.1,
             budget,
             inputs,
             epochs: [1, 2],
@@ -180,13 +185,13 @@ impl World {
 
     fn send(&mut self) {
         let epochs = self.epochs;
-        let with_residue = self.random.f64() < 0.7;
+        let with_residue = self.random.f64() < self.patient;
         let fence = move |ticket: Ticket| epochs[ticket.slot.0 as usize] == ticket.epoch.0;
         let Some(request) = self.lane.next(with_residue, &fence) else { return self.take_effects() };
         self.take_effects();
         let sent = self.read_body(&request.body);
         assert_eq!(sent.len(), request.records as usize);
-        assert!(sent.len() <= rules().records && (request.body.len() <= rules().bytes || sent.len() == 1));
+        assert!(sent.len() <= self.rules.records && (request.body.len() <= self.rules.bytes || sent.len() == 1));
         if self.random.f64() < 0.1 {
             // The fence moves while the request is on the wire.
             self.rewind();
@@ -318,7 +323,6 @@ impl World {
                 );
             }
         }
-        drop(self.lane);
         assert_eq!(self.budget.used(), 0, "every charge came back");
     }
 

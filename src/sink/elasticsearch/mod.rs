@@ -7,6 +7,9 @@
 
 mod answer;
 mod batch;
+#[cfg(test)]
+mod behaviour_tests;
+mod body;
 mod bulk;
 #[cfg(test)]
 mod bulk_tests;
@@ -22,7 +25,10 @@ mod lane_tests;
 mod nodes;
 mod op;
 mod patience;
+mod purge;
 mod redact;
+#[cfg(test)]
+mod rig;
 mod server;
 mod settle;
 mod shared;
@@ -33,6 +39,7 @@ mod verdict;
 mod verdict_tests;
 mod wire;
 
+pub use answer::{ItemFault, ServerError, Unreadable, read as read_answer};
 pub use bulk::{BulkEncoder, BulkItem, ItemAction, LONGEST_ID_BYTES, constant_index, templates};
 pub use client::{Cluster, ConnectFault, Unidentified};
 pub use server::Server;

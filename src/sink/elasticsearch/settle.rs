@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::model::{Exit, Halt, Reject, RejectReason, StepName};
 
 use super::answer::{self, ItemFault, ServerError};
+use super::body::slice;
 use super::chain::{Link, Standing};
-use super::lane::{Bulk, Lane, Trial, slice};
+use super::lane::{Bulk, Lane, Trial};
 use super::op::{End, Op, Pace};
 use super::verdict::{ItemVerdict, Reply, RequestVerdict, Trouble, judge_item, judge_request};
 

@@ -71,16 +71,30 @@ impl ElasticsearchSink {
         }
         let mut keeper = JoinSet::new();
         keeper.spawn(keep(shared.clone()));
-        Intake { shared: shared.clone(), ring: Sequencer::new(ring), inboxes }.run(&intake).await;
-        while let Some(ended) = lanes.join_next().await {
-            if ended.is_err_and(|error| error.is_panic()) {
-                let message =
-                    "a lane of the Elasticsearch sink ended by a panic: this is a bug; see the log".to_owned();
-                shared.halt(Halt { exit: Exit::Failure, message });
+        let taking = Intake { shared: shared.clone(), ring: Sequencer::new(ring), inboxes }.run(intake);
+        let mut taking = std::pin::pin!(taking);
+        let mut taken = false;
+        while !taken || !lanes.is_empty() {
+            // The keeper never ends by itself, a lane only with its inbox.
+            let lost = tokio::select! {
+                () = &mut taking, if !taken => {
+                    taken = true;
+                    None
+                }
+                Some(ended) = lanes.join_next() => ended.err(),
+                Some(ended) = keeper.join_next() => ended.err(),
+            };
+            if let Some(error) = lost {
+                shared.halt(task_lost(&error.to_string()));
             }
         }
         keeper.shutdown().await;
     }
+}
+
+fn task_lost(how: &str) -> Halt {
+    let message = format!("a task of the Elasticsearch sink ended unexpectedly ({how}): this is a bug; see the log");
+    Halt { exit: Exit::Failure, message }
 }
 
 /// Finds out what the servers are, then looks after dead nodes and, after giving up, for the sink's return.
@@ -153,7 +167,7 @@ struct Intake {
 }
 
 impl Intake {
-    async fn run(mut self, intake: &flume::Receiver<Prepared<BulkItem>>) {
+    async fn run(mut self, intake: flume::Receiver<Prepared<BulkItem>>) {
         loop {
             let batch = match tokio::time::timeout(TICK, intake.recv_async()).await {
                 Ok(Ok(batch)) => batch,
