@@ -10,6 +10,7 @@ mod bench;
 pub mod machinery;
 mod plan;
 mod progress;
+pub mod real;
 
 use std::io::Write;
 use std::path::PathBuf;

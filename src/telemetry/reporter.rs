@@ -334,7 +334,7 @@ mod tests {
         for second in 0..40 {
             named = reporter.turn(start + Duration::from_secs(second), SystemTime::now());
         }
-        assert_eq!(named, ["index".into()]);
+        assert_eq!(named, [Arc::<str>::from("index")]);
         assert_eq!(index.metrics.conservation_errors.get(), 1, "3 open of 0 consumed");
         index.health.raise(Room::Sink, "connection refused");
         reporter.turn(start + Duration::from_secs(41), SystemTime::now());

@@ -57,5 +57,5 @@ pub fn sink_plan(index: &str) -> ElasticsearchSinkPlan {
 
 /// A reject desk; these tests look at what leaves a lane, not at what the desk does with it.
 pub fn desk() -> Arc<crate::sink::reject::RejectDesk> {
-    Arc::new(crate::sink::reject::RejectDesk {})
+    crate::sink::reject::tests::idle_desk()
 }

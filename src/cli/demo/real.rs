@@ -1,0 +1,89 @@
+//! The demo's machinery with the real engine and the real bulk endpoint.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::config::plan::Plan;
+use crate::enrich::Lookups;
+use crate::model::{Outcome, TopicPartition};
+use crate::pipeline::{self, Engine, EngineOptions, PipelineTally};
+use crate::telemetry::latency::Stage;
+use crate::telemetry::reporter::Collected;
+use crate::testbed::bulk_endpoint::{BulkEndpoint, Options};
+
+use super::machinery::{Ending, Endpoint, Machinery, PATIENCE, Running, StageLatency, Tally};
+
+/// The machinery of the command.
+#[must_use]
+pub fn machinery() -> Machinery<'static> {
+    Machinery { engine: &start_engine, endpoint: &start_endpoint, patience: PATIENCE }
+}
+
+fn start_engine(plan: Plan, lookups: Arc<Lookups>, report: &Path) -> Result<Running, String> {
+    let options = EngineOptions { lookups: Some(lookups), report: Some(report.to_owned()), ..EngineOptions::default() };
+    let engine = Engine::start(plan, options).map_err(|error| error.to_string())?;
+    let (positions, stop) = (engine.positions(), engine.stop_handle());
+    let engine = Rc::new(RefCell::new(Some(engine)));
+    let watched = engine.clone();
+    Ok(Running {
+        position: Arc::new(move |pipeline, topic, partition| {
+            positions(pipeline, &TopicPartition { topic: topic.into(), partition })
+        }),
+        ended: Box::new(move || watched.borrow_mut().as_mut().is_none_or(Engine::has_ended)),
+        stop: Box::new(move || stop.drain()),
+        join: Box::new(move || {
+            let engine = engine.borrow_mut().take();
+            ending(engine.map(Engine::join))
+        }),
+    })
+}
+
+fn ending(ending: Option<pipeline::Ending>) -> Ending {
+    let Some(ending) = ending else { unreachable!("an engine is joined once") };
+    Ending {
+        exit: ending.exit,
+        halt: ending.halt.map(|halt| halt.message),
+        tallies: ending.tallies.iter().map(tally).collect(),
+        latencies: ending.collected.as_ref().map(latencies).unwrap_or_default(),
+        run_file: ending.run_file.and_then(|run| serde_json::to_value(run).ok()).unwrap_or_default(),
+    }
+}
+
+fn tally(one: &PipelineTally) -> Tally {
+    let of = |outcome| one.tally.of(outcome);
+    Tally {
+        name: one.name.to_string(),
+        consumed: one.tally.consumed,
+        delivered: of(Outcome::Delivered),
+        superseded: of(Outcome::Superseded),
+        dropped: of(Outcome::Dropped),
+        dead_lettered: of(Outcome::DeadLettered),
+        rewound: one.tally.rewound,
+        open: one.tally.open,
+    }
+}
+
+fn latencies(collected: &Collected) -> Vec<StageLatency> {
+    let of = |one: &crate::telemetry::reporter::CollectedPipeline| {
+        let name = one.view.name.to_string();
+        let stages = Stage::ALL.into_iter().zip(one.totals.iter());
+        stages
+            .map(move |(stage, histogram)| StageLatency { pipeline: name.clone(), stage, histogram: histogram.clone() })
+            .collect::<Vec<_>>()
+    };
+    collected.pipelines.iter().flat_map(of).collect()
+}
+
+fn start_endpoint() -> Result<Endpoint, String> {
+    let endpoint =
+        BulkEndpoint::start(Options { store: true, ..Options::default() }).map_err(|error| error.to_string())?;
+    let endpoint = Rc::new(endpoint);
+    let (documents, counted) = (endpoint.clone(), endpoint.clone());
+    Ok(Endpoint {
+        url: endpoint.url(),
+        document: Box::new(move |index, id| documents.document(index, id).map(|document| document.source)),
+        count: Box::new(move |index| counted.count(index) as u64),
+    })
+}
