@@ -174,5 +174,9 @@ fn what_is_unknown_or_revoked_is_absent() {
     board.pipelines[0].lag.remove(&TopicPartition { topic: "events".into(), partition: 2 });
     assert!(!has("sluicegate_consumer_lag_records"));
     assert!(!has(r#"sluicegate_queue_bytes_limit{pipeline="index"}"#));
+    let oldest = r#"sluicegate_oldest_unresolved_seconds{pipeline="index"}"#;
+    assert!(text_of(&board).contains(&format!("{oldest} 0.0")), "nothing is open");
+    board.pipelines[1].metrics.open_records.set(4);
+    assert!(!has(oldest), "open since nobody knows when");
     assert!(!has(r#"sluicegate_last_delivered_timestamp_seconds{pipeline="index"}"#));
 }

@@ -156,8 +156,13 @@ fn lag(page: &mut Page<'_>, now_ms: i64) {
     });
     page.each("oldest_unresolved_seconds", "Time since the oldest open record was polled", MetricType::Gauge, |view| {
         let since = view.metrics.oldest_unresolved_since_ms.get();
-        let age = if since > 0 { now_ms.saturating_sub(since).max(0) as f64 / 1e3 } else { 0.0 };
-        vec![plain(Value::LevelSeconds(age))]
+        let age = match (view.metrics.open_records.get(), since) {
+            (..=0, _) => Some(0.0),
+            // Something is open and nobody has said since when: better absent than 0.
+            (_, ..=0) => None,
+            (_, since) => Some(now_ms.saturating_sub(since).max(0) as f64 / 1e3),
+        };
+        age.map(|age| plain(Value::LevelSeconds(age))).into_iter().collect()
     });
     page.each("last_delivered_timestamp_seconds", "When the sink last acknowledged", MetricType::Gauge, |view| {
         let at = view.metrics.last_delivered_ms.get();

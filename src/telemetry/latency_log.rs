@@ -279,12 +279,21 @@ mod tests {
         let begin = Instant::now();
         let mut text = Vec::new();
         let mut log = LatencyLog::new(Some(&mut text), &["p".into()], begin, SystemTime::now()).expect("memory");
-        for second in 1..=3_700_u64 {
+        for second in 3_590..=3_640_u64 {
             log.add(0, Stage::Request, &recorded(&[10]));
             log.turn(begin + Duration::from_secs(second)).expect("memory");
         }
-        log.finish(begin + Duration::from_secs(3_700)).1.expect("memory");
-        let lines = String::from_utf8(text).expect("text").lines().filter(|line| line.starts_with("Tag=")).count();
-        assert!((3_599 + 10..=3_599 + 12).contains(&lines), "{lines}");
+        let (totals, written) = log.finish(begin + Duration::from_secs(3_640));
+        written.expect("memory");
+        assert_eq!(totals[0][Stage::Request as usize].len(), 51);
+        let text = String::from_utf8(text).expect("text");
+        let starts: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("Tag=request,")?.split(',').next()).collect();
+        let fine = [
+            "0.000", "3590.000", "3591.000", "3592.000", "3593.000", "3594.000", "3595.000", "3596.000", "3597.000",
+            "3598.000",
+        ];
+        assert_eq!(starts[..10], fine);
+        assert_eq!(starts[10..], ["3599.000", "3609.000", "3619.000", "3629.000", "3639.000"]);
     }
 }
