@@ -109,3 +109,56 @@ pub(super) fn wall_clock_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::librdkafka::producer::message::Message;
+    use crate::model::{Budget, Epoch, Offset, OwnedRecord, Place, Slot, Ticket, TicketId, Wake};
+
+    /// Remembers what it was asked to keep.
+    #[derive(Default)]
+    struct Asked(Mutex<Vec<Vec<u32>>>);
+
+    impl Originals for Asked {
+        fn copy(&self, _index: u32) -> Option<OwnedRecord> {
+            None
+        }
+        fn thin(&self, open: &[u32]) -> usize {
+            self.0.lock().expect("unpoisoned").push(open.to_vec());
+            1_000
+        }
+    }
+
+    fn item(index: u32) -> KafkaItem {
+        let ticket = Ticket { id: TicketId(1), slot: Slot(0), epoch: Epoch(1) };
+        let message = Message { value: None, key: None, headers: None, timestamp_ms: None };
+        KafkaItem { place: Place { ticket, offset: Offset(index.into()), index: index + 100 }, message, topic: None }
+    }
+
+    #[test]
+    fn a_late_batch_keeps_only_unanswered_originals_and_is_charged_for_them() {
+        let budget = Budget::new(1 << 20, Arc::new(Wake::default()));
+        let asked = Arc::new(Asked::default());
+        let now = Instant::now();
+        let mut batch = Prepared::<()>::empty(0, budget.charge(50_000), now);
+        batch.payload = vec![0; 30];
+        batch.originals = Some(asked.clone());
+        let (mut flight, payload) = Flight::new((0..70).map(item).collect(), batch, now);
+        assert_eq!((payload.len(), budget.used()), (30, 50_000 + 70 * MESSAGE_OVERHEAD));
+        for index in 0..68 {
+            assert_eq!(flight.answer(index), Some(item(index)));
+        }
+        assert_eq!((flight.answer(5), flight.answer(70)), (None, None), "answered, unknown");
+        flight.thin(now + Duration::from_millis(999));
+        assert!(asked.0.lock().expect("unpoisoned").is_empty(), "too early");
+        flight.thin(now + PINNED);
+        flight.thin(now + PINNED * 2);
+        assert_eq!(*asked.0.lock().expect("unpoisoned"), [[168, 169]], "once, by place in the batch");
+        assert_eq!(budget.used(), 30 + 70 * MESSAGE_OVERHEAD + 1_000);
+        drop(flight);
+        assert_eq!(budget.used(), 0);
+    }
+}
