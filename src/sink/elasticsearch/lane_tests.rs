@@ -226,6 +226,10 @@ impl World {
 
     fn serve(&mut self, sent: &[Input], bytes: usize) -> Reply {
         let answer = |status, body: String| Reply::Answer { status, retry_after: None, body: Bytes::from(body) };
+        if self.random.u32(0..12) == 0 {
+            // A proxy in between changes its mind.
+            self.largest = self.random.usize(150..900);
+        }
         if bytes > self.largest && sent.len() > 1 {
             return answer(413, String::new());
         }
