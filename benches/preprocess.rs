@@ -1,7 +1,8 @@
 //! Preprocess, per record: the bare parse, parse and select, templates, splice, a whole batch; over 0.2, 1, 8 and 64 KB.
 //!
-//! `cargo bench --bench preprocess` measures time. Instructions do not depend on the machine's load: `perf/` and people run
-//! `valgrind --tool=callgrind TARGET count CASE BYTES RECORDS` twice and divide the difference by that of RECORDS.
+//! `cargo bench --bench preprocess` measures time. Instructions do not depend on the machine's load: run the bench's binary
+//! under `valgrind --tool=callgrind … count CASE BYTES RECORDS` with two numbers of records; the difference of the counts
+//! divided by that of the records is one record's cost, start-up left out.
 
 use std::collections::HashMap;
 use std::hint::black_box;

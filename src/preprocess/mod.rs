@@ -20,7 +20,7 @@ pub mod splice;
 mod stamp;
 mod steps;
 pub mod tape;
-pub mod template;
+mod template;
 #[cfg(test)]
 mod test_plans;
 pub mod worker;

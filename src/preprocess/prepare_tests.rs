@@ -426,6 +426,12 @@ fn a_select_behind_a_lookup_keeps_what_lies_inside() {
 }
 
 #[test]
+fn a_preprocessor_moves_to_its_worker_and_a_program_is_shared() {
+    fn worker(_: impl Send + 'static) {}
+    worker(Case::new(vec![], &[]).build());
+}
+
+#[test]
 fn a_null_key_is_no_lookup_key() {
     let case = Case::new(vec![lookup("{key}", "/i", OnMiss::Keep)], &[]).table(&[("k", "1")]);
     let (lines, _) = case.run(&[record(0, Some("k"), Some("{}")), record(1, None, Some("{}"))]);
