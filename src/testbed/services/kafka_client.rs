@@ -2,6 +2,7 @@
 //!
 //! It takes any broker list, so it serves an in-process mock cluster as well.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -86,7 +87,7 @@ impl KafkaClient {
         let wanted = [wanted];
         let results = self.administer(&action, |admin, options| admin.create_topics(&wanted, options))?;
         self.each(&action, &results)?;
-        self.wait_for_partitions(&action, topic, usize::from(partitions))
+        self.wait_for_partitions(&action, topic, i32::from(partitions))
     }
 
     /// Removes a topic and waits until it is gone from the metadata. The broker removes its committed offsets as well.
@@ -120,10 +121,10 @@ impl KafkaClient {
     pub fn offsets(&self, topic: &str) -> Result<Vec<(i64, i64)>, ServiceError> {
         let action = format!("read the offsets of {topic}");
         let consumer = self.consumer(&action, "sluicegate-testbed")?;
-        let count = self.partitions(&consumer, topic);
-        let count = count.filter(|count| *count > 0).ok_or_else(|| self.failed(&action, "the topic is missing"))?;
-        let ask = |partition| consumer.fetch_watermarks(topic, partition, ADMIN_LIMIT);
-        (0..count).map(|partition| ask(partition as i32).map_err(|cause| self.failed(&action, cause))).collect()
+        let count = self.existing_partitions(&action, &consumer, topic)?;
+        (0..count)
+            .map(|partition| self.patient(&action, || consumer.fetch_watermarks(topic, partition, ADMIN_LIMIT)))
+            .collect()
     }
 
     /// Every record a `read_committed` consumer sees, from the first offset to the end of each partition: partition by
@@ -142,15 +143,20 @@ impl KafkaClient {
         }
         consumer.assign(&assignment).map_err(|cause| self.failed(&action, cause))?;
         let mut records = Vec::new();
-        let mut open = ends.len();
+        // A set: the end of a partition is told again after a reconnect.
+        let mut open: BTreeSet<i32> = (0..ends.len() as i32).collect();
         let mut heard = Instant::now();
-        while open > 0 {
+        while !open.is_empty() {
             match consumer.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) => records.push(StoredRecord::of(&message)),
-                Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    open.remove(&partition);
+                }
                 Some(Err(cause)) if is_final(&cause) => return Err(self.failed(&action, cause)),
                 None | Some(Err(_)) if heard.elapsed() > SILENCE_LIMIT => {
-                    return Err(self.failed(&action, format!("silence with {open} partitions not at their end")));
+                    return Err(
+                        self.failed(&action, format!("silence, and these partitions are not at their end: {open:?}"))
+                    );
                 }
                 None | Some(Err(_)) => continue,
             }
@@ -167,12 +173,10 @@ impl KafkaClient {
     pub fn committed(&self, group: &str, topic: &str) -> Result<Vec<Option<i64>>, ServiceError> {
         let action = format!("read the committed offsets of {group}");
         let consumer = self.consumer(&action, group)?;
-        let count = self.partitions(&consumer, topic);
-        let count = count.filter(|count| *count > 0).ok_or_else(|| self.failed(&action, "the topic is missing"))?;
+        let count = self.existing_partitions(&action, &consumer, topic)?;
         let mut asked = TopicPartitionList::new();
-        asked.add_partition_range(topic, 0, count as i32 - 1);
-        let committed = consumer.committed_offsets(asked, ADMIN_LIMIT);
-        let committed = committed.map_err(|cause| self.failed(&action, cause))?;
+        asked.add_partition_range(topic, 0, count - 1);
+        let committed = self.patient(&action, || consumer.committed_offsets(asked.clone(), ADMIN_LIMIT))?;
         let mut elements = committed.elements();
         elements.sort_by_key(|element| element.partition());
         Ok(elements.iter().map(|element| element.offset().to_raw().filter(|offset| *offset >= 0)).collect())
@@ -201,19 +205,50 @@ impl KafkaClient {
         config.create().map_err(|cause| self.failed(action, cause))
     }
 
-    /// Partitions that have a leader; `None` when the broker does not answer.
-    fn partitions(&self, consumer: &BaseConsumer, topic: &str) -> Option<usize> {
+    /// Number of partitions, 0 for a topic the broker does not know; `None` when the broker does not answer or a
+    /// partition has no leader, as just after a restart, or when a starved broker missed its heartbeats: a topic must
+    /// never be taken for shorter than it is.
+    fn partitions(&self, consumer: &BaseConsumer, topic: &str) -> Option<i32> {
         let metadata = consumer.fetch_metadata(Some(topic), ADMIN_LIMIT).ok()?;
-        let known = metadata.topics().iter().find(|known| known.name() == topic && known.error().is_none());
-        Some(known.map_or(0, |known| known.partitions().iter().filter(|partition| partition.leader() >= 0).count()))
+        let known = metadata.topics().iter().find(|known| known.name() == topic)?;
+        match known.error().map(RDKafkaErrorCode::from) {
+            None if known.partitions().iter().all(|partition| partition.leader() >= 0) => {
+                i32::try_from(known.partitions().len()).ok()
+            }
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Some(0),
+            None | Some(_) => None,
+        }
     }
 
-    fn wait_for_partitions(&self, action: &str, topic: &str, count: usize) -> Result<(), ServiceError> {
+    /// Number of partitions of a topic that must exist, waiting for leaders for at most a minute.
+    fn existing_partitions(&self, action: &str, consumer: &BaseConsumer, topic: &str) -> Result<i32, ServiceError> {
+        let count = wait::until(METADATA_LIMIT, METADATA_POLL, || Ok(self.partitions(consumer, topic)))?;
+        match count {
+            Some(0) => Err(self.failed(action, "the topic is missing")),
+            Some(count) => Ok(count),
+            None => Err(self.failed(action, "no leader for some partition within a minute")),
+        }
+    }
+
+    fn wait_for_partitions(&self, action: &str, topic: &str, count: i32) -> Result<(), ServiceError> {
         let consumer = self.consumer(action, "sluicegate-testbed")?;
         let seen = wait::until(METADATA_LIMIT, METADATA_POLL, || {
             Ok::<_, ServiceError>((self.partitions(&consumer, topic) == Some(count)).then_some(()))
         })?;
         seen.ok_or_else(|| self.failed(action, format!("the metadata did not show {count} partitions within a minute")))
+    }
+
+    /// Asks again for at most a minute: the answer may come from a broker or coordinator that is still coming back.
+    fn patient<T>(&self, action: &str, mut ask: impl FnMut() -> KafkaResult<T>) -> Result<T, ServiceError> {
+        let mut last = None;
+        let answer = wait::until(METADATA_LIMIT, METADATA_POLL, || match ask() {
+            Ok(answer) => Ok::<_, ServiceError>(Some(answer)),
+            Err(cause) => {
+                last = Some(cause);
+                Ok(None)
+            }
+        })?;
+        answer.ok_or_else(|| self.failed(action, last.map_or_else(String::new, |cause| cause.to_string())))
     }
 
     /// Runs one administrative request to its end.
