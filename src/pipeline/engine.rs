@@ -23,6 +23,8 @@ use super::startup;
 const TICK: Duration = Duration::from_millis(50);
 /// How long threads may take to end after they were told to abort.
 const ABORT_WITHIN: Duration = Duration::from_secs(15);
+/// How long a thread may take to end after its notice.
+const LAST_BREATH: Duration = Duration::from_secs(1);
 /// How long a halted pipeline may go on settling what does not depend on the fault.
 const HALTED_DRAIN: Duration = Duration::from_secs(5);
 
@@ -321,8 +323,13 @@ impl Engine {
     }
 
     fn conclude(mut self) -> Ending {
+        let deadline = Instant::now() + LAST_BREATH;
         for running in &mut self.pipelines {
             for (name, thread) in running.threads.drain(..) {
+                // Its notice is the last thing a thread does but for ending.
+                while self.live_threads == 0 && !thread.is_finished() && Instant::now() < deadline {
+                    std::thread::park_timeout(Duration::from_millis(1));
+                }
                 if thread.is_finished() {
                     drop(thread.join());
                 } else {

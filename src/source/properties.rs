@@ -19,36 +19,33 @@ const SMALLEST_FETCH: usize = 1_000_000;
 pub fn consumer(plan: &SourcePlan, memory_bytes: usize, until_end: bool) -> Vec<(String, String)> {
     let prefetch = prefetch_bytes(memory_bytes, plan.connection.brokers.len());
     let set = |name: &str, value: String| (name.to_owned(), value);
-    // The user's properties first: ours win where both speak (the check has refused those already).
-    let mut all: Vec<_> = plan
-        .connection
-        .properties
-        .iter()
-        .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
-        .collect();
+    // What may be tuned, then what the user says, then what the guarantee and the budget rest on.
+    let mut all = vec![
+        set("fetch.queue.backoff.ms", "5".into()),
+        set("fetch.wait.max.ms", "50".into()),
+        set("fetch.min.bytes", "1".into()),
+        set("queued.min.messages", "100000".into()),
+        set("check.crcs", "true".into()),
+        set("partition.assignment.strategy", "cooperative-sticky".into()),
+        set("socket.timeout.ms", "10000".into()),
+        set("socket.nagle.disable", "true".into()),
+        set("topic.metadata.refresh.interval.ms", "60000".into()),
+        set("allow.auto.create.topics", "false".into()),
+    ];
+    all.extend(plan.connection.properties.iter().map(|(name, value)| set(name, value.expose_secret().to_owned())));
     all.extend([
         set("bootstrap.servers", plan.connection.brokers.join(",")),
         set("group.id", plan.group.clone()),
         set("enable.auto.commit", "false".into()),
         set("enable.auto.offset.store", "false".into()),
         set("auto.offset.reset", "earliest".into()),
-        set("partition.assignment.strategy", "cooperative-sticky".into()),
         set("session.timeout.ms", plan.session_timeout.as_millis().to_string()),
         set("heartbeat.interval.ms", (plan.session_timeout.as_millis() / 6).clamp(500, 3000).to_string()),
-        set("fetch.queue.backoff.ms", "5".into()),
-        set("fetch.wait.max.ms", "50".into()),
-        set("fetch.min.bytes", "1".into()),
         set("fetch.max.bytes", prefetch.to_string()),
         set("queued.max.messages.kbytes", (prefetch / 1024).to_string()),
-        set("queued.min.messages", "100000".into()),
-        set("check.crcs", "true".into()),
         set("enable.partition.eof", "false".into()),
         set("isolation.level", "read_committed".into()),
         set("statistics.interval.ms", if until_end { "500".into() } else { "5000".into() }),
-        set("socket.timeout.ms", "10000".into()),
-        set("socket.nagle.disable", "true".into()),
-        set("topic.metadata.refresh.interval.ms", "60000".into()),
-        set("allow.auto.create.topics", "false".into()),
     ]);
     all.extend(plan.instance_id.iter().map(|id| set("group.instance.id", id.clone())));
     all

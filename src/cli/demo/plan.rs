@@ -65,7 +65,10 @@ fn pipeline(name: &str, source: SourcePlan, steps: Vec<StepPlan>, sink: SinkPlan
 
 fn cluster(name: &str, brokers: &str) -> KafkaConnection {
     // The mock cluster answers an empty fetch only after the whole wait, which is 500 ms by default.
-    let properties = BTreeMap::from([("fetch.wait.max.ms".to_owned(), SecretString::from("10"))]);
+    // It answers no questions about a topic's settings either, so the largest message is said here.
+    let properties = [("fetch.wait.max.ms", "10"), ("message.max.bytes", "1000000")];
+    let properties: BTreeMap<_, _> =
+        properties.map(|(name, value)| (name.to_owned(), SecretString::from(value))).into();
     KafkaConnection { name: name.into(), brokers: brokers.split(',').map(str::to_owned).collect(), properties }
 }
 

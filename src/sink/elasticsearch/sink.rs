@@ -199,11 +199,8 @@ impl Intake {
         if !ended.is_empty() {
             ctx.report(Report::Settled(ended));
         }
-        for rejected in std::mem::take(&mut batch.rejects) {
-            let original = batch.originals.as_ref().filter(|_| ctx.desk.needs_original());
-            let original = original.and_then(|originals| originals.copy(rejected.place.index));
-            ctx.desk.file(rejected.place, rejected.reject, original);
-        }
+        let rejects = std::mem::take(&mut batch.rejects);
+        ctx.desk.admit(batch.items.len() as u32, rejects, batch.originals.as_ref());
         if batch.items.is_empty() || self.shared.is_halted() {
             return;
         }
