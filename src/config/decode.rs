@@ -5,7 +5,9 @@
 
 use std::cell::RefCell;
 
-use serde::de::{DeserializeOwned, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
 
 use super::finding::Finding;
 use super::nearest;
@@ -41,10 +43,10 @@ pub fn decode<T: DeserializeOwned>(root: &Node) -> Result<T, Vec<Finding>> {
             Ok(_) => break,
             Err(fault) => fault,
         };
-        let finding = fault.into_finding(&tree);
-        let path = finding.path.clone();
-        if !(finding.missing_member() && pruned.iter().any(|gone| parent(gone) == Some(path.as_str()))) {
-            findings.push(finding.finding);
+        let (path, finding) = fault.into_finding(&tree);
+        // A section that misses what was taken out of it is no new mistake.
+        if !pruned.iter().any(|gone| parent(gone) == Some(path.as_str())) {
+            findings.push(finding);
         }
         if path.is_empty() || !prune(&mut tree, &path) {
             break;
@@ -85,6 +87,7 @@ impl<'tree> Decoder<'tree> {
 
     fn expected(self, what: &str) -> Fault {
         Fault::at(self.node, format!("expected {what}, found {}", scalar::shown(self.node)))
+            .remedy(scalar::remedy(self.node, what))
     }
 
     fn scalar(self, what: &str) -> Result<&'tree Scalar, Fault> {
@@ -119,12 +122,11 @@ impl<'tree> Decoder<'tree> {
 
     /// Notes the keys that are not among `fields` and leaves them out.
     fn known(self, entries: &'tree [Entry], fields: &'static [&'static str]) -> Vec<&'tree Entry> {
-        let (known, unknown): (Vec<_>, Vec<_>) =
-            entries.iter().partition(|entry| fields.contains(&entry.key.as_str()));
+        let (known, unknown): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| fields.contains(&entry.key.as_str()));
         for entry in unknown {
-            let finding =
-                Finding::error(entry.key_origin.clone(), entry.node.path.clone(), format!("unknown key `{}`", entry.key))
-                    .remedy(nearest::remedy(&entry.key, fields, "known here"));
+            let (path, name) = fault::unknown_key(self.node, entry, fields);
+            let finding = Finding::error(entry.key_origin.clone(), path, format!("unknown key{name}"))
+                .remedy(nearest::remedy(&entry.key, fields, "known here"));
             self.unknown.borrow_mut().push(finding);
         }
         known
@@ -262,14 +264,13 @@ impl<'de, 'tree: 'de> serde::Deserializer<'de> for Decoder<'tree> {
                 (entries[0].key.as_str(), Some(&entries[0].node), &entries[0].key_origin)
             }
             Value::Map(entries) if entries.len() > 1 => {
-                let keys: Vec<_> = entries.iter().map(|entry| entry.key.as_str()).collect();
-                return Err(Fault::at(self.node, format!("expected exactly {what}, found {} keys: {}", keys.len(), keys.join(", ")))
+                return Err(Fault::at(self.node, format!("expected exactly {what}, found {} keys", entries.len()))
                     .remedy("keep one of them; check the indentation of the others"));
             }
             Value::Scalar(_) | Value::Map(_) | Value::List(_) => return Err(self.expected(&what)),
         };
         if !variants.contains(&name) {
-            return Err(self.unknown_variant(name, content, origin, variants));
+            return Err(self.unknown_variant(name, origin, variants));
         }
         visitor.visit_enum(Choice { decoder: self, name, content }).map_err(|fault| fault.or_at(self.node))
     }
@@ -284,19 +285,19 @@ impl<'de, 'tree: 'de> serde::Deserializer<'de> for Decoder<'tree> {
 }
 
 impl Decoder<'_> {
-    fn unknown_variant(
-        self,
-        name: &str,
-        content: Option<&Node>,
-        origin: &Origin,
-        variants: &[&str],
-    ) -> Fault {
-        let reason = match content {
-            Some(_) => format!("unknown key `{name}`"),
-            None if secret::hides_values(&self.node.path) => "not one of the known values".to_owned(),
-            None => format!("unknown value `{}`", scalar::as_written(self.node).unwrap_or(name)),
+    fn unknown_variant(self, name: &str, origin: &Origin, variants: &[&str]) -> Fault {
+        let (path, reason) = match &self.node.value {
+            Value::Map(entries) if !entries.is_empty() => {
+                let (path, name) = fault::unknown_key(self.node, &entries[0], variants);
+                (path, format!("unknown key{name}"))
+            }
+            Value::Map(_) | Value::List(_) | Value::Scalar(_) if secret::hides_values(&self.node.path) => {
+                (self.node.path.clone(), "not one of the known values".to_owned())
+            }
+            Value::Map(_) | Value::List(_) | Value::Scalar(_) => {
+                (self.node.path.clone(), format!("unknown value `{}`", scalar::as_written(self.node).unwrap_or(name)))
+            }
         };
-        let path = content.map_or(self.node.path.clone(), |node| node.path.clone());
         Fault::new(path, origin.clone(), reason).remedy(nearest::remedy(name, variants, "known here"))
     }
 }

@@ -75,7 +75,8 @@ fn scalar_expanded(scalar: &mut Scalar, environment: Environment<'_>) -> Result<
 
 /// The inside of `${…}` → the variable's name and the value.
 fn reference(inside: &str, environment: Environment<'_>) -> Result<(String, String), Fault> {
-    let end = inside.find(|character: char| !(character.is_ascii_alphanumeric() || character == '_')).unwrap_or(inside.len());
+    let end =
+        inside.find(|character: char| !(character.is_ascii_alphanumeric() || character == '_')).unwrap_or(inside.len());
     let (name, rest) = inside.split_at(end);
     if name.is_empty() || name.starts_with(|first: char| first.is_ascii_digit()) {
         return Err(Fault::Name);

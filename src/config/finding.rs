@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::secret::shown_path;
 use super::tree::Origin;
 
 /// Whether a finding forbids running.
@@ -43,7 +44,8 @@ impl Finding {
     /// An error without a remedy yet.
     #[must_use]
     pub fn error(origin: Origin, path: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, origin, path: path.into(), reason: reason.into(), remedy: None }
+        let path = shown_path(&path.into());
+        Self { severity: Severity::Error, origin, path, reason: reason.into(), remedy: None }
     }
 
     /// A warning without a remedy yet.

@@ -6,7 +6,9 @@ pub fn nearest<'known>(name: &str, known: impl IntoIterator<Item = &'known str>)
     let lowered = name.to_lowercase().replace('-', "_");
     known
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&lowered, &candidate.to_lowercase().replace('-', "_")), candidate))
+        .map(|candidate| {
+            (strsim::damerau_levenshtein(&lowered, &candidate.to_lowercase().replace('-', "_")), candidate)
+        })
         .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(lowered.len()) / 3)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)

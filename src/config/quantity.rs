@@ -66,7 +66,8 @@ impl FromStr for Interval {
 /// The leading number and the letters after it.
 fn number_and_unit(text: &str) -> Option<(f64, &str, &str)> {
     let digits = text.find(|character: char| !(character.is_ascii_digit() || character == '.'))?;
-    let letters = text[digits..].find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(text.len() - digits);
+    let letters =
+        text[digits..].find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(text.len() - digits);
     let number: f64 = text[..digits].parse().ok()?;
     Some((number, &text[digits..digits + letters], &text[digits + letters..]))
 }
@@ -107,7 +108,9 @@ impl FromStr for ByteSize {
             "gb" => 1_000_000_000,
             "k" | "m" | "g" => {
                 let unit = unit.to_ascii_uppercase();
-                return Err(format!("`{unit}` is ambiguous: write `{number}{unit}iB` (1024) or `{number}{unit}B` (1000)"));
+                return Err(format!(
+                    "`{unit}` is ambiguous: write `{number}{unit}iB` (1024) or `{number}{unit}B` (1000)"
+                ));
             }
             _ => return Err(format!("expected {SIZE_HELP}; units are B, KB, MB, GB, KiB, MiB and GiB")),
         };
@@ -166,7 +169,15 @@ mod tests {
 
     #[test]
     fn durations() {
-        let table = [("20ms", 20), ("60s", 60_000), ("5m", 300_000), ("1h30m", 5_400_000), ("1.5s", 1_500), ("0", 0), ("2d", 172_800_000)];
+        let table = [
+            ("20ms", 20),
+            ("60s", 60_000),
+            ("5m", 300_000),
+            ("1h30m", 5_400_000),
+            ("1.5s", 1_500),
+            ("0", 0),
+            ("2d", 172_800_000),
+        ];
         for (text, millis) in table {
             assert_eq!(text.parse(), Ok(Interval::millis(millis)), "{text}");
         }
@@ -178,7 +189,15 @@ mod tests {
 
     #[test]
     fn sizes() {
-        let table = [("256KiB", 262_144), ("5MiB", 5 << 20), ("10MB", 10_000_000), ("1.5kb", 1_500), ("77", 77), ("1GiB", 1 << 30), ("5mib", 5 << 20)];
+        let table = [
+            ("256KiB", 262_144),
+            ("5MiB", 5 << 20),
+            ("10MB", 10_000_000),
+            ("1.5kb", 1_500),
+            ("77", 77),
+            ("1GiB", 1 << 30),
+            ("5mib", 5 << 20),
+        ];
         for (text, bytes) in table {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
         }

@@ -37,10 +37,10 @@ impl Secret {
                 .map(SecretString::from)
                 .ok_or_else(|| format!("environment variable `{name}` is not set")),
             Self::File(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    format!("secret file `{}` cannot be read: {}", path.display(), error.kind())
-                })?;
-                let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| format!("secret file `{}` cannot be read: {}", path.display(), error.kind()))?;
+                let line =
+                    text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
                 Ok(SecretString::from(line))
             }
         }
@@ -54,12 +54,51 @@ pub fn is_sensitive(name: &str) -> bool {
     ["password", "secret", "key", "token", "jaas"].iter().any(|word| name.contains(word))
 }
 
-/// Whether values below a key path must not be quoted in messages, because people put secrets there.
+/// Whether a value must not be quoted in messages, because people put secrets there: anything about connections.
 #[must_use]
 pub fn hides_values(path: &str) -> bool {
-    let path = path.to_ascii_lowercase();
-    let words = ["auth", "sasl", "tls", "librdkafka", "url", "nodes", "brokers", "bearer", "basic", "credential", "user"];
-    is_sensitive(&path) || words.iter().any(|word| path.contains(word))
+    path.starts_with("connections") || is_sensitive(path)
+}
+
+/// Whether a key looks like a name and not like a slip of the pen that made a value a key.
+#[must_use]
+pub fn is_name(key: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/');
+    !key.is_empty() && key.len() <= 64 && key.bytes().all(plain)
+}
+
+/// A path for people: in connections, quoted parts that do not look like names are left out.
+#[must_use]
+pub fn shown_path(path: &str) -> String {
+    if !path.starts_with("connections") {
+        return path.to_owned();
+    }
+    let mut shown = String::new();
+    let mut rest = path;
+    while let Some((plain, quoted)) = rest.split_once('"') {
+        let end = closing_quote(quoted);
+        let part = if is_name(&quoted[..end]) { &quoted[..end] } else { "…" };
+        shown.push_str(&format!("{plain}\"{part}\""));
+        rest = quoted.get(end + 1..).unwrap_or_default();
+    }
+    shown + rest
+}
+
+/// Where a quoted key ends, escapes skipped.
+fn closing_quote(quoted: &str) -> usize {
+    let mut escaped = false;
+    let end = quoted.char_indices().find(|(_, character)| match character {
+        _ if escaped => {
+            escaped = false;
+            false
+        }
+        '\\' => {
+            escaped = true;
+            false
+        }
+        other => *other == '"',
+    });
+    end.map_or(quoted.len(), |(at, _)| at)
 }
 
 /// A URL with its user-info masked. Masks too much rather than too little: up to the last `@`.
@@ -100,7 +139,7 @@ impl<'de> Deserialize<'de> for Secret {
 
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = |name: &str, value: &str, serializer: S| {
+        let map = |name: &str, value: &str, serializer: S| {
             let mut map = serializer.serialize_map(Some(1))?;
             map.serialize_entry(name, value)?;
             map.end()

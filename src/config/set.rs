@@ -28,8 +28,10 @@ pub fn apply(root: &mut Node, flag: &str) -> Result<(), Finding> {
         Finding::error(origin.clone(), "", "the path cannot be read")
             .remedy("write `a.b[0].c`; quote a key that has dots: `librdkafka.\"fetch.wait.max.ms\"`")
     })?;
-    let value = yaml::read(text, &Arc::from("--set"))
-        .map_err(|_| Finding::error(origin.clone(), path, "the value is not valid YAML").remedy("quote it for the shell and for YAML: `--set 'a.b=\"text\"'`"))?;
+    let value = yaml::read(text, &Arc::from("--set")).map_err(|_| {
+        Finding::error(origin.clone(), path, "the value is not valid YAML")
+            .remedy("quote it for the shell and for YAML: `--set 'a.b=\"text\"'`")
+    })?;
     let value = if text.trim().is_empty() { empty() } else { value.value };
     place(root, &parts, value, &origin)
 }
@@ -92,7 +94,11 @@ fn place(node: &mut Node, parts: &[Part], value: Value, origin: &Origin) -> Resu
     match (&mut node.value, first) {
         (Value::Map(entries), Part::Key(key)) => {
             let at = entries.iter().position(|entry| entry.key == *key).unwrap_or_else(|| {
-                entries.push(Entry { key: key.clone(), key_origin: origin.clone(), node: Node::empty_map(origin.clone()) });
+                entries.push(Entry {
+                    key: key.clone(),
+                    key_origin: origin.clone(),
+                    node: Node::empty_map(origin.clone()),
+                });
                 entries.len() - 1
             });
             place(&mut entries[at].node, rest, value, origin)
@@ -118,7 +124,8 @@ fn place(node: &mut Node, parts: &[Part], value: Value, origin: &Origin) -> Resu
             Err(stuck(format!("[{index}] is an index, but the value there is a map")).remedy("use the key's name"))
         }
         (Value::Scalar(_), Part::Key(_) | Part::Index(_)) => {
-            Err(stuck("the path goes on below a single value".to_owned()).remedy("shorten the path, or set the whole section as YAML: `a={b: c}`"))
+            Err(stuck("the path goes on below a single value".to_owned())
+                .remedy("shorten the path, or set the whole section as YAML: `a={b: c}`"))
         }
     }
 }
@@ -143,8 +150,7 @@ mod tests {
     use super::*;
 
     fn set(flag: &str) -> Result<Node, Finding> {
-        let mut root =
-            read("a: {b: 1, l: [x, {y: 2}]}\nn:\n", Format::Yaml, &Arc::from("t.yaml")).unwrap();
+        let mut root = read("a: {b: 1, l: [x, {y: 2}]}\nn:\n", Format::Yaml, &Arc::from("t.yaml")).unwrap();
         apply(&mut root, flag)?;
         root.name_paths("");
         Ok(root)
@@ -170,7 +176,11 @@ mod tests {
             ("a.l.0=z", "a.l[0]", "z --set a.l.0"),
             ("a.l[2]=w", "a.l[2]", "w --set a.l[2]"),
             ("a.\"p.q\"=w", "a.\"p.q\"", "w --set a.\"p.q\""),
-            ("a.librdkafka.fetch.min.bytes=5", "a.librdkafka.\"fetch.min.bytes\"", "5 --set a.librdkafka.fetch.min.bytes"),
+            (
+                "a.librdkafka.fetch.min.bytes=5",
+                "a.librdkafka.\"fetch.min.bytes\"",
+                "5 --set a.librdkafka.fetch.min.bytes",
+            ),
             ("n.new.deep={k: [1, \"2\"]}", "n.new.deep.k[1]", "2 --set n.new.deep"),
             ("a.b=x=y", "a.b", "x=y --set a.b"),
             ("a.b=", "a.b", " --set a.b"),
@@ -182,9 +192,22 @@ mod tests {
 
     #[test]
     fn refusals_never_quote_the_value() {
-        for flag in ["hunter2", "=hunter2", "a..b=hunter2", "a.b.c=hunter2", "a.l[9]=hunter2", "a.l.x=hunter2", "a[0]=hunter2", "a.b=[hunter2", "a.=hunter2"] {
+        for flag in [
+            "hunter2",
+            "=hunter2",
+            "a..b=hunter2",
+            "a.b.c=hunter2",
+            "a.l[9]=hunter2",
+            "a.l.x=hunter2",
+            "a[0]=hunter2",
+            "a.b=[hunter2",
+            "a.=hunter2",
+        ] {
             let shown = set(flag).unwrap_err().to_string();
-            assert!(shown.contains("--set") && shown.contains("help:") && !shown.contains("hunter2"), "{flag}: {shown}");
+            assert!(
+                shown.contains("--set") && shown.contains("help:") && !shown.contains("hunter2"),
+                "{flag}: {shown}"
+            );
         }
     }
 }

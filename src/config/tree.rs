@@ -182,7 +182,11 @@ impl Node {
     ///
     /// # Errors
     /// The first error of `change` ends the walk of that scalar only; all are collected in order.
-    pub fn each_scalar<E>(&mut self, errors: &mut Vec<E>, change: &mut impl FnMut(&str, &Origin, &mut Scalar) -> Option<E>) {
+    pub fn each_scalar<E>(
+        &mut self,
+        errors: &mut Vec<E>,
+        change: &mut impl FnMut(&str, &Origin, &mut Scalar) -> Option<E>,
+    ) {
         match &mut self.value {
             Value::Scalar(scalar) => errors.extend(change(&self.path, &self.origin, scalar)),
             Value::List(items) => items.iter_mut().for_each(|item| item.each_scalar(errors, change)),
@@ -225,7 +229,15 @@ pub fn parent(path: &str) -> Option<&str> {
 /// Origins and variables by path, for messages about values that are already decoded.
 #[derive(Debug, Clone, Default)]
 pub struct Index {
-    nodes: BTreeMap<String, (Origin, Vec<String>)>,
+    nodes: BTreeMap<String, Known>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    origin: Origin,
+    variables: Vec<String>,
+    /// A map: what it does not hold is a default.
+    section: bool,
 }
 
 impl Index {
@@ -238,7 +250,8 @@ impl Index {
                 Value::Scalar(scalar) => scalar.variables.clone(),
                 Value::List(_) | Value::Map(_) => Vec::new(),
             };
-            nodes.insert(node.path.clone(), (node.origin.clone(), variables));
+            let section = matches!(node.value, Value::Map(_));
+            nodes.insert(node.path.clone(), Known { origin: node.origin.clone(), variables, section });
         });
         Self { nodes }
     }
@@ -249,37 +262,41 @@ impl Index {
         self.nodes.contains_key(path)
     }
 
-    /// Where the value was written; `Default` when it was not.
+    fn known(&self, path: &str) -> Option<(&Known, bool)> {
+        let mut shorter = path;
+        loop {
+            if let Some(known) = self.nodes.get(shorter) {
+                return Some((known, shorter.len() == path.len()));
+            }
+            shorter = parent(shorter)?;
+        }
+    }
+
+    /// Where the value was written, be it in a short form; `Default` when it was not.
     #[must_use]
     pub fn origin(&self, path: &str) -> Origin {
-        self.nodes.get(path).map_or(Origin::Default, |(origin, _)| origin.clone())
+        match self.known(path) {
+            Some((known, exact)) if exact || !known.section => known.origin.clone(),
+            Some(_) | None => Origin::Default,
+        }
     }
 
     /// Where the value, or else the nearest section around it, was written.
     #[must_use]
     pub fn nearest(&self, path: &str) -> Origin {
-        let mut path = path;
-        loop {
-            if let Some((origin, _)) = self.nodes.get(path) {
-                return origin.clone();
-            }
-            match parent(path) {
-                Some(shorter) => path = shorter,
-                None => return Origin::Default,
-            }
-        }
+        self.known(path).map_or(Origin::Default, |(known, _)| known.origin.clone())
     }
 
     /// Environment variables in the value.
     #[must_use]
     pub fn variables(&self, path: &str) -> &[String] {
-        self.nodes.get(path).map_or(&[], |(_, variables)| variables)
+        self.nodes.get(path).map_or(&[], |known| &known.variables)
     }
 
     /// All environment variables the configuration reads by `${VAR}`, each once, sorted.
     #[must_use]
     pub fn all_variables(&self) -> Vec<String> {
-        let mut all: Vec<String> = self.nodes.values().flat_map(|(_, variables)| variables.iter().cloned()).collect();
+        let mut all: Vec<String> = self.nodes.values().flat_map(|known| known.variables.iter().cloned()).collect();
         all.sort();
         all.dedup();
         all

@@ -5,7 +5,7 @@ use std::fmt;
 use super::super::finding::Finding;
 use super::super::nearest;
 use super::super::secret;
-use super::super::tree::{Node, Origin};
+use super::super::tree::{Entry, Node, Origin};
 use super::scalar;
 
 /// One error of decoding.
@@ -14,28 +14,11 @@ pub struct Fault {
     place: Option<(String, Origin)>,
     reason: String,
     remedy: Option<String>,
-    missing: bool,
-}
-
-/// A fault made a finding.
-pub struct Located {
-    /// What is shown.
-    pub finding: Finding,
-    /// Key path of the value at fault: what is taken out before the next pass.
-    pub path: String,
-    missing: bool,
-}
-
-impl Located {
-    /// Whether a required key is missing at the path.
-    pub fn missing_member(&self) -> bool {
-        self.missing
-    }
 }
 
 impl Fault {
     pub fn new(path: String, origin: Origin, reason: String) -> Self {
-        Self { place: Some((path, origin)), reason, remedy: None, missing: false }
+        Self { place: Some((path, origin)), reason, remedy: None }
     }
 
     pub fn at(node: &Node, reason: String) -> Self {
@@ -53,14 +36,16 @@ impl Fault {
         self
     }
 
-    pub fn into_finding(self, root: &Node) -> Located {
+    /// The path of the value at fault, and what is shown.
+    pub fn into_finding(self, root: &Node) -> (String, Finding) {
         let (path, origin) = self.place.unwrap_or_else(|| (root.path.clone(), root.origin.clone()));
-        let finding = Finding { remedy: self.remedy, ..Finding::error(origin, path.clone(), self.reason) };
-        Located { finding, path, missing: self.missing }
+        let remedy = self.remedy.or_else(|| Some("see `sluicegate config reference`".to_owned()));
+        let finding = Finding { remedy, ..Finding::error(origin, path.clone(), self.reason) };
+        (path, finding)
     }
 
     fn without_place(reason: String) -> Self {
-        Self { place: None, reason, remedy: None, missing: false }
+        Self { place: None, reason, remedy: None }
     }
 }
 
@@ -78,7 +63,7 @@ impl serde::de::Error for Fault {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self { missing: true, ..Self::without_place(format!("`{field}` is missing")) }.remedy(format!("add `{field}: …` here"))
+        Self::without_place(format!("`{field}` is missing")).remedy(format!("add `{field}: …` here"))
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
@@ -86,7 +71,11 @@ impl serde::de::Error for Fault {
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::without_place("not one of the known values".to_owned()).remedy(nearest::remedy(variant, expected, "known here"))
+        Self::without_place("not one of the known values".to_owned()).remedy(nearest::remedy(
+            variant,
+            expected,
+            "known here",
+        ))
     }
 
     /// Names the form found, never the value.
@@ -96,6 +85,17 @@ impl serde::de::Error for Fault {
 
     fn invalid_value(unexpected: serde::de::Unexpected<'_>, expected: &dyn serde::de::Expected) -> Self {
         Self::without_place(format!("expected {expected}, found another {}", scalar::form(&unexpected)))
+    }
+}
+
+/// Path and " `name`" of an unknown key. In connections a key that resembles no known one may be a secret in the wrong
+/// place, so neither shows it.
+pub fn unknown_key(section: &Node, entry: &Entry, known: &[&str]) -> (String, String) {
+    let shown = !secret::hides_values(&section.path);
+    if secret::is_name(&entry.key) && (shown || nearest::nearest(&entry.key, known.iter().copied()).is_some()) {
+        (entry.node.path.clone(), format!(" `{}`", entry.key))
+    } else {
+        (section.path.clone(), String::new())
     }
 }
 

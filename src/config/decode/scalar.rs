@@ -20,7 +20,12 @@ pub fn boolean(text: &str) -> Option<bool> {
 pub fn integer(text: &str) -> Option<i64> {
     match text.strip_prefix("0x") {
         Some(digits) => i64::from_str_radix(digits, 16).ok(),
-        None if text.len() > 1 && text.trim_start_matches(['-', '+']).starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()) => None,
+        None if text.len() > 1
+            && text.trim_start_matches(['-', '+']).starts_with('0')
+            && text.bytes().all(|b| b.is_ascii_digit()) =>
+        {
+            None
+        }
         None => text.parse().ok(),
     }
 }
@@ -63,6 +68,21 @@ pub fn shown(node: &Node) -> String {
     match as_written(node) {
         Some(text) if may_quote(node) && text.chars().count() <= MAX_QUOTED => format!("`{text}`"),
         Some(_) | None => node.form().to_owned(),
+    }
+}
+
+/// What to write where `what` was expected.
+pub fn remedy(node: &Node, what: &str) -> String {
+    match (&node.value, what) {
+        (Value::Scalar(_), "a list") => match as_written(node).filter(|_| may_quote(node)) {
+            Some(text) => format!("write `[{text}]`"),
+            None => "write a list: `[…, …]`".to_owned(),
+        },
+        (Value::Scalar(scalar), _) if scalar.style == Style::Quoted && what.contains("number") => {
+            "write it without quotes".to_owned()
+        }
+        (Value::List(_) | Value::Map(_), "a string") => "write one value; check the indentation".to_owned(),
+        (Value::Scalar(_) | Value::List(_) | Value::Map(_), _) => format!("write {what}"),
     }
 }
 

@@ -110,7 +110,9 @@ mod tests {
 
     #[test]
     fn bad_json_names_the_line_and_never_the_text() {
-        for text in ["{\n\"password\": \"hunter2\n}", "{\n\"password\": hunter2}", "{\"a\": 1} x", "{\"a\": \n\"\\ud800\"}"] {
+        for text in
+            ["{\n\"password\": \"hunter2\n}", "{\n\"password\": hunter2}", "{\"a\": 1} x", "{\"a\": \n\"\\ud800\"}"]
+        {
             let finding = read(text, &Arc::from("t.json")).unwrap_err();
             assert!(finding.to_string().contains("t.json:"), "{finding}");
             assert!(!finding.to_string().contains("hunter2"), "{finding}");

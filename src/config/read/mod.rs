@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::finding::Finding;
+use super::secret::is_name;
 use super::tree::{Entry, Node, Origin, Value};
 
 mod json;
@@ -54,8 +55,12 @@ pub fn read(text: &str, format: Format, file: &Arc<str>) -> Result<Node, Finding
     }
     root.origin = Origin::File { file: file.clone(), line: 1, column: 1 };
     if !matches!(root.value, Value::Map(_)) {
-        return Err(Finding::error(root.origin.clone(), "", format!("a configuration is a map, this is {}", root.form()))
-            .remedy("start with `version: 1`, then `connections:` and `pipelines:`"));
+        return Err(Finding::error(
+            root.origin.clone(),
+            "",
+            format!("a configuration is a map, this is {}", root.form()),
+        )
+        .remedy("start with `version: 1`, then `connections:` and `pipelines:`"));
     }
     refuse_duplicates(&root)?;
     Ok(root)
@@ -76,12 +81,9 @@ fn refuse_duplicates(root: &Node) -> Result<(), Finding> {
 }
 
 fn duplicate(first: &Entry, second: &Entry) -> Finding {
-    Finding::error(
-        second.key_origin.clone(),
-        second.key.clone(),
-        format!("`{}` is written twice in the same map; the first is at {}", second.key, first.key_origin),
-    )
-    .remedy("remove one of them, or give it another name")
+    let name = if is_name(&second.key) { second.key.as_str() } else { "…" };
+    let reason = format!("`{name}` is written twice in the same map; the first is at {}", first.key_origin);
+    Finding::error(second.key_origin.clone(), name, reason).remedy("remove one of them, or give it another name")
 }
 
 /// Line and column, both from 1, of a byte offset.

@@ -9,6 +9,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
 use super::super::finding::Finding;
+use super::super::secret::is_name;
 use super::super::tree::{Node, Origin, Scalar, Style, Value};
 
 /// Reads one YAML document.
@@ -21,14 +22,29 @@ pub fn read(text: &str, file: &Arc<str>) -> Result<Node, Finding> {
         return Ok(Node::new(Value::Map(Vec::new()), Origin::File { file: file.clone(), line: 1, column: 1 }));
     }
     let raw: Spanned<Raw> =
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| refused(&error, file))?;
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| refused(&error, text, file))?;
     node(raw, text, file, 0)
 }
 
-fn refused(error: &serde_saphyr::Error, file: &Arc<str>) -> Finding {
-    let origin = error.location().map_or(Origin::File { file: file.clone(), line: 1, column: 1 }, |at| at_location(at, file));
-    Finding::error(origin, "", format!("not valid YAML: {}", first_line(&error.to_string())))
-        .remedy("check indentation, quotes and brackets at and above this line")
+fn refused(error: &serde_saphyr::Error, text: &str, file: &Arc<str>) -> Finding {
+    let location = error.location();
+    let origin = location.map_or(Origin::File { file: file.clone(), line: 1, column: 1 }, |at| at_location(at, file));
+    let message = first_line(&error.to_string());
+    if let Some(key) = message.strip_prefix("duplicate mapping key: ") {
+        let key = key.split(", ").next().filter(|key| is_name(key)).unwrap_or("…");
+        return Finding::error(origin, key, format!("`{key}` is written twice in the same map"))
+            .remedy("remove one of them, or give it another name");
+    }
+    let line =
+        location.and_then(|at| text.lines().nth(usize::try_from(at.line()).ok()?.checked_sub(1)?)).unwrap_or_default();
+    let remedy = if line.contains("${") && line.contains(['[', '{']) {
+        "inside `[…]` and `{…}` YAML wants quotes around a variable: `[\"${VAR}\"]`"
+    } else if line.contains('\t') {
+        "indent with blanks, not with tabs"
+    } else {
+        "check indentation, quotes and brackets at and above this line"
+    };
+    Finding::error(origin, "", format!("not valid YAML: {message}")).remedy(remedy)
 }
 
 /// The message without its own position, which the finding already carries.
@@ -87,7 +103,8 @@ fn style(location: Location, source: &str, text: &str) -> Style {
     let start = location.span().byte_offset().and_then(|start| usize::try_from(start).ok()).unwrap_or(0);
     let before = text.get(..start).unwrap_or_default().trim_end();
     let header = before.rsplit(char::is_whitespace).next().unwrap_or_default();
-    let block = header.starts_with(['|', '>']) && header[1..].bytes().all(|byte| matches!(byte, b'+' | b'-' | b'0'..=b'9'));
+    let block =
+        header.starts_with(['|', '>']) && header[1..].bytes().all(|byte| matches!(byte, b'+' | b'-' | b'0'..=b'9'));
     if block || source.trim_start().starts_with(['"', '\'', '|', '>']) { Style::Quoted } else { Style::Plain }
 }
 
@@ -204,8 +221,11 @@ mod tests {
 
     #[test]
     fn bad_yaml_names_the_line_and_never_the_text() {
-        for text in ["a: \"hunter2\nb: 1\n", "a: [hunter2\nb: 1\n", "a: 1\na: 2\n", "a: *hunter2\n", "a: 1\n---\nb: 1\n"] {
-            let finding = read(text, &Arc::from("t.yaml")).and_then(|root| super::super::refuse_duplicates(&root)).unwrap_err();
+        for text in
+            ["a: \"hunter2\nb: 1\n", "a: [hunter2\nb: 1\n", "a: 1\na: 2\n", "a: *hunter2\n", "a: 1\n---\nb: 1\n"]
+        {
+            let finding =
+                read(text, &Arc::from("t.yaml")).and_then(|root| super::super::refuse_duplicates(&root)).unwrap_err();
             let shown = finding.to_string();
             assert!(shown.contains("t.yaml:"), "{shown}");
             assert!(!shown.contains("\"hunter2") && !shown.contains("[hunter2"), "{shown}");

@@ -117,7 +117,9 @@ impl Serialize for Properties {
         for (name, value) in &self.0.0 {
             match value {
                 Secret::Literal(text) if !is_sensitive(name) => map.serialize_entry(name, text.expose_secret())?,
-                secret @ (Secret::Literal(_) | Secret::Env(_) | Secret::File(_)) => map.serialize_entry(name, secret)?,
+                secret @ (Secret::Literal(_) | Secret::Env(_) | Secret::File(_)) => {
+                    map.serialize_entry(name, secret)?
+                }
             }
         }
         map.end()

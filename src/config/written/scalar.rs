@@ -69,7 +69,9 @@ impl<'de> Deserialize<'de> for Fields {
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Fields, E> {
                 match text {
                     "all" => Ok(Fields::All),
-                    one => Err(E::custom(format!("expected a list of fields, or `all`; for one field write `[{one}]`"))),
+                    one => {
+                        Err(E::custom(format!("expected a list of fields, or `all`; for one field write `[{one}]`")))
+                    }
                 }
             }
             fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Fields, A::Error> {
