@@ -16,7 +16,7 @@ use crate::telemetry::reporter::{Collected, Reporter, ReporterHandle};
 use crate::telemetry::run_files::{self, RunFile};
 use crate::telemetry::watch::WatchLimits;
 
-use super::assemble::{self, Notice, Running, Shared};
+use super::assemble::{self, Bounds, Notice, Running, Shared};
 use super::startup;
 
 /// How often deadlines are looked at.
@@ -33,6 +33,8 @@ const HALTED_DRAIN: Duration = Duration::from_secs(5);
 pub struct EngineOptions {
     /// Stop at the ends of the partitions pinned at start.
     pub until_end: bool,
+    /// Read by assignment, transform, neither write nor commit.
+    pub dry_run: bool,
     /// Look-ups from memory in the place of Redis, for every pipeline that has any.
     pub lookups: Option<Arc<Lookups>>,
     /// Where the run's report goes.
@@ -147,8 +149,9 @@ impl Engine {
         let (tell, notices) = flume::unbounded();
         let reporter = reporter(&board, &options, plan.watchdog_timeout, tell.clone()).map_err(StartError)?;
         let mut pipelines = Vec::new();
+        let bounds = Bounds { until_end: options.until_end, dry_run: options.dry_run };
         for (one, lookups) in shared.iter().zip(lookups) {
-            match assemble::start(one, lookups, runtime.handle(), tell.clone(), options.until_end) {
+            match assemble::start(one, lookups, runtime.handle(), tell.clone(), bounds) {
                 Ok(running) => pipelines.push(running),
                 Err(halt) => {
                     abandon(&pipelines);
