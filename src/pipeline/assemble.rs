@@ -64,7 +64,8 @@ pub(super) struct Running {
     pub(super) plan: Arc<PipelinePlan>,
     pub(super) stop: Arc<Stop>,
     pub(super) wake: Arc<Wake>,
-    pub(super) reports: flume::Sender<Report>,
+    /// Weak: the source must see when everyone who could settle has gone.
+    pub(super) reports: flume::WeakSender<Report>,
     pub(super) view: Arc<SourceView>,
     pub(super) board: Arc<PipelineView>,
     pub(super) threads: Vec<(String, JoinHandle<()>)>,
@@ -190,7 +191,7 @@ pub(super) fn start(
         plan: shared.plan.clone(),
         stop: shared.stop.clone(),
         wake: shared.wake.clone(),
-        reports: reports.0,
+        reports: reports.0.downgrade(),
         view: shared.view.clone(),
         board: shared.board.clone(),
         threads,

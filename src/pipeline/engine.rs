@@ -25,8 +25,6 @@ const TICK: Duration = Duration::from_millis(50);
 const ABORT_WITHIN: Duration = Duration::from_secs(15);
 /// How long a thread may take to end after its notice.
 const LAST_BREATH: Duration = Duration::from_secs(1);
-/// How long a halted pipeline may go on settling what does not depend on the fault.
-const HALTED_DRAIN: Duration = Duration::from_secs(5);
 
 /// How an engine is run.
 #[derive(Default)]
@@ -274,8 +272,7 @@ impl Engine {
     /// A worker or sink ends after its source, or because a drain has closed its channel; otherwise it is a fault.
     fn other_ended(&mut self, pipeline: usize, thread: &str, panicked: bool) {
         let running = &self.pipelines[pipeline];
-        let expected =
-            running.stop.is_draining() || self.ended[pipeline].is_some() || running.reports.is_disconnected();
+        let expected = running.stop.is_draining() || self.ended[pipeline].is_some();
         if panicked || (!expected && thread.ends_with("-source")) {
             let message = format!("thread {thread} ended unexpectedly: this is a bug; see the log above");
             let halt = Halt { exit: Exit::Failure, message };
@@ -283,7 +280,9 @@ impl Engine {
                 self.ended[pipeline] = Some(SourceEnd { halt: Some(halt.clone()), left_open: 0, committed: false });
                 self.pipelines[pipeline].stop.abort();
             } else {
-                drop(running.reports.try_send(Report::Halt(halt.clone())));
+                if let Some(reports) = running.reports.upgrade() {
+                    drop(reports.try_send(Report::Halt(halt.clone())));
+                }
                 running.wake.wake();
             }
             self.halted(halt, OnHalt::Exit);
@@ -302,14 +301,12 @@ impl Engine {
     fn look_at_deadlines(&mut self, now: Instant) -> bool {
         let mut aborting = false;
         for (index, running) in self.pipelines.iter().enumerate() {
-            let halted = running.board.health.state() == State::Failed;
             if running.stop.is_draining() && self.ended[index].is_none() {
                 if self.drain_deadlines[index].is_none() {
                     running.board.health.set_state(State::Draining);
                     running.wake.wake();
                 }
-                let limit = if halted { HALTED_DRAIN.min(self.shutdown_timeout) } else { self.shutdown_timeout };
-                let deadline = *self.drain_deadlines[index].get_or_insert(now + limit);
+                let deadline = *self.drain_deadlines[index].get_or_insert(now + self.shutdown_timeout);
                 if now >= deadline && !running.stop.is_aborting() {
                     tracing::warn!(pipeline = %running.plan.name, "shutdown.timeout passed: leaving the rest uncommitted");
                     running.stop.abort();
