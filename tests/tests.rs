@@ -1,1 +1,5 @@
 //! The one integration-test binary.
+
+// `cfg(test)` is always set here; it tells clippy that helpers in these modules are tests too.
+#[cfg(test)]
+mod cli;
