@@ -153,7 +153,7 @@ mod tests {
         for row in [
             "| `group` | string | **required** |",
             "| `start` | `earliest`, `latest` | `earliest` |",
-            "| `request_timeout` | duration | `1m` |",
+            "| `request_timeout` | duration | `60s` |",
             "| `password` | secret | **required** |",
             "| `lanes` | integer | `4` |",
             "| `action` | `upsert`, `index`, `create`, `update`, `delete` | `upsert` |",

@@ -7,6 +7,7 @@ use super::*;
 
 mod bad;
 mod canary;
+mod snapshots;
 
 pub(super) fn environment(name: &str) -> Option<String> {
     match name {
@@ -20,7 +21,8 @@ pub(super) fn environment(name: &str) -> Option<String> {
     }
 }
 
-pub(super) const SURROUNDINGS: Surroundings<'static> = Surroundings { environment: &environment, tls: false, cores: 4 };
+pub(super) const SURROUNDINGS: Surroundings<'static> =
+    Surroundings { environment: &environment, property: &|_, _| Ok(()), tls: false, cores: 4 };
 
 fn load(text: &str) -> Loaded {
     load_text(text, "t.yaml", SURROUNDINGS).unwrap_or_else(|findings| panic!("{findings}"))

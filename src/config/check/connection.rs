@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Checker;
+use crate::config::load::why;
 use crate::config::plan::RedisConnection;
 use crate::config::quantity::Interval;
 use crate::config::secret::Secret;
@@ -55,7 +56,7 @@ impl Checker<'_> {
         if let Err(error) = std::fs::File::open(file) {
             self.error(
                 path,
-                format!("file `{}` cannot be read: {}", file.display(), error.kind()),
+                format!("file `{}` cannot be read: {}", file.display(), why(&error)),
                 "check the path and its permissions",
             );
         }

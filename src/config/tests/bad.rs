@@ -803,7 +803,6 @@ fn all_findings_come_at_once() {
         paths,
         [
             "connections.kafka.upstream.brokres",
-            "connections.kafka.upstream",
             "connections.elasticsearch.search",
             "connections.elasticsearch.search.nodes",
             "pipelines.index.source.kafka.group"
