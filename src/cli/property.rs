@@ -14,11 +14,12 @@ pub fn accepted(name: &str, value: &str) -> Result<(), String> {
         Ok(_) => return Ok(()),
         Err(error) => error,
     };
-    let words = match refused {
-        KafkaError::ClientConfig(_, words, _, _) if !is_sensitive(name) => words,
-        _ => "the name or its value is not accepted".to_owned(),
-    };
-    Err(format!("librdkafka refuses `{name}`: {words}"))
+    if let KafkaError::ClientConfig(_, words, _, _) = refused
+        && !is_sensitive(name)
+    {
+        return Err(format!("librdkafka refuses `{name}`: {words}"));
+    }
+    Err(format!("librdkafka refuses `{name}`: the name or its value is not accepted"))
 }
 
 #[cfg(test)]

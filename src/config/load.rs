@@ -184,10 +184,12 @@ fn file(path: &Path) -> Result<Source, Finding> {
 
 /// An I/O error in words.
 pub(super) fn why(error: &std::io::Error) -> String {
-    match error.kind() {
-        ErrorKind::NotFound => "there is no such file".to_owned(),
-        ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
-        kind => kind.to_string(),
+    if error.kind() == ErrorKind::NotFound {
+        "there is no such file".to_owned()
+    } else if error.kind() == ErrorKind::InvalidData {
+        "it is not UTF-8 text".to_owned()
+    } else {
+        error.kind().to_string()
     }
 }
 

@@ -78,7 +78,7 @@ impl fmt::Display for Interval {
         let micros = self.0.as_micros();
         let units =
             [(3_600_000_000, 1, "h"), (60_000_000, 2, "m"), (1_000_000, 1, "s"), (1_000, 1, "ms"), (1, 1, "us")];
-        match units.iter().find(|(size, least, _)| micros % size == 0 && micros / size >= *least) {
+        match units.iter().find(|(size, least, _)| micros.is_multiple_of(*size) && micros / size >= *least) {
             Some((size, _, unit)) => write!(out, "{}{unit}", micros / size),
             None => out.write_str("0s"),
         }

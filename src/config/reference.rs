@@ -99,7 +99,7 @@ fn form(root: &Value, schema: &Value) -> String {
     {
         return name.to_lowercase();
     }
-    for choices in ["oneOf", "anyOf"].iter().filter_map(|form| target.get(*form)?.as_array()) {
+    if let Some(choices) = ["oneOf", "anyOf"].iter().find_map(|form| target.get(*form)?.as_array()) {
         let mut names: Vec<String> = choices.iter().filter_map(|choice| choice_name(root, choice)).collect();
         names.dedup();
         return names.join(", ");

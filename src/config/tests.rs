@@ -226,3 +226,23 @@ fn tls_and_sasl_become_properties() {
         ]
     );
 }
+
+proptest::proptest! {
+    /// Whatever is typed anywhere, the answer is a plan or findings with a place; never a panic.
+    #[test]
+    fn damage_is_answered(at in 0usize..600, text in "[ -~\n\tü…]{1,12}", flag in "[a-z.\\[\\]\"0-9=é]{0,20}") {
+        for base in [EXAMPLE, MINIMAL] {
+            let at = (0..=(at * base.len() / 600).min(base.len())).rev().find(|at| base.is_char_boundary(*at)).unwrap_or(0);
+            let mut damaged = base.to_owned();
+            damaged.insert_str(at, &text);
+            if let Err(findings) = load_text(&damaged, "t.yaml", SURROUNDINGS) {
+                proptest::prop_assert!(findings.errors() > 0);
+                for finding in &findings.0 {
+                    proptest::prop_assert!(finding.origin.to_string().starts_with("t.yaml:"), "{}", finding);
+                }
+            }
+        }
+        let inputs = Inputs { paths: vec!["config/minimal.yaml".into()], sets: vec![flag] };
+        let _ = super::load(&inputs, SURROUNDINGS);
+    }
+}

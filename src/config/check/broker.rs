@@ -90,14 +90,14 @@ impl Checker<'_> {
             Mechanism::Scram256 | Mechanism::Scram512 if !self.surroundings.tls => {
                 self.error(&format!("{path}.mechanism"), NO_TLS, NO_TLS_REMEDY);
             }
-            Mechanism::PLAIN if !tls => {
+            Mechanism::Plain if !tls => {
                 self.warn(
                     &format!("{path}.mechanism"),
                     "PLAIN without `tls` sends the password in clear",
                     "add `tls: {}`, or use SCRAM-SHA-512",
                 );
             }
-            Mechanism::PLAIN | Mechanism::Scram256 | Mechanism::Scram512 => {}
+            Mechanism::Plain | Mechanism::Scram256 | Mechanism::Scram512 => {}
         }
     }
 
