@@ -66,6 +66,8 @@ pub struct SourceContext {
     pub wire: Arc<dyn Wire>,
     /// Stop at the ends pinned at start.
     pub until_end: bool,
+    /// Read by assignment, without joining the group; commit nothing.
+    pub dry_run: bool,
 }
 
 /// What a revoke asks of the sink.
@@ -121,6 +123,7 @@ pub struct Source {
     pub(super) holding: bool,
     pub(super) probing: bool,
     pub(super) halt: Option<Halt>,
+    pub(super) halted_at: Option<Instant>,
     pub(super) next_drip: Instant,
     pub(super) last_progress: Instant,
     pub(super) last_commit_failed: bool,
@@ -135,7 +138,8 @@ impl Source {
     pub fn open(cx: SourceContext) -> Result<Self, OpenError> {
         let memory = cx.plan.memory_bytes;
         let all = properties::consumer(&cx.plan.source, memory, cx.until_end);
-        let consumer = Consumer::open(&all, &cx.plan.source.group, &cx.plan.source.topics, cx.wake.clone())?;
+        let topics = if cx.dry_run { &[][..] } else { &cx.plan.source.topics };
+        let consumer = Consumer::open(&all, &cx.plan.source.group, topics, cx.wake.clone())?;
         let now = Instant::now();
         Ok(Self {
             consumer,
@@ -154,6 +158,7 @@ impl Source {
             holding: false,
             probing: false,
             halt: None,
+            halted_at: None,
             next_drip: now,
             last_progress: now,
             last_commit_failed: false,
@@ -166,6 +171,9 @@ impl Source {
     #[must_use]
     pub fn run(mut self) -> SourceEnd {
         self.cx.wake.register();
+        if self.cx.dry_run {
+            self.assign_by_hand();
+        }
         while !self.is_over() {
             let busy = self.turn(Instant::now());
             if !busy {
@@ -217,7 +225,7 @@ impl Source {
     }
 
     fn commit_wake(&self) -> Option<Instant> {
-        if self.commits.is_waiting() || self.ledger.committable().next().is_none() {
+        if self.cx.dry_run || self.commits.is_waiting() || self.ledger.committable().next().is_none() {
             return None;
         }
         self.commits.next_due()

@@ -155,7 +155,7 @@ impl Source {
 
     /// Sends what is resolved and not asked for yet, when the interval and the one in flight allow it.
     pub(super) fn commit_due(&mut self, now: Instant, urgent: bool) {
-        if !self.commits.may_send(now, urgent) {
+        if self.cx.dry_run || !self.commits.may_send(now, urgent) {
             return;
         }
         let due: Vec<Sent> = self

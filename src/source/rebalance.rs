@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::librdkafka::{OffsetKind, OffsetsAnswer, PartitionAnswer};
-use crate::model::{Epoch, Position, Slot, TopicPartition};
+use crate::model::{Epoch, Exit, Halt, Position, Slot, TopicPartition};
 use crate::telemetry::health::{Room, State};
 
 use super::control::{Assigned, Source};
@@ -19,6 +19,8 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(6);
 const CONFIRMATIONS: u32 = 3;
 /// Between two such questions.
 const CONFIRM_AFTER: Duration = Duration::from_millis(300);
+/// How long a dry run asks for the partitions of its topics.
+const METADATA_WITHIN: Duration = Duration::from_secs(10);
 /// How long a revoke waits for a commit's answer and for a purge beyond `revoke_timeout`.
 const REVOKE_EXTRA: Duration = Duration::from_secs(1);
 
@@ -97,6 +99,17 @@ impl Rebalance {
 }
 
 impl Source {
+    /// A dry run takes every partition of its topics, beside whatever the group's members read.
+    pub(super) fn assign_by_hand(&mut self) {
+        match super::probe::partitions(&self.cx.plan.source, METADATA_WITHIN) {
+            Ok(partitions) => self.begin_assign(partitions, Instant::now()),
+            Err(why) => {
+                let message = format!("pipeline {}: the topics could not be listed: {why}", self.cx.plan.name);
+                self.halt.get_or_insert(Halt { exit: Exit::Unavailable, message });
+            }
+        }
+    }
+
     pub(super) fn begin_assign(&mut self, partitions: Vec<TopicPartition>, now: Instant) {
         self.cx.metrics.rebalances.add(1);
         self.cx.health.reached(Room::Source);

@@ -38,10 +38,11 @@ impl Answer {
 
 #[derive(Deserialize)]
 struct Action {
-    #[serde(rename = "_id")]
+    #[serde(rename = "_id", default)]
     id: Option<String>,
-    #[serde(rename = "_index")]
+    #[serde(rename = "_index", default)]
     index: Option<String>,
+    #[serde(default)]
     version: Option<i64>,
 }
 
@@ -59,6 +60,7 @@ struct Item<'a> {
     id: String,
     version: Option<i64>,
     body: &'a [u8],
+    update: Option<Update<'a>>,
 }
 
 /// Refuses what a real server of this version refuses by the path alone.
@@ -166,13 +168,13 @@ fn ruled(state: &State, item: &Item<'_>) -> Option<ItemAnswer> {
 
 fn write(state: &State, item: &Item<'_>) -> ItemAnswer {
     let ok = |status| ItemAnswer { status, kind: String::new(), reason: String::new() };
-    let Item { verb, index, id, version, body } = item;
+    let Item { verb, index, id, version, body, update } = item;
     let is_object = || serde_json::from_slice::<&RawValue>(body).is_ok_and(|raw| raw.get().starts_with('{'));
     let done = match *verb {
         "delete" => state.documents.delete(index, id, *version),
-        "update" => match serde_json::from_slice::<Update<'_>>(body) {
-            Ok(update) => state.documents.update(index, id, update.doc.get(), update.doc_as_upsert),
-            Err(_) => return ItemAnswer::error(400, "x_content_parse_exception", "unreadable update"),
+        "update" => match update {
+            Some(update) => state.documents.update(index, id, update.doc.get(), update.doc_as_upsert),
+            None => return ItemAnswer::error(400, "x_content_parse_exception", "unreadable update"),
         },
         _ if !is_object() => return ItemAnswer::error(400, "mapper_parsing_exception", "failed to parse"),
         "create" => state.documents.create(index, id, body),
@@ -209,7 +211,7 @@ fn parse<'a>(state: &State, path_index: Option<&str>, body: &'a [u8]) -> Result<
     while let Some(line) = lines.next() {
         let verb = verb_of(line);
         let action = std::str::from_utf8(line).ok().and_then(|line| {
-            let inside = line.strip_prefix(&format!("{{\"{verb}\":"))?.strip_suffix('}')?;
+            let inside = line.strip_prefix("{\"")?.strip_prefix(verb)?.strip_prefix("\":")?.strip_suffix('}')?;
             serde_json::from_str::<Action>(inside).ok()
         });
         let Some(action) = action else {
@@ -218,11 +220,12 @@ fn parse<'a>(state: &State, path_index: Option<&str>, body: &'a [u8]) -> Result<
         };
         let body = if verb == "delete" { &[][..] } else { lines.next().unwrap_or_default() };
         let id = action.id.unwrap_or_default();
-        if poison.contains(&id) || (verb == "update" && serde_json::from_slice::<Update<'_>>(body).is_err()) {
+        let update = if verb == "update" { serde_json::from_slice::<Update<'_>>(body).ok() } else { None };
+        if poison.contains(&id) || (verb == "update" && update.is_none()) {
             return Err(spoiled("[1:9] [UpdateRequest] failed to parse field [doc]"));
         }
         let index = action.index.or_else(|| path_index.map(str::to_owned)).unwrap_or_default();
-        items.push(Item { verb, index, id, version: action.version, body });
+        items.push(Item { verb, index, id, version: action.version, body, update });
     }
     Ok(items)
 }

@@ -1,0 +1,106 @@
+//! Every connection is checked once, whether a pipeline uses it or not; secrets are resolved on the way.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Checker;
+use crate::config::plan::RedisConnection;
+use crate::config::quantity::Interval;
+use crate::config::secret::Secret;
+use crate::config::tree::join;
+use crate::config::written::connection::Redis;
+
+impl Checker<'_> {
+    /// Findings about all connections, and those nobody uses.
+    pub(super) fn connections(&self) {
+        let connections = &self.written.connections;
+        for (name, kafka) in &connections.kafka.0 {
+            self.kafka_connection_findings(name, kafka);
+        }
+        for (name, search) in &connections.elasticsearch.0 {
+            self.search_connection_findings(name, search);
+        }
+        for (name, redis) in &connections.redis.0 {
+            self.redis_connection_findings(name, redis);
+        }
+    }
+
+    /// A secret without findings: those were reported when its connection was checked.
+    pub(super) fn resolved(&self, secret: &Secret) -> Option<SecretString> {
+        secret.resolve(self.surroundings.environment).ok()
+    }
+
+    /// A secret with findings: it cannot be had, it is empty, or it stands in the configuration itself.
+    pub(super) fn secret(&self, path: &str, secret: &Secret) -> Option<SecretString> {
+        let resolved = match secret.resolve(self.surroundings.environment) {
+            Ok(resolved) => resolved,
+            Err(reason) => {
+                self.error(path, reason, "provide it, or name another `{ env: NAME }` or `{ file: PATH }`");
+                return None;
+            }
+        };
+        if resolved.expose_secret().is_empty() {
+            self.error(path, "the secret is empty", "provide it, or leave out the setting that needs it");
+        } else if matches!(secret, Secret::Literal(_)) && self.index.variables(path).is_empty() {
+            self.warn(path, "a secret stands in the configuration itself", "write `{ env: NAME }` or `{ file: PATH }`");
+        }
+        Some(resolved)
+    }
+
+    /// A file a server connection needs.
+    pub(super) fn readable(&self, path: &str, file: &Path) {
+        if let Err(error) = std::fs::File::open(file) {
+            self.error(
+                path,
+                format!("file `{}` cannot be read: {}", file.display(), error.kind()),
+                "check the path and its permissions",
+            );
+        }
+    }
+
+    pub(super) fn positive(&self, path: &str, wait: Interval, most: Duration) -> bool {
+        let fine = !wait.0.is_zero() && wait.0 <= most;
+        if !fine {
+            let most = Interval(most);
+            self.error(path, format!("must be longer than 0 and at most {most}"), "leave it out for the default");
+        }
+        fine
+    }
+
+    fn redis_connection_findings(&self, name: &str, redis: &Redis) {
+        let path = join("connections.redis", name);
+        self.positive(&format!("{path}.timeout"), redis.timeout, Duration::from_secs(600));
+        let path = format!("{path}.url");
+        let url = match redis.url.0.resolve(self.surroundings.environment) {
+            Ok(url) => url,
+            Err(reason) => return self.error(&path, reason, "provide it, or write the URL"),
+        };
+        let text = url.expose_secret();
+        let host = ["redis://", "rediss://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+        match host {
+            None => self.error(&path, "not a Redis URL", "write `redis://host:6379`, or `rediss://host:6379` for TLS"),
+            Some(host) if host.is_empty() || host.starts_with('/') => {
+                self.error(&path, "the URL names no host", "write `redis://host:6379`");
+            }
+            Some(host) => {
+                let literal = matches!(redis.url.0, Secret::Literal(_)) && self.index.variables(&path).is_empty();
+                if host.contains('@') && literal {
+                    self.warn(
+                        &path,
+                        "a password stands in the configuration itself",
+                        "write `url: { env: NAME }` or `{ file: PATH }`",
+                    );
+                }
+            }
+        }
+    }
+
+    /// The Redis connection of a look-up.
+    pub(super) fn redis(&self, path: &str, name: &str) -> Option<RedisConnection> {
+        let redis = self.named(path, "redis", name, &self.written.connections.redis)?;
+        Some(RedisConnection { name: Arc::from(name), url: self.resolved(&redis.url.0)?, timeout: redis.timeout.0 })
+    }
+}
