@@ -94,6 +94,10 @@ impl Shared {
         let (health, lag, wake) = (Health::new(), LagTable::new(), Arc::new(Wake::default()));
         // A quarter of the share is librdkafka's prefetch.
         let budget = Budget::new(plan.memory_bytes / 4 * 3, wake.clone());
+        let lanes = match &plan.sink {
+            SinkPlan::Kafka(_) => 1,
+            SinkPlan::Elasticsearch(sink) => sink.lanes,
+        };
         let board = PipelineView::new(
             metrics.clone(),
             latency.clone(),
@@ -101,6 +105,7 @@ impl Shared {
             lag.clone(),
             budget.clone(),
             plan.workers,
+            lanes,
         );
         let (table, view) = (Arc::default(), Arc::default());
         Self { index, plan, metrics, latency, health, lag, stop, wake, budget, table, view, board }
@@ -293,7 +298,6 @@ impl Assembly<'_> {
         let workers = self.shared.plan.workers.max(1);
         let (batches, waiting) = flume::bounded::<RecordBatch>(workers * 2);
         let (prepared, intake) = flume::bounded(RING);
-        self.shared.metrics.queue_records_limit.set((RING * 1024) as i64);
         for number in 0..workers {
             let worker = self.worker(program, encoder.clone(), waiting.clone(), prepared.clone());
             self.spawn(&format!("worker-{number}"), move || {

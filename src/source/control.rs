@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::config::plan::PipelinePlan;
 use crate::librdkafka::{Consumer, OpenError, RecordBatch};
@@ -382,6 +382,10 @@ impl Source {
         if !tally.holds() {
             self.cx.metrics.conservation_errors.add(1);
         }
+        if self.cx.view.wants() {
+            let since = self.ledger.oldest_polled().map_or(0, unix_ms);
+            self.cx.metrics.oldest_unresolved_since_ms.set(since);
+        }
         self.cx.view.publish(&self.ledger, &self.assigned_names(), self.last_progress);
     }
 
@@ -398,4 +402,10 @@ impl Source {
             && self.next_sequence < self.cx.released.load(Ordering::Acquire) + self.cx.ring
             && self.cx.budget.has_room()
     }
+}
+
+/// Milliseconds since the epoch at a moment of the past.
+fn unix_ms(at: Instant) -> i64 {
+    let past = SystemTime::now().checked_sub(at.elapsed()).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    past.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
