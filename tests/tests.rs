@@ -2,6 +2,8 @@
 
 // `cfg(test)` is always set here; it tells clippy that helpers in these modules are tests too.
 #[cfg(test)]
+mod races;
+#[cfg(test)]
 mod services_smoke;
 #[cfg(test)]
 mod support;
