@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod races;
+#[cfg(test)]
 mod services_smoke;
 #[cfg(test)]
 mod support;
