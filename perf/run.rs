@@ -110,7 +110,7 @@ fn observe(
             }
             threads_due = now + THREADS_EVERY;
         }
-        std::thread::sleep(every);
+        std::thread::park_timeout(every);
     }
 }
 

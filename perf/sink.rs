@@ -101,7 +101,7 @@ impl<'s> Sink<'s> {
             }
             Self::Stub { stub, before } => {
                 // It tells what it counts every 20 ms: give the last word time to arrive.
-                std::thread::sleep(Duration::from_millis(200));
+                std::thread::park_timeout(Duration::from_millis(200));
                 let (items, ids) = stub.counted();
                 Ok(check::counted(records, items - before.0, ids.wrapping_sub(before.1)))
             }

@@ -22,7 +22,7 @@ pub struct Pipeline<'a> {
     pub brokers: &'a str,
     /// The topic.
     pub topic: &'a str,
-    /// Consumer group, and the pipeline's name.
+    /// Consumer group.
     pub group: &'a str,
     /// Where to.
     pub target: Target<'a>,
@@ -43,19 +43,20 @@ pub fn configuration(pipelines: &[Pipeline<'_>]) -> Value {
     root["telemetry"] = json!({ "listen": "127.0.0.1:0" });
     for pipeline in pipelines {
         root["connections"]["kafka"]["upstream"] = json!({ "brokers": list(pipeline.brokers) });
-        let sink = match pipeline.target {
+        let (name, sink) = match pipeline.target {
             Target::Topic(brokers, topic) => {
                 root["connections"]["kafka"]["downstream"] = json!({ "brokers": list(brokers) });
-                json!({ "kafka": { "connection": "downstream", "topic": topic } })
+                ("relay", json!({ "kafka": { "connection": "downstream", "topic": topic } }))
             }
             Target::Index(url, index) => {
                 root["connections"]["elasticsearch"]["search"] = json!({ "nodes": [url] });
-                json!({ "elasticsearch": {
+                let sink = json!({ "elasticsearch": {
                     "connection": "search", "index": index, "type": "itmes", "id": "{/id}", "action": "upsert",
-                } })
+                } });
+                ("index", sink)
             }
         };
-        root["pipelines"][pipeline.group] = json!({
+        root["pipelines"][name] = json!({
             "source": { "kafka": { "connection": "upstream", "topics": [pipeline.topic], "group": pipeline.group } },
             "steps": [{ "select": "/result" }],
             "sink": sink,
