@@ -29,7 +29,7 @@ impl Process {
         fs::write(&file, yaml).unwrap();
         let log = File::create(folder.path().join("stderr")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluicegate"));
-        command.arg("run").arg("-c").arg(&file).args(arguments).current_dir(folder.path());
+        command.args(["--log-format", "text", "run", "-c"]).arg(&file).args(arguments).current_dir(folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         Process { child: command.spawn().unwrap(), folder, name: name.to_owned() }
     }
