@@ -101,7 +101,8 @@ impl SourceRig {
             view: Arc::clone(&view),
             lag: LagTable::new(),
             wire: Arc::new(NoWire),
-            until_end: options.until_end,
+            until: options.until_end.then_some(sluicegate::source::Until::End),
+            dry_run: false,
         };
         let source = Source::open(context).expect("a source");
         let thread = std::thread::spawn(move || source.run());
