@@ -25,7 +25,8 @@ impl EngineRig {
     pub fn start_until(plan: PipelinePlan, until_end: bool) -> Self {
         let client = KafkaClient::at(&plan.source.connection.brokers.join(","));
         let (topic, group) = (plan.source.topics[0].clone(), plan.source.group.clone());
-        let options = EngineOptions { until_end, ..EngineOptions::default() };
+        let until = until_end.then_some(sluicegate::pipeline::Until::End);
+        let options = EngineOptions { until, ..EngineOptions::default() };
         let engine = Engine::start(plans::plan(plan), options).expect("an engine");
         Self { engine, client, topic, group }
     }
