@@ -1,6 +1,7 @@
 //! The races.
 mod engine;
 mod engine_rig;
+mod last_commit;
 mod plans;
 mod source;
 mod source_rig;

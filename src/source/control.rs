@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::config::plan::PipelinePlan;
-use crate::librdkafka::{Consumer, OpenError, RecordBatch};
+use crate::librdkafka::{Consumer, ErrorCode, OpenError, RecordBatch};
 use crate::model::{
     Budget, Epoch, Halt, PartitionTable, Position, Report, RewindCause, Sequence, Slot, Stop, TopicPartition, Wake,
 };
@@ -138,7 +138,7 @@ pub struct Source {
     pub(super) halted_at: Option<Instant>,
     pub(super) next_drip: Instant,
     pub(super) last_progress: Instant,
-    pub(super) last_commit_failed: bool,
+    pub(super) last_commit_error: Option<ErrorCode>,
     pub(super) blocked_since: Option<Instant>,
 }
 
@@ -173,7 +173,7 @@ impl Source {
             halted_at: None,
             next_drip: now,
             last_progress: now,
-            last_commit_failed: false,
+            last_commit_error: None,
             blocked_since: None,
             cx,
         })

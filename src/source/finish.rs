@@ -7,8 +7,10 @@ use crate::model::Slot;
 use super::control::{Source, SourceEnd};
 use super::rebalance::Rebalance;
 
-/// Bound of the last commit, refused ones sent again: during a cooperative rejoin that takes a few seconds.
+/// Bound of the last commit after a halt or an abort, refused ones sent again: a cooperative rejoin takes a few seconds.
 const COMMIT_WITHIN: Duration = Duration::from_secs(5);
+/// The same while nobody is in a hurry: it outlasts a broker's restart. A drain ends it by its abort.
+const COMMIT_AT_LEISURE: Duration = Duration::from_secs(60);
 /// Bound of leaving the group.
 const CLOSE_WITHIN: Duration = Duration::from_secs(6);
 /// Bound of freeing the client.
@@ -74,7 +76,7 @@ impl Source {
         if self.cx.dry_run {
             return true;
         }
-        let deadline = Instant::now() + COMMIT_WITHIN;
+        let started = Instant::now();
         loop {
             let now = Instant::now();
             self.take_reports(now);
@@ -82,13 +84,21 @@ impl Source {
             self.take_replies(now);
             self.advance_rebalance(now);
             self.commit_due(now, true);
+            self.cx.health.tick();
             let nothing_left = !self.commits.is_waiting() && self.ledger.committable().next().is_none();
-            if nothing_left || now >= deadline {
-                return nothing_left;
+            if nothing_left {
+                return true;
+            }
+            let hurried = self.halt.is_some() || self.cx.stop.is_aborting();
+            if now >= started + if hurried { COMMIT_WITHIN } else { COMMIT_AT_LEISURE } {
+                let why = self.last_commit_error.map_or_else(|| "no answer".to_owned(), |code| code.to_string());
+                tracing::error!(pipeline = %self.cx.plan.name, why,
+                    "the last positions could not be committed: their records will be read and sent again");
+                return false;
             }
             drop(self.consumer.drain(1, 0));
             self.cx.wake.take();
-            self.cx.wake.park(Duration::from_millis(if self.last_commit_failed { 50 } else { 10 }));
+            self.cx.wake.park(Duration::from_millis(if self.last_commit_error.is_some() { 50 } else { 10 }));
         }
     }
 

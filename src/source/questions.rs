@@ -142,7 +142,7 @@ impl Source {
                 }
             }
         }
-        self.last_commit_failed = failed.is_some();
+        self.last_commit_error = failed.copied();
         match failed {
             None if fates.is_empty() => {}
             None => self.cx.metrics.commits.add(1),
