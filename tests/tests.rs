@@ -5,3 +5,5 @@
 mod services_smoke;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tidy;
