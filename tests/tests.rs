@@ -8,3 +8,5 @@ mod races;
 mod services_smoke;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tidy;
