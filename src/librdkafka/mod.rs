@@ -5,6 +5,7 @@
 //! Batches may be freed on any thread.
 #![allow(unsafe_code, reason = "the foreign function interface lives here and nowhere else")]
 
+pub mod allocator;
 mod batch;
 mod callbacks;
 mod close;

@@ -12,25 +12,28 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 
-use crate::config::plan::{ElasticsearchSinkPlan, KafkaSinkPlan, OnTombstone, PipelinePlan, SinkPlan, StepKind};
+use crate::config::plan::{
+    ElasticsearchSinkPlan, KafkaSinkPlan, OnReject, OnTombstone, PipelinePlan, SinkPlan, StepKind,
+};
 use crate::enrich::{Enricher, Lookups};
 use crate::librdkafka::RecordBatch;
-use crate::model::{Budget, Encode, Exit, Halt, PartitionTable, Prepared, Report, ReportSender, Stop, Wake};
+use crate::model::{Budget, Encode, Exit, Halt, PartitionTable, Place, Prepared, Report, ReportSender, Stop, Wake};
 use crate::preprocess::worker::Worker;
 use crate::preprocess::{Preprocessor, Program, Tombstones};
 use crate::sink::context::SinkContext;
 use crate::sink::elasticsearch::{self, BulkEncoder, ElasticsearchSink};
 use crate::sink::kafka::{self, KafkaEncoder, KafkaSink};
+use crate::sink::null;
 use crate::sink::reject::{DeskHandles, RejectDesk};
 use crate::source::view::SourceView;
-use crate::source::{Source, SourceContext, SourceEnd, Wire};
+use crate::source::{Source, SourceContext, SourceEnd, Until, Wire};
 use crate::telemetry::board::PipelineView;
 use crate::telemetry::health::Health;
 use crate::telemetry::lag::LagTable;
 use crate::telemetry::latency::LatencyBook;
 use crate::telemetry::metrics::PipelineMetrics;
 
-use super::wires::{BulkWire, ProducerWire};
+use super::wires::{BulkWire, NoWire, ProducerWire};
 
 /// Places of the sink's ring, and of its intake channel: batches between the source and the intake.
 const RING: usize = 64;
@@ -61,7 +64,8 @@ pub(super) struct Running {
     pub(super) plan: Arc<PipelinePlan>,
     pub(super) stop: Arc<Stop>,
     pub(super) wake: Arc<Wake>,
-    pub(super) reports: flume::Sender<Report>,
+    /// Weak: the source must see when everyone who could settle has gone.
+    pub(super) reports: flume::WeakSender<Report>,
     pub(super) view: Arc<SourceView>,
     pub(super) board: Arc<PipelineView>,
     pub(super) threads: Vec<(String, JoinHandle<()>)>,
@@ -90,6 +94,10 @@ impl Shared {
         let (health, lag, wake) = (Health::new(), LagTable::new(), Arc::new(Wake::default()));
         // A quarter of the share is librdkafka's prefetch.
         let budget = Budget::new(plan.memory_bytes / 4 * 3, wake.clone());
+        let lanes = match &plan.sink {
+            SinkPlan::Kafka(_) => 1,
+            SinkPlan::Elasticsearch(sink) => sink.lanes,
+        };
         let board = PipelineView::new(
             metrics.clone(),
             latency.clone(),
@@ -97,6 +105,7 @@ impl Shared {
             lag.clone(),
             budget.clone(),
             plan.workers,
+            lanes,
         );
         let (table, view) = (Arc::default(), Arc::default());
         Self { index, plan, metrics, latency, health, lag, stop, wake, budget, table, view, board }
@@ -120,13 +129,22 @@ impl Shared {
     }
 }
 
+/// How far a run goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// Where a bounded run stops.
+    pub(super) until: Option<Until>,
+    /// Neither write nor commit.
+    pub(super) dry_run: bool,
+}
+
 /// A pipeline whose threads are about to start.
 struct Assembly<'a> {
     shared: &'a Shared,
     lookups: Option<Arc<Lookups>>,
     runtime: &'a tokio::runtime::Handle,
     notices: flume::Sender<Notice>,
-    until_end: bool,
+    bounds: Bounds,
     context: SinkContext,
     reports: (flume::Sender<Report>, flume::Receiver<Report>),
     threads: Vec<(String, JoinHandle<()>)>,
@@ -141,7 +159,7 @@ pub(super) fn start(
     lookups: Option<Arc<Lookups>>,
     runtime: &tokio::runtime::Handle,
     notices: flume::Sender<Notice>,
-    until_end: bool,
+    bounds: Bounds,
 ) -> Result<Running, Halt> {
     let reports = flume::bounded(REPORTS);
     let sender = ReportSender::new(reports.0.clone(), shared.wake.clone());
@@ -154,7 +172,7 @@ pub(super) fn start(
         health: shared.health.clone(),
         stop: shared.stop.clone(),
     };
-    let desk = RejectDesk::open(&shared.plan, handles).map_err(|message| invalid(shared, &message))?;
+    let desk = RejectDesk::open(&desk_plan(shared, bounds), handles).map_err(|message| invalid(shared, &message))?;
     let context = SinkContext {
         pipeline: shared.plan.name.clone(),
         table: shared.table.clone(),
@@ -168,7 +186,7 @@ pub(super) fn start(
         desk,
     };
     let threads = Vec::new();
-    let mut assembly = Assembly { shared, lookups, runtime, notices, until_end, context, reports, threads };
+    let mut assembly = Assembly { shared, lookups, runtime, notices, bounds, context, reports, threads };
     match &shared.plan.sink {
         SinkPlan::Kafka(plan) => assembly.kafka(plan)?,
         SinkPlan::Elasticsearch(plan) => assembly.elasticsearch(plan)?,
@@ -178,11 +196,20 @@ pub(super) fn start(
         plan: shared.plan.clone(),
         stop: shared.stop.clone(),
         wake: shared.wake.clone(),
-        reports: reports.0,
+        reports: reports.0.downgrade(),
         view: shared.view.clone(),
         board: shared.board.clone(),
         threads,
     })
+}
+
+/// A dry run writes no dead letters and stops at no reject.
+fn desk_plan(shared: &Shared, bounds: Bounds) -> PipelinePlan {
+    let mut plan = (*shared.plan).clone();
+    if bounds.dry_run {
+        plan.on_reject = OnReject::Drop;
+    }
+    plan
 }
 
 fn invalid(shared: &Shared, message: &str) -> Halt {
@@ -192,6 +219,11 @@ fn invalid(shared: &Shared, message: &str) -> Halt {
 impl Assembly<'_> {
     fn kafka(&mut self, plan: &KafkaSinkPlan) -> Result<(), Halt> {
         let program = self.compile(&kafka::templates(plan), Tombstones::PassOn)?;
+        let encoder = plan.clone();
+        let encoder = move || KafkaEncoder::new(&encoder);
+        if self.bounds.dry_run {
+            return self.discard(&program, encoder, |item| item.place);
+        }
         let setup = kafka::Setup {
             plan: plan.clone(),
             retry: self.shared.plan.retry,
@@ -200,8 +232,7 @@ impl Assembly<'_> {
         };
         let sink = KafkaSink::open(setup, self.context.clone()).map_err(|message| invalid(self.shared, &message))?;
         let (commands, ordered) = flume::bounded(COMMANDS);
-        let encoder = plan.clone();
-        let intake = self.front(&program, move || KafkaEncoder::new(&encoder), Arc::new(ProducerWire(commands)))?;
+        let intake = self.front(&program, encoder, Arc::new(ProducerWire(commands)))?;
         let desk = self.context.desk.clone();
         self.spawn("sink", move || {
             sink.run(intake, ordered);
@@ -216,15 +247,34 @@ impl Assembly<'_> {
             OnTombstone::Delete | OnTombstone::Reject => Tombstones::PassOn,
         };
         let program = self.compile(&elasticsearch::templates(plan), tombstones)?;
+        let encoder = plan.clone();
+        let encoder = move || BulkEncoder::new(&encoder);
+        if self.bounds.dry_run {
+            return self.discard(&program, encoder, |item| item.place);
+        }
         let sink = ElasticsearchSink::new(plan.clone(), self.shared.plan.retry, RING, self.context.clone())
             .map_err(|fault| invalid(self.shared, &fault.to_string()))?;
         let wire = Arc::new(BulkWire(sink.wire()));
-        let encoder = plan.clone();
-        let intake = self.front(&program, move || BulkEncoder::new(&encoder), wire)?;
+        let intake = self.front(&program, encoder, wire)?;
         let (desk, runtime) = (self.context.desk.clone(), self.runtime.clone());
         self.spawn("sink", move || {
             runtime.block_on(sink.run(intake));
             desk.close();
+            None
+        })
+    }
+
+    /// A dry run: everything but the sink.
+    fn discard<E: Encode>(
+        &mut self,
+        program: &Arc<Program>,
+        encoder: impl Fn() -> E + Clone + Send + 'static,
+        place: impl Fn(&E::Item) -> Place + Send + 'static,
+    ) -> Result<(), Halt> {
+        let intake = self.front(program, encoder, Arc::new(NoWire))?;
+        let context = self.context.clone();
+        self.spawn("sink", move || {
+            null::run(&intake, RING, &context, place);
             None
         })
     }
@@ -248,7 +298,6 @@ impl Assembly<'_> {
         let workers = self.shared.plan.workers.max(1);
         let (batches, waiting) = flume::bounded::<RecordBatch>(workers * 2);
         let (prepared, intake) = flume::bounded(RING);
-        self.shared.metrics.queue_records_limit.set((RING * 1024) as i64);
         for number in 0..workers {
             let worker = self.worker(program, encoder.clone(), waiting.clone(), prepared.clone());
             self.spawn(&format!("worker-{number}"), move || {
@@ -302,7 +351,8 @@ impl Assembly<'_> {
             view: shared.view.clone(),
             lag: shared.lag.clone(),
             wire,
-            until_end: self.until_end,
+            until: self.bounds.until,
+            dry_run: self.bounds.dry_run,
         }
     }
 

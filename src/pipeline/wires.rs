@@ -36,3 +36,16 @@ impl Wire for ProducerWire {
         let _ = self.0.try_send(kafka::Command::Purge);
     }
 }
+
+/// A dry run has nothing on the wire.
+pub(super) struct NoWire;
+
+impl Wire for NoWire {
+    fn ask(&self, _slot: Slot) {}
+
+    fn is_quiet(&self, _slot: Slot) -> bool {
+        true
+    }
+
+    fn purge(&self) {}
+}

@@ -4,5 +4,6 @@ pub mod context;
 mod dead_letter;
 pub mod elasticsearch;
 pub mod kafka;
+pub mod null;
 pub mod reject;
 pub mod sequencer;

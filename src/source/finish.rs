@@ -13,6 +13,8 @@ const COMMIT_WITHIN: Duration = Duration::from_secs(5);
 const CLOSE_WITHIN: Duration = Duration::from_secs(6);
 /// Bound of freeing the client.
 const DESTROY_WITHIN: Duration = Duration::from_secs(5);
+/// How long a halted pipeline goes on settling what does not depend on the fault.
+const HALTED_DRAIN: Duration = Duration::from_secs(5);
 /// How often the group is served while draining.
 const SERVE_EVERY: Duration = Duration::from_millis(100);
 
@@ -47,6 +49,10 @@ impl Source {
         let mut next_serve = Instant::now();
         while self.ledger.tally().open > 0 && !self.cx.stop.is_aborting() {
             let now = Instant::now();
+            let halted = self.halt.as_ref().map(|_| self.halted_at.get_or_insert(now).checked_add(HALTED_DRAIN));
+            if halted.flatten().is_some_and(|deadline| now >= deadline) {
+                break;
+            }
             self.cx.wake.take();
             let more = self.take_reports(now);
             if !more && self.cx.reports.is_disconnected() && self.cx.reports.is_empty() {
@@ -65,6 +71,9 @@ impl Source {
     }
 
     fn commit_the_rest(&mut self) -> bool {
+        if self.cx.dry_run {
+            return true;
+        }
         let deadline = Instant::now() + COMMIT_WITHIN;
         loop {
             let now = Instant::now();

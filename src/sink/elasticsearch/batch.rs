@@ -139,3 +139,47 @@ pub struct Chunk {
     /// The items of this lane, in order.
     pub items: Vec<BulkItem>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Budget, Epoch, Slot, Ticket, TicketId, Wake};
+    use crate::sink::elasticsearch::bulk::ItemAction;
+    use crate::sink::elasticsearch::fixtures::item;
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<Vec<u32>>>);
+
+    impl Originals for Kept {
+        fn copy(&self, _index: u32) -> Option<OwnedRecord> {
+            None
+        }
+        fn thin(&self, open: &[u32]) -> usize {
+            self.0.lock().expect("unpoisoned").push(open.to_vec());
+            open.len() * 100
+        }
+    }
+
+    #[test]
+    fn thinning_keeps_exactly_the_open_records_once_and_charges_them() {
+        let ticket = Ticket { id: TicketId(1), slot: Slot(0), epoch: Epoch(1) };
+        let places = [0, 5, 63, 64, 130];
+        let items = places.map(|index| item(ticket, i64::from(index), index, 0..0, ItemAction::Index));
+        let budget = Budget::new(1 << 20, Arc::new(Wake::default()));
+        let originals = Arc::new(Kept::default());
+        let now = Instant::now();
+        let batch = Batch::new(&items, Some(originals.clone()), budget.charge(90_000), 50, now, now, None);
+        batch.close(5);
+        batch.close(64);
+        assert!(batch.pins_fetch());
+        batch.thin();
+        batch.thin();
+        assert_eq!(*originals.0.lock().expect("unpoisoned"), [vec![0, 63, 130]]);
+        assert_eq!((budget.used(), batch.pins_fetch()), (350, false));
+        drop(batch);
+        assert_eq!(budget.used(), 0);
+        let closed = Batch::new(&items[..1], Some(originals), budget.charge(1), 1, now, now, None);
+        closed.close(0);
+        assert!(!closed.pins_fetch(), "nothing is open");
+    }
+}

@@ -343,3 +343,35 @@ proptest! {
         World::new(seed).run();
     }
 }
+
+#[test]
+fn a_request_refused_as_busy_for_ever_is_sent_in_smaller_parts() {
+    let budget = Budget::new(1 << 30, Arc::new(Wake::default()));
+    let mut lane = Lane::new(Rules { bytes: 8 << 20, ..rules(1000) }, budget.charge(0));
+    let ticket = Ticket { id: TicketId(1), slot: Slot(0), epoch: Epoch(1) };
+    let entry = format!("{{\"delete\":{{\"_id\":\"{}\"}}}}\n", "x".repeat(100_000));
+    let payload = Bytes::from(entry.repeat(40));
+    let span = |index: usize| index * entry.len()..(index + 1) * entry.len();
+    let items: Vec<BulkItem> =
+        (0..40).map(|index| item(ticket, index as i64, index as u32, span(index), ItemAction::Delete)).collect();
+    let now = Instant::now();
+    let batch = Batch::new(&items, None, budget.charge(0), 0, now, now, None);
+    lane.push(Chunk { batch, payload: Held::new(payload, budget.charge(0)), items });
+    let busy = Reply::Answer { status: 429, retry_after: None, body: Bytes::new() };
+    let mut sizes = Vec::new();
+    for _ in 0..40 {
+        let request = lane.next(true, &|_| true).expect("a request");
+        sizes.push(request.records);
+        assert!(matches!(lane.answered(&busy), Pace::Whole { .. }));
+    }
+    assert_eq!(sizes[..8], [40; 8], "a busy server gets the same request again");
+    assert!(sizes[8] <= 20 && sizes[16] <= 10, "{sizes:?}");
+    assert_eq!(sizes[39], 10, "about 1 MiB is never too large");
+    while let Some(request) = lane.next(true, &|_| true) {
+        let items = vec!["{\"delete\":{\"status\":200}}"; request.records as usize].join(",");
+        let body = Bytes::from(format!("{{\"errors\":false,\"items\":[{items}]}}"));
+        lane.answered(&Reply::Answer { status: 200, retry_after: None, body });
+    }
+    let offsets: Vec<i64> = lane.take_effects().delivered.iter().map(|place| place.offset.0).collect();
+    assert_eq!(offsets, (0..40).collect::<Vec<_>>(), "all, in order");
+}

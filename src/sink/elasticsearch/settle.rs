@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::model::{Exit, Halt, Reject, RejectReason, StepName};
+use crate::telemetry::labelled::ItemErrors;
 
 use super::answer::{self, ItemFault, ServerError};
 use super::body::slice;
@@ -18,6 +19,10 @@ const SENDINGS_BEFORE_BISECT: u32 = 4;
 /// Sendings of a request of one or two records answered by a plain 500 before the pipeline halts: too few to tell a bad
 /// record from a bad server.
 const SENDINGS_OF_FEW: u32 = 10;
+/// Sendings of a request answered by 429 before it is sent in smaller parts.
+const BUSY_SENDINGS: u32 = 8;
+/// Requests up to this size are not made smaller because of 429.
+const NEVER_TOO_LARGE_BYTES: usize = 1 << 20;
 /// A request of at least this many records, all guilty, is no accident of the data.
 const SYSTEMIC: usize = 3;
 
@@ -69,7 +74,15 @@ impl Lane {
     /// The same request once more, byte for byte unless something of it is fenced.
     fn repeat(&mut self, mut bulk: Bulk, trouble: Trouble, message: String) -> Pace {
         bulk.failures += 1;
-        self.current = Some(bulk);
+        let may_be_too_large = bulk.ops.len() > 1 && bulk.body.len() > NEVER_TOO_LARGE_BYTES;
+        if trouble == Trouble::Overload && may_be_too_large && bulk.failures >= BUSY_SENDINGS {
+            // Servers bound the bytes they work on: a request above that bound is refused with 429 for ever.
+            self.cap_bytes((bulk.body.len() / 2).max(NEVER_TOO_LARGE_BYTES));
+            self.break_up_chains(&bulk.chained);
+            self.put_first(bulk.ops.into(), bulk.trial);
+        } else {
+            self.current = Some(bulk);
+        }
         Pace::Whole { trouble, message }
     }
 
@@ -273,8 +286,9 @@ impl Lane {
     }
 
     fn judge(&mut self, fault: &ItemFault, op: &Op, notes: &mut Notes) -> Judged {
-        if fault.error.is_some() {
-            self.effects.item_errors += 1;
+        if let Some(error) = &fault.error {
+            let kind = ItemErrors::known(&error.kind);
+            *self.effects.item_errors.entry((fault.status, kind)).or_default() += 1;
         }
         let error = fault.error.clone().unwrap_or_default();
         match judge_item(fault, op.item.action, op.item.versioned, self.rules.on_index_fault) {

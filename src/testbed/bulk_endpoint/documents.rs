@@ -28,7 +28,7 @@ struct Kept {
     version: i64,
 }
 
-type Shard = Mutex<HashMap<Vec<u8>, Kept, foldhash::fast::FixedState>>;
+type Shard = Mutex<HashMap<Vec<u8>, Option<Kept>, foldhash::fast::FixedState>>;
 
 /// All documents, by index and id.
 pub struct Documents {
@@ -60,9 +60,12 @@ impl Documents {
         key.extend_from_slice(id.as_bytes());
         let shard = foldhash::fast::FixedState::default().hash_one(&key) as usize % SHARDS;
         let mut shard = lock(&self.shards[shard]);
-        let mut kept = shard.remove(&key);
+        if let Some(there) = shard.get_mut(&key) {
+            return change(there);
+        }
+        let mut kept = None;
         let done = change(&mut kept);
-        if let Some(kept) = kept {
+        if kept.is_some() {
             shard.insert(key, kept);
         }
         done
@@ -157,8 +160,8 @@ impl Documents {
         for shard in &self.shards {
             for (key, kept) in lock(shard).iter() {
                 let id = key.strip_prefix(index.as_bytes()).and_then(|rest| rest.strip_prefix(b"\0"));
-                if let (Some(id), Some(source)) = (id, &kept.source) {
-                    visit(id, Document { source: source.clone(), version: kept.version });
+                if let (Some(id), Some(Kept { source: Some(source), version })) = (id, kept) {
+                    visit(id, Document { source: source.clone(), version: *version });
                 }
             }
         }

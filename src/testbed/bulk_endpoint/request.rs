@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::documents::Refused;
 use super::script::{ItemAnswer, LogEntry};
-use super::{State, lock};
+use super::{State, id_digest, lock};
 
 /// A whole answer.
 #[derive(Debug, Clone)]
@@ -38,10 +38,11 @@ impl Answer {
 
 #[derive(Deserialize)]
 struct Action {
-    #[serde(rename = "_id")]
+    #[serde(rename = "_id", default)]
     id: Option<String>,
-    #[serde(rename = "_index")]
+    #[serde(rename = "_index", default)]
     index: Option<String>,
+    #[serde(default)]
     version: Option<i64>,
 }
 
@@ -59,6 +60,7 @@ struct Item<'a> {
     id: String,
     version: Option<i64>,
     body: &'a [u8],
+    update: Option<Update<'a>>,
 }
 
 /// Refuses what a real server of this version refuses by the path alone.
@@ -82,15 +84,17 @@ pub fn judge_path(state: &State, segments: &[&str]) -> Option<Answer> {
 pub fn count_only(state: &State, body: &[u8]) -> Answer {
     let mut verbs = Vec::new();
     let mut lines = memchr::memchr_iter(b'\n', body);
-    let mut start = 0;
+    let (mut start, mut ids) = (0, 0_u64);
     while let Some(end) = lines.next() {
         let verb = verb_of(&body[start..end]);
+        ids = ids.wrapping_add(id_of(&body[start..end]).map_or(0, id_digest));
         start = end + 1;
         if verb != "delete" {
             start = lines.next().map_or(body.len(), |end| end + 1);
         }
         verbs.push(verb);
     }
+    state.ids.fetch_add(ids, Ordering::AcqRel);
     state.items.fetch_add(verbs.len() as u64, Ordering::AcqRel);
     let mut out = String::with_capacity(verbs.len() * 28 + 40);
     out.push_str("{\"errors\":false,\"items\":[");
@@ -104,6 +108,21 @@ pub fn count_only(state: &State, body: &[u8]) -> Answer {
     }
     out.push_str("]}");
     Answer::new(200, out)
+}
+
+/// Counts a single `_update`: what a client does that knows no bulk requests.
+pub fn count_update(state: &State, index: &str, kind: &str, id: &str) -> Answer {
+    state.ids.fetch_add(id_digest(id.as_bytes()), Ordering::AcqRel);
+    state.items.fetch_add(1, Ordering::AcqRel);
+    let answer = serde_json::json!({ "_index": index, "_type": kind, "_id": id, "_version": 1, "result": "created" });
+    Answer::new(201, answer.to_string())
+}
+
+/// The id in an action line as bulk clients write it: no blanks around the colon, no escapes.
+fn id_of(line: &[u8]) -> Option<&[u8]> {
+    const NAME: &[u8] = b"\"_id\":\"";
+    let rest = &line[memchr::memmem::find(line, NAME)? + NAME.len()..];
+    Some(&rest[..memchr::memchr(b'"', rest)?])
 }
 
 fn verb_of(line: &[u8]) -> &'static str {
@@ -166,13 +185,13 @@ fn ruled(state: &State, item: &Item<'_>) -> Option<ItemAnswer> {
 
 fn write(state: &State, item: &Item<'_>) -> ItemAnswer {
     let ok = |status| ItemAnswer { status, kind: String::new(), reason: String::new() };
-    let Item { verb, index, id, version, body } = item;
+    let Item { verb, index, id, version, body, update } = item;
     let is_object = || serde_json::from_slice::<&RawValue>(body).is_ok_and(|raw| raw.get().starts_with('{'));
     let done = match *verb {
         "delete" => state.documents.delete(index, id, *version),
-        "update" => match serde_json::from_slice::<Update<'_>>(body) {
-            Ok(update) => state.documents.update(index, id, update.doc.get(), update.doc_as_upsert),
-            Err(_) => return ItemAnswer::error(400, "x_content_parse_exception", "unreadable update"),
+        "update" => match update {
+            Some(update) => state.documents.update(index, id, update.doc.get(), update.doc_as_upsert),
+            None => return ItemAnswer::error(400, "x_content_parse_exception", "unreadable update"),
         },
         _ if !is_object() => return ItemAnswer::error(400, "mapper_parsing_exception", "failed to parse"),
         "create" => state.documents.create(index, id, body),
@@ -209,7 +228,7 @@ fn parse<'a>(state: &State, path_index: Option<&str>, body: &'a [u8]) -> Result<
     while let Some(line) = lines.next() {
         let verb = verb_of(line);
         let action = std::str::from_utf8(line).ok().and_then(|line| {
-            let inside = line.strip_prefix(&format!("{{\"{verb}\":"))?.strip_suffix('}')?;
+            let inside = line.strip_prefix("{\"")?.strip_prefix(verb)?.strip_prefix("\":")?.strip_suffix('}')?;
             serde_json::from_str::<Action>(inside).ok()
         });
         let Some(action) = action else {
@@ -218,11 +237,12 @@ fn parse<'a>(state: &State, path_index: Option<&str>, body: &'a [u8]) -> Result<
         };
         let body = if verb == "delete" { &[][..] } else { lines.next().unwrap_or_default() };
         let id = action.id.unwrap_or_default();
-        if poison.contains(&id) || (verb == "update" && serde_json::from_slice::<Update<'_>>(body).is_err()) {
+        let update = if verb == "update" { serde_json::from_slice::<Update<'_>>(body).ok() } else { None };
+        if poison.contains(&id) || (verb == "update" && update.is_none()) {
             return Err(spoiled("[1:9] [UpdateRequest] failed to parse field [doc]"));
         }
         let index = action.index.or_else(|| path_index.map(str::to_owned)).unwrap_or_default();
-        items.push(Item { verb, index, id, version: action.version, body });
+        items.push(Item { verb, index, id, version: action.version, body, update });
     }
     Ok(items)
 }

@@ -1,0 +1,244 @@
+//! As written → as true: names resolved, texts parsed, rules across fields. Reports all findings, not the first.
+
+use std::cell::RefCell;
+use std::hash::{BuildHasher, Hasher};
+use std::net::{IpAddr, SocketAddr};
+
+use super::expand::Environment;
+use super::finding::{Finding, Severity};
+use super::nearest;
+use super::plan::{PipelinePlan, Plan, TestPlan};
+use super::pointer::Refusal;
+use super::tree::{Index, join};
+use super::written::{Configuration, Test};
+
+mod broker;
+mod connection;
+mod overlap;
+mod pipeline;
+mod search;
+mod sink;
+mod source;
+mod step;
+mod text;
+
+pub use pipeline::default_workers;
+
+/// Judges a librdkafka property by name and value.
+pub type Property<'env> = &'env dyn Fn(&str, &str) -> Result<(), String>;
+
+/// What a check may know about the machine and the build.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'env> {
+    /// Environment variables.
+    pub environment: Environment<'env>,
+    /// What librdkafka says about a property's name and value: nothing, or why it refuses it, without the value of a secret.
+    pub property: Property<'env>,
+    /// Whether this build speaks TLS and SASL-SCRAM to Kafka.
+    pub tls: bool,
+    /// Cores of the machine.
+    pub cores: usize,
+}
+
+/// Looks at a configuration and notes what it finds.
+pub(super) struct Checker<'run> {
+    written: &'run Configuration,
+    index: &'run Index,
+    surroundings: Surroundings<'run>,
+    findings: RefCell<Vec<Finding>>,
+}
+
+impl Checker<'_> {
+    fn error(&self, path: &str, reason: impl Into<String>, remedy: impl Into<String>) {
+        self.findings.borrow_mut().push(Finding::error(self.index.nearest(path), path, reason).remedy(remedy));
+    }
+
+    fn warn(&self, path: &str, reason: impl Into<String>, remedy: impl Into<String>) {
+        self.findings.borrow_mut().push(Finding::warning(self.index.nearest(path), path, reason).remedy(remedy));
+    }
+
+    /// The value, or a finding and nothing.
+    fn accept<T>(&self, path: &str, result: Result<T, Refusal>) -> Option<T> {
+        result.map_err(|refusal| self.error(path, refusal.reason, refusal.remedy)).ok()
+    }
+
+    /// Finds a connection by name, or says which there are.
+    fn named<'found, T>(
+        &self,
+        path: &str,
+        kind: &str,
+        name: &str,
+        known: &'found super::written::Named<T>,
+    ) -> Option<&'found T> {
+        let found = known.get(name);
+        if found.is_none() {
+            self.error(
+                path,
+                format!("no {kind} connection is named `{name}`"),
+                nearest::remedy(name, &known.names(), &format!("connections of {kind}")),
+            );
+        }
+        found
+    }
+}
+
+/// Checks a configuration. `None` when there are errors among the findings.
+pub fn check(written: &Configuration, index: &Index, surroundings: Surroundings<'_>) -> (Option<Plan>, Vec<Finding>) {
+    let checker = Checker { written, index, surroundings, findings: RefCell::new(Vec::new()) };
+    let plan = checker.plan();
+    let findings = checker.findings.into_inner();
+    let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
+    (plan.filter(|_| !failed), findings)
+}
+
+impl Checker<'_> {
+    fn plan(&self) -> Option<Plan> {
+        if self.written.version != 1 {
+            self.error(
+                "version",
+                format!("format version {} is not known", self.written.version),
+                "write `version: 1`",
+            );
+        }
+        self.names();
+        self.connections();
+        let listen = self.listen();
+        let pipelines: Vec<Option<PipelinePlan>> =
+            self.written.pipelines.0.iter().map(|(name, pipeline)| self.pipeline(name, pipeline)).collect();
+        self.process();
+        self.tests();
+        let pipelines: Vec<PipelinePlan> = pipelines.into_iter().collect::<Option<_>>()?;
+        self.overlaps(&pipelines);
+        Some(Plan {
+            pipelines,
+            listen: listen?,
+            memory_bytes: usize::try_from(self.written.limits.memory.0).unwrap_or(usize::MAX),
+            startup_timeout: self.written.startup.timeout.0,
+            shutdown_timeout: self.written.shutdown.timeout.0,
+            watchdog_timeout: self.written.watchdog.timeout.0,
+            tests: self.written.tests.iter().map(test_plan).collect(),
+            hash: hash(self.written),
+        })
+    }
+
+    /// Names end up in metrics, paths and headers.
+    fn names(&self) {
+        let connections = &self.written.connections;
+        let sections = [
+            ("connections.kafka", connections.kafka.names()),
+            ("connections.elasticsearch", connections.elasticsearch.names()),
+            ("connections.redis", connections.redis.names()),
+            ("pipelines", self.written.pipelines.names()),
+        ];
+        for (section, names) in sections {
+            for name in names {
+                let fine = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+                if !fine || name.is_empty() || name.len() > 64 {
+                    let remedy = "use 1 to 64 letters, digits, `_`, `-` or `.`: names end up in metrics and headers";
+                    self.error(&join(section, name), "this cannot be a name", remedy);
+                }
+            }
+        }
+        if self.written.pipelines.0.is_empty() {
+            self.error("pipelines", "no pipeline is defined", "add one; `sluicegate init` writes a commented example");
+        }
+    }
+
+    /// `None`: not an address. `Some(None)`: listens nowhere.
+    fn listen(&self) -> Option<Option<SocketAddr>> {
+        let path = "telemetry.listen";
+        let text = self.written.telemetry.listen.trim();
+        if text == "off" {
+            return Some(None);
+        }
+        if let Ok(address) = text.parse() {
+            return Some(Some(address));
+        }
+        let port = text.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
+        let remedy = match (text, port) {
+            (text, Some(port)) if text.starts_with(':') => {
+                format!("write `0.0.0.0:{port}` for all addresses, or `127.0.0.1:{port}`")
+            }
+            (text, None) if text.parse::<IpAddr>().is_ok() => "add a port: `127.0.0.1:9598`".to_owned(),
+            (_, Some(port)) => {
+                format!("names are not looked up: write `127.0.0.1:{port}`, `[::1]:{port}` or `0.0.0.0:{port}`")
+            }
+            (_, None) => "write an address and a port, such as `127.0.0.1:9598`, or `off`".to_owned(),
+        };
+        self.error(path, format!("`{text}` is not an address and a port"), remedy);
+        None
+    }
+
+    fn process(&self) {
+        let written = self.written;
+        let waits = [
+            ("startup.timeout", written.startup.timeout),
+            ("shutdown.timeout", written.shutdown.timeout),
+            ("watchdog.timeout", written.watchdog.timeout),
+        ];
+        for (path, wait) in waits {
+            if wait.0.is_zero() {
+                self.error(path, "must be longer than 0", "give it a duration such as `30s`");
+            }
+        }
+        if written.limits.span == 0 {
+            self.error("limits.span", "must be at least 1", "leave it out for the default of 200000");
+        }
+        let watchdog = written.watchdog.timeout.0;
+        for (name, pipeline) in &written.pipelines.0 {
+            if !watchdog.is_zero() && pipeline.retry.in_place.0 >= watchdog {
+                let path = format!("{}.retry.in_place", join("pipelines", name));
+                self.warn(
+                    &path,
+                    format!(
+                        "is not below `watchdog.timeout` ({}), which may end the process first",
+                        written.watchdog.timeout
+                    ),
+                    "raise `watchdog.timeout` or lower `retry.in_place`",
+                );
+            }
+        }
+    }
+
+    fn tests(&self) {
+        for (number, test) in self.written.tests.iter().enumerate() {
+            let path = format!("tests[{number}]");
+            if self.written.pipelines.get(&test.pipeline).is_none() {
+                self.error(
+                    &format!("{path}.pipeline"),
+                    format!("no pipeline is named `{}`", test.pipeline),
+                    nearest::remedy(&test.pipeline, &self.written.pipelines.names(), "pipelines"),
+                );
+            }
+            if self.written.tests[..number].iter().any(|earlier| earlier.name == test.name) {
+                self.error(
+                    &format!("{path}.name"),
+                    format!("two tests are named `{}`", test.name),
+                    "rename one of them",
+                );
+            }
+            for (key, value) in [("input", &test.input), ("expect", &test.expect)] {
+                if !value.is_object() {
+                    self.error(&format!("{path}.{key}"), "must be a map", format!("write `{key}: {{ value: … }}`"));
+                }
+            }
+        }
+    }
+}
+
+fn test_plan(test: &Test) -> TestPlan {
+    TestPlan {
+        name: test.name.clone(),
+        pipeline: test.pipeline.clone(),
+        input: test.input.clone(),
+        expect: test.expect.clone(),
+    }
+}
+
+/// Of the configuration with secrets masked, so that it gives nothing away.
+fn hash(written: &Configuration) -> String {
+    let text = serde_json::to_string(written).unwrap_or_default();
+    let mut hasher = foldhash::quality::FixedState::with_seed(0).build_hasher();
+    hasher.write(text.as_bytes());
+    format!("{:016x}", hasher.finish())
+}

@@ -1,0 +1,111 @@
+//! What a scalar's text means, and what of it a message may show.
+
+use serde::de::{Unexpected, Visitor};
+
+use super::super::tree::{Node, Scalar, Style, Value};
+use super::fault::{Fault, may_quote};
+
+/// Longest value quoted in a message, in characters.
+const MAX_QUOTED: usize = 60;
+
+pub fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "true" | "True" | "TRUE" => Some(true),
+        "false" | "False" | "FALSE" => Some(false),
+        _ => None,
+    }
+}
+
+/// A whole number in YAML's spellings that people use.
+pub fn integer(text: &str) -> Option<i64> {
+    match text.strip_prefix("0x") {
+        Some(digits) => i64::from_str_radix(digits, 16).ok(),
+        None if text.len() > 1
+            && text.trim_start_matches(['-', '+']).starts_with('0')
+            && text.bytes().all(|b| b.is_ascii_digit()) =>
+        {
+            None
+        }
+        None => text.parse().ok(),
+    }
+}
+
+/// A number with a point or an exponent; not `nan` or `inf`.
+pub fn float(text: &str) -> Option<f64> {
+    let numeric = text.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '-' | '+' | '.'))
+        && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E'))
+        && text.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
+    numeric.then(|| text.parse().ok()).flatten().filter(|number: &f64| number.is_finite())
+}
+
+/// Hands a scalar to a visitor with the type its text has; quoted text is a string.
+pub fn visit<'de, V: Visitor<'de>>(scalar: &Scalar, visitor: V) -> Result<V::Value, Fault> {
+    if scalar.style == Style::Quoted {
+        visitor.visit_str(&scalar.text)
+    } else if scalar.is_null() {
+        visitor.visit_unit()
+    } else if let Some(boolean) = boolean(&scalar.text) {
+        visitor.visit_bool(boolean)
+    } else if let Some(integer) = integer(&scalar.text) {
+        visitor.visit_i64(integer)
+    } else if let Some(float) = float(&scalar.text) {
+        visitor.visit_f64(float)
+    } else {
+        visitor.visit_str(&scalar.text)
+    }
+}
+
+/// The text as it stands in the file: variables not filled in, because their values may be secret.
+pub fn as_written(node: &Node) -> Option<&str> {
+    match &node.value {
+        Value::Scalar(scalar) if !scalar.is_null() => Some(scalar.written.as_deref().unwrap_or(&scalar.text)),
+        Value::Scalar(_) | Value::List(_) | Value::Map(_) => None,
+    }
+}
+
+/// A node in an "expected …, found …" message.
+pub fn shown(node: &Node) -> String {
+    match as_written(node) {
+        Some(text) if may_quote(node) && text.chars().count() <= MAX_QUOTED => format!("`{text}`"),
+        Some(_) | None => node.form().to_owned(),
+    }
+}
+
+/// What to write where `what` was expected.
+pub fn remedy(node: &Node, what: &str) -> String {
+    match (&node.value, what) {
+        (Value::Scalar(_), "a list") => match as_written(node).filter(|_| may_quote(node)) {
+            Some(text) => format!("write `[{text}]`"),
+            None => "write a list: `[…, …]`".to_owned(),
+        },
+        (Value::Scalar(scalar), _) if scalar.style == Style::Quoted && what.contains("number") => {
+            "write it without quotes".to_owned()
+        }
+        (Value::List(_) | Value::Map(_), "a string") => "write one value; check the indentation".to_owned(),
+        (Value::Scalar(_) | Value::List(_) | Value::Map(_), _) => format!("write {what}"),
+    }
+}
+
+/// A list of names for a message.
+pub fn names(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// What serde found, as a form.
+pub fn form(unexpected: &Unexpected<'_>) -> &'static str {
+    match unexpected {
+        Unexpected::Bool(_) => "boolean",
+        Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_) => "number",
+        Unexpected::Char(_) | Unexpected::Str(_) | Unexpected::Bytes(_) => "string",
+        Unexpected::Unit | Unexpected::Option => "nothing",
+        Unexpected::Seq => "list",
+        Unexpected::Map => "map",
+        Unexpected::NewtypeStruct
+        | Unexpected::Enum
+        | Unexpected::UnitVariant
+        | Unexpected::NewtypeVariant
+        | Unexpected::TupleVariant
+        | Unexpected::StructVariant
+        | Unexpected::Other(_) => "value of another form",
+    }
+}

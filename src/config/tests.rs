@@ -1,0 +1,248 @@
+//! What people get for what they write: the examples load, and each mistake is named with file, line, key and remedy.
+
+use std::time::Duration;
+
+use super::plan::*;
+use super::*;
+
+mod bad;
+mod canary;
+mod snapshots;
+
+pub(super) fn environment(name: &str) -> Option<String> {
+    match name {
+        "TOPIC" => Some("from-env".to_owned()),
+        "LANES" => Some("7".to_owned()),
+        "WORD" => Some("many".to_owned()),
+        "REDIS" => Some("redis://h:6379".to_owned()),
+        "EMPTY" => Some(String::new()),
+        "PW" => Some("canary-env-1".to_owned()),
+        _ => None,
+    }
+}
+
+pub(super) const SURROUNDINGS: Surroundings<'static> =
+    Surroundings { environment: &environment, property: &|_, _| Ok(()), tls: false, cores: 4 };
+
+fn load(text: &str) -> Loaded {
+    load_text(text, "t.yaml", SURROUNDINGS).unwrap_or_else(|findings| panic!("{findings}"))
+}
+
+const EXAMPLE: &str = include_str!("../../config/sluicegate.yaml");
+const MINIMAL: &str = include_str!("../../config/minimal.yaml");
+
+#[test]
+fn the_example_is_the_script_it_replaces() {
+    let loaded = load(EXAMPLE);
+    assert_eq!(loaded.warnings, []);
+    let plan = loaded.plan;
+    assert_eq!(plan.memory_bytes, 256 << 20);
+    assert_eq!(plan.tests.len(), 1);
+    let [relay, index] = plan.pipelines.as_slice() else { panic!("{:?}", plan.pipelines) };
+    assert_eq!((relay.name.as_ref(), relay.workers, relay.memory_bytes), ("relay", 3, 128 << 20));
+    let SinkPlan::Kafka(kafka) = &relay.sink else { panic!() };
+    assert_eq!((kafka.linger, kafka.topic.text.as_str()), (Duration::from_millis(20), "events-clean"));
+    assert_eq!(relay.source.connection.brokers.len(), 2);
+    let SinkPlan::Elasticsearch(search) = &index.sink else { panic!() };
+    assert_eq!((search.doc_type.as_str(), search.action, search.lanes), ("itmes", Action::Upsert, 4));
+    assert!(matches!(&index.steps[1].kind, StepKind::Lookup(lookup) if lookup.into.members == ["user_info"]));
+    assert_eq!(index.steps[1].place.as_ref(), "steps[1].lookup");
+    assert!(matches!(&index.on_reject, OnReject::DeadLetterKafka { topic, .. } if topic == "items-dead"));
+}
+
+#[test]
+fn the_example_shows_the_defaults() {
+    let commented_out = ["type: itmes", "id: \"{/id}\""];
+    let text: String = EXAMPLE
+        .lines()
+        .filter(|line| !commented_out.iter().any(|part| line.contains(part)))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let SinkPlan::Elasticsearch(example) = load(&text).plan.pipelines.remove(1).sink else { panic!() };
+    let SinkPlan::Elasticsearch(minimal) = load(MINIMAL).plan.pipelines.remove(0).sink else { panic!() };
+    assert_eq!(
+        format!("{:?}", ElasticsearchSinkPlan { connection: minimal.connection.clone(), ..example }),
+        format!("{:?}", ElasticsearchSinkPlan { on_tombstone: OnTombstone::Reject, ..minimal }),
+    );
+}
+
+#[test]
+fn the_shortest_pipeline_gets_the_documented_defaults() {
+    let loaded = load(MINIMAL);
+    assert_eq!(loaded.warnings, []);
+    let plan = loaded.plan;
+    assert_eq!(plan.listen.map(|address| address.to_string()).as_deref(), Some("127.0.0.1:9598"));
+    assert_eq!((plan.memory_bytes, plan.pipelines[0].span_records), (256 << 20, 200_000));
+    assert_eq!(
+        (plan.startup_timeout, plan.shutdown_timeout, plan.watchdog_timeout),
+        (Duration::from_secs(60), Duration::from_secs(30), Duration::from_secs(600))
+    );
+    let pipeline = &plan.pipelines[0];
+    assert!(matches!(pipeline.on_reject, OnReject::Stop));
+    assert_eq!(pipeline.breaker, BreakerPlan { ratio: 0.1, window: 1_000, in_a_row: 100 });
+    assert_eq!(pipeline.commit_interval, Duration::from_millis(200));
+    assert_eq!(pipeline.retry.in_place, Duration::from_secs(150));
+    assert_eq!(
+        (pipeline.source.start, pipeline.source.revoke_timeout, pipeline.source.session_timeout),
+        (Start::Earliest, Duration::from_secs(2), Duration::from_secs(45))
+    );
+    let SinkPlan::Elasticsearch(sink) = &pipeline.sink else { panic!() };
+    assert_eq!((sink.doc_type.as_str(), sink.id.is_none(), sink.on_tombstone), ("_doc", true, OnTombstone::Delete));
+    assert_eq!(
+        (sink.batch_records, sink.batch_bytes, sink.linger, sink.lanes, sink.retry_on_conflict),
+        (5_000, 5 << 20, Duration::from_millis(100), 4, 3)
+    );
+    assert_eq!(sink.connection.request_timeout, Duration::from_secs(60));
+}
+
+#[test]
+fn one_configuration_in_three_formats_is_the_same_plan() {
+    let directory = tempfile::tempdir().unwrap();
+    let toml = "[connections.kafka.upstream]\nbrokers = [\"127.0.0.1:9092\"]\n[connections.elasticsearch.search]\nnodes = [\"http://127.0.0.1:9200\"]\n[pipelines.index.source.kafka]\nconnection = \"upstream\"\ntopics = [\"events\"]\ngroup = \"index\"\n[pipelines.index.sink.elasticsearch]\nconnection = \"search\"\nindex = \"items\"\n";
+    let json = r#"{"connections":{"kafka":{"upstream":{"brokers":["127.0.0.1:9092"]}},"elasticsearch":{"search":{"nodes":["http://127.0.0.1:9200"]}}},
+        "pipelines":{"index":{"source":{"kafka":{"connection":"upstream","topics":["events"],"group":"index"}},"sink":{"elasticsearch":{"connection":"search","index":"items"}}}}}"#;
+    let mut shown = Vec::new();
+    for (name, text) in [("a.yaml", MINIMAL), ("a.toml", toml), ("a.json", json)] {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let inputs = Inputs { paths: vec![path], sets: Vec::new() };
+        let loaded = super::load(&inputs, SURROUNDINGS).unwrap_or_else(|findings| panic!("{findings}"));
+        shown.push(format!("{:?}", loaded.plan));
+    }
+    assert_eq!(shown[0], shown[1]);
+    assert_eq!(shown[0], shown[2]);
+}
+
+#[test]
+fn directories_join_by_name_and_flags_come_last() {
+    let directory = tempfile::tempdir().unwrap();
+    let (connections, pipelines) = MINIMAL.split_once("\npipelines:").unwrap();
+    std::fs::write(directory.path().join("10-servers.yaml"), connections).unwrap();
+    std::fs::write(directory.path().join("20-index.yml"), format!("pipelines:{pipelines}")).unwrap();
+    std::fs::write(directory.path().join("notes.txt"), "not: [yaml").unwrap();
+    let sets = vec![
+        "pipelines.index.sink.elasticsearch.lanes=9".to_owned(),
+        "connections.kafka.upstream.librdkafka.fetch.wait.max.ms=7".to_owned(),
+        "pipelines.index.steps=[{select: /result}]".to_owned(),
+    ];
+    let inputs = Inputs { paths: vec![directory.path().to_owned()], sets };
+    let loaded = super::load(&inputs, SURROUNDINGS).unwrap_or_else(|findings| panic!("{findings}"));
+    let pipeline = &loaded.plan.pipelines[0];
+    let SinkPlan::Elasticsearch(sink) = &pipeline.sink else { panic!() };
+    assert_eq!(sink.lanes, 9);
+    assert_eq!(
+        loaded.index.origin("pipelines.index.sink.elasticsearch.lanes").to_string(),
+        "--set pipelines.index.sink.elasticsearch.lanes"
+    );
+    assert!(pipeline.source.connection.properties.contains_key("fetch.wait.max.ms"));
+    assert_eq!(pipeline.steps.len(), 1);
+
+    std::fs::write(directory.path().join("30-again.yaml"), format!("pipelines:{pipelines}")).unwrap();
+    let shown = super::load(&inputs, SURROUNDINGS).unwrap_err().to_string();
+    assert!(shown.contains("20-index.yml:") && shown.contains("30-again.yaml:"), "{shown}");
+}
+
+#[test]
+fn variables_are_filled_in_quoted_or_not() {
+    for (topic, lanes) in
+        [("${TOPIC}", "${LANES}"), ("\"${TOPIC}\"", "\"${LANES}\""), ("'${NONE:-from-env}'", "${NONE:-7}")]
+    {
+        let text = MINIMAL
+            .replace(
+                "{ connection: upstream, topics: [events], group: index }",
+                &format!("\n        connection: upstream\n        topics:\n        - {topic}\n        group: index"),
+            )
+            .replace(
+                "{ connection: search, index: items }",
+                &format!("\n        connection: search\n        index: items\n        lanes: {lanes}"),
+            );
+        let pipeline = load(&text).plan.pipelines.remove(0);
+        assert_eq!(pipeline.source.topics, ["from-env"], "{topic}");
+        let SinkPlan::Elasticsearch(sink) = &pipeline.sink else { panic!() };
+        assert_eq!(sink.lanes, 7, "{lanes}");
+    }
+}
+
+#[test]
+fn steps_and_sinks_in_their_long_and_short_forms() {
+    let text = MINIMAL.replace(
+        "    sink:",
+        "    steps:
+      - require: /id
+      - require: [/id, /user]
+      - require: { fields: [/a], otherwise: drop }
+      - where: [{ field: /n, at_least: 1, less_than: 5.5 }, { field: /s, not_in: [a, 1, true, \"2\"] }]
+      - where: { all: [{ field: /t, exists: false }], otherwise: reject }
+    sink:",
+    );
+    let pipeline = load(&text).plan.pipelines.remove(0);
+    let kinds: Vec<String> = pipeline.steps.iter().map(|step| format!("{:?}", step.kind)).collect();
+    assert!(kinds[0].contains("[\"id\"]") && kinds[0].contains("Reject"), "{}", kinds[0]);
+    assert!(kinds[1].contains("user"), "{}", kinds[1]);
+    assert!(kinds[2].contains("Drop"), "{}", kinds[2]);
+    assert!(kinds[3].contains("Number(AtLeast, 1.0)") && kinds[3].contains("Number(Less, 5.5)"), "{}", kinds[3]);
+    assert!(
+        kinds[3].contains("NotIn([String(\"a\"), Integer(1), Bool(true), String(\"2\")])")
+            && kinds[3].contains("otherwise: Drop"),
+        "{}",
+        kinds[3]
+    );
+    assert!(kinds[4].contains("Exists(false)") && kinds[4].contains("otherwise: Reject"), "{}", kinds[4]);
+}
+
+#[test]
+fn credentials_in_a_node_url_become_auth_and_leave_the_url() {
+    let text = MINIMAL.replace("http://127.0.0.1:9200", "https://us%40er:s%2Fe@h:9200");
+    let loaded = load(&text);
+    let SinkPlan::Elasticsearch(sink) = &loaded.plan.pipelines[0].sink else { panic!() };
+    assert_eq!(sink.connection.nodes, ["https://h:9200"]);
+    let Auth::Basic { username, password } = &sink.connection.auth else { panic!() };
+    assert_eq!((username.as_str(), secrecy::ExposeSecret::expose_secret(password)), ("us@er", "s/e"));
+    assert_eq!(loaded.warnings.len(), 1);
+}
+
+#[test]
+fn tls_and_sasl_become_properties() {
+    let text = MINIMAL.replace(
+        "{ brokers: [\"127.0.0.1:9092\"] }",
+        "{ brokers: [\"127.0.0.1:9092\"], tls: {verify: false}, sasl: {mechanism: SCRAM-SHA-512, username: u, password: {env: PW}} }",
+    );
+    let loaded = load_text(&text, "t.yaml", Surroundings { tls: true, ..SURROUNDINGS }).unwrap();
+    let shown: Vec<String> = loaded.plan.pipelines[0]
+        .source
+        .connection
+        .properties
+        .iter()
+        .map(|(name, value)| format!("{name}={}", secrecy::ExposeSecret::expose_secret(value)))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "enable.ssl.certificate.verification=false",
+            "sasl.mechanism=SCRAM-SHA-512",
+            "sasl.password=canary-env-1",
+            "sasl.username=u",
+            "security.protocol=SASL_SSL"
+        ]
+    );
+}
+
+proptest::proptest! {
+    /// Whatever is typed anywhere, the answer is a plan or findings with a place; never a panic.
+    #[test]
+    fn damage_is_answered(at in 0usize..600, text in "[ -~\n\tü…]{1,12}", flag in "[a-z.\\[\\]\"0-9=é]{0,20}") {
+        for base in [EXAMPLE, MINIMAL] {
+            let at = (0..=(at * base.len() / 600).min(base.len())).rev().find(|at| base.is_char_boundary(*at)).unwrap_or(0);
+            let mut damaged = base.to_owned();
+            damaged.insert_str(at, &text);
+            if let Err(findings) = load_text(&damaged, "t.yaml", SURROUNDINGS) {
+                proptest::prop_assert!(findings.errors() > 0);
+                for finding in &findings.0 {
+                    proptest::prop_assert!(finding.origin.to_string().starts_with("t.yaml:"), "{}", finding);
+                }
+            }
+        }
+        let inputs = Inputs { paths: vec!["config/minimal.yaml".into()], sets: vec![flag] };
+        let _ = super::load(&inputs, SURROUNDINGS);
+    }
+}

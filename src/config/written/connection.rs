@@ -1,0 +1,238 @@
+//! Servers, by name.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use secrecy::ExposeSecret;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::Named;
+use crate::config::quantity::Interval;
+use crate::config::secret::{Secret, SecretUrl, is_sensitive, mask_url};
+
+/// Servers, by kind and name.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Connections {
+    /// Kafka clusters.
+    pub kafka: Named<Kafka>,
+    /// Clusters that speak Elasticsearch's `_bulk`: Elasticsearch and OpenSearch.
+    pub elasticsearch: Named<Elasticsearch>,
+    /// Redis servers for look-ups.
+    pub redis: Named<Redis>,
+}
+
+/// A Kafka cluster.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Kafka {
+    /// `host:port` of some brokers; the others are learnt from them.
+    #[schemars(length(min = 1))]
+    pub brokers: Vec<String>,
+    /// TLS; `{}` turns it on with the system's certificate authorities. Needs a build with the feature `tls`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<KafkaTls>,
+    /// Log-in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sasl: Option<Sasl>,
+    /// Any other property of librdkafka. Properties that would break the delivery guarantee or the memory bound are refused.
+    #[serde(default)]
+    pub librdkafka: Properties,
+}
+
+/// TLS towards Kafka.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct KafkaTls {
+    /// PEM file with certificate authorities; default: the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// PEM file with the client's certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_file: Option<PathBuf>,
+    /// PEM file with the client's private key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
+    /// Passphrase of `key_file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_password: Option<Secret>,
+    /// Whether the brokers' certificates and names are verified.
+    pub verify: bool,
+}
+
+impl Default for KafkaTls {
+    fn default() -> Self {
+        Self { ca_file: None, cert_file: None, key_file: None, key_password: None, verify: true }
+    }
+}
+
+/// Log-in to Kafka.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sasl {
+    /// How.
+    pub mechanism: Mechanism,
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// How a log-in to Kafka is proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Mechanism {
+    /// User name and password in clear; use it with TLS.
+    #[serde(rename = "PLAIN")]
+    Plain,
+    /// Salted challenge, SHA-256. Needs a build with the feature `tls`.
+    #[serde(rename = "SCRAM-SHA-256")]
+    Scram256,
+    /// Salted challenge, SHA-512. Needs a build with the feature `tls`.
+    #[serde(rename = "SCRAM-SHA-512")]
+    Scram512,
+}
+
+impl Mechanism {
+    /// librdkafka's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::Scram256 => "SCRAM-SHA-256",
+            Self::Scram512 => "SCRAM-SHA-512",
+        }
+    }
+}
+
+/// Properties of librdkafka; values of those that may be secret do not show.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Properties(pub Named<Secret>);
+
+impl Serialize for Properties {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.0.len()))?;
+        for (name, value) in &self.0.0 {
+            match value {
+                Secret::Literal(text) if !is_sensitive(name) => map.serialize_entry(name, text.expose_secret())?,
+                secret @ (Secret::Literal(_) | Secret::Env(_) | Secret::File(_)) => {
+                    map.serialize_entry(name, secret)?
+                }
+            }
+        }
+        map.end()
+    }
+}
+
+impl JsonSchema for Properties {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Properties".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let inner = generator.subschema_for::<Secret>();
+        json_schema!({ "type": "object", "additionalProperties": inner })
+    }
+}
+
+/// Servers that speak `_bulk`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Elasticsearch {
+    /// Base URLs of the nodes, `http://host:9200` or `https://…`. Requests are spread over those that answer.
+    #[schemars(length(min = 1))]
+    pub nodes: Vec<NodeUrl>,
+    /// Longest time one bulk request may take. Generous on purpose: what timed out may still be written.
+    #[serde(default = "request_timeout")]
+    pub request_timeout: Interval,
+    /// What the servers are: `auto` asks them; or `elasticsearch-6` to `-9`, `opensearch-1` to `-3`.
+    #[serde(default = "auto")]
+    pub server: String,
+    /// How sluicegate identifies itself; none by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+    /// Settings for `https` nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<HttpTls>,
+}
+
+fn request_timeout() -> Interval {
+    Interval::seconds(60)
+}
+
+fn auto() -> String {
+    "auto".to_owned()
+}
+
+/// URL of a node; credentials in it do not show.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct NodeUrl(pub String);
+
+impl fmt::Debug for NodeUrl {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:?}", mask_url(&self.0))
+    }
+}
+
+impl Serialize for NodeUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&mask_url(&self.0))
+    }
+}
+
+/// How sluicegate identifies itself to Elasticsearch.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    /// User name and password.
+    Basic(Basic),
+    /// Encoded API key: `id:key` in Base64, as Kibana shows it.
+    ApiKey(Secret),
+    /// Bearer token.
+    Bearer(Secret),
+}
+
+/// User name and password.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Basic {
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// TLS towards Elasticsearch.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpTls {
+    /// PEM file with certificate authorities; default: the public ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Whether the servers' certificates and names are verified.
+    pub verify: bool,
+}
+
+impl Default for HttpTls {
+    fn default() -> Self {
+        Self { ca_file: None, verify: true }
+    }
+}
+
+/// A Redis server.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Redis {
+    /// `redis://[user:password@]host:port[/database]`, or `rediss://…` for TLS.
+    pub url: SecretUrl,
+    /// Longest time one round trip may take.
+    #[serde(default = "redis_timeout")]
+    pub timeout: Interval,
+}
+
+fn redis_timeout() -> Interval {
+    Interval::seconds(1)
+}

@@ -1,0 +1,200 @@
+//! One pipeline: source, steps, sink, and what happens when something goes wrong.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::sink::Sink;
+use super::step::Step;
+use crate::config::quantity::Interval;
+
+/// One pipeline.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pipeline {
+    /// Where records come from.
+    pub source: Source,
+    /// What is done to each record, in order; nothing by default.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+    /// Where records go.
+    pub sink: Sink,
+    /// What happens to records that cannot be processed or are refused by the sink.
+    #[serde(default)]
+    pub on_reject: OnReject,
+    /// When rejects stop the pipeline instead of draining a topic into the dead letters.
+    #[serde(default)]
+    pub breaker: Breaker,
+    /// Retry in place.
+    #[serde(default)]
+    pub retry: Retry,
+    /// Commits of offsets.
+    #[serde(default)]
+    pub commit: Commit,
+    /// What a halt of this pipeline does to the others.
+    #[serde(default)]
+    pub on_halt: OnHalt,
+    /// Worker threads for the steps; default: one less than there are cores, at least one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 256))]
+    pub workers: Option<usize>,
+}
+
+/// Where records come from.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Topics of a Kafka cluster.
+    Kafka(KafkaSource),
+}
+
+/// Topics of a Kafka cluster.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaSource {
+    /// A name in `connections.kafka`.
+    pub connection: String,
+    /// Topic names, or patterns that start with `^`.
+    #[schemars(length(min = 1))]
+    pub topics: Vec<String>,
+    /// Consumer group: committed offsets are kept under this name.
+    pub group: String,
+    /// Name of this member for static membership: a restart within `session_timeout` moves no partitions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    /// Where to start in a partition for which the group has no offset yet.
+    #[serde(default)]
+    pub start: Start,
+    /// How long partitions that are taken away may take to finish what is in flight.
+    #[serde(default = "revoke_timeout")]
+    pub revoke_timeout: Interval,
+    /// Without a heartbeat for this long, the brokers give the partitions to another member.
+    #[serde(default = "session_timeout")]
+    pub session_timeout: Interval,
+}
+
+fn revoke_timeout() -> Interval {
+    Interval::seconds(2)
+}
+
+fn session_timeout() -> Interval {
+    Interval::seconds(45)
+}
+
+/// Where to start without a committed offset.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// At the oldest record.
+    #[default]
+    Earliest,
+    /// Behind the newest record.
+    Latest,
+}
+
+/// What happens to rejected records.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnReject {
+    /// The pipeline halts and names the record; nothing is lost.
+    #[default]
+    Stop,
+    /// The record is counted and dropped.
+    Drop,
+    /// The record is kept elsewhere, with its reason, before its offset is committed.
+    DeadLetter(DeadLetter),
+}
+
+/// Where rejected records are kept.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadLetter {
+    /// A topic.
+    Kafka(DeadLetterTopic),
+    /// A file of JSON lines.
+    File(DeadLetterFile),
+}
+
+/// A topic for rejected records.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetterTopic {
+    /// A name in `connections.kafka`.
+    pub connection: String,
+    /// The topic.
+    pub topic: String,
+}
+
+/// A file for rejected records.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetterFile {
+    /// Where; records are appended and synced.
+    pub path: PathBuf,
+}
+
+/// When rejects stop the pipeline.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Breaker {
+    /// Largest share of rejects in a window, above 0 and up to 1.
+    #[schemars(range(min = 0, max = 1))]
+    pub ratio: f64,
+    /// Records in a window.
+    #[schemars(range(min = 1))]
+    pub window: u32,
+    /// Most rejects in a row on one partition.
+    #[schemars(range(min = 1))]
+    pub in_a_row: u32,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { ratio: 0.1, window: 1_000, in_a_row: 100 }
+    }
+}
+
+/// Retry in place.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retry {
+    /// First backoff; doubled each time, with jitter.
+    pub first: Interval,
+    /// Longest backoff.
+    pub max: Interval,
+    /// Nothing acknowledged for this long: memory is given back and the partitions are read again from their first
+    /// unresolved record. Keep it above twice the sink's `request_timeout`.
+    pub in_place: Interval,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { first: Interval::millis(200), max: Interval::seconds(30), in_place: Interval::seconds(150) }
+    }
+}
+
+/// Commits of offsets.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Commit {
+    /// Least time between two commits; `0` commits after each batch.
+    pub interval: Interval,
+}
+
+impl Default for Commit {
+    fn default() -> Self {
+        Self { interval: Interval::millis(200) }
+    }
+}
+
+/// What a halt of one pipeline does to the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnHalt {
+    /// They finish what they have read, then the process ends with the cause's exit code.
+    #[default]
+    Exit,
+    /// They go on.
+    KeepOthers,
+}

@@ -1,0 +1,47 @@
+//! The sink of a dry run: takes everything, writes nothing, settles what would have been sent.
+
+use std::sync::atomic::Ordering;
+
+use crate::model::{Outcome, Part, Place, Prepared, Report, RewindCause};
+
+use super::context::SinkContext;
+use super::sequencer::Sequencer;
+
+/// Runs on the calling thread until `intake` is closed. `place` reads an item's place.
+pub fn run<I>(intake: &flume::Receiver<Prepared<I>>, ring: usize, context: &SinkContext, place: impl Fn(&I) -> Place) {
+    let mut ring = Sequencer::new(ring);
+    while let Ok(batch) = intake.recv() {
+        if let Err(fault) = ring.insert(batch.sequence, batch) {
+            tracing::error!(pipeline = %context.pipeline, "{fault}: this is a bug");
+            return;
+        }
+        while let Some(batch) = ring.pop() {
+            context.released.store(ring.next(), Ordering::Release);
+            take(batch, context, &place);
+        }
+    }
+}
+
+fn take<I>(mut batch: Prepared<I>, context: &SinkContext, place: &impl Fn(&I) -> Place) {
+    if !batch.lost.is_empty() {
+        context.report(Report::Rewind { tickets: std::mem::take(&mut batch.lost), cause: RewindCause::Lost });
+    }
+    let mut parts = std::mem::take(&mut batch.ended);
+    for rejected in &batch.rejects {
+        context.metrics.reject(rejected.reject.reason).add(1);
+        tracing::debug!(pipeline = %context.pipeline, offset = rejected.place.offset.0, "would be rejected: {}", rejected.reject);
+        add(&mut parts, rejected.place, Outcome::Dropped);
+    }
+    for item in &batch.items {
+        add(&mut parts, place(item), Outcome::Delivered);
+    }
+    context.report(Report::Settled(parts));
+}
+
+/// Adds one record to the last part of its ticket and outcome: records of a ticket stand together.
+fn add(parts: &mut Vec<Part>, place: Place, outcome: Outcome) {
+    match parts.last_mut() {
+        Some(last) if last.ticket == place.ticket && last.outcome == outcome => last.records += 1,
+        Some(_) | None => parts.push(Part { ticket: place.ticket, outcome, records: 1 }),
+    }
+}
