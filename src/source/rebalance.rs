@@ -211,6 +211,7 @@ impl Source {
             self.take_partition(name, *known);
         }
         self.cx.metrics.assigned_partitions.set(self.assigned.len() as i64);
+        self.topic_ids.assigned(&self.assigned_topics());
         self.cx.health.set_state(State::Running);
         if let Some(until) = &mut self.until {
             until.assignment_received();
@@ -245,6 +246,7 @@ impl Source {
         let assigned = Assigned {
             name: name.clone(),
             was_gone: false,
+            recreated: false,
             low: known.low,
             check_gap: beginning.position.is_some(),
             read_in_epoch: false,
@@ -353,6 +355,7 @@ impl Source {
             tracing::warn!(pipeline = %self.cx.plan.name, %code, "the client refused to give partitions up");
         }
         self.cx.metrics.assigned_partitions.set(self.assigned.len() as i64);
+        self.topic_ids.assigned(&self.assigned_topics());
         self.rebalance = Rebalance::Stable;
         tracing::info!(pipeline = %self.cx.plan.name, given_up = revoking.slots.len(), assigned = self.assigned.len(), "partitions revoked");
     }

@@ -98,11 +98,15 @@ fn check_letters(letters: Vec<StoredRecord>, rows: &[Row], topic: &str) -> BTree
         let at = rows.iter().position(|row| row.name == key).unwrap_or_else(|| panic!("{key} was no bad record"));
         assert!(letter.value == rows[at].value, "{key}: not the original bytes");
         let header = |name: &str| {
-            let found = letter.headers.iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("{key}: {name}"));
+            let found =
+                letter.headers.iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("{key}: {name}"));
             String::from_utf8(found.1.clone().unwrap()).unwrap()
         };
         assert_eq!((header("sluicegate-topic"), header("own")), (topic.to_owned(), "kept".into()), "{key}");
-        assert_eq!((header("sluicegate-partition"), header("sluicegate-offset")), ("0".into(), (2 * at + 1).to_string()));
+        assert_eq!(
+            (header("sluicegate-partition"), header("sluicegate-offset")),
+            ("0".into(), (2 * at + 1).to_string())
+        );
         assert_eq!(header("sluicegate-timestamp"), (1_700_000_000_000 + at as i64).to_string());
         assert!(!header("sluicegate-error").is_empty() && !header("sluicegate-step").is_empty(), "{key}");
         assert_eq!(reasons.insert(key.clone(), header("sluicegate-reason")), None, "{key}: two dead letters");
@@ -146,7 +150,11 @@ fn bad_records_leave_a_relay_as_dead_letters() {
     assert_eq!(arrived.len() + expected.len(), count as usize, "every record once");
     let value = |name: &str| {
         let found = arrived.iter().find(|record| record.key.as_deref() == Some(name.as_bytes()));
-        found.unwrap_or_else(|| panic!("{name} is missing")).value.clone().map(|value| String::from_utf8(value).unwrap())
+        found
+            .unwrap_or_else(|| panic!("{name} is missing"))
+            .value
+            .clone()
+            .map(|value| String::from_utf8(value).unwrap())
     };
     let verbatim = [
         ("huge_integer", r#"{"a":1234567890123456789012345}"#),

@@ -122,6 +122,11 @@ fn a_topic_recreated_longer_is_read_from_its_beginning() {
     a_topic_deleted_and_recreated("a_topic_recreated_longer", 20, 50);
 }
 
+#[test]
+fn a_topic_recreated_as_long_as_it_was_is_read_from_its_beginning() {
+    a_topic_deleted_and_recreated("a_topic_recreated_as_long", 20, 20);
+}
+
 /// While nobody ran.
 #[test]
 fn a_topic_recreated_between_two_runs_is_read_from_its_beginning() {
