@@ -115,7 +115,7 @@ impl Source {
         self.cx.health.reached(Room::Source);
         let partitions: Vec<_> = partitions.into_iter().map(|name| (name, Known::default())).collect();
         if partitions.is_empty() {
-            self.finish_assign(&partitions);
+            self.finish_assign(&partitions, now);
             return;
         }
         let mut assigning =
@@ -197,10 +197,10 @@ impl Source {
             self.rebalance = Rebalance::Assigning(assigning);
             return;
         }
-        self.finish_assign(&assigning.partitions);
+        self.finish_assign(&assigning.partitions, now);
     }
 
-    fn finish_assign(&mut self, partitions: &[(TopicPartition, Known)]) {
+    fn finish_assign(&mut self, partitions: &[(TopicPartition, Known)], now: Instant) {
         let start = self.cx.plan.source.start;
         let list: Vec<_> = partitions.iter().map(|(name, known)| (name.clone(), beginning(*known, start).at)).collect();
         if let Err(code) = self.consumer.assign(&list) {
@@ -214,7 +214,7 @@ impl Source {
         self.topic_ids.assigned(&self.assigned_topics());
         self.cx.health.set_state(State::Running);
         if let Some(until) = &mut self.until {
-            until.assignment_received();
+            until.assignment_received(now);
         }
         self.apply_pauses();
         tracing::info!(pipeline = %self.cx.plan.name, added = partitions.len(), assigned = self.assigned.len(), "partitions assigned");
