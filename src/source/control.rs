@@ -25,6 +25,7 @@ use super::properties;
 use super::questions::Questions;
 use super::rebalance::Rebalance;
 use super::rewind::Rewinds;
+use super::topics::TopicIds;
 use super::until::Marks;
 use super::view::SourceView;
 
@@ -98,6 +99,8 @@ pub(super) struct Assigned {
     pub(super) name: TopicPartition,
     /// The topic was reported unknown since the last record: it may come back as another topic.
     pub(super) was_gone: bool,
+    /// The topic has another id than before: its beginning is asked for until it is known, then read.
+    pub(super) recreated: bool,
     /// Oldest offset the broker had when last asked.
     pub(super) low: Option<Position>,
     /// A first record above this position (after an assign or rewind) may be a gap: ask.
@@ -132,6 +135,7 @@ pub struct Source {
     pub(super) hold: Hold,
     pub(super) rebalance: Rebalance,
     pub(super) questions: Questions,
+    pub(super) topic_ids: TopicIds,
     pub(super) until: Option<Marks>,
     pub(super) assigned: BTreeMap<Slot, Assigned>,
     pub(super) next_sequence: Sequence,
@@ -174,6 +178,7 @@ impl Source {
             hold: Hold::new(memory / 16),
             rebalance: Rebalance::Stable,
             questions: Questions::default(),
+            topic_ids: TopicIds::default(),
             until: cx.until.map(|_| Marks::default()),
             assigned: BTreeMap::new(),
             next_sequence: 0,
@@ -234,6 +239,7 @@ impl Source {
         self.take_replies(now);
         self.advance_rebalance(now);
         self.seek_due(now);
+        self.ask_topics(now);
         self.commit_due(now, false);
         self.apply_pauses();
         self.look_at_credentials(now);
@@ -379,6 +385,11 @@ impl Source {
                 continue;
             }
             let Some(assigned) = self.assigned.get(&slot) else { continue };
+            if assigned.recreated && self.ledger.position(slot).is_some() {
+                self.ask_truncation(slot, now);
+                self.rewinds.again(slot, now, Duration::from_millis(200));
+                continue;
+            }
             let to = self.ledger.position(slot).map_or(crate::librdkafka::START_STORED, |position| position.0);
             let answer = self.consumer.seek(&[(assigned.name.clone(), to)], 50);
             match answer.as_deref() {
