@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::config::plan::PipelinePlan;
-use crate::librdkafka::{Consumer, OpenError, RecordBatch};
+use crate::librdkafka::{Consumer, ErrorCode, OpenError, RecordBatch};
 use crate::model::{
     Budget, Epoch, Halt, PartitionTable, Position, Report, RewindCause, Sequence, Slot, Stop, TopicPartition, Wake,
 };
@@ -147,7 +147,6 @@ pub struct Source {
     pub(super) halted_at: Option<Instant>,
     pub(super) next_drip: Instant,
     pub(super) last_progress: Instant,
-    pub(super) last_commit_failed: bool,
     pub(super) credentials: Credentials,
     /// The named fault is one of connections: over when the brokers are up again.
     pub(super) unreachable: bool,
@@ -155,6 +154,7 @@ pub struct Source {
     pub(super) finishing: bool,
     /// Records given back since: they were read and not resolved.
     pub(super) given_back: u64,
+    pub(super) last_commit_error: Option<ErrorCode>,
     pub(super) blocked_since: Option<Instant>,
 }
 
@@ -190,11 +190,11 @@ impl Source {
             halted_at: None,
             next_drip: now,
             last_progress: now,
-            last_commit_failed: false,
             credentials: Credentials::default(),
             unreachable: false,
             finishing: false,
             given_back: 0,
+            last_commit_error: None,
             blocked_since: None,
             cx,
         })

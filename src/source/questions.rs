@@ -218,7 +218,7 @@ impl Source {
                 }
             }
         }
-        self.last_commit_failed = failed.is_some();
+        self.last_commit_error = failed.copied();
         match failed {
             None if fates.is_empty() => {}
             None => {
