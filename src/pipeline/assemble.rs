@@ -26,7 +26,7 @@ use crate::sink::kafka::{self, KafkaEncoder, KafkaSink};
 use crate::sink::null;
 use crate::sink::reject::{DeskHandles, RejectDesk};
 use crate::source::view::SourceView;
-use crate::source::{Source, SourceContext, SourceEnd, Wire};
+use crate::source::{Source, SourceContext, SourceEnd, Until, Wire};
 use crate::telemetry::board::PipelineView;
 use crate::telemetry::health::Health;
 use crate::telemetry::lag::LagTable;
@@ -132,8 +132,8 @@ impl Shared {
 /// How far a run goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bounds {
-    /// Stop at the ends pinned at start.
-    pub(super) until_end: bool,
+    /// Where a bounded run stops.
+    pub(super) until: Option<Until>,
     /// Neither write nor commit.
     pub(super) dry_run: bool,
 }
@@ -351,7 +351,7 @@ impl Assembly<'_> {
             view: shared.view.clone(),
             lag: shared.lag.clone(),
             wire,
-            until_end: self.bounds.until_end,
+            until: self.bounds.until,
             dry_run: self.bounds.dry_run,
         }
     }

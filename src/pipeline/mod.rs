@@ -9,5 +9,6 @@ mod observe;
 mod startup;
 mod wires;
 
+pub use crate::source::Until;
 pub use engine::{Ending, Engine, EngineOptions, PipelineTally, StartError};
 pub use observe::build_info;

@@ -24,7 +24,7 @@ use super::properties;
 use super::questions::Questions;
 use super::rebalance::Rebalance;
 use super::rewind::Rewinds;
-use super::until::Until;
+use super::until::Marks;
 use super::view::SourceView;
 
 /// Longest park: timers are looked at this often even without a wake-up.
@@ -64,10 +64,22 @@ pub struct SourceContext {
     pub lag: Arc<LagTable>,
     /// Whether the sink still has anything of these partitions on the wire.
     pub wire: Arc<dyn Wire>,
-    /// Stop at the ends pinned at start.
-    pub until_end: bool,
+    /// Where a bounded run stops.
+    pub until: Option<Until>,
     /// Read by assignment, without joining the group; commit nothing.
     pub dry_run: bool,
+}
+
+/// Where a bounded run stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// At each partition's last stable offset, pinned when it is first assigned.
+    End,
+    /// At the first record whose timestamp is not before this; at the end where there is none.
+    Time {
+        /// Milliseconds since the epoch.
+        unix_ms: i64,
+    },
 }
 
 /// What a revoke asks of the sink.
@@ -115,7 +127,7 @@ pub struct Source {
     pub(super) hold: Hold,
     pub(super) rebalance: Rebalance,
     pub(super) questions: Questions,
-    pub(super) until: Option<Until>,
+    pub(super) until: Option<Marks>,
     pub(super) assigned: BTreeMap<Slot, Assigned>,
     pub(super) next_sequence: Sequence,
     pub(super) mean_record_bytes: usize,
@@ -137,7 +149,7 @@ impl Source {
     /// When librdkafka refuses properties or topics. Unreachable brokers are not an error here.
     pub fn open(cx: SourceContext) -> Result<Self, OpenError> {
         let memory = cx.plan.memory_bytes;
-        let all = properties::consumer(&cx.plan.source, memory, cx.until_end);
+        let all = properties::consumer(&cx.plan.source, memory, cx.until.is_some());
         let topics = if cx.dry_run { &[][..] } else { &cx.plan.source.topics };
         let consumer = Consumer::open(&all, &cx.plan.source.group, topics, cx.wake.clone())?;
         let now = Instant::now();
@@ -150,7 +162,7 @@ impl Source {
             hold: Hold::new(memory / 16),
             rebalance: Rebalance::Stable,
             questions: Questions::default(),
-            until: cx.until_end.then(Until::default),
+            until: cx.until.map(|_| Marks::default()),
             assigned: BTreeMap::new(),
             next_sequence: 0,
             mean_record_bytes: 1024,

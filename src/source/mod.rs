@@ -21,4 +21,4 @@ pub mod statistics;
 pub mod until;
 pub mod view;
 
-pub use control::{Source, SourceContext, SourceEnd, Wire};
+pub use control::{Source, SourceContext, SourceEnd, Until, Wire};
