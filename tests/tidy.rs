@@ -47,7 +47,6 @@ const FENCES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["src/telemetry"]),
     ("simd_json", &["src/preprocess", "src/sink/elasticsearch", "src/testbed"]),
     ("serde_saphyr", &["src/config"]),
-    ("anyhow", &["src/main.rs"]),
 ];
 
 /// The most production lines of a file.

@@ -76,7 +76,8 @@ pub fn cluster(partitions: i32) -> MockKafka {
 impl SourceRig {
     pub fn start(kafka: &MockKafka, options: &Options) -> Self {
         drop(tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::DEBUG).try_init());
-        let mut plan: PipelinePlan = plans::pipeline(kafka.brokers(), TOPIC, GROUP, plans::relay(kafka.brokers(), TOPIC));
+        let mut plan: PipelinePlan =
+            plans::pipeline(kafka.brokers(), TOPIC, GROUP, plans::relay(kafka.brokers(), TOPIC));
         plan.span_records = options.span;
         let (plan, wake, stop): (_, Arc<Wake>, Arc<Stop>) = (Arc::new(plan), Arc::default(), Arc::default());
         let (send, batches) = flume::bounded(options.ring as usize + 1);
@@ -147,11 +148,8 @@ impl SourceRig {
     }
 
     pub fn settle(&self, runs: &[Run]) {
-        let parts = runs.iter().map(|run| Part {
-            ticket: run.ticket,
-            outcome: Outcome::Delivered,
-            records: run.records(),
-        });
+        let parts =
+            runs.iter().map(|run| Part { ticket: run.ticket, outcome: Outcome::Delivered, records: run.records() });
         self.reports.send(Report::Settled(parts.collect()));
     }
 

@@ -67,7 +67,8 @@ fn sink(rig: &SourceRig, intake: &flume::Receiver<Prepared<Place>>) -> Vec<u64> 
                 empty.push(prepared.sequence);
             }
             let mut parts: BTreeMap<_, Part> = BTreeMap::new();
-            for place in prepared.items.iter().filter(|item| rig.table.is_current(item.ticket.slot, item.ticket.epoch)) {
+            for place in prepared.items.iter().filter(|item| rig.table.is_current(item.ticket.slot, item.ticket.epoch))
+            {
                 let part = Part { ticket: place.ticket, outcome: Outcome::Delivered, records: 0 };
                 parts.entry(place.ticket.id).or_insert(part).records += 1;
                 assert_eq!(place.offset.0, next, "a hole, or a repetition within an epoch");
