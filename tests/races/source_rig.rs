@@ -73,7 +73,8 @@ pub fn cluster(partitions: i32) -> MockKafka {
 
 impl SourceRig {
     pub fn start(kafka: &MockKafka, options: &Options) -> Self {
-        let mut plan: PipelinePlan = plans::pipeline(kafka.brokers(), TOPIC, GROUP, plans::relay(kafka.brokers(), TOPIC));
+        let mut plan: PipelinePlan =
+            plans::pipeline(kafka.brokers(), TOPIC, GROUP, plans::relay(kafka.brokers(), TOPIC));
         plan.span_records = options.span;
         let (plan, wake, stop): (_, Arc<Wake>, Arc<Stop>) = (Arc::new(plan), Arc::default(), Arc::default());
         let (send, batches) = flume::bounded(options.ring as usize + 1);
@@ -145,11 +146,8 @@ impl SourceRig {
     }
 
     pub fn settle(&self, runs: &[Run]) {
-        let parts = runs.iter().map(|run| Part {
-            ticket: run.ticket,
-            outcome: Outcome::Delivered,
-            records: run.records(),
-        });
+        let parts =
+            runs.iter().map(|run| Part { ticket: run.ticket, outcome: Outcome::Delivered, records: run.records() });
         self.reports.send(Report::Settled(parts.collect()));
     }
 
