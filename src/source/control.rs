@@ -17,6 +17,7 @@ use crate::telemetry::latency::LatencyBook;
 use crate::telemetry::metrics::{PipelineMetrics, StageName};
 
 use super::commit::Commits;
+use super::credentials::Credentials;
 use super::hold::Hold;
 use super::ledger::{Ledger, Settled};
 use super::pauses::{PauseReason, Pauses};
@@ -101,8 +102,12 @@ pub(super) struct Assigned {
     pub(super) low: Option<Position>,
     /// A first record above this position (after an assign or rewind) may be a gap: ask.
     pub(super) check_gap: bool,
+    /// The first record after a rewind has not come yet: if it lies above the target, the seek is repeated once.
+    pub(super) seek_unproven: bool,
     /// A record was read since the last assign, rewind or seek: only then the client's own position may be trusted.
     pub(super) read_in_epoch: bool,
+    /// Records of this epoch were destroyed unread and are not sought again: the client's position lies behind them.
+    pub(super) destroyed: bool,
 }
 
 /// How the source ended.
@@ -139,6 +144,13 @@ pub struct Source {
     pub(super) next_drip: Instant,
     pub(super) last_progress: Instant,
     pub(super) last_commit_failed: bool,
+    pub(super) credentials: Credentials,
+    /// The named fault is one of connections: over when the brokers are up again.
+    pub(super) unreachable: bool,
+    /// Nothing is taken any more.
+    pub(super) finishing: bool,
+    /// Records given back since: they were read and not resolved.
+    pub(super) given_back: u64,
     pub(super) blocked_since: Option<Instant>,
 }
 
@@ -174,6 +186,10 @@ impl Source {
             next_drip: now,
             last_progress: now,
             last_commit_failed: false,
+            credentials: Credentials::default(),
+            unreachable: false,
+            finishing: false,
+            given_back: 0,
             blocked_since: None,
             cx,
         })
@@ -200,7 +216,7 @@ impl Source {
     }
 
     /// One turn: reports, drain (which serves callbacks), rebalance, answers, deadlines. Returns whether there may be more.
-    fn turn(&mut self, now: Instant) -> bool {
+    pub(super) fn turn(&mut self, now: Instant) -> bool {
         let started = Instant::now();
         self.cx.wake.take();
         let reported = self.take_reports(now);
@@ -220,6 +236,7 @@ impl Source {
         self.seek_due(now);
         self.commit_due(now, false);
         self.apply_pauses();
+        self.look_at_credentials(now);
         self.cx.health.tick();
         self.publish();
     }
@@ -286,7 +303,7 @@ impl Source {
                 }
                 if advanced {
                     self.rewinds.progressed(slot);
-                    if self.ledger.span(slot) < self.cx.plan.span_records as u64 / 2 {
+                    if self.ledger.span(slot) <= self.cx.plan.span_records as u64 / 2 {
                         self.pauses.remove(slot, PauseReason::Span);
                     }
                 }
@@ -317,14 +334,21 @@ impl Source {
         let rewound = self.ledger.rewind(slot, epoch);
         self.hold.destroy(slot);
         self.pauses.add(slot, PauseReason::Rewind);
+        // Both reasons were about records that are read again.
         self.pauses.remove(slot, PauseReason::Span);
+        self.pauses.remove(slot, PauseReason::Until);
         self.rewinds.start(slot, now);
+        if self.finishing {
+            self.given_back += rewound.records;
+        }
         if let Some(until) = &mut self.until {
             until.not_done(slot);
         }
         if let Some(assigned) = self.assigned.get_mut(&slot) {
             assigned.check_gap = true;
+            assigned.seek_unproven = true;
             assigned.read_in_epoch = false;
+            assigned.destroyed = false;
             tracing::warn!(pipeline = %self.cx.plan.name, partition = %assigned.name, cause = cause.name(),
                 records = rewound.records, to = rewound.to.map_or(-1, |to| to.0), "rewinding");
         }
@@ -333,14 +357,24 @@ impl Source {
         self.apply_pauses();
     }
 
+    /// The first record after a seek lies above its target: the seek may have been lost, so it is done once more.
+    pub(super) fn seek_again(&mut self, slot: Slot, now: Instant) {
+        self.pauses.add(slot, PauseReason::Rewind);
+        self.rewinds.start(slot, now);
+        if let Some(assigned) = self.assigned.get_mut(&slot) {
+            assigned.read_in_epoch = false;
+        }
+    }
+
     /// Seeks partitions whose backoff has passed.
-    fn seek_due(&mut self, now: Instant) {
+    pub(super) fn seek_due(&mut self, now: Instant) {
         if !self.rebalance.is_stable() {
             return;
         }
         for slot in self.rewinds.due(now) {
             if self.questions.concerns(slot) {
                 // Whether the log itself was truncated is being asked: the answer decides where to seek.
+                self.ask_truncation_again(slot, now);
                 self.rewinds.again(slot, now, Duration::from_millis(50));
                 continue;
             }
