@@ -22,11 +22,7 @@ pub mod statistics;
 pub mod until;
 pub mod view;
 
-<<<<<<< HEAD
-pub use control::{Source, SourceContext, SourceEnd, Until, Wire};
-=======
 #[cfg(test)]
 mod tests;
 
-pub use control::{Source, SourceContext, SourceEnd, Wire};
->>>>>>> preprocess2
+pub use control::{Source, SourceContext, SourceEnd, Until, Wire};

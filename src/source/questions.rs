@@ -126,13 +126,8 @@ impl Source {
                 let offset = one_offset(&answer);
                 let doubt = self.questions.doubts.entry(slot).or_default();
                 match answer.kind {
-<<<<<<< HEAD
-                    OffsetKind::Earliest => ends.0 = offset,
-                    OffsetKind::Latest | OffsetKind::Committed | OffsetKind::Since { .. } => ends.1 = offset,
-=======
                     OffsetKind::Earliest => doubt.low = offset,
-                    OffsetKind::Latest | OffsetKind::Committed => doubt.end = offset,
->>>>>>> preprocess2
+                    OffsetKind::Latest | OffsetKind::Committed | OffsetKind::Since { .. } => doubt.end = offset,
                 }
                 if !self.questions.is_asked(slot)
                     && let Some(doubt) = self.questions.doubts.remove(&slot)
