@@ -1,6 +1,9 @@
 //! The one integration-test binary.
 
-// `cfg(test)` is always set here; it tells clippy that helpers in these modules are tests too.
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod races;
 #[cfg(test)]
 mod services_smoke;
 #[cfg(test)]

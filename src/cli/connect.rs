@@ -16,7 +16,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// What was found of one server.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Finding {
+pub struct Reached {
     /// Which: `kafka upstream`, `elasticsearch search http://…`.
     pub server: String,
     /// Whether a pipeline could run with it.
@@ -25,9 +25,16 @@ pub struct Finding {
     pub found: String,
 }
 
+impl std::fmt::Display for Reached {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mark = if self.ok { "ok  " } else { "FAIL" };
+        write!(out, "{mark} {}: {}", self.server, self.found)
+    }
+}
+
 /// Asks every server once.
 #[must_use]
-pub fn probe_all(plan: &Plan) -> Vec<Finding> {
+pub fn probe_all(plan: &Plan) -> Vec<Reached> {
     let mut asked = BTreeSet::new();
     let mut findings = Vec::new();
     for pipeline in &plan.pipelines {
@@ -55,25 +62,25 @@ fn targets(pipeline: &PipelinePlan) -> Vec<&KafkaConnection> {
     all
 }
 
-fn source(pipeline: &PipelinePlan) -> Option<Finding> {
+fn source(pipeline: &PipelinePlan) -> Option<Reached> {
     let server = format!("kafka {} (source of {})", pipeline.source.connection.name, pipeline.name);
     Some(match probe::partitions(&pipeline.source, ANSWER_WITHIN) {
-        Ok(partitions) => Finding { server, ok: true, found: format!("{} partitions to read", partitions.len()) },
-        Err(found) => Finding { server, ok: false, found },
+        Ok(partitions) => Reached { server, ok: true, found: format!("{} partitions to read", partitions.len()) },
+        Err(found) => Reached { server, ok: false, found },
     })
 }
 
-fn reach(connection: &KafkaConnection) -> Finding {
+fn reach(connection: &KafkaConnection) -> Reached {
     let server = format!("kafka {}", connection.name);
     match probe::answers(connection, ANSWER_WITHIN) {
-        Ok(()) => Finding { server, ok: true, found: "answers".into() },
-        Err(found) => Finding { server, ok: false, found },
+        Ok(()) => Reached { server, ok: true, found: "answers".into() },
+        Err(found) => Reached { server, ok: false, found },
     }
 }
 
-fn search(connection: &ElasticsearchConnection) -> Vec<Finding> {
+fn search(connection: &ElasticsearchConnection) -> Vec<Reached> {
     let name = format!("elasticsearch {}", connection.name);
-    let failed = |found: String| vec![Finding { server: name.clone(), ok: false, found }];
+    let failed = |found: String| vec![Reached { server: name.clone(), ok: false, found }];
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(error.to_string()),
@@ -85,17 +92,17 @@ fn search(connection: &ElasticsearchConnection) -> Vec<Finding> {
     let one = |(node, answer): (String, Result<_, Unidentified>)| {
         let server = format!("{name} {node}");
         match answer {
-            Ok(found) => Finding { server, ok: true, found: format!("{found}") },
-            Err(Unidentified::Unclear(found)) => Finding { server, ok: true, found },
+            Ok(found) => Reached { server, ok: true, found: format!("{found}") },
+            Err(Unidentified::Unclear(found)) => Reached { server, ok: true, found },
             Err(Unidentified::Unreachable(found) | Unidentified::Refused(found)) => {
-                Finding { server, ok: false, found }
+                Reached { server, ok: false, found }
             }
         }
     };
     runtime.block_on(cluster.survey()).into_iter().map(one).collect()
 }
 
-fn lookups(pipeline: &PipelinePlan) -> Option<Finding> {
+fn lookups(pipeline: &PipelinePlan) -> Option<Reached> {
     let plans: Vec<_> = pipeline
         .steps
         .iter()
@@ -118,7 +125,7 @@ fn lookups(pipeline: &PipelinePlan) -> Option<Finding> {
             })
         });
     Some(match answer {
-        Ok(()) => Finding { server, ok: true, found: "answers".into() },
-        Err(found) => Finding { server, ok: false, found },
+        Ok(()) => Reached { server, ok: true, found: "answers".into() },
+        Err(found) => Reached { server, ok: false, found },
     })
 }

@@ -12,7 +12,7 @@ use super::batch::MessageBatch;
 use super::callbacks::{self, Context, Event};
 use super::conf::{Conf, RefusedProperty};
 use super::list::{List, PartitionAnswer, code, read_element};
-use super::replies::{self, Replies, Reply};
+use super::replies::{self, OffsetKind, Replies, Reply};
 use crate::model::{TopicPartition, Wake};
 
 /// Why a consumer could not be made.
@@ -321,11 +321,11 @@ impl Consumer {
         }
     }
 
-    /// Asks for the earliest (or the last stable) offsets; the answer arrives as [`Reply::Offsets`].
-    pub fn ask_ends(&mut self, earliest: bool, partitions: &[TopicPartition], timeout_ms: c_int, request: u64) {
+    /// Asks for the earliest, or the last stable offsets, or those of a time; the answer arrives as [`Reply::Offsets`].
+    pub fn ask_ends(&mut self, kind: OffsetKind, partitions: &[TopicPartition], timeout_ms: c_int, request: u64) {
         if let Some(replies) = &self.replies {
             // SAFETY: live client and its own queue.
-            unsafe { replies::ask_ends(self.rk.as_ptr(), replies, earliest, partitions, timeout_ms, request) };
+            unsafe { replies::ask_ends(self.rk.as_ptr(), replies, kind, partitions, timeout_ms, request) };
         }
     }
 

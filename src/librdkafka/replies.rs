@@ -29,6 +29,11 @@ pub enum OffsetKind {
     Earliest,
     /// The last stable offset: the end of what a read-committed consumer may read.
     Latest,
+    /// The first offset whose timestamp is not before a time; [`super::NO_OFFSET`] or -1 when there is none.
+    Since {
+        /// Milliseconds since the epoch.
+        unix_ms: i64,
+    },
 }
 
 /// Answer to a question for offsets.
@@ -112,16 +117,20 @@ unsafe fn read_event(event: *mut rd::rd_kafka_event_t) -> Option<Reply> {
             }
             rd::RD_KAFKA_EVENT_LISTOFFSETS_RESULT => {
                 let result = error.map_or_else(|| Ok(read_ends(event)), Err);
-                let kind = if request & EARLIEST_BIT != 0 { OffsetKind::Earliest } else { OffsetKind::Latest };
-                Some(Reply::Offsets(OffsetsAnswer { request: request & !EARLIEST_BIT, kind, result }))
+                let kind = match request >> KIND_SHIFT {
+                    0 => OffsetKind::Latest,
+                    1 => OffsetKind::Earliest,
+                    _ => OffsetKind::Since { unix_ms: 0 },
+                };
+                Some(Reply::Offsets(OffsetsAnswer { request: request & !(3 << KIND_SHIFT), kind, result }))
             }
             _ => None,
         }
     }
 }
 
-/// Tells the two kinds of ListOffsets apart in the opaque, beside the request number.
-const EARLIEST_BIT: u64 = 1 << 62;
+/// The kinds of ListOffsets are told apart in the opaque's top bits, above the request number.
+const KIND_SHIFT: u32 = 60;
 
 /// # Safety
 /// `event` is a live ListConsumerGroupOffsets result without an overall error.
@@ -217,25 +226,29 @@ pub(super) unsafe fn ask_committed(
     }
 }
 
-/// Asks for the earliest or the last stable offsets.
+/// Asks for the earliest or the last stable offsets, or those of a time.
 ///
 /// # Safety
 /// `rk` is live and `replies` belongs to it.
 pub(super) unsafe fn ask_ends(
     rk: *mut rd::rd_kafka_t,
     replies: &Replies,
-    earliest: bool,
+    kind: OffsetKind,
     partitions: &[TopicPartition],
     timeout_ms: c_int,
     request: u64,
 ) {
-    let spec = if earliest { -2 } else { -1 };
+    let (spec, mark) = match kind {
+        OffsetKind::Earliest => (-2, 1),
+        OffsetKind::Latest | OffsetKind::Committed => (-1, 0),
+        OffsetKind::Since { unix_ms } => (unix_ms.max(0), 2),
+    };
     let list = List::new(partitions.iter().map(|name| (name, spec)));
     // SAFETY: as promised; the request copies list and options.
     unsafe {
-        let kind = rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
-        let opaque = if earliest { request | EARLIEST_BIT } else { request };
-        let Some(options) = Options::new(rk, kind, timeout_ms, opaque) else { return };
+        let operation = rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
+        let opaque = request | (mark << KIND_SHIFT);
+        let Some(options) = Options::new(rk, operation, timeout_ms, opaque) else { return };
         let refused = rd::rd_kafka_AdminOptions_set_isolation_level(
             options.0.as_ptr(),
             rd::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,

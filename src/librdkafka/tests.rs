@@ -110,8 +110,8 @@ fn drains_commits_asks_seeks_and_closes() {
 
     let both = [name(0), name(1)];
     consumer.ask_committed(&both, 5000, 21);
-    consumer.ask_ends(true, &both, 5000, 22);
-    consumer.ask_ends(false, &both, 5000, 23);
+    consumer.ask_ends(OffsetKind::Earliest, &both, 5000, 22);
+    consumer.ask_ends(OffsetKind::Latest, &both, 5000, 23);
     drive(&mut consumer, |consumer, _| {
         answers.extend(consumer.reply());
         answers.len() == 3

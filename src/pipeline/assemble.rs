@@ -26,7 +26,7 @@ use crate::sink::kafka::{self, KafkaEncoder, KafkaSink};
 use crate::sink::null;
 use crate::sink::reject::{DeskHandles, RejectDesk};
 use crate::source::view::SourceView;
-use crate::source::{Source, SourceContext, SourceEnd, Wire};
+use crate::source::{Source, SourceContext, SourceEnd, Until, Wire};
 use crate::telemetry::board::PipelineView;
 use crate::telemetry::health::Health;
 use crate::telemetry::lag::LagTable;
@@ -94,6 +94,10 @@ impl Shared {
         let (health, lag, wake) = (Health::new(), LagTable::new(), Arc::new(Wake::default()));
         // Of sixteen parts of the share four are librdkafka's prefetch and one is the source's hold.
         let budget = Budget::new(plan.memory_bytes / 16 * 11, wake.clone());
+        let lanes = match &plan.sink {
+            SinkPlan::Kafka(_) => 1,
+            SinkPlan::Elasticsearch(sink) => sink.lanes,
+        };
         let board = PipelineView::new(
             metrics.clone(),
             latency.clone(),
@@ -101,6 +105,7 @@ impl Shared {
             lag.clone(),
             budget.clone(),
             plan.workers,
+            lanes,
         );
         let (table, view) = (Arc::default(), Arc::default());
         Self { index, plan, metrics, latency, health, lag, stop, wake, budget, table, view, board }
@@ -127,8 +132,8 @@ impl Shared {
 /// How far a run goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bounds {
-    /// Stop at the ends pinned at start.
-    pub(super) until_end: bool,
+    /// Where a bounded run stops.
+    pub(super) until: Option<Until>,
     /// Neither write nor commit.
     pub(super) dry_run: bool,
 }
@@ -293,7 +298,6 @@ impl Assembly<'_> {
         let workers = self.shared.plan.workers.max(1);
         let (batches, waiting) = flume::bounded::<RecordBatch>(workers * 2);
         let (prepared, intake) = flume::bounded(RING);
-        self.shared.metrics.queue_records_limit.set((RING * 1024) as i64);
         for number in 0..workers {
             let worker = self.worker(program, encoder.clone(), waiting.clone(), prepared.clone());
             self.spawn(&format!("worker-{number}"), move || {
@@ -347,7 +351,7 @@ impl Assembly<'_> {
             view: shared.view.clone(),
             lag: shared.lag.clone(),
             wire,
-            until_end: self.bounds.until_end,
+            until: self.bounds.until,
             dry_run: self.bounds.dry_run,
         }
     }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use crate::config::plan::{OnHalt, Plan};
 use crate::enrich::Lookups;
 use crate::model::{Exit, Halt, Report, Stop, TopicPartition};
-use crate::source::SourceEnd;
 use crate::source::view::Books;
+use crate::source::{SourceEnd, Until};
 use crate::telemetry::board::{Board, BuildInfo};
 use crate::telemetry::health::State;
 use crate::telemetry::http::{Endpoint, Shutdown};
@@ -29,8 +29,8 @@ const LAST_BREATH: Duration = Duration::from_secs(1);
 /// How an engine is run.
 #[derive(Default)]
 pub struct EngineOptions {
-    /// Stop at the ends of the partitions pinned at start.
-    pub until_end: bool,
+    /// Stop there.
+    pub until: Option<Until>,
     /// Read by assignment, transform, neither write nor commit.
     pub dry_run: bool,
     /// Look-ups from memory in the place of Redis, for every pipeline that has any.
@@ -147,7 +147,7 @@ impl Engine {
         let (tell, notices) = flume::unbounded();
         let reporter = reporter(&board, &options, plan.watchdog_timeout, tell.clone()).map_err(StartError)?;
         let mut pipelines = Vec::new();
-        let bounds = Bounds { until_end: options.until_end, dry_run: options.dry_run };
+        let bounds = Bounds { until: options.until, dry_run: options.dry_run };
         for (one, lookups) in shared.iter().zip(lookups) {
             match assemble::start(one, lookups, runtime.handle(), tell.clone(), bounds) {
                 Ok(running) => pipelines.push(running),

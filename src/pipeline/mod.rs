@@ -8,4 +8,5 @@ pub mod engine;
 mod startup;
 mod wires;
 
+pub use crate::source::Until;
 pub use engine::{Ending, Engine, EngineOptions, PipelineTally, StartError};

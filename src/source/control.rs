@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::config::plan::PipelinePlan;
 use crate::librdkafka::{Consumer, OpenError, RecordBatch};
@@ -25,7 +25,7 @@ use super::properties;
 use super::questions::Questions;
 use super::rebalance::Rebalance;
 use super::rewind::Rewinds;
-use super::until::Until;
+use super::until::Marks;
 use super::view::SourceView;
 
 /// Longest park: timers are looked at this often even without a wake-up.
@@ -65,10 +65,22 @@ pub struct SourceContext {
     pub lag: Arc<LagTable>,
     /// Whether the sink still has anything of these partitions on the wire.
     pub wire: Arc<dyn Wire>,
-    /// Stop at the ends pinned at start.
-    pub until_end: bool,
+    /// Where a bounded run stops.
+    pub until: Option<Until>,
     /// Read by assignment, without joining the group; commit nothing.
     pub dry_run: bool,
+}
+
+/// Where a bounded run stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// At each partition's last stable offset, pinned when it is first assigned.
+    End,
+    /// At the first record whose timestamp is not before this; at the end where there is none.
+    Time {
+        /// Milliseconds since the epoch.
+        unix_ms: i64,
+    },
 }
 
 /// What a revoke asks of the sink.
@@ -120,7 +132,7 @@ pub struct Source {
     pub(super) hold: Hold,
     pub(super) rebalance: Rebalance,
     pub(super) questions: Questions,
-    pub(super) until: Option<Until>,
+    pub(super) until: Option<Marks>,
     pub(super) assigned: BTreeMap<Slot, Assigned>,
     pub(super) next_sequence: Sequence,
     pub(super) mean_record_bytes: usize,
@@ -149,7 +161,7 @@ impl Source {
     /// When librdkafka refuses properties or topics. Unreachable brokers are not an error here.
     pub fn open(cx: SourceContext) -> Result<Self, OpenError> {
         let memory = cx.plan.memory_bytes;
-        let all = properties::consumer(&cx.plan.source, memory, cx.until_end);
+        let all = properties::consumer(&cx.plan.source, memory, cx.until.is_some());
         let topics = if cx.dry_run { &[][..] } else { &cx.plan.source.topics };
         let consumer = Consumer::open(&all, &cx.plan.source.group, topics, cx.wake.clone())?;
         let now = Instant::now();
@@ -162,7 +174,7 @@ impl Source {
             hold: Hold::new(memory / 16),
             rebalance: Rebalance::Stable,
             questions: Questions::default(),
-            until: cx.until_end.then(Until::default),
+            until: cx.until.map(|_| Marks::default()),
             assigned: BTreeMap::new(),
             next_sequence: 0,
             mean_record_bytes: 1024,
@@ -404,6 +416,10 @@ impl Source {
         if !tally.holds() {
             self.cx.metrics.conservation_errors.add(1);
         }
+        if self.cx.view.wants() {
+            let since = self.ledger.oldest_polled().map_or(0, unix_ms);
+            self.cx.metrics.oldest_unresolved_since_ms.set(since);
+        }
         self.cx.view.publish(&self.ledger, &self.assigned_names(), self.last_progress);
     }
 
@@ -420,4 +436,10 @@ impl Source {
             && self.next_sequence < self.cx.released.load(Ordering::Acquire) + self.cx.ring
             && self.cx.budget.has_room()
     }
+}
+
+/// Milliseconds since the epoch at a moment of the past.
+fn unix_ms(at: Instant) -> i64 {
+    let past = SystemTime::now().checked_sub(at.elapsed()).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    past.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -111,7 +111,7 @@ impl Source {
             if let Some(name) = self.cx.table.name(run.ticket.slot) {
                 self.cx.metrics.drained(&name.topic, (end - start) as u64, run_bytes as u64);
             }
-            self.ledger.timestamp(run.ticket.slot, messages.timestamp_ms(start));
+            self.ledger.times(run.ticket.slot, polled, messages.timestamp_ms(start));
         }
         self.mean_record_bytes = (self.mean_record_bytes * 7 + bytes / messages.len()) / 8;
         self.cx.metrics.batch_records.observe(messages.len() as u64);

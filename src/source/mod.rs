@@ -25,4 +25,4 @@ pub mod view;
 #[cfg(test)]
 mod tests;
 
-pub use control::{Source, SourceContext, SourceEnd, Wire};
+pub use control::{Source, SourceContext, SourceEnd, Until, Wire};

@@ -83,14 +83,14 @@ impl Source {
     pub(super) fn ask_gap(&mut self, slot: Slot, expected: Position, first: Position, _now: Instant) {
         let Some(name) = self.cx.table.name(slot).cloned() else { return };
         let request = self.questions.ask(Purpose::Gap { slot, expected, first });
-        self.consumer.ask_ends(true, &[name], ANSWER_WITHIN_MS, request);
+        self.consumer.ask_ends(OffsetKind::Earliest, &[name], ANSWER_WITHIN_MS, request);
     }
 
     pub(super) fn ask_truncation(&mut self, slot: Slot, _now: Instant) {
         let Some(name) = self.cx.table.name(slot).cloned() else { return };
-        for earliest in [true, false] {
+        for kind in [OffsetKind::Earliest, OffsetKind::Latest] {
             let request = self.questions.ask(Purpose::Truncation { slot });
-            self.consumer.ask_ends(earliest, std::slice::from_ref(&name), ANSWER_WITHIN_MS, request);
+            self.consumer.ask_ends(kind, std::slice::from_ref(&name), ANSWER_WITHIN_MS, request);
         }
     }
 
@@ -127,7 +127,7 @@ impl Source {
                 let doubt = self.questions.doubts.entry(slot).or_default();
                 match answer.kind {
                     OffsetKind::Earliest => doubt.low = offset,
-                    OffsetKind::Latest | OffsetKind::Committed => doubt.end = offset,
+                    OffsetKind::Latest | OffsetKind::Committed | OffsetKind::Since { .. } => doubt.end = offset,
                 }
                 if !self.questions.is_asked(slot)
                     && let Some(doubt) = self.questions.doubts.remove(&slot)

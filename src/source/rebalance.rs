@@ -7,7 +7,7 @@ use crate::librdkafka::{OffsetKind, OffsetsAnswer, PartitionAnswer};
 use crate::model::{Epoch, Exit, Halt, Position, Slot, TopicPartition};
 use crate::telemetry::health::{Room, State};
 
-use super::control::{Assigned, Source};
+use super::control::{Assigned, Source, Until};
 use super::pauses::PauseReason;
 use super::questions::ANSWER_WITHIN_MS;
 use super::start::{Known, beginning};
@@ -141,12 +141,17 @@ impl Source {
         let names: Vec<_> = assigning.partitions.iter().map(|(name, _)| name.clone()).collect();
         assigning.rounds += 1;
         assigning.ask_again = None;
-        assigning.unanswered = 3;
+        let since = match self.cx.until {
+            Some(Until::Time { unix_ms }) => Some(OffsetKind::Since { unix_ms }),
+            Some(Until::End) | None => None,
+        };
+        let ends: Vec<_> = [OffsetKind::Earliest, OffsetKind::Latest].into_iter().chain(since).collect();
+        assigning.unanswered = 1 + ends.len();
         let request = self.questions.for_assign();
         self.consumer.ask_committed(&names, ANSWER_WITHIN_MS, request);
-        for earliest in [true, false] {
+        for kind in ends {
             let request = self.questions.for_assign();
-            self.consumer.ask_ends(earliest, &names, ANSWER_WITHIN_MS, request);
+            self.consumer.ask_ends(kind, &names, ANSWER_WITHIN_MS, request);
         }
     }
 
@@ -167,6 +172,7 @@ impl Source {
                 OffsetKind::Committed => known.committed = Some(position),
                 OffsetKind::Earliest => known.low = position,
                 OffsetKind::Latest => known.end = position,
+                OffsetKind::Since { .. } => known.since = Some(position),
             }
         }
     }
@@ -187,10 +193,12 @@ impl Source {
             return;
         }
         let start = self.cx.plan.source.start;
+        let by_time = matches!(self.cx.until, Some(Until::Time { .. }));
         let doubtful = assigning.partitions.iter().any(|(_, known)| {
             known.committed.is_none()
                 || known.end.is_none()
                 || known.low.is_none()
+                || (by_time && known.since.is_none())
                 || (beginning(*known, start).truncated && assigning.rounds < CONFIRMATIONS)
         });
         if in_time && doubtful {
@@ -246,7 +254,7 @@ impl Source {
             .filter_map(|(on, reason)| on.then_some(reason))
             .collect();
         self.pauses.assign(slot, &all);
-        if let (Some(until), Some(end)) = (&mut self.until, known.end) {
+        if let (Some(until), Some(end)) = (&mut self.until, known.since.flatten().or(known.end)) {
             until.pin(slot, end, beginning.position.max(known.low));
         }
         let assigned = Assigned {

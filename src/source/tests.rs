@@ -107,7 +107,7 @@ impl Rig {
             view: Arc::default(),
             lag: LagTable::new(),
             wire: Arc::new(Nothing),
-            until_end,
+            until: until_end.then_some(Until::End),
             dry_run: false,
             plan: Arc::new(plan),
         })

@@ -26,12 +26,12 @@ pub struct Standing {
 
 /// The marks of a bounded run. A mark outlives a revoke: the end is pinned once.
 #[derive(Debug, Default)]
-pub struct Until {
+pub struct Marks {
     marks: BTreeMap<Slot, Mark>,
     assigned: bool,
 }
 
-impl Until {
+impl Marks {
     /// The group has given us something, perhaps nothing.
     pub fn assignment_received(&mut self) {
         self.assigned = true;
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn done_by_position_or_by_start_or_by_the_clients_word() {
-        let mut until = Until::default();
+        let mut until = Marks::default();
         assert!(!until.is_done(SLOT, standing(100)), "no mark, not done");
         until.pin(SLOT, Position(10), Some(Position(0)));
         assert!(!until.is_done(SLOT, standing(9)));
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn an_emptied_partition_is_done_at_once_and_the_end_is_pinned_once() {
-        let mut until = Until::default();
+        let mut until = Marks::default();
         until.pin(SLOT, Position(50), Some(Position(50)));
         assert!(until.is_done(SLOT, Standing { position: None, ..standing(0) }));
         until.revoke(SLOT);

@@ -61,10 +61,23 @@ struct State {
     log: Mutex<Vec<LogEntry>>,
     requests: AtomicU64,
     items: AtomicU64,
+    ids: AtomicU64,
     bytes: AtomicU64,
     probes: AtomicU64,
     in_flight: AtomicU64,
     most_in_flight: AtomicU64,
+}
+
+/// A number for an id. Sums of them tell sets of ids apart.
+#[must_use]
+pub fn id_digest(id: &[u8]) -> u64 {
+    // FNV-1a, its bits then spread as splitmix64 does, so that sums do not cancel.
+    let hash = id
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -105,6 +118,7 @@ impl BulkEndpoint {
             log: Mutex::default(),
             requests: AtomicU64::new(0),
             items: AtomicU64::new(0),
+            ids: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             probes: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
@@ -209,6 +223,13 @@ impl BulkEndpoint {
     #[must_use]
     pub fn items(&self) -> u64 {
         self.state.items.load(Ordering::Acquire)
+    }
+
+    /// Sum of the [`id_digest`]s of all items counted, wrapping: equal for equal sets of ids in any order. Only without
+    /// [`Options::store`].
+    #[must_use]
+    pub fn id_digests(&self) -> u64 {
+        self.state.ids.load(Ordering::Acquire)
     }
 
     /// Bytes of bulk bodies seen.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::request::{Answer, apply, count_only, judge_path};
+use super::request::{Answer, apply, count_only, count_update, judge_path};
 use super::script::{Fault, Version};
 use super::{State, lock};
 
@@ -126,6 +126,10 @@ async fn respond(stream: &mut TcpStream, state: &State, head: &Head, body: &[u8]
         ("GET", ["_nodes"]) => {
             let number = state.options.version.number();
             Answer::new(200, format!("{{\"nodes\":{{\"a\":{{\"version\":\"{number}\"}}}}}}"))
+        }
+        ("POST", [index, kind, id, "_update"]) if !state.options.store => {
+            state.requests.fetch_add(1, Ordering::AcqRel);
+            count_update(state, &decode(index), &decode(kind), &decode(id))
         }
         _ => Answer::new(405, "{\"error\":\"Incorrect HTTP method for uri\",\"status\":405}".to_owned()),
     };

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::documents::Refused;
 use super::script::{ItemAnswer, LogEntry};
-use super::{State, lock};
+use super::{State, id_digest, lock};
 
 /// A whole answer.
 #[derive(Debug, Clone)]
@@ -84,15 +84,17 @@ pub fn judge_path(state: &State, segments: &[&str]) -> Option<Answer> {
 pub fn count_only(state: &State, body: &[u8]) -> Answer {
     let mut verbs = Vec::new();
     let mut lines = memchr::memchr_iter(b'\n', body);
-    let mut start = 0;
+    let (mut start, mut ids) = (0, 0_u64);
     while let Some(end) = lines.next() {
         let verb = verb_of(&body[start..end]);
+        ids = ids.wrapping_add(id_of(&body[start..end]).map_or(0, id_digest));
         start = end + 1;
         if verb != "delete" {
             start = lines.next().map_or(body.len(), |end| end + 1);
         }
         verbs.push(verb);
     }
+    state.ids.fetch_add(ids, Ordering::AcqRel);
     state.items.fetch_add(verbs.len() as u64, Ordering::AcqRel);
     let mut out = String::with_capacity(verbs.len() * 28 + 40);
     out.push_str("{\"errors\":false,\"items\":[");
@@ -106,6 +108,21 @@ pub fn count_only(state: &State, body: &[u8]) -> Answer {
     }
     out.push_str("]}");
     Answer::new(200, out)
+}
+
+/// Counts a single `_update`: what a client does that knows no bulk requests.
+pub fn count_update(state: &State, index: &str, kind: &str, id: &str) -> Answer {
+    state.ids.fetch_add(id_digest(id.as_bytes()), Ordering::AcqRel);
+    state.items.fetch_add(1, Ordering::AcqRel);
+    let answer = serde_json::json!({ "_index": index, "_type": kind, "_id": id, "_version": 1, "result": "created" });
+    Answer::new(201, answer.to_string())
+}
+
+/// The id in an action line as bulk clients write it: no blanks around the colon, no escapes.
+fn id_of(line: &[u8]) -> Option<&[u8]> {
+    const NAME: &[u8] = b"\"_id\":\"";
+    let rest = &line[memchr::memmem::find(line, NAME)? + NAME.len()..];
+    Some(&rest[..memchr::memchr(b'"', rest)?])
 }
 
 fn verb_of(line: &[u8]) -> &'static str {

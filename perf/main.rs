@@ -1,0 +1,109 @@
+//! The scenarios of sluicegate's performance, on real servers and beside the script it replaces.
+//!
+//! `cargo run --release --example perf -- SCENARIO…|all [--records N] [--rounds N]`. Servers, bulk endpoint and this
+//! program run on every core but the first; what is measured has the first one to itself. Rates, CPU and memory are seen
+//! from outside: at the sink and in `/proc`. Each run adds a line to `perf/history.ndjson`, and `perf/REPORT.md` is made
+//! from that file, so a scenario can be run alone.
+
+mod check;
+mod history;
+mod machine;
+mod memory;
+mod paired;
+mod process;
+mod report;
+mod run;
+mod scenario;
+mod script;
+mod sink;
+mod statistics;
+mod stub;
+mod subject;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use clap::Parser;
+
+use scenario::Scenario;
+
+/// As in the binary: it serves librdkafka as well.
+#[global_allocator]
+static ALLOCATOR: jemallocator::Jemalloc = jemallocator::Jemalloc;
+
+/// Measures sluicegate beside the script it replaces.
+#[derive(Debug, clap::Parser)]
+#[command(name = "perf")]
+struct Args {
+    /// Scenarios to run, or `all`
+    #[arg(required = true)]
+    scenarios: Vec<String>,
+    /// Records for the engine; the script gets 1/200 of them [default: by scenario]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1_000..))]
+    records: Option<u64>,
+    /// Rounds; each is engine, script, script, engine
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let ended = match words.first().map(String::as_str) {
+        // This program starts itself for the parts that must be processes of their own.
+        Some(subject::AS_ENGINE) => return subject::engine(&words[1..]),
+        Some(stub::AS_STUB) => stub::serve(),
+        Some(_) | None => measure(&Args::parse()),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("perf: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(args: &Args) -> anyhow::Result<()> {
+    let scenarios = chosen(&args.scenarios)?;
+    let bench = machine::Bench::take()?;
+    let mut wrong = Vec::new();
+    for scenario in scenarios {
+        eprintln!("\n== {}: {}", scenario.name(), scenario.question());
+        let records = args.records.unwrap_or(scenario.records());
+        let lines = match scenario {
+            Scenario::Relay | Scenario::IndexStub | Scenario::IndexEs => {
+                paired::measure(scenario, records, args.rounds, &bench)
+            }
+            Scenario::Memory => memory::measure(records, &bench),
+        };
+        let lines = lines.with_context(|| format!("scenario {}", scenario.name()))?;
+        wrong.extend(
+            lines.iter().filter(|line| !line.is_correct()).map(|line| line.subject.clone() + " in " + &line.scenario),
+        );
+        if cfg!(debug_assertions) {
+            eprintln!("a debug build: nothing is written down");
+        } else {
+            history::append(&lines)?;
+        }
+        println!("{}", report::section(scenario, &lines));
+    }
+    if !cfg!(debug_assertions) {
+        report::write(&history::read()?)?;
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    bail!("records are missing or repeated in the output of {}", wrong.join(", "))
+}
+
+fn chosen(names: &[String]) -> anyhow::Result<Vec<Scenario>> {
+    if names.iter().any(|name| name == "all") {
+        return Ok(Scenario::ALL.to_vec());
+    }
+    let known = || Scenario::ALL.map(Scenario::name).join(", ");
+    let find = |name: &String| Scenario::ALL.into_iter().find(|one| one.name() == name);
+    names
+        .iter()
+        .map(|name| find(name).with_context(|| format!("no scenario {name}; there are: {}, all", known())))
+        .collect()
+}

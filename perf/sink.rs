@@ -1,0 +1,119 @@
+//! Where records go, seen from the sink's side: how many have arrived, and whether they are the right ones.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use sluicegate::testbed::services::{ElasticsearchClient, KafkaClient};
+
+use crate::check::{self, Verdict};
+use crate::stub::Stub;
+
+/// Partitions of every topic.
+pub const PARTITIONS: u16 = 4;
+/// Bound on one question to a broker.
+const ASK: Duration = Duration::from_secs(5);
+
+/// The target of one run.
+pub enum Sink<'s> {
+    /// A topic.
+    Topic {
+        /// Its cluster.
+        client: KafkaClient,
+        /// The topic.
+        topic: String,
+        /// Asks for the ends of the partitions.
+        asker: BaseConsumer,
+    },
+    /// The endpoint without storage, and what it had counted before.
+    Stub {
+        /// The endpoint.
+        stub: &'s Stub,
+        /// Items and digests before the run.
+        before: (u64, u64),
+    },
+    /// An index of its own.
+    Index {
+        /// The server.
+        client: ElasticsearchClient,
+        /// The index.
+        index: String,
+    },
+}
+
+impl<'s> Sink<'s> {
+    /// A new topic.
+    ///
+    /// # Errors
+    /// The cluster refuses it.
+    pub fn topic(client: &KafkaClient, topic: &str) -> anyhow::Result<Self> {
+        client.create_topic(topic, PARTITIONS, &[])?;
+        let asker = client.config().set("group.id", "perf-watch").create()?;
+        Ok(Self::Topic { client: client.clone(), topic: topic.to_owned(), asker })
+    }
+
+    /// The endpoint as it is now.
+    pub fn stub(stub: &'s Stub) -> Self {
+        Self::Stub { stub, before: stub.counted() }
+    }
+
+    /// A new index, for mapping type `itmes` of server version 6: as few moving parts as can be, and no refresh while measuring.
+    ///
+    /// # Errors
+    /// The server refuses it.
+    pub fn index(client: &ElasticsearchClient, index: &str) -> anyhow::Result<Self> {
+        let body = r#"{"settings":{"number_of_shards":1,"number_of_replicas":0,"refresh_interval":"30s"}}"#;
+        client.create_index(index, body)?;
+        Ok(Self::Index { client: client.clone(), index: index.to_owned() })
+    }
+
+    /// Records acknowledged so far.
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub fn delivered(&self) -> anyhow::Result<u64> {
+        match self {
+            Self::Topic { topic, asker, .. } => {
+                let end = |partition| {
+                    asker.fetch_watermarks(topic, partition, ASK).map(|(low, high)| (high - low).unsigned_abs())
+                };
+                Ok((0..i32::from(PARTITIONS)).map(end).sum::<Result<u64, _>>()?)
+            }
+            Self::Stub { stub, before } => Ok(stub.counted().0 - before.0),
+            Self::Index { client, index } => {
+                let reply = client.request("GET", &format!("/{index}/_stats/indexing"), None)?;
+                let stats: serde_json::Value = serde_json::from_slice(&reply.body)?;
+                stats["_all"]["primaries"]["indexing"]["index_total"].as_u64().context("the index has no statistics")
+            }
+        }
+    }
+
+    /// Judges what arrived, then takes the target away.
+    ///
+    /// # Errors
+    /// The target cannot be read or removed.
+    pub fn judge(self, records: u64) -> anyhow::Result<Verdict> {
+        match self {
+            Self::Topic { client, topic, .. } => {
+                let verdict = check::topic(&client, &topic, records)?;
+                client.delete_topic(&topic)?;
+                Ok(verdict)
+            }
+            Self::Stub { stub, before } => {
+                // It tells what it counts every 20 ms: give the last word time to arrive.
+                std::thread::park_timeout(Duration::from_millis(200));
+                let (items, ids) = stub.counted();
+                Ok(check::counted(records, items - before.0, ids.wrapping_sub(before.1)))
+            }
+            Self::Index { client, index } => {
+                let documents = client.count(&index)?;
+                let last = format!("k-{:010}", records - 1);
+                let found = client.request("GET", &format!("/{index}/itmes/{last}"), None)?.status == 200;
+                client.delete_index(&index)?;
+                // Every record has an id of its own, so as many documents as records means each is there.
+                let missing = records.saturating_sub(documents).max(u64::from(!found));
+                Ok(Verdict { missing, extra: documents.saturating_sub(records) })
+            }
+        }
+    }
+}

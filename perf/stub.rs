@@ -1,0 +1,94 @@
+//! The bulk endpoint without storage, as a process of its own: its work must not be the subject's or the observer's.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Options, Version};
+
+/// The word by which this program starts itself as the endpoint.
+pub const AS_STUB: &str = "--as-stub";
+/// How often it tells what it has counted.
+const TELL: Duration = Duration::from_millis(20);
+
+/// A running endpoint. Ends when dropped.
+pub struct Stub {
+    child: Child,
+    url: String,
+    seen: Arc<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    items: AtomicU64,
+    ids: AtomicU64,
+}
+
+impl Stub {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// It cannot be started or does not tell its address.
+    pub fn start() -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("where is this program?")?;
+        let mut child = Command::new(program).arg(AS_STUB).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+        let url = lines.next().context("the endpoint ended at once")??;
+        let seen = Arc::new(Seen::default());
+        let told = seen.clone();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut numbers = line.split(' ').filter_map(|word| word.parse().ok());
+                if let (Some(items), Some(ids)) = (numbers.next(), numbers.next()) {
+                    told.ids.store(ids, Ordering::Release);
+                    told.items.store(items, Ordering::Release);
+                }
+            }
+        });
+        Ok(Self { child, url, seen })
+    }
+
+    /// Its base URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Items and the sum of their ids' digests so far.
+    pub fn counted(&self) -> (u64, u64) {
+        (self.seen.items.load(Ordering::Acquire), self.seen.ids.load(Ordering::Acquire))
+    }
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        // It ends by itself when its input does; a killed observer ends it the same way.
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// Is the endpoint until its input ends.
+pub fn serve() -> anyhow::Result<()> {
+    let options = Options { version: Version::Elasticsearch(6), store: false, ..Options::default() };
+    let endpoint = BulkEndpoint::start(options)?;
+    let mut out = std::io::stdout();
+    writeln!(out, "{}", endpoint.url())?;
+    let (tell, ended) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        drop(tell);
+    });
+    let mut told = (0, 0);
+    while ended.recv_timeout(TELL) == Err(RecvTimeoutError::Timeout) {
+        let now = (endpoint.items(), endpoint.id_digests());
+        if now != told {
+            writeln!(out, "{} {}", now.0, now.1)?;
+            told = now;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! Log lines on stderr: text on a terminal, JSON otherwise.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+use super::output::colors;
+use super::{Failure, Global, LogFormat};
+
+/// Sets up logging for the process. Only the first call counts.
+///
+/// # Errors
+/// [`Failure::Usage`] when `--log-level` is not a level or filter.
+pub fn init(global: &Global) -> Result<(), Failure> {
+    let filter = EnvFilter::builder().parse(&global.log_level).map_err(|_| {
+        Failure::Usage(format!(
+            "--log-level {} is not a level; write error, warn, info, debug or trace, or a filter such as info,sluicegate::sink=debug",
+            global.log_level
+        ))
+    })?;
+    let stderr = std::io::stderr();
+    let format = global.log_format.unwrap_or(if stderr.is_terminal() { LogFormat::Text } else { LogFormat::Json });
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second initialisation (tests in one process) keeps the first.
+    let _ = match format {
+        LogFormat::Text => builder.with_ansi(colors(global.color, &stderr)).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    Ok(())
+}
