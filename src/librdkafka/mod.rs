@@ -24,3 +24,9 @@ pub use consumer::{Consumer, OpenError};
 pub use list::{NO_OFFSET, PartitionAnswer, START_EARLIEST, START_STORED};
 pub use rdkafka::types::RDKafkaErrorCode as ErrorCode;
 pub use replies::{CommitAnswer, OffsetKind, OffsetsAnswer, Reply};
+
+/// The version of the C library linked in.
+#[must_use]
+pub fn version() -> String {
+    rdkafka::util::get_rdkafka_version().1
+}

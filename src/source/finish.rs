@@ -114,6 +114,9 @@ impl Source {
     fn leave(&mut self) {
         let slots: Vec<Slot> = self.assigned.keys().copied().collect();
         self.fence(&slots);
+        // Other pipelines may go on: what nobody reads any more must not look as if it stood still.
+        std::mem::take(&mut self.assigned).values().for_each(|gone| self.cx.lag.remove(&gone.name));
+        self.cx.metrics.assigned_partitions.set(0);
         self.apply_pending_rebalance();
         self.consumer.start_close();
         let started = Instant::now();
