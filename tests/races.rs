@@ -1,4 +1,6 @@
 //! The races.
+mod bad_input;
+mod bounded;
 mod engine;
 mod engine_rig;
 mod last_commit;

@@ -12,3 +12,5 @@ mod real_exits;
 mod services_smoke;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tidy;

@@ -144,6 +144,34 @@ fn drains_commits_asks_seeks_and_closes() {
     close(consumer);
 }
 
+fn read(consumer: &mut Consumer, records: usize) -> MessageBatch {
+    let mut all = consumer.drain(0, 0);
+    drive(consumer, |_, batch| {
+        all.append(batch);
+        all.len() >= records
+    });
+    all
+}
+
+#[test]
+fn a_stretch_ends_where_offsets_go_back_and_tells_its_widest_jump() {
+    let cluster = cluster(1);
+    let brokers = cluster.bootstrap_servers();
+    produce(&brokers, 1, 10);
+    let mut consumer = open(&brokers, Arc::new(Wake::default()));
+    let mut all = read(&mut consumer, 10);
+    assert_eq!(consumer.low_watermark(&name(0)), Some(0));
+    assert_eq!(consumer.low_watermark(&name(7)), None, "a partition nobody reads");
+    consumer.seek(&[(name(0), 4)], 1000).expect("seek");
+    all.append(read(&mut consumer, 6));
+    all.retain(|index| ![1, 2, 3, 7].contains(&index));
+    let found: Vec<_> = all.segments().into_iter().map(|one| (one.start, one.end, one.jump)).collect();
+    assert_eq!(found, [(0, 6, Some((1, 4))), (6, 12, None)]);
+    assert_eq!(all.offset(6), 4);
+    drop(all);
+    close(consumer);
+}
+
 /// 100 records of each of two partitions, whole and in order; leaves 150.
 fn check_messages(all: &mut MessageBatch) {
     for segment in all.segments() {

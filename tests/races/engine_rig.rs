@@ -1,8 +1,9 @@
 //! The real engine on stand-ins.
 
 use sluicegate::config::plan::PipelinePlan;
-use sluicegate::model::{Outcome, TopicPartition};
+use sluicegate::model::Outcome;
 use sluicegate::pipeline::{Ending, Engine, EngineOptions};
+use sluicegate::source::Until;
 use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Options};
 use sluicegate::testbed::services::KafkaClient;
 
@@ -25,19 +26,13 @@ impl EngineRig {
     pub fn start_until(plan: PipelinePlan, until_end: bool) -> Self {
         let client = KafkaClient::at(&plan.source.connection.brokers.join(","));
         let (topic, group) = (plan.source.topics[0].clone(), plan.source.group.clone());
-        let until = until_end.then_some(sluicegate::pipeline::Until::End);
-        let options = EngineOptions { until, ..EngineOptions::default() };
+        let options = EngineOptions { until: until_end.then_some(Until::End), ..EngineOptions::default() };
         let engine = Engine::start(plans::plan(plan), options).expect("an engine");
         Self { engine, client, topic, group }
     }
 
     pub fn committed(&self) -> Vec<Option<i64>> {
         self.client.committed(&self.group, &self.topic).expect("committed positions")
-    }
-
-    /// Everything below is resolved.
-    pub fn position(&self, partition: i32) -> Option<i64> {
-        self.engine.positions()("race", &TopicPartition { topic: self.topic.as_str().into(), partition })
     }
 
     pub fn assigned(&self) -> i64 {

@@ -12,8 +12,7 @@ use sluicegate::librdkafka::RecordBatch;
 use sluicegate::model::{
     Budget, Outcome, Part, PartitionTable, Report, ReportSender, RewindCause, Run, Sequence, Slot, Stop, Wake,
 };
-use sluicegate::source::view::SourceView;
-use sluicegate::source::{Source, SourceContext, SourceEnd, Wire};
+use sluicegate::source::{Source, SourceContext, SourceEnd, Until, Wire};
 use sluicegate::telemetry::health::Health;
 use sluicegate::telemetry::lag::LagTable;
 use sluicegate::telemetry::latency::LatencyBook;
@@ -61,7 +60,6 @@ pub struct SourceRig {
     pub table: Arc<PartitionTable>,
     pub metrics: Arc<PipelineMetrics>,
     pub latency: Arc<LatencyBook>,
-    pub view: Arc<SourceView>,
     pub stop: Arc<Stop>,
     pub wake: Arc<Wake>,
     thread: JoinHandle<SourceEnd>,
@@ -75,7 +73,6 @@ pub fn cluster(partitions: i32) -> MockKafka {
 
 impl SourceRig {
     pub fn start(kafka: &MockKafka, options: &Options) -> Self {
-        drop(tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::DEBUG).try_init());
         let mut plan: PipelinePlan =
             plans::pipeline(kafka.brokers(), TOPIC, GROUP, plans::relay(kafka.brokers(), TOPIC));
         plan.span_records = options.span;
@@ -83,7 +80,7 @@ impl SourceRig {
         let (send, batches) = flume::bounded(options.ring as usize + 1);
         let (report, reports) = flume::bounded(4096);
         let metrics = PipelineMetrics::new(&plan.name);
-        let (released, table, view) = (Arc::default(), Arc::default(), Arc::default());
+        let (released, table): (Arc<AtomicU64>, Arc<PartitionTable>) = Default::default();
         let latency = LatencyBook::new();
         let context = SourceContext {
             budget: Budget::new(plan.memory_bytes, wake.clone()),
@@ -98,16 +95,16 @@ impl SourceRig {
             latency: latency.clone(),
             health: Health::new(),
             stop: stop.clone(),
-            view: Arc::clone(&view),
+            view: Arc::default(),
             lag: LagTable::new(),
             wire: Arc::new(NoWire),
-            until: options.until_end.then_some(sluicegate::source::Until::End),
+            until: options.until_end.then_some(Until::End),
             dry_run: false,
         };
         let source = Source::open(context).expect("a source");
         let thread = std::thread::spawn(move || source.run());
         let (kafka, reports) = (KafkaClient::at(kafka.brokers()), ReportSender::new(report, wake.clone()));
-        Self { batches, reports, released, table, metrics, latency, view, stop, wake, thread, kafka }
+        Self { batches, reports, released, table, metrics, latency, stop, wake, thread, kafka }
     }
 
     /// The next batch; room is not given back.

@@ -106,7 +106,7 @@ async fn keep(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(PROBE_EVERY).await;
         shared.cluster.probe_the_dead().await;
-        if shared.patience(|patience| patience.has_given_up()) && shared.cluster.answers().await {
+        if shared.patience(|patience| patience.may_resume()) && shared.cluster.answers().await {
             resume(&shared);
         }
     }
@@ -157,7 +157,7 @@ async fn identify(shared: &Shared) {
     let _ = shared.path.set(server.bulk_path(&shared.plan));
     shared.patience(|patience| patience.answered());
     shared.set_fault(shared.servers(), None);
-    if shared.patience(|patience| patience.has_given_up()) {
+    if shared.patience(|patience| patience.may_resume()) {
         resume(shared);
     }
     shared.wake_all();
