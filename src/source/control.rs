@@ -155,6 +155,8 @@ pub struct Source {
     /// Records given back since: they were read and not resolved.
     pub(super) given_back: u64,
     pub(super) last_commit_error: Option<ErrorCode>,
+    /// The group took partitions away, work of ours on them uncommitted; looked at when the run ends.
+    pub(super) lost_uncommitted: bool,
     pub(super) blocked_since: Option<Instant>,
 }
 
@@ -195,6 +197,7 @@ impl Source {
             finishing: false,
             given_back: 0,
             last_commit_error: None,
+            lost_uncommitted: false,
             blocked_since: None,
             cx,
         })
