@@ -47,7 +47,6 @@ const FENCES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["src/telemetry"]),
     ("simd_json", &["src/preprocess", "src/sink/elasticsearch", "src/testbed"]),
     ("serde_saphyr", &["src/config"]),
-    ("anyhow", &["src/main.rs"]),
 ];
 
 /// The most production lines of a file.
@@ -309,6 +308,155 @@ fn every_configuration_key_is_in_the_commented_file() {
     let words: BTreeSet<&str> = file.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
     let missing: Vec<_> = keys.iter().filter(|key| !words.contains(key.as_str())).cloned().collect();
     none(&missing, "keys that config/sluicegate.yaml does not explain");
+}
+
+/// Files that decide: they are given the time and touch nothing (I7).
+const PURE: &[&str] = &[
+    "src/source/commit.rs",
+    "src/source/hold.rs",
+    "src/source/ledger.rs",
+    "src/source/pauses.rs",
+    "src/source/properties.rs",
+    "src/source/rewind.rs",
+    "src/source/start.rs",
+    "src/source/statistics.rs",
+    "src/source/until.rs",
+    "src/sink/sequencer.rs",
+    "src/sink/reject/breaker.rs",
+    "src/sink/dead_letter/envelope.rs",
+    "src/sink/elasticsearch/answer.rs",
+    "src/sink/elasticsearch/bulk.rs",
+    "src/sink/elasticsearch/chain.rs",
+    "src/sink/elasticsearch/lane.rs",
+    "src/sink/elasticsearch/patience.rs",
+    "src/sink/elasticsearch/settle.rs",
+    "src/sink/elasticsearch/verdict.rs",
+    "src/sink/kafka/encode.rs",
+    "src/sink/kafka/patience.rs",
+    "src/sink/kafka/suspects.rs",
+    "src/sink/kafka/tickets.rs",
+    "src/sink/kafka/verdict.rs",
+    "src/preprocess/document.rs",
+    "src/preprocess/evaluate.rs",
+    "src/preprocess/program.rs",
+    "src/preprocess/splice.rs",
+    "src/preprocess/steps.rs",
+    "src/preprocess/tape.rs",
+    "src/preprocess/template.rs",
+    "src/enrich/cache.rs",
+    "src/enrich/fault.rs",
+    "src/enrich/patience.rs",
+    "src/enrich/reply.rs",
+    "src/telemetry/counts.rs",
+    "src/telemetry/watch.rs",
+];
+
+/// What reads a clock, waits, draws lots or talks to the world.
+const WORLD: &[&str] =
+    &["Instant::now(", "SystemTime::now(", ".elapsed()", "std::fs", "std::net", "std::thread", "tokio::", "fastrand::"];
+
+#[test]
+fn pure_files_are_given_the_time_and_touch_nothing() {
+    let all = sources("src");
+    let mut faults = Vec::new();
+    for path in PURE {
+        let Some(source) = all.iter().find(|source| source.path == *path) else {
+            faults.push(format!("{path}: does not exist"));
+            continue;
+        };
+        let production = code(&source.production);
+        faults.extend(WORLD.iter().filter(|word| production.contains(**word)).map(|word| format!("{path}: {word}")));
+    }
+    none(&faults, "a file that decides takes `now` as an argument");
+}
+
+#[test]
+fn only_the_source_thread_has_the_consumer_and_the_ledger() {
+    let mut faults = Vec::new();
+    for source in sources("src") {
+        let production = code(&source.production);
+        let makes = ["Consumer::open(", "Ledger::default()"].iter().any(|call| production.contains(call));
+        // Blocking calls of channels and threads; parking on its own wake-up is how the source waits.
+        let blocks = [".recv()", ".recv_timeout(", "thread::sleep", ".block_on("].iter().any(|call| production.contains(call));
+        let own = source.path.starts_with("src/source/");
+        if makes && !own && !source.path.starts_with("src/librdkafka/") {
+            faults.push(format!("{}: makes a consumer or a ledger", source.path));
+        }
+        if own && blocks {
+            faults.push(format!("{}: blocks", source.path));
+        }
+    }
+    none(&faults, "one thread owns the consumer and the ledger, and it never blocks (I3, I6)");
+}
+
+/// Channels without a bound of their own, and what bounds them.
+const UNBOUNDED: &[(&str, &str)] = &[
+    ("src/pipeline/engine.rs", "one notice a thread, and one a pipeline when its watchdog runs out"),
+    ("src/sink/reject.rs", "every letter is charged to the byte budget; while that is spent the source drains nothing"),
+];
+
+#[test]
+fn every_channel_is_bounded() {
+    let mut faults = Vec::new();
+    for source in sources("src") {
+        let production = code(&source.production);
+        let unbounded = ["flume::unbounded", "unbounded_channel", "mpsc::channel"].iter().any(|make| production.contains(make));
+        let excused = UNBOUNDED.iter().any(|(path, why)| *path == source.path && !why.is_empty());
+        if unbounded != excused {
+            faults.push(format!("{}: unbounded {unbounded}, excused {excused}", source.path));
+        }
+    }
+    none(&faults, "a channel has a bound, or something else bounds what is in it (I5)");
+}
+
+#[test]
+fn every_invariant_names_a_test_that_exists() {
+    let page = fs::read_to_string("ARCHITECTURE.md").expect("ARCHITECTURE.md");
+    let texts: Vec<String> = sources("src").into_iter().chain(sources("tests")).map(|source| source.text).collect();
+    let mut faults = Vec::new();
+    for number in 1..=13 {
+        let start = format!("| I{number} |");
+        let Some(row) = page.lines().find(|line| line.starts_with(&start)) else {
+            faults.push(format!("I{number} has no row"));
+            continue;
+        };
+        let tests = row.rsplit('|').nth(1).unwrap_or_default();
+        let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        if names.is_empty() {
+            faults.push(format!("I{number} names no test"));
+        }
+        for name in names {
+            let called = format!("fn {}(", name.rsplit("::").next().unwrap_or(name));
+            if !texts.iter().any(|text| text.contains(&called)) {
+                faults.push(format!("I{number}: there is no test {name}"));
+            }
+        }
+    }
+    none(&faults, "each invariant has a test that would fail without it");
+}
+
+/// Every `yaml` block of a page.
+fn yaml_blocks(page: &str) -> Vec<String> {
+    page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn configurations_in_the_documentation_are_valid() {
+    use sluicegate::config::{Inputs, Surroundings, load};
+    let readme = fs::read_to_string("README.md").expect("README.md");
+    let blocks = yaml_blocks(&readme);
+    assert!(blocks.len() >= 2, "README.md shows both kinds of pipeline");
+    let directory = tempfile::tempdir().expect("a directory");
+    for block in blocks {
+        let path = directory.path().join("pipelines.yaml");
+        fs::write(&path, &block).expect("written");
+        let inputs = Inputs { paths: vec![path], sets: Vec::new() };
+        let environment = |_: &str| None;
+        let surroundings =
+            Surroundings { environment: &environment, property: &sluicegate::cli::property::refused, tls: false, cores: 2 };
+        let loaded = load(&inputs, surroundings);
+        assert!(loaded.is_ok(), "{block}\n{}", loaded.err().map(|findings| findings.to_string()).unwrap_or_default());
+    }
 }
 
 /// The rules themselves must notice: each is shown a fault.

@@ -19,6 +19,7 @@ mod rebalance;
 pub mod rewind;
 pub mod start;
 pub mod statistics;
+pub mod topics;
 pub mod until;
 pub mod view;
 
