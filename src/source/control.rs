@@ -380,6 +380,7 @@ impl Source {
         if !self.rebalance.is_stable() {
             return;
         }
+        let mut positions = Vec::new();
         for slot in self.rewinds.due(now) {
             if self.questions.concerns(slot) {
                 // Whether the log itself was truncated is being asked: the answer decides where to seek.
@@ -394,14 +395,19 @@ impl Source {
                 continue;
             }
             let to = self.ledger.position(slot).map_or(crate::librdkafka::START_STORED, |position| position.0);
-            let answer = self.consumer.seek(&[(assigned.name.clone(), to)], 50);
-            match answer.as_deref() {
-                Ok([answer]) if answer.error.is_none() => {
-                    self.rewinds.sought(slot);
-                    self.pauses.remove(slot, PauseReason::Rewind);
-                }
-                // Just assigned, or its broker is slow: the client answers `State` or a timeout; ask again soon.
-                Ok(_) | Err(_) => self.rewinds.again(slot, now, Duration::from_millis(20)),
+            // Just assigned, or its broker is slow: the client answers `State` or a timeout; asked again soon.
+            self.rewinds.again(slot, now, Duration::from_millis(20));
+            positions.push((assigned.name.clone(), to));
+        }
+        if positions.is_empty() {
+            return;
+        }
+        // One call for all: its bound is one for all as well.
+        let answers = self.consumer.seek(&positions, 50).unwrap_or_default();
+        for answer in answers.iter().filter(|answer| answer.error.is_none()) {
+            if let Some(slot) = self.cx.table.slot(&answer.name) {
+                self.rewinds.sought(slot);
+                self.pauses.remove(slot, PauseReason::Rewind);
             }
         }
     }
