@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 use crate::librdkafka::{CommitAnswer, ErrorCode};
 use crate::model::{Position, Slot, TopicPartition};
 
+/// Between a refused commit and its repetition.
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
+
 /// One partition of a commit request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
@@ -34,19 +37,23 @@ pub struct Commits {
     next_request: u64,
     in_flight: Option<(u64, Vec<Sent>)>,
     not_before: Option<Instant>,
+    /// A refused commit is not repeated before, however urgent: a rejoin takes its time, and every answer wakes us.
+    again_at: Option<Instant>,
 }
 
 impl Commits {
     /// Requests at least `interval` apart.
     #[must_use]
     pub fn new(interval: Duration) -> Self {
-        Self { interval, next_request: 1, in_flight: None, not_before: None }
+        Self { interval, next_request: 1, in_flight: None, not_before: None, again_at: None }
     }
 
-    /// Whether a request may be sent now. `urgent` ignores the interval (revoke, stop), never the one in flight.
+    /// Whether a request may be sent now. `urgent` ignores the interval (revoke, stop), never the one in flight, nor the
+    /// pause after a refused one.
     #[must_use]
     pub fn may_send(&self, now: Instant, urgent: bool) -> bool {
-        self.in_flight.is_none() && (urgent || self.not_before.is_none_or(|at| at <= now))
+        let over = |at: Option<Instant>| at.is_none_or(|at| at <= now);
+        self.in_flight.is_none() && over(self.again_at) && (urgent || over(self.not_before))
     }
 
     /// Whether a request waits for its answer.
@@ -55,10 +62,10 @@ impl Commits {
         self.in_flight.is_some()
     }
 
-    /// When the interval allows the next request.
+    /// When the interval and the pause after a refused request allow the next one.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
-        self.not_before
+        self.not_before.max(self.again_at)
     }
 
     /// A number for a request that is about to be sent.
@@ -76,8 +83,8 @@ impl Commits {
     }
 
     /// Judges an answer. Answers to other requests are ignored.
-    pub fn answered(&mut self, answer: &CommitAnswer) -> Vec<(Sent, Fate)> {
-        match self.in_flight.take_if(|(request, _)| *request == answer.request) {
+    pub fn answered(&mut self, answer: &CommitAnswer, now: Instant) -> Vec<(Sent, Fate)> {
+        let fates: Vec<_> = match self.in_flight.take_if(|(request, _)| *request == answer.request) {
             None => Vec::new(),
             Some((_, sent)) => sent
                 .into_iter()
@@ -87,7 +94,12 @@ impl Commits {
                     (sent, fate)
                 })
                 .collect(),
+        };
+        if !fates.is_empty() {
+            let refused = fates.iter().any(|(_, fate)| *fate != Fate::Stored);
+            self.again_at = refused.then(|| now + AGAIN_AFTER);
         }
+        fates
     }
 }
 
@@ -128,11 +140,25 @@ mod tests {
         assert!(commits.may_send(now, false));
         let request = commits.start(vec![sent(0)], now);
         assert!(!commits.may_send(now + Duration::from_secs(9), true), "one is in flight");
-        assert_eq!(commits.answered(&answer(request + 7, None, None)), [], "another's answer");
-        assert_eq!(commits.answered(&answer(request, None, None)), [(sent(0), Fate::Stored)]);
+        assert_eq!(commits.answered(&answer(request + 7, None, None), now), [], "another's answer");
+        assert_eq!(commits.answered(&answer(request, None, None), now), [(sent(0), Fate::Stored)]);
         assert!(!commits.may_send(now, false));
         assert!(commits.may_send(now, true));
         assert!(commits.may_send(now + Duration::from_millis(200), false));
+    }
+
+    #[test]
+    fn a_refused_commit_is_not_repeated_at_once_even_when_urgent() {
+        let now = Instant::now();
+        let mut commits = Commits::new(Duration::ZERO);
+        let request = commits.start(vec![sent(0)], now);
+        commits.answered(&answer(request, Some(ErrorCode::RebalanceInProgress), None), now);
+        assert!(!commits.may_send(now, true));
+        let later = now + AGAIN_AFTER;
+        assert!(commits.may_send(later, false) && commits.next_due() == Some(later));
+        let request = commits.start(vec![sent(0)], later);
+        commits.answered(&answer(request, None, None), later);
+        assert!(commits.may_send(later, true), "a stored one ends the pause");
     }
 
     #[test]
@@ -149,7 +175,7 @@ mod tests {
         ];
         for (overall, own, wanted) in cases {
             let request = commits.start(vec![sent(0), sent(1)], now);
-            assert_eq!(commits.answered(&answer(request, overall, own))[1].1, wanted);
+            assert_eq!(commits.answered(&answer(request, overall, own), now)[1].1, wanted);
         }
     }
 }

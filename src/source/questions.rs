@@ -99,7 +99,7 @@ impl Source {
         while let Some(reply) = self.consumer.reply() {
             match reply {
                 Reply::Commit(answer) => {
-                    let fates = self.commits.answered(&answer);
+                    let fates = self.commits.answered(&answer, now);
                     self.commit_answered(&fates);
                 }
                 Reply::Offsets(answer) => self.offsets_answered(answer, now),
