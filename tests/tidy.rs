@@ -377,7 +377,8 @@ fn only_the_source_thread_has_the_consumer_and_the_ledger() {
         let production = code(&source.production);
         let makes = ["Consumer::open(", "Ledger::default()"].iter().any(|call| production.contains(call));
         // Blocking calls of channels and threads; parking on its own wake-up is how the source waits.
-        let blocks = [".recv()", ".recv_timeout(", "thread::sleep", ".block_on("].iter().any(|call| production.contains(call));
+        let blocks =
+            [".recv()", ".recv_timeout(", "thread::sleep", ".block_on("].iter().any(|call| production.contains(call));
         let own = source.path.starts_with("src/source/");
         if makes && !own && !source.path.starts_with("src/librdkafka/") {
             faults.push(format!("{}: makes a consumer or a ledger", source.path));
@@ -393,6 +394,7 @@ fn only_the_source_thread_has_the_consumer_and_the_ledger() {
 const UNBOUNDED: &[(&str, &str)] = &[
     ("src/pipeline/engine.rs", "one notice a thread, and one a pipeline when its watchdog runs out"),
     ("src/sink/reject.rs", "every letter is charged to the byte budget; while that is spent the source drains nothing"),
+    ("src/testbed/services/run.rs", "one message: the output of a command that has ended"),
 ];
 
 #[test]
@@ -400,7 +402,8 @@ fn every_channel_is_bounded() {
     let mut faults = Vec::new();
     for source in sources("src") {
         let production = code(&source.production);
-        let unbounded = ["flume::unbounded", "unbounded_channel", "mpsc::channel"].iter().any(|make| production.contains(make));
+        let unbounded =
+            ["flume::unbounded", "unbounded_channel", "mpsc::channel"].iter().any(|make| production.contains(make));
         let excused = UNBOUNDED.iter().any(|(path, why)| *path == source.path && !why.is_empty());
         if unbounded != excused {
             faults.push(format!("{}: unbounded {unbounded}, excused {excused}", source.path));
@@ -452,8 +455,12 @@ fn configurations_in_the_documentation_are_valid() {
         fs::write(&path, &block).expect("written");
         let inputs = Inputs { paths: vec![path], sets: Vec::new() };
         let environment = |_: &str| None;
-        let surroundings =
-            Surroundings { environment: &environment, property: &sluicegate::cli::property::refused, tls: false, cores: 2 };
+        let surroundings = Surroundings {
+            environment: &environment,
+            property: &sluicegate::cli::property::accepted,
+            tls: false,
+            cores: 2,
+        };
         let loaded = load(&inputs, surroundings);
         assert!(loaded.is_ok(), "{block}\n{}", loaded.err().map(|findings| findings.to_string()).unwrap_or_default());
     }
