@@ -17,8 +17,10 @@ use crate::support::unique;
 const RUN: Duration = Duration::from_secs(300);
 /// How long a drain may take: `shutdown.timeout`, then commit and leave.
 const DRAIN: Duration = Duration::from_secs(50);
-/// Records a second that are fed while processes come and go.
+/// Records a second that are fed while processes are killed.
 const RATE: f64 = 5_000.0;
+/// Records a second that are fed while members come and go, for as long as that takes.
+const SLOW_RATE: f64 = 3_000.0;
 const TO_THE_END: [&str; 4] = ["--until", "end", "--report", "report"];
 
 #[test]
@@ -143,17 +145,19 @@ fn a_member_that_joins_and_leaves_costs_nothing() {
     let Some(bench) = bench("a_member_that_joins_and_leaves_costs_nothing") else { return };
     let setup = Setup::new(&bench, &unique("events"));
     let yaml = setup.yaml();
-    let feeder = bench.feed(&setup.input, RECORDS, Some(RATE));
+    let feeder = bench.feed(&setup.input, u64::MAX, Some(SLOW_RATE));
     let stays = Process::run("the one that stays", &yaml, &[]);
     stays.await_delivered("relay", 5_000, RUN);
     for visit in 1..=3 {
         let visitor = Process::run(&format!("visitor {visit}"), &yaml, &[]);
         visitor.await_delivered("relay", 2_000, RUN);
-        visitor.await_delivered("index", 2_000, RUN);
+        visitor.await_delivered("index", 1_000, RUN);
         visitor.terminate();
         visitor.wait(DRAIN).assert_code(0);
     }
-    feeder.join().unwrap();
+    until("everything fed", RUN, || feeder.fed() >= RECORDS, || stays.tail());
+    feeder.finish();
+    let records = feeder.join().unwrap().records;
     let upstream = bench.upstream_client();
     let behind = |group: &str| {
         let ends = upstream.offsets(&setup.input).unwrap();
@@ -165,7 +169,7 @@ fn a_member_that_joins_and_leaves_costs_nothing() {
     }
     stays.terminate();
     let ended = stays.wait(DRAIN).assert_code(0);
-    let outcome = Outcome::of(&bench, &setup, RECORDS);
+    let outcome = Outcome::of(&bench, &setup, records);
     eprintln!("three visits: {outcome}");
     outcome.assert_whole(true, &ended.tail());
 }

@@ -329,6 +329,14 @@ impl Consumer {
         }
     }
 
+    /// Asks for the ids of topics; the answer arrives as [`Reply::Topics`].
+    pub fn ask_topics(&mut self, topics: &[Arc<str>], timeout_ms: c_int) {
+        if let Some(replies) = &self.replies {
+            // SAFETY: live client and its own queue.
+            unsafe { super::topics::ask(self.rk.as_ptr(), replies, topics, timeout_ms) };
+        }
+    }
+
     /// Messages drained and not freed yet.
     #[must_use]
     pub fn live_messages(&self) -> usize {

@@ -18,6 +18,7 @@ pub mod property;
 mod replies;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 pub use batch::{MessageBatch, RecordBatch, Segment, SharedBatch};
 pub use callbacks::Event;
@@ -25,6 +26,7 @@ pub use consumer::{Consumer, OpenError};
 pub use list::{NO_OFFSET, PartitionAnswer, START_EARLIEST, START_STORED};
 pub use rdkafka::types::RDKafkaErrorCode as ErrorCode;
 pub use replies::{CommitAnswer, OffsetKind, OffsetsAnswer, Reply};
+pub use topics::{TopicId, TopicsAnswer};
 
 /// The version of the C library linked in.
 #[must_use]

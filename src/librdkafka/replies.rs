@@ -7,6 +7,7 @@ use rdkafka::bindings as rd;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::list::{List, PartitionAnswer, code, read_element, read_list};
+use super::topics::{self, TopicsAnswer};
 use crate::model::TopicPartition;
 
 /// Answer to a commit.
@@ -54,6 +55,8 @@ pub enum Reply {
     Commit(CommitAnswer),
     /// A question for offsets was answered.
     Offsets(OffsetsAnswer),
+    /// A question for topic ids was answered.
+    Topics(TopicsAnswer),
 }
 
 /// A client's reply queue.
@@ -124,6 +127,7 @@ unsafe fn read_event(event: *mut rd::rd_kafka_event_t) -> Option<Reply> {
                 };
                 Some(Reply::Offsets(OffsetsAnswer { request: request & !(3 << KIND_SHIFT), kind, result }))
             }
+            rd::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT => Some(Reply::Topics(topics::read(event))),
             _ => None,
         }
     }
@@ -169,12 +173,12 @@ unsafe fn read_ends(event: *mut rd::rd_kafka_event_t) -> Vec<PartitionAnswer> {
 }
 
 /// Options of an admin request; freed on drop.
-struct Options(NonNull<rd::rd_kafka_AdminOptions_t>);
+pub(super) struct Options(NonNull<rd::rd_kafka_AdminOptions_t>);
 
 impl Options {
     /// # Safety
     /// `rk` is a live client.
-    unsafe fn new(
+    pub(super) unsafe fn new(
         rk: *mut rd::rd_kafka_t,
         kind: rd::rd_kafka_admin_op_t,
         timeout_ms: c_int,
@@ -193,6 +197,10 @@ impl Options {
             rd::rd_kafka_AdminOptions_set_opaque(options.0.as_ptr(), opaque as *mut std::ffi::c_void);
             Some(options)
         }
+    }
+
+    pub(super) fn as_ptr(&self) -> *const rd::rd_kafka_AdminOptions_t {
+        self.0.as_ptr()
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::config::plan::PipelinePlan;
-use crate::librdkafka::{Consumer, OpenError, RecordBatch};
+use crate::librdkafka::{Consumer, ErrorCode, OpenError, RecordBatch};
 use crate::model::{
     Budget, Epoch, Halt, PartitionTable, Position, Report, RewindCause, Sequence, Slot, Stop, TopicPartition, Wake,
 };
@@ -25,6 +25,7 @@ use super::properties;
 use super::questions::Questions;
 use super::rebalance::Rebalance;
 use super::rewind::Rewinds;
+use super::topics::TopicIds;
 use super::until::Marks;
 use super::view::SourceView;
 
@@ -96,6 +97,8 @@ pub(super) struct Assigned {
     pub(super) name: TopicPartition,
     /// The topic was reported unknown since the last record: it may come back as another topic.
     pub(super) was_gone: bool,
+    /// The topic has another id than before: its beginning is asked for until it is known, then read.
+    pub(super) recreated: bool,
     /// Oldest offset the broker had when last asked.
     pub(super) low: Option<Position>,
     /// A first record above this position (after an assign or rewind) may be a gap: ask.
@@ -130,6 +133,7 @@ pub struct Source {
     pub(super) hold: Hold,
     pub(super) rebalance: Rebalance,
     pub(super) questions: Questions,
+    pub(super) topic_ids: TopicIds,
     pub(super) until: Option<Marks>,
     pub(super) assigned: BTreeMap<Slot, Assigned>,
     pub(super) next_sequence: Sequence,
@@ -141,7 +145,6 @@ pub struct Source {
     pub(super) halted_at: Option<Instant>,
     pub(super) next_drip: Instant,
     pub(super) last_progress: Instant,
-    pub(super) last_commit_failed: bool,
     pub(super) credentials: Credentials,
     /// The named fault is one of connections: over when the brokers are up again.
     pub(super) unreachable: bool,
@@ -149,6 +152,7 @@ pub struct Source {
     pub(super) finishing: bool,
     /// Records given back since: they were read and not resolved.
     pub(super) given_back: u64,
+    pub(super) last_commit_error: Option<ErrorCode>,
     pub(super) blocked_since: Option<Instant>,
 }
 
@@ -172,6 +176,7 @@ impl Source {
             hold: Hold::new(memory / 16),
             rebalance: Rebalance::Stable,
             questions: Questions::default(),
+            topic_ids: TopicIds::default(),
             until: cx.until.map(|_| Marks::default()),
             assigned: BTreeMap::new(),
             next_sequence: 0,
@@ -183,11 +188,11 @@ impl Source {
             halted_at: None,
             next_drip: now,
             last_progress: now,
-            last_commit_failed: false,
             credentials: Credentials::default(),
             unreachable: false,
             finishing: false,
             given_back: 0,
+            last_commit_error: None,
             blocked_since: None,
             cx,
         })
@@ -232,6 +237,7 @@ impl Source {
         self.take_replies(now);
         self.advance_rebalance(now);
         self.seek_due(now);
+        self.ask_topics(now);
         self.commit_due(now, false);
         self.apply_pauses();
         self.look_at_credentials(now);
@@ -313,6 +319,11 @@ impl Source {
                 continue;
             }
             let Some(assigned) = self.assigned.get(&slot) else { continue };
+            if assigned.recreated && self.ledger.position(slot).is_some() {
+                self.ask_truncation(slot, now);
+                self.rewinds.again(slot, now, Duration::from_millis(200));
+                continue;
+            }
             let to = self.ledger.position(slot).map_or(crate::librdkafka::START_STORED, |position| position.0);
             let answer = self.consumer.seek(&[(assigned.name.clone(), to)], 50);
             match answer.as_deref() {

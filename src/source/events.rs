@@ -141,7 +141,10 @@ impl Source {
     /// Whether a bounded run has everything.
     pub(super) fn bounded_run_is_over(&mut self) -> bool {
         let Some(until) = &self.until else { return false };
-        if !until.has_assignment() || !self.rebalance.is_stable() || !self.cx.reports.is_empty() {
+        if !until.knows_share(!self.assigned.is_empty(), Instant::now())
+            || !self.rebalance.is_stable()
+            || !self.cx.reports.is_empty()
+        {
             return false;
         }
         let all: Vec<_> =

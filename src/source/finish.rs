@@ -7,8 +7,10 @@ use crate::model::{Slot, TopicPartition};
 use super::control::{Source, SourceEnd};
 use super::rebalance::Rebalance;
 
-/// Bound of the last commit, refused ones sent again: during a cooperative rejoin that takes a few seconds.
+/// Bound of the last commit after a halt or an abort, refused ones sent again: a cooperative rejoin takes a few seconds.
 const COMMIT_WITHIN: Duration = Duration::from_secs(5);
+/// The same while nobody is in a hurry: it outlasts a broker's restart. A drain ends it by its abort.
+const COMMIT_AT_LEISURE: Duration = Duration::from_secs(60);
 /// Bound of leaving the group.
 const CLOSE_WITHIN: Duration = Duration::from_secs(6);
 /// Bound of freeing the client.
@@ -101,13 +103,21 @@ impl Source {
             self.take_replies(now);
             self.advance_rebalance(now);
             self.commit_due(now, true);
+            self.cx.health.tick();
             let nothing_left = !self.commits.is_waiting() && self.ledger.committable().next().is_none();
-            if nothing_left || now >= started + self.patience(COMMIT_WITHIN) {
-                return nothing_left;
+            if nothing_left {
+                return true;
+            }
+            let full = if self.halt.is_some() { COMMIT_WITHIN } else { COMMIT_AT_LEISURE };
+            if now >= started + self.patience(full) {
+                let why = self.last_commit_error.map_or_else(|| "no answer".to_owned(), |code| code.to_string());
+                tracing::error!(pipeline = %self.cx.plan.name, why,
+                    "the last positions could not be committed: their records will be read and sent again");
+                return false;
             }
             self.serve_group();
             self.cx.wake.take();
-            self.cx.wake.park(Duration::from_millis(if self.last_commit_failed { 50 } else { 10 }));
+            self.cx.wake.park(Duration::from_millis(if self.last_commit_error.is_some() { 50 } else { 10 }));
         }
     }
 

@@ -20,6 +20,7 @@ mod reports;
 pub mod rewind;
 pub mod start;
 pub mod statistics;
+pub mod topics;
 pub mod until;
 pub mod view;
 

@@ -1,9 +1,10 @@
 //! Questions to the brokers that wait for an answer: where to start, whether a jump is a gap, whether a log is another one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::librdkafka::{OffsetKind, OffsetsAnswer, Reply};
+use crate::librdkafka::{OffsetKind, OffsetsAnswer, Reply, TopicsAnswer};
 use crate::model::{Epoch, Position, RewindCause, Slot};
 
 use super::commit::{Fate, Sent};
@@ -102,6 +103,35 @@ impl Source {
         }
     }
 
+    pub(super) fn ask_topics(&mut self, now: Instant) {
+        if !self.rebalance.is_stable() || self.assigned.is_empty() || !self.topic_ids.take_due(now) {
+            return;
+        }
+        let topics: Vec<_> = self.assigned_topics().into_iter().collect();
+        self.consumer.ask_topics(&topics, ANSWER_WITHIN_MS);
+    }
+
+    pub(super) fn assigned_topics(&self) -> BTreeSet<Arc<str>> {
+        self.assigned.values().map(|assigned| assigned.name.topic.clone()).collect()
+    }
+
+    /// A topic with another id was deleted and made again: none of our positions in it mean anything.
+    fn topics_answered(&mut self, answer: &TopicsAnswer, now: Instant) {
+        for (topic, id) in &answer.topics {
+            if !self.topic_ids.told(topic, *id) {
+                continue;
+            }
+            let slots: Vec<_> =
+                self.assigned.iter().filter(|(_, one)| one.name.topic == *topic).map(|(slot, _)| *slot).collect();
+            for slot in slots {
+                if let Some(assigned) = self.assigned.get_mut(&slot) {
+                    assigned.recreated = true;
+                }
+                self.rewind(slot, RewindCause::Redelivered, now);
+            }
+        }
+    }
+
     /// Takes every answer that has arrived.
     pub(super) fn take_replies(&mut self, now: Instant) {
         while let Some(reply) = self.consumer.reply() {
@@ -111,6 +141,7 @@ impl Source {
                     self.commit_answered(&fates);
                 }
                 Reply::Offsets(answer) => self.offsets_answered(answer, now),
+                Reply::Topics(answer) => self.topics_answered(&answer, now),
             }
         }
     }
@@ -151,18 +182,19 @@ impl Source {
     }
 
     fn judge_truncation(&mut self, slot: Slot, doubt: Doubt, now: Instant) {
-        let (Some(position), Some(low), Some(end)) = (self.ledger.position(slot), doubt.low, doubt.end) else { return };
         let Some(assigned) = self.assigned.get_mut(&slot) else { return };
-        if end >= position && !assigned.was_gone {
+        let (Some(position), Some(low), Some(end)) = (self.ledger.position(slot), doubt.low, doubt.end) else { return };
+        if end >= position && !assigned.was_gone && !assigned.recreated {
             return;
         }
         let rounds = doubt.rounds + 1;
-        if !assigned.was_gone && rounds < CONFIRMATIONS {
+        let known_anew = assigned.was_gone || assigned.recreated;
+        if !known_anew && rounds < CONFIRMATIONS {
             let unsure = Doubt { low: None, end: None, rounds, again: Some(now + CONFIRM_AFTER) };
             self.questions.doubts.insert(slot, unsure);
             return;
         }
-        assigned.was_gone = false;
+        (assigned.was_gone, assigned.recreated) = (false, false);
         assigned.low = Some(low);
         tracing::error!(pipeline = %self.cx.plan.name, partition = %assigned.name, position = position.0, end = end.0,
             low = low.0, "the log was truncated or the topic recreated: reading it from its beginning");
@@ -186,7 +218,7 @@ impl Source {
                 }
             }
         }
-        self.last_commit_failed = failed.is_some();
+        self.last_commit_error = failed.copied();
         match failed {
             None if fates.is_empty() => {}
             None => {

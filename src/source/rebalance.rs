@@ -128,7 +128,7 @@ impl Source {
         self.cx.health.clear(Room::Source);
         let partitions: Vec<_> = partitions.into_iter().map(|name| (name, Known::default())).collect();
         if partitions.is_empty() {
-            self.finish_assign(&partitions);
+            self.finish_assign(&partitions, now);
             return;
         }
         let mut assigning =
@@ -210,10 +210,10 @@ impl Source {
             self.rebalance = Rebalance::Assigning(assigning);
             return;
         }
-        self.finish_assign(&assigning.partitions);
+        self.finish_assign(&assigning.partitions, now);
     }
 
-    fn finish_assign(&mut self, partitions: &[(TopicPartition, Known)]) {
+    fn finish_assign(&mut self, partitions: &[(TopicPartition, Known)], now: Instant) {
         let start = self.cx.plan.source.start;
         let list: Vec<_> = partitions.iter().map(|(name, known)| (name.clone(), beginning(*known, start).at)).collect();
         if let Err(code) = self.consumer.assign(&list) {
@@ -224,11 +224,12 @@ impl Source {
             self.take_partition(name, *known);
         }
         self.cx.metrics.assigned_partitions.set(self.assigned.len() as i64);
+        self.topic_ids.assigned(&self.assigned_topics());
         if !self.cx.stop.is_draining() {
             self.cx.health.set_state(State::Running);
         }
         if let Some(until) = &mut self.until {
-            until.assignment_received();
+            until.assignment_received(now);
         }
         self.apply_pauses();
         tracing::info!(pipeline = %self.cx.plan.name, added = partitions.len(), assigned = self.assigned.len(), "partitions assigned");
@@ -260,6 +261,7 @@ impl Source {
         let assigned = Assigned {
             name: name.clone(),
             was_gone: false,
+            recreated: false,
             low: known.low,
             check_gap: beginning.position.is_some(),
             seek_unproven: false,
@@ -373,6 +375,7 @@ impl Source {
             tracing::warn!(pipeline = %self.cx.plan.name, %code, "the client refused to give partitions up");
         }
         self.cx.metrics.assigned_partitions.set(self.assigned.len() as i64);
+        self.topic_ids.assigned(&self.assigned_topics());
         self.rebalance = Rebalance::Stable;
         tracing::info!(pipeline = %self.cx.plan.name, given_up = revoking.slots.len(), assigned = self.assigned.len(), "partitions revoked");
     }

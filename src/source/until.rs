@@ -1,8 +1,13 @@
 //! Bounded runs: each partition's end is pinned once and the run ends when all are there. Pure.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use crate::model::{Position, Slot};
+
+/// How long a member without partitions waits for some. In the cooperative protocol one that joins is given nothing at
+/// first, until the others have let go.
+const SHARE_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 struct Mark {
@@ -28,19 +33,19 @@ pub struct Standing {
 #[derive(Debug, Default)]
 pub struct Marks {
     marks: BTreeMap<Slot, Mark>,
-    assigned: bool,
+    assigned_at: Option<Instant>,
 }
 
 impl Marks {
     /// The group has given us something, perhaps nothing.
-    pub fn assignment_received(&mut self) {
-        self.assigned = true;
+    pub fn assignment_received(&mut self, now: Instant) {
+        self.assigned_at = Some(now);
     }
 
-    /// Whether it has.
+    /// Whether this member's share of the partitions is known, so that it may end once all of them are done.
     #[must_use]
-    pub fn has_assignment(&self) -> bool {
-        self.assigned
+    pub fn knows_share(&self, has_partitions: bool, now: Instant) -> bool {
+        self.assigned_at.is_some_and(|at| has_partitions || now.saturating_duration_since(at) >= SHARE_WITHIN)
     }
 
     /// Pins a partition's end, the first time it is seen.
@@ -129,6 +134,15 @@ mod tests {
         until.not_done(SLOT);
         until.next_offset(SLOT, at_end, true);
         assert!(!until.is_done(SLOT, empty), "rewound");
+    }
+
+    #[test]
+    fn a_member_without_partitions_waits_a_while_for_its_share() {
+        let (mut until, now) = (Marks::default(), Instant::now());
+        assert!(!until.knows_share(true, now), "the group has not answered");
+        until.assignment_received(now);
+        assert!(until.knows_share(true, now) && !until.knows_share(false, now));
+        assert!(until.knows_share(false, now + SHARE_WITHIN), "more members than partitions");
     }
 
     #[test]

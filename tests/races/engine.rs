@@ -13,7 +13,7 @@ use sluicegate::testbed::services::{KafkaClient, NewRecord};
 use super::engine_rig::{EngineRig, count, endpoint};
 use super::plans::{self, INDEX};
 use super::source_rig::{GROUP, Options, SourceRig, TOPIC, cluster};
-use super::waiting::{padded, record, wait_until};
+use super::waiting::{join_in_time, padded, record, wait_until};
 
 fn busy() -> ItemAnswer {
     ItemAnswer::error(429, "es_rejected_execution_exception", "full")
@@ -184,7 +184,7 @@ mod the_scripts_own_hole {
         let mut plan = plans::pipeline(kafka.brokers(), TOPIC, GROUP, plans::bulk(&search.url()));
         let rig = EngineRig::start(plan.clone());
         let client = rig.client.clone();
-        let ending = rig.engine.join();
+        let ending = join_in_time(rig.engine);
         assert_eq!(ending.exit, Exit::Rejected, "{:?}", ending.halt);
         assert!(ending.halt.unwrap().message.contains("t[2]"), "names the place");
         assert!(client.committed(GROUP, TOPIC).unwrap()[2] <= Some(3), "not passed");

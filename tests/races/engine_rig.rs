@@ -1,7 +1,7 @@
 //! The real engine on stand-ins.
 
 use sluicegate::config::plan::PipelinePlan;
-use sluicegate::model::{Outcome, TopicPartition};
+use sluicegate::model::Outcome;
 use sluicegate::pipeline::{Ending, Engine, EngineOptions};
 use sluicegate::source::Until;
 use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Options};
@@ -33,11 +33,6 @@ impl EngineRig {
 
     pub fn committed(&self) -> Vec<Option<i64>> {
         self.client.committed(&self.group, &self.topic).expect("committed positions")
-    }
-
-    /// Everything below is resolved.
-    pub fn position(&self, partition: i32) -> Option<i64> {
-        self.engine.positions()("race", &TopicPartition { topic: self.topic.as_str().into(), partition })
     }
 
     pub fn assigned(&self) -> i64 {

@@ -1,7 +1,6 @@
 //! Plans built in code: one pipeline, one input topic, patience made for tests.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -134,9 +133,4 @@ fn key() -> Template {
 
 fn pointer(member: &str) -> Pointer {
     Pointer { members: vec![member.into()] }
-}
-
-/// A shared name of a pipeline.
-pub fn name(plan: &PipelinePlan) -> Arc<str> {
-    plan.name.clone()
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use sluicegate::pipeline::{Ending, Engine};
 use sluicegate::testbed::services::NewRecord;
 
 /// How long anything may take on a loaded machine.
@@ -14,6 +15,12 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "in vain: {what}");
         std::thread::park_timeout(Duration::from_millis(5));
     }
+}
+
+/// The end of an engine that must end by itself.
+pub fn join_in_time(mut engine: Engine) -> Ending {
+    wait_until("the engine ends by itself", || engine.has_ended());
+    engine.join()
 }
 
 /// `{"result":{"n":…}}` under a key.

@@ -93,7 +93,8 @@ impl Bench {
             let hset = some.iter().map(|user| vec!["HSET", &user.key, "name", &user.name, "tier", user.tier]);
             client.pipeline(hset)?;
         }
-        Ok(())
+        // They outlast signal 9 as well.
+        client.command(&["SAVE"]).map(drop)
     }
 
     /// Makes an input topic and feeds it the first `records` records, in the background; `rate` is records a second.
