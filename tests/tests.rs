@@ -1,7 +1,16 @@
 //! The one integration-test binary.
 
-// `cfg(test)` is always set here; it tells clippy that helpers in these modules are tests too.
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod races;
+#[cfg(test)]
+mod real;
+#[cfg(test)]
+mod real_exits;
 #[cfg(test)]
 mod services_smoke;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tidy;

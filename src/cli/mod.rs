@@ -1,5 +1,171 @@
-//! The command line: one file a command.
+//! The command line: one file a command. Data goes to stdout, everything else to stderr.
 
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Inputs, Loaded, Surroundings};
+use crate::model::Exit;
+
+pub mod check;
+pub mod complete;
+pub mod config;
+pub mod connect;
 pub mod demo;
+pub mod failure;
+pub mod init;
+pub mod logging;
+pub mod output;
+pub mod property;
 pub mod report;
 pub mod run;
+pub mod version;
+
+pub use failure::Failure;
+
+/// Read when no `-c` is given.
+const DEFAULT_CONFIG: &str = "sluicegate.yaml";
+
+/// Batch-oriented ingestion engine: Kafka to Kafka and Kafka to Elasticsearch, nothing lost.
+#[derive(Debug, Parser)]
+#[command(name = "sluicegate", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 unexpected failure, 2 wrong command line, 65 stopped by rejects, 69 a server \
+                        stayed unreachable at start, 75 work left uncommitted, 76 a server is set up wrong, 77 credentials \
+                        refused, 78 configuration invalid."
+)]
+pub struct Cli {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Configuration: a file (.yaml .yml .toml .json), a directory of them, or - for YAML on standard input; may be given
+    /// several times [default: sluicegate.yaml]
+    #[arg(short, long, global = true, value_name = "PATH", help_heading = "Global options")]
+    pub config: Vec<PathBuf>,
+    /// Sets one value, typed as YAML, after all files: --set limits.memory=512MiB; may be given several times
+    #[arg(long, global = true, value_name = "PATH=VALUE", help_heading = "Global options")]
+    pub set: Vec<String>,
+    /// Form of log lines [default: text on a terminal, else json]
+    #[arg(long, global = true, value_enum, help_heading = "Global options")]
+    pub log_format: Option<LogFormat>,
+    /// error, warn, info, debug or trace; or by room, as in info,sluicegate::sink=debug [default: info; demo: warn]
+    #[arg(long, global = true, value_name = "LEVEL", help_heading = "Global options")]
+    pub log_level: Option<String>,
+    /// When to colour; NO_COLOR turns `auto` off
+    #[arg(long, global = true, value_enum, default_value_t = ColorWhen::Auto, help_heading = "Global options")]
+    pub color: ColorWhen,
+}
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorWhen {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Form of printed data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum DataFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What to do. A command is declared here when it works.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs all or the named pipelines until a signal
+    Run(run::RunArgs),
+    /// Runs both pipelines of a typical set-up in this process, without any server, and checks every record
+    Demo(demo::DemoArgs),
+    /// Renders run files; two are compared percentile by percentile
+    Report(report::ReportArgs),
+    /// Checks the configuration; reaches no server unless asked to
+    Check(check::CheckArgs),
+    /// Writes a commented configuration to start from
+    Init(init::InitArgs),
+    /// Shows the effective configuration, its schema or its reference
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Prints completions for a shell
+    Completions(complete::CompletionsArgs),
+    /// Prints the manual page
+    Man(complete::ManArgs),
+    /// Prints the version; --verbose adds what it is built from
+    Version(version::VersionArgs),
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// What went wrong, with the exit code it asks for.
+pub fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Run(args) => run::run(global, args),
+        Command::Demo(args) => {
+            logging::init(global, logging::DEMO)?;
+            Ok(demo::run(args, demo::real::machinery(), &mut std::io::stdout()))
+        }
+        Command::Report(args) => report::run(args, &mut std::io::stdout())
+            .map(|()| Exit::Done)
+            .map_err(|error| Failure::Other { exit: error.exit(), message: error.to_string() }),
+        Command::Check(args) => check::run(global, args),
+        Command::Init(args) => init::run(args),
+        Command::Config(command) => config::run(global, command),
+        Command::Completions(args) => complete::completions(args),
+        Command::Man(args) => complete::man(args),
+        Command::Version(args) => version::run(args),
+    }
+}
+
+impl Global {
+    /// Reads and checks the configuration.
+    ///
+    /// # Errors
+    /// All findings; exit code 78.
+    pub fn load(&self) -> Result<Loaded, Failure> {
+        crate::config::load(&self.inputs(), self.surroundings()).map_err(Failure::Config)
+    }
+
+    fn inputs(&self) -> Inputs {
+        let paths = if self.config.is_empty() { vec![PathBuf::from(DEFAULT_CONFIG)] } else { self.config.clone() };
+        Inputs { paths, sets: self.set.clone() }
+    }
+
+    fn surroundings(&self) -> Surroundings<'static> {
+        Surroundings {
+            environment: &environment,
+            property: &property::accepted,
+            tls: version::HAS_TLS,
+            cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        }
+    }
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::{Failure, Global};
 use crate::config::plan::Plan;
 use crate::model::{Exit, Stop};
-use crate::pipeline::{Engine, EngineOptions};
+use crate::pipeline::{Engine, EngineOptions, Until};
 
 /// Arguments of `run`.
 #[derive(Debug, Clone, clap::Args)]
@@ -14,10 +15,10 @@ pub struct RunArgs {
     /// Pipelines to run [default: all]
     #[arg(value_name = "PIPELINE")]
     pub pipelines: Vec<String>,
-    /// Stop at the ends of the partitions as they are at start, flush, commit, exit
-    #[arg(long, value_enum, value_name = "WHEN")]
-    pub until: Option<UntilArg>,
-    /// Read by assignment, without joining the group, and transform; neither write nor commit
+    /// Stop at `end` (each partition's last record at start), or at the first record from a time on (RFC 3339)
+    #[arg(long, value_name = "end|TIME", value_parser = until)]
+    pub until: Option<Until>,
+    /// Read and transform, but neither write nor commit; does not join the group
     #[arg(long)]
     pub dry_run: bool,
     /// Write the run's report into this directory on exit
@@ -25,28 +26,43 @@ pub struct RunArgs {
     pub report: Option<PathBuf>,
 }
 
-/// Where a bounded run stops.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum UntilArg {
-    /// The last stable offset of each partition, pinned at start.
-    End,
+fn until(text: &str) -> Result<Until, String> {
+    match text {
+        "end" => Ok(Until::End),
+        text => text
+            .parse::<jiff::Timestamp>()
+            .map(|time| Until::Time { unix_ms: time.as_millisecond() })
+            .map_err(|_| "write `end`, or a time such as 2026-01-31T12:00:00Z".to_owned()),
+    }
 }
 
-/// Runs the pipelines of a checked configuration. `settings` is the configuration with secrets masked, for the report.
-#[must_use]
-pub fn run(args: &RunArgs, mut plan: Plan, settings: serde_json::Value) -> Exit {
-    if let Err(unknown) = choose(&mut plan, &args.pipelines) {
-        tracing::error!("{unknown}");
-        return Exit::Usage;
+/// Runs the pipelines of the configuration.
+///
+/// # Errors
+/// An invalid configuration, an unknown pipeline, or no way to hear signals.
+pub fn run(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
+    super::logging::init(global, super::logging::RUN)?;
+    let mut loaded = global.load()?;
+    choose(&mut loaded.plan, &args.pipelines).map_err(Failure::Usage)?;
+    for warning in &loaded.warnings {
+        tracing::warn!(place = %warning.origin, key = %warning.path, "{}", warning.reason);
     }
+    if !crate::librdkafka::allocator::serves_librdkafka() {
+        tracing::warn!(
+            "librdkafka is not served by jemalloc in this build: expect more CPU and memory for its threads"
+        );
+    }
+    let settings = crate::config::show::json(&loaded);
+    run_plan(args, loaded.plan, settings)
+}
+
+/// Runs a checked plan. `settings` is the configuration with secrets masked, for the report.
+fn run_plan(args: &RunArgs, plan: Plan, settings: serde_json::Value) -> Result<Exit, Failure> {
     let names: Vec<Arc<str>> = plan.pipelines.iter().map(|pipeline| pipeline.name.clone()).collect();
     let stops: Vec<Arc<Stop>> = names.iter().map(|_| Arc::default()).collect();
-    if let Err(error) = hear_signals(stops.clone()) {
-        tracing::error!("cannot listen for signals: {error}");
-        return Exit::Failure;
-    }
+    hear_signals(stops.clone()).map_err(|error| Failure::unexpected(format!("cannot listen for signals: {error}")))?;
     let options = EngineOptions {
-        until_end: args.until.is_some(),
+        until: args.until,
         dry_run: args.dry_run,
         lookups: None,
         report: args.report.clone(),
@@ -54,10 +70,10 @@ pub fn run(args: &RunArgs, mut plan: Plan, settings: serde_json::Value) -> Exit 
     };
     let engine = match Engine::start_stoppable(plan, options, stops.clone()) {
         Ok(engine) => engine,
-        Err(_) if stops.iter().any(|stop| stop.is_draining()) => return Exit::Done,
+        Err(_) if stops.iter().any(|stop| stop.is_draining()) => return Ok(Exit::Done),
         Err(error) => {
             tracing::error!(exit = error.0.exit.code(), "{error}");
-            return error.0.exit;
+            return Ok(error.0.exit);
         }
     };
     let ending = engine.join();
@@ -67,7 +83,7 @@ pub fn run(args: &RunArgs, mut plan: Plan, settings: serde_json::Value) -> Exit 
         tracing::info!(pipeline = %one.name, consumed = tally.consumed, delivered, superseded, dropped, dead_lettered,
             rewound = tally.rewound, open = tally.open, "ended");
     }
-    ending.exit
+    Ok(ending.exit)
 }
 
 /// Keeps only the named pipelines; all when none is named.

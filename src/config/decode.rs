@@ -43,9 +43,10 @@ pub fn decode<T: DeserializeOwned>(root: &Node) -> Result<T, Vec<Finding>> {
             Ok(_) => break,
             Err(fault) => fault,
         };
+        let explained = fault.is_explained_by(&findings);
         let (path, finding) = fault.into_finding(&tree);
-        // A section that misses what was taken out of it is no new mistake.
-        if !pruned.iter().any(|gone| parent(gone) == Some(path.as_str())) {
+        // A section that misses what was taken out of it, or is written with a slip of the pen, is no new mistake.
+        if !explained && !pruned.iter().any(|gone| parent(gone) == Some(path.as_str())) {
             findings.push(finding);
         }
         if path.is_empty() || !prune(&mut tree, &path) {

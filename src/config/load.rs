@@ -1,6 +1,6 @@
 //! Files, directories and flags → a checked configuration, or all that is wrong with it.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,11 +9,12 @@ use super::decode;
 use super::expand;
 use super::finding::{Finding, Findings, Severity};
 use super::merge;
-use super::plan::Plan;
+use super::plan::{self, Plan, SinkPlan};
 use super::read::{self, Format, MAX_BYTES};
 use super::set;
 use super::tree::{Index, Node, Origin};
 use super::written::Configuration;
+use super::written::sink::{OnTombstone, Sink};
 
 /// Name of standard input in messages.
 const STDIN: &str = "<stdin>";
@@ -78,8 +79,24 @@ fn finish(mut root: Node, sets: &[String], surroundings: Surroundings<'_>) -> Re
     let index = Index::new(&root);
     let (plan, findings) = check::check(&written, &index, surroundings);
     match plan {
-        Some(plan) => Ok(Loaded { plan, written, index, warnings: findings }),
+        Some(plan) => {
+            fill_in(&mut written, &plan);
+            Ok(Loaded { plan, written, index, warnings: findings })
+        }
         None => Err(Findings::sorted(findings)),
+    }
+}
+
+/// Defaults that depend on other values, so that `config show` shows them.
+fn fill_in(written: &mut Configuration, plan: &Plan) {
+    for ((_, written), plan) in written.pipelines.0.iter_mut().zip(&plan.pipelines) {
+        if let (Sink::Elasticsearch(sink), SinkPlan::Elasticsearch(plan)) = (&mut written.sink, &plan.sink) {
+            sink.on_tombstone = Some(match plan.on_tombstone {
+                plan::OnTombstone::Delete => OnTombstone::Delete,
+                plan::OnTombstone::Drop => OnTombstone::Drop,
+                plan::OnTombstone::Reject => OnTombstone::Reject,
+            });
+        }
     }
 }
 
@@ -127,7 +144,7 @@ fn sources(path: &Path) -> Result<Vec<Source>, Finding> {
         return file(path).map(|source| vec![source]);
     }
     let unreadable = |error: std::io::Error| {
-        Finding::error(at(path), "", format!("the directory cannot be read: {}", error.kind()))
+        Finding::error(at(path), "", format!("the directory cannot be read: {}", why(&error)))
             .remedy("check its permissions")
     };
     let mut files = Vec::new();
@@ -156,7 +173,7 @@ fn file(path: &Path) -> Result<Source, Finding> {
             .remedy("name it `.yaml`, `.yml`, `.toml` or `.json`")
     })?;
     let text = std::fs::File::open(path)
-        .map_err(|error| error.kind().to_string())
+        .map_err(|error| why(&error))
         .and_then(|mut file| read_bounded(&mut file))
         .map_err(|reason| {
             Finding::error(at(path), "", format!("cannot be read: {reason}"))
@@ -165,9 +182,20 @@ fn file(path: &Path) -> Result<Source, Finding> {
     Ok(Source { file: Arc::from(path.to_string_lossy()), format, text })
 }
 
+/// An I/O error in words.
+pub(super) fn why(error: &std::io::Error) -> String {
+    if error.kind() == ErrorKind::NotFound {
+        "there is no such file".to_owned()
+    } else if error.kind() == ErrorKind::InvalidData {
+        "it is not UTF-8 text".to_owned()
+    } else {
+        error.kind().to_string()
+    }
+}
+
 fn read_bounded(from: &mut dyn Read) -> Result<String, String> {
     let mut text = String::new();
-    from.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| error.kind().to_string())?;
+    from.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| why(&error))?;
     if text.len() as u64 > MAX_BYTES {
         return Err(format!("larger than {} MiB", MAX_BYTES >> 20));
     }

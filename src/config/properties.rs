@@ -68,7 +68,7 @@ pub fn protected(name: &str, value: Option<&str>) -> Option<Protected> {
     }
 }
 
-const TABLE: [(&str, Protected); 57] = [
+const TABLE: [(&str, Protected); 58] = [
     ("enable.auto.commit", OFFSETS),
     ("auto.commit.enable", OFFSETS),
     ("auto.commit.interval.ms", OFFSETS),
@@ -98,6 +98,8 @@ const TABLE: [(&str, Protected); 57] = [
     ("group.id", OWN_KEY),
     ("group.instance.id", OWN_KEY),
     ("session.timeout.ms", OWN_KEY),
+    // Derived from the session timeout.
+    ("heartbeat.interval.ms", OWN_KEY),
     ("linger.ms", SINK_KEY),
     ("queue.buffering.max.ms", SINK_KEY),
     ("compression.codec", SINK_KEY),

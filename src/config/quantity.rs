@@ -73,12 +73,13 @@ fn number_and_unit(text: &str) -> Option<(f64, &str, &str)> {
 }
 
 impl fmt::Display for Interval {
-    /// In the largest unit that gives a whole number.
+    /// In the largest unit that gives a whole number above 1, hours also 1: `60s`, `10m`, `1h`.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let micros = self.0.as_micros();
-        let units = [(3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"), (1_000, "ms"), (1, "us")];
-        match units.iter().find(|(size, _)| micros > 0 && micros % size == 0) {
-            Some((size, unit)) => write!(out, "{}{unit}", micros / size),
+        let units =
+            [(3_600_000_000, 1, "h"), (60_000_000, 2, "m"), (1_000_000, 1, "s"), (1_000, 1, "ms"), (1, 1, "us")];
+        match units.iter().find(|(size, least, _)| micros.is_multiple_of(*size) && micros / size >= *least) {
+            Some((size, _, unit)) => write!(out, "{}{unit}", micros / size),
             None => out.write_str("0s"),
         }
     }

@@ -99,7 +99,7 @@ fn form(root: &Value, schema: &Value) -> String {
     {
         return name.to_lowercase();
     }
-    for choices in ["oneOf", "anyOf"].iter().filter_map(|form| target.get(*form)?.as_array()) {
+    if let Some(choices) = ["oneOf", "anyOf"].iter().find_map(|form| target.get(*form)?.as_array()) {
         let mut names: Vec<String> = choices.iter().filter_map(|choice| choice_name(root, choice)).collect();
         names.dedup();
         return names.join(", ");
@@ -153,7 +153,7 @@ mod tests {
         for row in [
             "| `group` | string | **required** |",
             "| `start` | `earliest`, `latest` | `earliest` |",
-            "| `request_timeout` | duration | `1m` |",
+            "| `request_timeout` | duration | `60s` |",
             "| `password` | secret | **required** |",
             "| `lanes` | integer | `4` |",
             "| `action` | `upsert`, `index`, `create`, `update`, `delete` | `upsert` |",

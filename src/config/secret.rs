@@ -9,6 +9,8 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::load::why;
+
 /// What stands for a secret in everything people see.
 pub const MASK: &str = "********";
 /// Name under which the decoder hands any scalar over as text and shows none of it in errors.
@@ -38,7 +40,7 @@ impl Secret {
                 .ok_or_else(|| format!("environment variable `{name}` is not set")),
             Self::File(path) => {
                 let text = std::fs::read_to_string(path)
-                    .map_err(|error| format!("secret file `{}` cannot be read: {}", path.display(), error.kind()))?;
+                    .map_err(|error| format!("secret file `{}` cannot be read: {}", path.display(), why(&error)))?;
                 let line =
                     text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
                 Ok(SecretString::from(line))
@@ -216,7 +218,7 @@ mod tests {
             assert_eq!(Secret::File(path).resolve(&|_| None).unwrap().expose_secret(), expected);
         }
         let missing = Secret::File(directory.path().join("none")).resolve(&|_| None).unwrap_err();
-        assert!(missing.contains("none") && missing.contains("not found"), "{missing}");
+        assert!(missing.contains("none") && missing.contains("no such file"), "{missing}");
     }
 
     #[test]

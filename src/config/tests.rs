@@ -7,6 +7,7 @@ use super::*;
 
 mod bad;
 mod canary;
+mod snapshots;
 
 pub(super) fn environment(name: &str) -> Option<String> {
     match name {
@@ -20,7 +21,8 @@ pub(super) fn environment(name: &str) -> Option<String> {
     }
 }
 
-pub(super) const SURROUNDINGS: Surroundings<'static> = Surroundings { environment: &environment, tls: false, cores: 4 };
+pub(super) const SURROUNDINGS: Surroundings<'static> =
+    Surroundings { environment: &environment, property: &|_, _| Ok(()), tls: false, cores: 4 };
 
 fn load(text: &str) -> Loaded {
     load_text(text, "t.yaml", SURROUNDINGS).unwrap_or_else(|findings| panic!("{findings}"))
@@ -223,4 +225,24 @@ fn tls_and_sasl_become_properties() {
             "security.protocol=SASL_SSL"
         ]
     );
+}
+
+proptest::proptest! {
+    /// Whatever is typed anywhere, the answer is a plan or findings with a place; never a panic.
+    #[test]
+    fn damage_is_answered(at in 0usize..600, text in "[ -~\n\tü…]{1,12}", flag in "[a-z.\\[\\]\"0-9=é]{0,20}") {
+        for base in [EXAMPLE, MINIMAL] {
+            let at = (0..=(at * base.len() / 600).min(base.len())).rev().find(|at| base.is_char_boundary(*at)).unwrap_or(0);
+            let mut damaged = base.to_owned();
+            damaged.insert_str(at, &text);
+            if let Err(findings) = load_text(&damaged, "t.yaml", SURROUNDINGS) {
+                proptest::prop_assert!(findings.errors() > 0);
+                for finding in &findings.0 {
+                    proptest::prop_assert!(finding.origin.to_string().starts_with("t.yaml:"), "{}", finding);
+                }
+            }
+        }
+        let inputs = Inputs { paths: vec!["config/minimal.yaml".into()], sets: vec![flag] };
+        let _ = super::load(&inputs, SURROUNDINGS);
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -172,7 +172,10 @@ impl Lookups {
     /// Reads a table and swaps it in; counts, warns, and names an empty one.
     pub(super) fn read_table(&self, number: usize, table: &Table, link: &mut Link) -> Result<Arc<Entries>, Fault> {
         self.metrics.lookup_requests.add(1);
-        let entries = table.read(self.server(table.server), link)?;
+        let start = Instant::now();
+        let read = table.read(self.server(table.server), link);
+        self.metrics.lookup_micros.observe(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
+        let entries = read?;
         if entries.unusable > 0 {
             self.metrics.lookup(LookupResult::Unusable).add(entries.unusable);
             self.warn_unusable(number, "a value is not UTF-8 or larger than 1 MiB");

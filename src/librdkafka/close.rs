@@ -65,7 +65,7 @@ impl Consumer {
         if freed {
             drop(context);
         } else {
-            Box::leak(context);
+            std::mem::forget(context);
         }
         freed
     }

@@ -5,6 +5,7 @@
 //! Batches may be freed on any thread.
 #![allow(unsafe_code, reason = "the foreign function interface lives here and nowhere else")]
 
+pub mod allocator;
 mod batch;
 mod callbacks;
 mod close;
@@ -16,6 +17,7 @@ pub mod producer;
 mod replies;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 pub use batch::{MessageBatch, RecordBatch, Segment, SharedBatch};
 pub use callbacks::Event;
@@ -23,3 +25,10 @@ pub use consumer::{Consumer, OpenError};
 pub use list::{NO_OFFSET, PartitionAnswer, START_EARLIEST, START_STORED};
 pub use rdkafka::types::RDKafkaErrorCode as ErrorCode;
 pub use replies::{CommitAnswer, OffsetKind, OffsetsAnswer, Reply};
+pub use topics::{TopicId, TopicsAnswer};
+
+/// The version of the C library linked in.
+#[must_use]
+pub fn version() -> String {
+    rdkafka::util::get_rdkafka_version().1
+}

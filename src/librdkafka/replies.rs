@@ -7,6 +7,7 @@ use rdkafka::bindings as rd;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::list::{List, PartitionAnswer, code, read_element, read_list};
+use super::topics::{self, TopicsAnswer};
 use crate::model::TopicPartition;
 
 /// Answer to a commit.
@@ -29,6 +30,11 @@ pub enum OffsetKind {
     Earliest,
     /// The last stable offset: the end of what a read-committed consumer may read.
     Latest,
+    /// The first offset whose timestamp is not before a time; [`super::NO_OFFSET`] or -1 when there is none.
+    Since {
+        /// Milliseconds since the epoch.
+        unix_ms: i64,
+    },
 }
 
 /// Answer to a question for offsets.
@@ -49,6 +55,8 @@ pub enum Reply {
     Commit(CommitAnswer),
     /// A question for offsets was answered.
     Offsets(OffsetsAnswer),
+    /// A question for topic ids was answered.
+    Topics(TopicsAnswer),
 }
 
 /// A client's reply queue.
@@ -112,16 +120,21 @@ unsafe fn read_event(event: *mut rd::rd_kafka_event_t) -> Option<Reply> {
             }
             rd::RD_KAFKA_EVENT_LISTOFFSETS_RESULT => {
                 let result = error.map_or_else(|| Ok(read_ends(event)), Err);
-                let kind = if request & EARLIEST_BIT != 0 { OffsetKind::Earliest } else { OffsetKind::Latest };
-                Some(Reply::Offsets(OffsetsAnswer { request: request & !EARLIEST_BIT, kind, result }))
+                let kind = match request >> KIND_SHIFT {
+                    0 => OffsetKind::Latest,
+                    1 => OffsetKind::Earliest,
+                    _ => OffsetKind::Since { unix_ms: 0 },
+                };
+                Some(Reply::Offsets(OffsetsAnswer { request: request & !(3 << KIND_SHIFT), kind, result }))
             }
+            rd::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT => Some(Reply::Topics(topics::read(event))),
             _ => None,
         }
     }
 }
 
-/// Tells the two kinds of ListOffsets apart in the opaque, beside the request number.
-const EARLIEST_BIT: u64 = 1 << 62;
+/// The kinds of ListOffsets are told apart in the opaque's top bits, above the request number.
+const KIND_SHIFT: u32 = 60;
 
 /// # Safety
 /// `event` is a live ListConsumerGroupOffsets result without an overall error.
@@ -160,12 +173,12 @@ unsafe fn read_ends(event: *mut rd::rd_kafka_event_t) -> Vec<PartitionAnswer> {
 }
 
 /// Options of an admin request; freed on drop.
-struct Options(NonNull<rd::rd_kafka_AdminOptions_t>);
+pub(super) struct Options(NonNull<rd::rd_kafka_AdminOptions_t>);
 
 impl Options {
     /// # Safety
     /// `rk` is a live client.
-    unsafe fn new(
+    pub(super) unsafe fn new(
         rk: *mut rd::rd_kafka_t,
         kind: rd::rd_kafka_admin_op_t,
         timeout_ms: c_int,
@@ -184,6 +197,10 @@ impl Options {
             rd::rd_kafka_AdminOptions_set_opaque(options.0.as_ptr(), opaque as *mut std::ffi::c_void);
             Some(options)
         }
+    }
+
+    pub(super) fn as_ptr(&self) -> *const rd::rd_kafka_AdminOptions_t {
+        self.0.as_ptr()
     }
 }
 
@@ -217,25 +234,29 @@ pub(super) unsafe fn ask_committed(
     }
 }
 
-/// Asks for the earliest or the last stable offsets.
+/// Asks for the earliest or the last stable offsets, or those of a time.
 ///
 /// # Safety
 /// `rk` is live and `replies` belongs to it.
 pub(super) unsafe fn ask_ends(
     rk: *mut rd::rd_kafka_t,
     replies: &Replies,
-    earliest: bool,
+    kind: OffsetKind,
     partitions: &[TopicPartition],
     timeout_ms: c_int,
     request: u64,
 ) {
-    let spec = if earliest { -2 } else { -1 };
+    let (spec, mark) = match kind {
+        OffsetKind::Earliest => (-2, 1),
+        OffsetKind::Latest | OffsetKind::Committed => (-1, 0),
+        OffsetKind::Since { unix_ms } => (unix_ms.max(0), 2),
+    };
     let list = List::new(partitions.iter().map(|name| (name, spec)));
     // SAFETY: as promised; the request copies list and options.
     unsafe {
-        let kind = rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
-        let opaque = if earliest { request | EARLIEST_BIT } else { request };
-        let Some(options) = Options::new(rk, kind, timeout_ms, opaque) else { return };
+        let operation = rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
+        let opaque = request | (mark << KIND_SHIFT);
+        let Some(options) = Options::new(rk, operation, timeout_ms, opaque) else { return };
         let refused = rd::rd_kafka_AdminOptions_set_isolation_level(
             options.0.as_ptr(),
             rd::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,

@@ -110,8 +110,8 @@ fn drains_commits_asks_seeks_and_closes() {
 
     let both = [name(0), name(1)];
     consumer.ask_committed(&both, 5000, 21);
-    consumer.ask_ends(true, &both, 5000, 22);
-    consumer.ask_ends(false, &both, 5000, 23);
+    consumer.ask_ends(OffsetKind::Earliest, &both, 5000, 22);
+    consumer.ask_ends(OffsetKind::Latest, &both, 5000, 23);
     drive(&mut consumer, |consumer, _| {
         answers.extend(consumer.reply());
         answers.len() == 3
@@ -125,7 +125,7 @@ fn drains_commits_asks_seeks_and_closes() {
                 offsets.sort_unstable();
                 (request, kind, offsets)
             }
-            Reply::Commit(other) => panic!("{other:?}"),
+            other @ (Reply::Commit(_) | Reply::Topics(_)) => panic!("{other:?}"),
         })
         .collect();
     found.sort_by_key(|(request, ..)| *request);
@@ -141,6 +141,34 @@ fn drains_commits_asks_seeks_and_closes() {
         first.is_some()
     });
     assert_eq!(first, Some(42));
+    close(consumer);
+}
+
+fn read(consumer: &mut Consumer, records: usize) -> MessageBatch {
+    let mut all = consumer.drain(0, 0);
+    drive(consumer, |_, batch| {
+        all.append(batch);
+        all.len() >= records
+    });
+    all
+}
+
+#[test]
+fn a_stretch_ends_where_offsets_go_back_and_tells_its_widest_jump() {
+    let cluster = cluster(1);
+    let brokers = cluster.bootstrap_servers();
+    produce(&brokers, 1, 10);
+    let mut consumer = open(&brokers, Arc::new(Wake::default()));
+    let mut all = read(&mut consumer, 10);
+    assert_eq!(consumer.low_watermark(&name(0)), Some(0));
+    assert_eq!(consumer.low_watermark(&name(7)), None, "a partition nobody reads");
+    consumer.seek(&[(name(0), 4)], 1000).expect("seek");
+    all.append(read(&mut consumer, 6));
+    all.retain(|index| ![1, 2, 3, 7].contains(&index));
+    let found: Vec<_> = all.segments().into_iter().map(|one| (one.start, one.end, one.jump)).collect();
+    assert_eq!(found, [(0, 6, Some((1, 4))), (6, 12, None)]);
+    assert_eq!(all.offset(6), 4);
+    drop(all);
     close(consumer);
 }
 

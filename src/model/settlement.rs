@@ -65,6 +65,10 @@ pub enum RewindCause {
 }
 
 impl RewindCause {
+    /// All causes, in the order of their counters.
+    pub const ALL: [Self; 6] =
+        [Self::Delivery, Self::Exhausted, Self::Producer, Self::Lost, Self::Redelivered, Self::Truncated];
+
     /// The label value of `rewinds_total`.
     #[must_use]
     pub fn name(self) -> &'static str {

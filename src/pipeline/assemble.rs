@@ -26,7 +26,7 @@ use crate::sink::kafka::{self, KafkaEncoder, KafkaSink};
 use crate::sink::null;
 use crate::sink::reject::{DeskHandles, RejectDesk};
 use crate::source::view::SourceView;
-use crate::source::{Source, SourceContext, SourceEnd, Wire};
+use crate::source::{Source, SourceContext, SourceEnd, Until, Wire};
 use crate::telemetry::board::PipelineView;
 use crate::telemetry::health::Health;
 use crate::telemetry::lag::LagTable;
@@ -64,7 +64,8 @@ pub(super) struct Running {
     pub(super) plan: Arc<PipelinePlan>,
     pub(super) stop: Arc<Stop>,
     pub(super) wake: Arc<Wake>,
-    pub(super) reports: flume::Sender<Report>,
+    /// Weak: the source must see when everyone who could settle has gone.
+    pub(super) reports: flume::WeakSender<Report>,
     pub(super) view: Arc<SourceView>,
     pub(super) board: Arc<PipelineView>,
     pub(super) threads: Vec<(String, JoinHandle<()>)>,
@@ -91,8 +92,12 @@ impl Shared {
         let plan = Arc::new(plan);
         let (metrics, latency) = (PipelineMetrics::new(&plan.name), LatencyBook::new());
         let (health, lag, wake) = (Health::new(), LagTable::new(), Arc::new(Wake::default()));
-        // A quarter of the share is librdkafka's prefetch.
-        let budget = Budget::new(plan.memory_bytes / 4 * 3, wake.clone());
+        // Of sixteen parts of the share four are librdkafka's prefetch and one is the source's hold.
+        let budget = Budget::new(plan.memory_bytes / 16 * 11, wake.clone());
+        let lanes = match &plan.sink {
+            SinkPlan::Kafka(_) => 1,
+            SinkPlan::Elasticsearch(sink) => sink.lanes,
+        };
         let board = PipelineView::new(
             metrics.clone(),
             latency.clone(),
@@ -100,6 +105,7 @@ impl Shared {
             lag.clone(),
             budget.clone(),
             plan.workers,
+            lanes,
         );
         let (table, view) = (Arc::default(), Arc::default());
         Self { index, plan, metrics, latency, health, lag, stop, wake, budget, table, view, board }
@@ -126,8 +132,8 @@ impl Shared {
 /// How far a run goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bounds {
-    /// Stop at the ends pinned at start.
-    pub(super) until_end: bool,
+    /// Where a bounded run stops.
+    pub(super) until: Option<Until>,
     /// Neither write nor commit.
     pub(super) dry_run: bool,
 }
@@ -190,7 +196,7 @@ pub(super) fn start(
         plan: shared.plan.clone(),
         stop: shared.stop.clone(),
         wake: shared.wake.clone(),
-        reports: reports.0,
+        reports: reports.0.downgrade(),
         view: shared.view.clone(),
         board: shared.board.clone(),
         threads,
@@ -292,7 +298,6 @@ impl Assembly<'_> {
         let workers = self.shared.plan.workers.max(1);
         let (batches, waiting) = flume::bounded::<RecordBatch>(workers * 2);
         let (prepared, intake) = flume::bounded(RING);
-        self.shared.metrics.queue_records_limit.set((RING * 1024) as i64);
         for number in 0..workers {
             let worker = self.worker(program, encoder.clone(), waiting.clone(), prepared.clone());
             self.spawn(&format!("worker-{number}"), move || {
@@ -346,7 +351,7 @@ impl Assembly<'_> {
             view: shared.view.clone(),
             lag: shared.lag.clone(),
             wire,
-            until_end: self.bounds.until_end,
+            until: self.bounds.until,
             dry_run: self.bounds.dry_run,
         }
     }

@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use crate::config::plan::{OnHalt, Plan};
 use crate::enrich::Lookups;
 use crate::model::{Exit, Halt, Report, Stop, TopicPartition};
-use crate::source::SourceEnd;
 use crate::source::view::Books;
-use crate::telemetry::board::{Board, BuildInfo};
+use crate::source::{SourceEnd, Until};
+use crate::telemetry::board::Board;
 use crate::telemetry::health::State;
-use crate::telemetry::http::{Endpoint, Shutdown};
-use crate::telemetry::reporter::{Collected, Reporter, ReporterHandle};
+use crate::telemetry::http::Shutdown;
+use crate::telemetry::reporter::{Collected, ReporterHandle};
 use crate::telemetry::run_files::{self, RunFile};
-use crate::telemetry::watch::WatchLimits;
 
 use super::assemble::{self, Bounds, Notice, Running, Shared};
+use super::observe::{build_info, reporter, serve};
 use super::startup;
 
 /// How often deadlines are looked at.
@@ -25,14 +25,12 @@ const TICK: Duration = Duration::from_millis(50);
 const ABORT_WITHIN: Duration = Duration::from_secs(15);
 /// How long a thread may take to end after its notice.
 const LAST_BREATH: Duration = Duration::from_secs(1);
-/// How long a halted pipeline may go on settling what does not depend on the fault.
-const HALTED_DRAIN: Duration = Duration::from_secs(5);
 
 /// How an engine is run.
 #[derive(Default)]
 pub struct EngineOptions {
-    /// Stop at the ends of the partitions pinned at start.
-    pub until_end: bool,
+    /// Stop there.
+    pub until: Option<Until>,
     /// Read by assignment, transform, neither write nor commit.
     pub dry_run: bool,
     /// Look-ups from memory in the place of Redis, for every pipeline that has any.
@@ -149,7 +147,7 @@ impl Engine {
         let (tell, notices) = flume::unbounded();
         let reporter = reporter(&board, &options, plan.watchdog_timeout, tell.clone()).map_err(StartError)?;
         let mut pipelines = Vec::new();
-        let bounds = Bounds { until_end: options.until_end, dry_run: options.dry_run };
+        let bounds = Bounds { until: options.until, dry_run: options.dry_run };
         for (one, lookups) in shared.iter().zip(lookups) {
             match assemble::start(one, lookups, runtime.handle(), tell.clone(), bounds) {
                 Ok(running) => pipelines.push(running),
@@ -274,8 +272,7 @@ impl Engine {
     /// A worker or sink ends after its source, or because a drain has closed its channel; otherwise it is a fault.
     fn other_ended(&mut self, pipeline: usize, thread: &str, panicked: bool) {
         let running = &self.pipelines[pipeline];
-        let expected =
-            running.stop.is_draining() || self.ended[pipeline].is_some() || running.reports.is_disconnected();
+        let expected = running.stop.is_draining() || self.ended[pipeline].is_some();
         if panicked || (!expected && thread.ends_with("-source")) {
             let message = format!("thread {thread} ended unexpectedly: this is a bug; see the log above");
             let halt = Halt { exit: Exit::Failure, message };
@@ -283,7 +280,9 @@ impl Engine {
                 self.ended[pipeline] = Some(SourceEnd { halt: Some(halt.clone()), left_open: 0, committed: false });
                 self.pipelines[pipeline].stop.abort();
             } else {
-                drop(running.reports.try_send(Report::Halt(halt.clone())));
+                if let Some(reports) = running.reports.upgrade() {
+                    drop(reports.try_send(Report::Halt(halt.clone())));
+                }
                 running.wake.wake();
             }
             self.halted(halt, OnHalt::Exit);
@@ -302,14 +301,12 @@ impl Engine {
     fn look_at_deadlines(&mut self, now: Instant) -> bool {
         let mut aborting = false;
         for (index, running) in self.pipelines.iter().enumerate() {
-            let halted = running.board.health.state() == State::Failed;
             if running.stop.is_draining() && self.ended[index].is_none() {
                 if self.drain_deadlines[index].is_none() {
                     running.board.health.set_state(State::Draining);
                     running.wake.wake();
                 }
-                let limit = if halted { HALTED_DRAIN.min(self.shutdown_timeout) } else { self.shutdown_timeout };
-                let deadline = *self.drain_deadlines[index].get_or_insert(now + limit);
+                let deadline = *self.drain_deadlines[index].get_or_insert(now + self.shutdown_timeout);
                 if now >= deadline && !running.stop.is_aborting() {
                     tracing::warn!(pipeline = %running.plan.name, "shutdown.timeout passed: leaving the rest uncommitted");
                     running.stop.abort();
@@ -377,41 +374,9 @@ fn runtime() -> Result<tokio::runtime::Runtime, Halt> {
         .map_err(|error| Halt { exit: Exit::Failure, message: format!("cannot start the I/O runtime: {error}") })
 }
 
-async fn serve(address: std::net::SocketAddr, board: Arc<Board>) -> Result<Shutdown, Halt> {
-    let endpoint =
-        Endpoint::bind(address).await.map_err(|error| Halt { exit: error.exit(), message: error.to_string() })?;
-    Ok(endpoint.serve(board))
-}
-
-fn reporter(
-    board: &Arc<Board>,
-    options: &EngineOptions,
-    watchdog: Duration,
-    tell: flume::Sender<Notice>,
-) -> Result<ReporterHandle, Halt> {
-    let failed = |message: String| Halt { exit: Exit::Failure, message };
-    let log =
-        options.report.as_deref().map(run_files::open_log).transpose().map_err(|error| failed(error.to_string()))?;
-    let limits = WatchLimits { watchdog, ..WatchLimits::default() };
-    Reporter::new(board.clone(), limits, log, Instant::now())
-        .and_then(|reporter| reporter.spawn(move |name| drop(tell.send(Notice::Stuck(name.to_owned())))))
-        .map_err(|error| failed(format!("cannot start the reporter: {error}")))
-}
-
 fn abandon(pipelines: &[Running]) {
     for running in pipelines {
         running.stop.abort();
         running.wake.wake();
-    }
-}
-
-/// What this binary is made of.
-#[must_use]
-pub fn build_info() -> BuildInfo {
-    let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
-    BuildInfo {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        commit: option_env!("SLUICEGATE_COMMIT").unwrap_or("unknown").to_owned(),
-        librdkafka,
     }
 }

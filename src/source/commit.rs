@@ -27,6 +27,9 @@ pub enum Fate {
     NotOurs(ErrorCode),
 }
 
+/// After a failure, also an urgent request waits this long: a rejoin takes a while, and the broker has enough to do.
+const AFTER_FAILURE: Duration = Duration::from_millis(50);
+
 /// The commit requests of one consumer.
 #[derive(Debug)]
 pub struct Commits {
@@ -34,19 +37,22 @@ pub struct Commits {
     next_request: u64,
     in_flight: Option<(u64, Vec<Sent>)>,
     not_before: Option<Instant>,
+    retry_at: Option<Instant>,
 }
 
 impl Commits {
     /// Requests at least `interval` apart.
     #[must_use]
     pub fn new(interval: Duration) -> Self {
-        Self { interval, next_request: 1, in_flight: None, not_before: None }
+        Self { interval, next_request: 1, in_flight: None, not_before: None, retry_at: None }
     }
 
-    /// Whether a request may be sent now. `urgent` ignores the interval (revoke, stop), never the one in flight.
+    /// Whether a request may be sent now. `urgent` ignores the interval (revoke, stop), never the one in flight nor the
+    /// pause after a failure.
     #[must_use]
     pub fn may_send(&self, now: Instant, urgent: bool) -> bool {
-        self.in_flight.is_none() && (urgent || self.not_before.is_none_or(|at| at <= now))
+        let past = |due: Option<Instant>| due.is_none_or(|at| at <= now);
+        self.in_flight.is_none() && past(self.retry_at) && (urgent || past(self.not_before))
     }
 
     /// Whether a request waits for its answer.
@@ -55,10 +61,10 @@ impl Commits {
         self.in_flight.is_some()
     }
 
-    /// When the interval allows the next request.
+    /// When the next request is allowed.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
-        self.not_before
+        self.not_before.max(self.retry_at)
     }
 
     /// A number for a request that is about to be sent.
@@ -71,23 +77,25 @@ impl Commits {
     }
 
     /// The request could not be queued: every partition of it is to be sent again.
-    pub fn failed(&mut self) -> Vec<Sent> {
+    pub fn failed(&mut self, now: Instant) -> Vec<Sent> {
+        self.retry_at = Some(now + AFTER_FAILURE);
         self.in_flight.take().map(|(_, sent)| sent).unwrap_or_default()
     }
 
     /// Judges an answer. Answers to other requests are ignored.
-    pub fn answered(&mut self, answer: &CommitAnswer) -> Vec<(Sent, Fate)> {
-        match self.in_flight.take_if(|(request, _)| *request == answer.request) {
-            None => Vec::new(),
-            Some((_, sent)) => sent
-                .into_iter()
-                .map(|sent| {
-                    let own = answer.partitions.iter().find(|partition| partition.name == sent.name);
-                    let fate = fate(answer.error.or(own.and_then(|partition| partition.error)));
-                    (sent, fate)
-                })
-                .collect(),
-        }
+    pub fn answered(&mut self, answer: &CommitAnswer, now: Instant) -> Vec<(Sent, Fate)> {
+        let Some((_, sent)) = self.in_flight.take_if(|(request, _)| *request == answer.request) else {
+            return Vec::new();
+        };
+        let judge = |sent: Sent| {
+            let own = answer.partitions.iter().find(|partition| partition.name == sent.name);
+            let fate = fate(answer.error.or(own.and_then(|partition| partition.error)));
+            (sent, fate)
+        };
+        let fates: Vec<_> = sent.into_iter().map(judge).collect();
+        let stored = fates.iter().all(|(_, fate)| *fate == Fate::Stored);
+        self.retry_at = (!stored).then_some(now + AFTER_FAILURE);
+        fates
     }
 }
 
@@ -128,8 +136,8 @@ mod tests {
         assert!(commits.may_send(now, false));
         let request = commits.start(vec![sent(0)], now);
         assert!(!commits.may_send(now + Duration::from_secs(9), true), "one is in flight");
-        assert_eq!(commits.answered(&answer(request + 7, None, None)), [], "another's answer");
-        assert_eq!(commits.answered(&answer(request, None, None)), [(sent(0), Fate::Stored)]);
+        assert_eq!(commits.answered(&answer(request + 7, None, None), now), [], "another's answer");
+        assert_eq!(commits.answered(&answer(request, None, None), now), [(sent(0), Fate::Stored)]);
         assert!(!commits.may_send(now, false));
         assert!(commits.may_send(now, true));
         assert!(commits.may_send(now + Duration::from_millis(200), false));
@@ -149,7 +157,24 @@ mod tests {
         ];
         for (overall, own, wanted) in cases {
             let request = commits.start(vec![sent(0), sent(1)], now);
-            assert_eq!(commits.answered(&answer(request, overall, own))[1].1, wanted);
+            assert_eq!(commits.answered(&answer(request, overall, own), now)[1].1, wanted);
         }
+    }
+
+    #[test]
+    fn a_failed_request_is_not_repeated_at_once_however_urgent() {
+        let mut commits = Commits::new(Duration::ZERO);
+        let now = Instant::now();
+        let request = commits.start(vec![sent(0)], now);
+        commits.answered(&answer(request, Some(ErrorCode::RebalanceInProgress), None), now);
+        assert!(!commits.may_send(now, true) && !commits.may_send(now, false));
+        assert_eq!(commits.next_due(), Some(now + AFTER_FAILURE));
+        assert!(commits.may_send(now + AFTER_FAILURE, true));
+        let request = commits.start(vec![sent(0)], now + AFTER_FAILURE);
+        commits.answered(&answer(request, None, None), now + AFTER_FAILURE);
+        assert!(commits.may_send(now + AFTER_FAILURE, true));
+        commits.start(vec![sent(0)], now);
+        assert_eq!(commits.failed(now), [sent(0)]);
+        assert!(!commits.may_send(now, true));
     }
 }

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::config::plan::PipelinePlan;
-use crate::librdkafka::{Consumer, OpenError, RecordBatch};
+use crate::librdkafka::{Consumer, ErrorCode, OpenError, RecordBatch};
 use crate::model::{
     Budget, Epoch, Halt, PartitionTable, Position, Report, RewindCause, Sequence, Slot, Stop, TopicPartition, Wake,
 };
@@ -17,6 +17,7 @@ use crate::telemetry::latency::LatencyBook;
 use crate::telemetry::metrics::{PipelineMetrics, StageName};
 
 use super::commit::Commits;
+use super::credentials::Credentials;
 use super::hold::Hold;
 use super::ledger::{Ledger, Settled};
 use super::pauses::{PauseReason, Pauses};
@@ -24,7 +25,8 @@ use super::properties;
 use super::questions::Questions;
 use super::rebalance::Rebalance;
 use super::rewind::Rewinds;
-use super::until::Until;
+use super::topics::TopicIds;
+use super::until::Marks;
 use super::view::SourceView;
 
 /// Longest park: timers are looked at this often even without a wake-up.
@@ -64,10 +66,22 @@ pub struct SourceContext {
     pub lag: Arc<LagTable>,
     /// Whether the sink still has anything of these partitions on the wire.
     pub wire: Arc<dyn Wire>,
-    /// Stop at the ends pinned at start.
-    pub until_end: bool,
+    /// Where a bounded run stops.
+    pub until: Option<Until>,
     /// Read by assignment, without joining the group; commit nothing.
     pub dry_run: bool,
+}
+
+/// Where a bounded run stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// At each partition's last stable offset, pinned when it is first assigned.
+    End,
+    /// At the first record whose timestamp is not before this; at the end where there is none.
+    Time {
+        /// Milliseconds since the epoch.
+        unix_ms: i64,
+    },
 }
 
 /// What a revoke asks of the sink.
@@ -85,12 +99,18 @@ pub(super) struct Assigned {
     pub(super) name: TopicPartition,
     /// The topic was reported unknown since the last record: it may come back as another topic.
     pub(super) was_gone: bool,
+    /// The topic has another id than before: its beginning is asked for until it is known, then read.
+    pub(super) recreated: bool,
     /// Oldest offset the broker had when last asked.
     pub(super) low: Option<Position>,
     /// A first record above this position (after an assign or rewind) may be a gap: ask.
     pub(super) check_gap: bool,
+    /// The first record after a rewind has not come yet: if it lies above the target, the seek is repeated once.
+    pub(super) seek_unproven: bool,
     /// A record was read since the last assign, rewind or seek: only then the client's own position may be trusted.
     pub(super) read_in_epoch: bool,
+    /// Records of this epoch were destroyed unread and are not sought again: the client's position lies behind them.
+    pub(super) destroyed: bool,
 }
 
 /// How the source ended.
@@ -115,7 +135,8 @@ pub struct Source {
     pub(super) hold: Hold,
     pub(super) rebalance: Rebalance,
     pub(super) questions: Questions,
-    pub(super) until: Option<Until>,
+    pub(super) topic_ids: TopicIds,
+    pub(super) until: Option<Marks>,
     pub(super) assigned: BTreeMap<Slot, Assigned>,
     pub(super) next_sequence: Sequence,
     pub(super) mean_record_bytes: usize,
@@ -123,9 +144,17 @@ pub struct Source {
     pub(super) holding: bool,
     pub(super) probing: bool,
     pub(super) halt: Option<Halt>,
+    pub(super) halted_at: Option<Instant>,
     pub(super) next_drip: Instant,
     pub(super) last_progress: Instant,
-    pub(super) last_commit_failed: bool,
+    pub(super) credentials: Credentials,
+    /// The named fault is one of connections: over when the brokers are up again.
+    pub(super) unreachable: bool,
+    /// Nothing is taken any more.
+    pub(super) finishing: bool,
+    /// Records given back since: they were read and not resolved.
+    pub(super) given_back: u64,
+    pub(super) last_commit_error: Option<ErrorCode>,
     pub(super) blocked_since: Option<Instant>,
 }
 
@@ -136,7 +165,7 @@ impl Source {
     /// When librdkafka refuses properties or topics. Unreachable brokers are not an error here.
     pub fn open(cx: SourceContext) -> Result<Self, OpenError> {
         let memory = cx.plan.memory_bytes;
-        let all = properties::consumer(&cx.plan.source, memory, cx.until_end);
+        let all = properties::consumer(&cx.plan.source, memory, cx.until.is_some());
         let topics = if cx.dry_run { &[][..] } else { &cx.plan.source.topics };
         let consumer = Consumer::open(&all, &cx.plan.source.group, topics, cx.wake.clone())?;
         let now = Instant::now();
@@ -149,7 +178,8 @@ impl Source {
             hold: Hold::new(memory / 16),
             rebalance: Rebalance::Stable,
             questions: Questions::default(),
-            until: cx.until_end.then(Until::default),
+            topic_ids: TopicIds::default(),
+            until: cx.until.map(|_| Marks::default()),
             assigned: BTreeMap::new(),
             next_sequence: 0,
             mean_record_bytes: 1024,
@@ -157,9 +187,14 @@ impl Source {
             holding: false,
             probing: false,
             halt: None,
+            halted_at: None,
             next_drip: now,
             last_progress: now,
-            last_commit_failed: false,
+            credentials: Credentials::default(),
+            unreachable: false,
+            finishing: false,
+            given_back: 0,
+            last_commit_error: None,
             blocked_since: None,
             cx,
         })
@@ -186,7 +221,7 @@ impl Source {
     }
 
     /// One turn: reports, drain (which serves callbacks), rebalance, answers, deadlines. Returns whether there may be more.
-    fn turn(&mut self, now: Instant) -> bool {
+    pub(super) fn turn(&mut self, now: Instant) -> bool {
         let started = Instant::now();
         self.cx.wake.take();
         let reported = self.take_reports(now);
@@ -204,8 +239,10 @@ impl Source {
         self.take_replies(now);
         self.advance_rebalance(now);
         self.seek_due(now);
+        self.ask_topics(now);
         self.commit_due(now, false);
         self.apply_pauses();
+        self.look_at_credentials(now);
         self.cx.health.tick();
         self.publish();
     }
@@ -272,7 +309,7 @@ impl Source {
                 }
                 if advanced {
                     self.rewinds.progressed(slot);
-                    if self.ledger.span(slot) < self.cx.plan.span_records as u64 / 2 {
+                    if self.ledger.span(slot) <= self.cx.plan.span_records as u64 / 2 {
                         self.pauses.remove(slot, PauseReason::Span);
                     }
                 }
@@ -303,14 +340,21 @@ impl Source {
         let rewound = self.ledger.rewind(slot, epoch);
         self.hold.destroy(slot);
         self.pauses.add(slot, PauseReason::Rewind);
+        // Both reasons were about records that are read again.
         self.pauses.remove(slot, PauseReason::Span);
+        self.pauses.remove(slot, PauseReason::Until);
         self.rewinds.start(slot, now);
+        if self.finishing {
+            self.given_back += rewound.records;
+        }
         if let Some(until) = &mut self.until {
             until.not_done(slot);
         }
         if let Some(assigned) = self.assigned.get_mut(&slot) {
             assigned.check_gap = true;
+            assigned.seek_unproven = true;
             assigned.read_in_epoch = false;
+            assigned.destroyed = false;
             tracing::warn!(pipeline = %self.cx.plan.name, partition = %assigned.name, cause = cause.name(),
                 records = rewound.records, to = rewound.to.map_or(-1, |to| to.0), "rewinding");
         }
@@ -319,18 +363,33 @@ impl Source {
         self.apply_pauses();
     }
 
+    /// The first record after a seek lies above its target: the seek may have been lost, so it is done once more.
+    pub(super) fn seek_again(&mut self, slot: Slot, now: Instant) {
+        self.pauses.add(slot, PauseReason::Rewind);
+        self.rewinds.start(slot, now);
+        if let Some(assigned) = self.assigned.get_mut(&slot) {
+            assigned.read_in_epoch = false;
+        }
+    }
+
     /// Seeks partitions whose backoff has passed.
-    fn seek_due(&mut self, now: Instant) {
+    pub(super) fn seek_due(&mut self, now: Instant) {
         if !self.rebalance.is_stable() {
             return;
         }
         for slot in self.rewinds.due(now) {
             if self.questions.concerns(slot) {
                 // Whether the log itself was truncated is being asked: the answer decides where to seek.
+                self.ask_truncation_again(slot, now);
                 self.rewinds.again(slot, now, Duration::from_millis(50));
                 continue;
             }
             let Some(assigned) = self.assigned.get(&slot) else { continue };
+            if assigned.recreated && self.ledger.position(slot).is_some() {
+                self.ask_truncation(slot, now);
+                self.rewinds.again(slot, now, Duration::from_millis(200));
+                continue;
+            }
             let to = self.ledger.position(slot).map_or(crate::librdkafka::START_STORED, |position| position.0);
             let answer = self.consumer.seek(&[(assigned.name.clone(), to)], 50);
             match answer.as_deref() {
@@ -368,6 +427,10 @@ impl Source {
         if !tally.holds() {
             self.cx.metrics.conservation_errors.add(1);
         }
+        if self.cx.view.wants() {
+            let since = self.ledger.oldest_polled().map_or(0, unix_ms);
+            self.cx.metrics.oldest_unresolved_since_ms.set(since);
+        }
         self.cx.view.publish(&self.ledger, &self.assigned_names(), self.last_progress);
     }
 
@@ -384,4 +447,10 @@ impl Source {
             && self.next_sequence < self.cx.released.load(Ordering::Acquire) + self.cx.ring
             && self.cx.budget.has_room()
     }
+}
+
+/// Milliseconds since the epoch at a moment of the past.
+fn unix_ms(at: Instant) -> i64 {
+    let past = SystemTime::now().checked_sub(at.elapsed()).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    past.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -4,6 +4,7 @@
 //! advances over the contiguous closed prefix only. That is what makes a committed position safe (I1).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
 
 use crate::model::{Epoch, Offset, Outcome, Part, Position, Slot, Ticket, TicketId};
 
@@ -59,6 +60,7 @@ struct Entry {
     open: u32,
     parts: [u32; 4],
     timestamp_ms: Option<i64>,
+    polled: Option<Instant>,
 }
 
 /// What a settled part did.
@@ -138,17 +140,25 @@ impl Ledger {
             open: records,
             parts: [0; 4],
             timestamp_ms: None,
+            polled: None,
         });
         self.tally.consumed += u64::from(records);
         self.tally.open += u64::from(records);
         Ok(Ticket { id, slot, epoch: partition.epoch })
     }
 
-    /// Notes the broker timestamp of the first record of the partition's newest run.
-    pub fn timestamp(&mut self, slot: Slot, timestamp_ms: Option<i64>) {
+    /// Notes of the partition's newest run when it was polled, and the broker timestamp of its first record.
+    pub fn times(&mut self, slot: Slot, polled: Instant, timestamp_ms: Option<i64>) {
         if let Some(entry) = self.partitions.get_mut(&slot).and_then(|partition| partition.entries.back_mut()) {
             entry.timestamp_ms = timestamp_ms;
+            entry.polled = Some(polled);
         }
+    }
+
+    /// When the oldest unresolved run of all partitions was polled.
+    #[must_use]
+    pub fn oldest_polled(&self) -> Option<Instant> {
+        self.partitions.values().filter_map(|partition| partition.entries.front()?.polled).min()
     }
 
     /// The broker timestamp of the oldest unresolved run, when it is known.
@@ -382,6 +392,29 @@ mod tests {
         assert_eq!(ledger.tally().rewound, 2);
         ledger.revoke(SLOT);
         assert_eq!(ledger.settle(done(b, 2)), Settled::Stale);
+    }
+
+    #[test]
+    fn the_oldest_polled_run_is_the_first_unresolved_one_of_any_partition() {
+        let (mut ledger, _) = ours(0);
+        let other = Slot(1);
+        ledger.assign(other, Epoch::fresh(), Some(Position(0)));
+        assert_eq!(ledger.oldest_polled(), None);
+        let start = Instant::now();
+        let at = |seconds| start + std::time::Duration::from_secs(seconds);
+        let a = open(&mut ledger, 0, 2);
+        ledger.times(SLOT, at(1), Some(7));
+        let b = open(&mut ledger, 2, 2);
+        ledger.times(SLOT, at(3), None);
+        ledger.open(other, Offset(0), Position(1), 1).expect("in order");
+        ledger.times(other, at(2), None);
+        assert_eq!((ledger.oldest_polled(), ledger.oldest_timestamp(SLOT)), (Some(at(1)), Some(7)));
+        ledger.settle(done(b, 2));
+        assert_eq!(ledger.oldest_polled(), Some(at(1)), "a closed run behind an open one changes nothing");
+        ledger.settle(done(a, 2));
+        assert_eq!(ledger.oldest_polled(), Some(at(2)));
+        ledger.revoke(other);
+        assert_eq!(ledger.oldest_polled(), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::librdkafka::{OffsetKind, OffsetsAnswer, PartitionAnswer};
 use crate::model::{Epoch, Exit, Halt, Position, Slot, TopicPartition};
 use crate::telemetry::health::{Room, State};
 
-use super::control::{Assigned, Source};
+use super::control::{Assigned, Source, Until};
 use super::pauses::PauseReason;
 use super::questions::ANSWER_WITHIN_MS;
 use super::start::{Known, beginning};
@@ -48,6 +48,8 @@ pub struct Revoking {
     partitions: Vec<TopicPartition>,
     slots: Vec<Slot>,
     deadline: Instant,
+    /// Bound of the phase that may go beyond the deadline: the commit's answer, then the purge.
+    too_late: Instant,
     phase: Phase,
     /// Slots the sink has nothing of any more.
     quiet: BTreeSet<Slot>,
@@ -80,10 +82,16 @@ impl Rebalance {
         matches!(self, Self::Stable)
     }
 
-    /// The sink answered for a partition that is being given up.
+    /// The sink answered for a partition that is being given up. An answer before the fence has moved is one to an earlier
+    /// revoke.
     pub fn heard_quiet(&mut self, slot: Slot) {
         if let Self::Revoking(revoking) = self {
-            revoking.quiet.insert(slot);
+            match revoking.phase {
+                Phase::Draining | Phase::Committing => {}
+                Phase::Wire | Phase::Purged => {
+                    revoking.quiet.insert(slot);
+                }
+            }
         }
     }
 
@@ -93,7 +101,10 @@ impl Rebalance {
         match self {
             Self::Stable => None,
             Self::Assigning(assigning) => Some(assigning.ask_again.unwrap_or(assigning.deadline)),
-            Self::Revoking(revoking) => Some(revoking.deadline),
+            Self::Revoking(revoking) => Some(match revoking.phase {
+                Phase::Draining | Phase::Wire => revoking.deadline,
+                Phase::Committing | Phase::Purged => revoking.too_late,
+            }),
         }
     }
 }
@@ -113,9 +124,11 @@ impl Source {
     pub(super) fn begin_assign(&mut self, partitions: Vec<TopicPartition>, now: Instant) {
         self.cx.metrics.rebalances.add(1);
         self.cx.health.reached(Room::Source);
+        self.credentials.accepted();
+        self.cx.health.clear(Room::Source);
         let partitions: Vec<_> = partitions.into_iter().map(|name| (name, Known::default())).collect();
         if partitions.is_empty() {
-            self.finish_assign(&partitions);
+            self.finish_assign(&partitions, now);
             return;
         }
         let mut assigning =
@@ -128,12 +141,17 @@ impl Source {
         let names: Vec<_> = assigning.partitions.iter().map(|(name, _)| name.clone()).collect();
         assigning.rounds += 1;
         assigning.ask_again = None;
-        assigning.unanswered = 3;
+        let since = match self.cx.until {
+            Some(Until::Time { unix_ms }) => Some(OffsetKind::Since { unix_ms }),
+            Some(Until::End) | None => None,
+        };
+        let ends: Vec<_> = [OffsetKind::Earliest, OffsetKind::Latest].into_iter().chain(since).collect();
+        assigning.unanswered = 1 + ends.len();
         let request = self.questions.for_assign();
         self.consumer.ask_committed(&names, ANSWER_WITHIN_MS, request);
-        for earliest in [true, false] {
+        for kind in ends {
             let request = self.questions.for_assign();
-            self.consumer.ask_ends(earliest, &names, ANSWER_WITHIN_MS, request);
+            self.consumer.ask_ends(kind, &names, ANSWER_WITHIN_MS, request);
         }
     }
 
@@ -154,6 +172,7 @@ impl Source {
                 OffsetKind::Committed => known.committed = Some(position),
                 OffsetKind::Earliest => known.low = position,
                 OffsetKind::Latest => known.end = position,
+                OffsetKind::Since { .. } => known.since = Some(position),
             }
         }
     }
@@ -174,10 +193,12 @@ impl Source {
             return;
         }
         let start = self.cx.plan.source.start;
+        let by_time = matches!(self.cx.until, Some(Until::Time { .. }));
         let doubtful = assigning.partitions.iter().any(|(_, known)| {
             known.committed.is_none()
                 || known.end.is_none()
                 || known.low.is_none()
+                || (by_time && known.since.is_none())
                 || (beginning(*known, start).truncated && assigning.rounds < CONFIRMATIONS)
         });
         if in_time && doubtful {
@@ -189,10 +210,10 @@ impl Source {
             self.rebalance = Rebalance::Assigning(assigning);
             return;
         }
-        self.finish_assign(&assigning.partitions);
+        self.finish_assign(&assigning.partitions, now);
     }
 
-    fn finish_assign(&mut self, partitions: &[(TopicPartition, Known)]) {
+    fn finish_assign(&mut self, partitions: &[(TopicPartition, Known)], now: Instant) {
         let start = self.cx.plan.source.start;
         let list: Vec<_> = partitions.iter().map(|(name, known)| (name.clone(), beginning(*known, start).at)).collect();
         if let Err(code) = self.consumer.assign(&list) {
@@ -203,9 +224,12 @@ impl Source {
             self.take_partition(name, *known);
         }
         self.cx.metrics.assigned_partitions.set(self.assigned.len() as i64);
-        self.cx.health.set_state(State::Running);
+        self.topic_ids.assigned(&self.assigned_topics());
+        if !self.cx.stop.is_draining() {
+            self.cx.health.set_state(State::Running);
+        }
         if let Some(until) = &mut self.until {
-            until.assignment_received();
+            until.assignment_received(now);
         }
         self.apply_pauses();
         tracing::info!(pipeline = %self.cx.plan.name, added = partitions.len(), assigned = self.assigned.len(), "partitions assigned");
@@ -231,15 +255,18 @@ impl Source {
             .filter_map(|(on, reason)| on.then_some(reason))
             .collect();
         self.pauses.assign(slot, &all);
-        if let (Some(until), Some(end)) = (&mut self.until, known.end) {
+        if let (Some(until), Some(end)) = (&mut self.until, known.since.flatten().or(known.end)) {
             until.pin(slot, end, beginning.position.max(known.low));
         }
         let assigned = Assigned {
             name: name.clone(),
             was_gone: false,
+            recreated: false,
             low: known.low,
             check_gap: beginning.position.is_some(),
+            seek_unproven: false,
             read_in_epoch: false,
+            destroyed: false,
         };
         self.assigned.insert(slot, assigned);
     }
@@ -271,15 +298,15 @@ impl Source {
             self.fence(&slots);
             slots.iter().for_each(|slot| self.cx.wire.ask(*slot));
         }
-        let quiet = BTreeSet::new();
-        self.rebalance = Rebalance::Revoking(Revoking { partitions, slots, deadline, phase, quiet });
+        let (quiet, too_late) = (BTreeSet::new(), deadline + REVOKE_EXTRA);
+        self.rebalance = Rebalance::Revoking(Revoking { partitions, slots, deadline, too_late, phase, quiet });
         self.advance_rebalance(now);
     }
 
     fn advance_revoke(&mut self, mut revoking: Revoking, now: Instant) {
         let over = self.cx.stop.is_aborting();
         let late = now >= revoking.deadline || over;
-        let too_late = now >= revoking.deadline + REVOKE_EXTRA || over;
+        let too_late = now >= revoking.too_late || over;
         match revoking.phase {
             Phase::Draining if late || revoking.slots.iter().all(|slot| self.ledger.is_quiet(*slot)) => {
                 revoking.phase = Phase::Committing;
@@ -294,6 +321,8 @@ impl Source {
             Phase::Wire if self.wire_is_quiet(&revoking) => return self.finish_revoke(&revoking),
             Phase::Wire if late => {
                 self.cx.wire.purge();
+                // Its own bound: the commit may have used up the other.
+                revoking.too_late = now + REVOKE_EXTRA;
                 revoking.phase = Phase::Purged;
             }
             Phase::Purged if too_late || self.wire_is_quiet(&revoking) => return self.finish_revoke(&revoking),
@@ -317,6 +346,7 @@ impl Source {
             let records = self.ledger.revoke(*slot);
             self.cx.metrics.rewound.add(records);
             self.rewinds.revoke(*slot);
+            self.questions.forget(*slot);
         }
     }
 
@@ -345,6 +375,7 @@ impl Source {
             tracing::warn!(pipeline = %self.cx.plan.name, %code, "the client refused to give partitions up");
         }
         self.cx.metrics.assigned_partitions.set(self.assigned.len() as i64);
+        self.topic_ids.assigned(&self.assigned_topics());
         self.rebalance = Rebalance::Stable;
         tracing::info!(pipeline = %self.cx.plan.name, given_up = revoking.slots.len(), assigned = self.assigned.len(), "partitions revoked");
     }

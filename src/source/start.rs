@@ -13,6 +13,8 @@ pub struct Known {
     pub low: Option<Position>,
     /// The last stable offset.
     pub end: Option<Position>,
+    /// The first offset of a time, when one was asked for; the outer `None` when nobody answered.
+    pub since: Option<Option<Position>>,
 }
 
 /// Where to start, and what must be said about it.
@@ -57,7 +59,7 @@ mod tests {
     #[test]
     fn every_case() {
         let p = |n| Some(Position(n));
-        let known = |committed, low, end| Known { committed, low, end };
+        let known = |committed, low, end| Known { committed, low, end, since: None };
         let says = |at, position, gap, truncated| Beginning { at, position, gap, truncated };
         let cases = [
             ("nobody answered", known(None, p(3), p(9)), Start::Latest, says(-1000, None, 0, false)),

@@ -1,16 +1,21 @@
 //! Bounded runs: each partition's end is pinned once and the run ends when all are there. Pure.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use crate::model::{Position, Slot};
+
+/// How long a member without partitions waits for some. In the cooperative protocol one that joins is given nothing at
+/// first, until the others have let go.
+const SHARE_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 struct Mark {
     end: Position,
     /// Where reading began, or the oldest offset, whichever is higher.
     from: Option<Position>,
-    /// The client's next offset to fetch, when it was last told.
-    next_offset: Option<Position>,
+    /// Statistics in a row that said the client has fetched everything below the end, the queue seen empty in between.
+    fetched: u32,
 }
 
 /// What must be known of a partition to judge it.
@@ -20,32 +25,32 @@ pub struct Standing {
     pub idle: bool,
     /// Everything below is resolved.
     pub position: Option<Position>,
-    /// The shared queue was seen empty this often since the last statistics.
-    pub queue_seen_empty: u32,
+    /// The shared queue was seen empty since the last statistics.
+    pub queue_seen_empty: bool,
 }
 
 /// The marks of a bounded run. A mark outlives a revoke: the end is pinned once.
 #[derive(Debug, Default)]
-pub struct Until {
+pub struct Marks {
     marks: BTreeMap<Slot, Mark>,
-    assigned: bool,
+    assigned_at: Option<Instant>,
 }
 
-impl Until {
+impl Marks {
     /// The group has given us something, perhaps nothing.
-    pub fn assignment_received(&mut self) {
-        self.assigned = true;
+    pub fn assignment_received(&mut self, now: Instant) {
+        self.assigned_at = Some(now);
     }
 
-    /// Whether it has.
+    /// Whether this member's share of the partitions is known, so that it may end once all of them are done.
     #[must_use]
-    pub fn has_assignment(&self) -> bool {
-        self.assigned
+    pub fn knows_share(&self, has_partitions: bool, now: Instant) -> bool {
+        self.assigned_at.is_some_and(|at| has_partitions || now.saturating_duration_since(at) >= SHARE_WITHIN)
     }
 
     /// Pins a partition's end, the first time it is seen.
     pub fn pin(&mut self, slot: Slot, end: Position, from: Option<Position>) {
-        let mark = self.marks.entry(slot).or_insert(Mark { end, from, next_offset: None });
+        let mark = self.marks.entry(slot).or_insert(Mark { end, from, fetched: 0 });
         mark.from = mark.from.max(from);
     }
 
@@ -55,17 +60,23 @@ impl Until {
         self.marks.get(&slot).map(|mark| mark.end)
     }
 
-    /// What the client's statistics say while the partition is running.
-    pub fn next_offset(&mut self, slot: Slot, next_offset: Position) {
+    /// The next offset the client will fetch, of its statistics; `None` while the partition is not running. `seen_empty`:
+    /// the shared queue was, since the statistics before. One alone proves nothing: it may have waited in the queue since
+    /// before a seek.
+    pub fn next_offset(&mut self, slot: Slot, next_offset: Option<Position>, seen_empty: bool) {
         if let Some(mark) = self.marks.get_mut(&slot) {
-            mark.next_offset = Some(next_offset);
+            mark.fetched = match next_offset {
+                Some(next) if next >= mark.end && seen_empty => mark.fetched.saturating_add(1),
+                Some(next) if next >= mark.end => 1,
+                Some(_) | None => 0,
+            };
         }
     }
 
     /// A rewind makes the partition not done.
     pub fn not_done(&mut self, slot: Slot) {
         if let Some(mark) = self.marks.get_mut(&slot) {
-            mark.next_offset = None;
+            mark.fetched = 0;
             mark.from = None;
         }
     }
@@ -81,9 +92,7 @@ impl Until {
         let Some(mark) = self.marks.get(&slot) else { return false };
         let reached = |position: Option<Position>| position.is_some_and(|position| position >= mark.end);
         standing.idle
-            && (reached(standing.position)
-                || reached(mark.from)
-                || (reached(mark.next_offset) && standing.queue_seen_empty >= 2))
+            && (reached(standing.position) || reached(mark.from) || (mark.fetched >= 2 && standing.queue_seen_empty))
     }
 }
 
@@ -94,28 +103,51 @@ mod tests {
     const SLOT: Slot = Slot(3);
 
     fn standing(position: i64) -> Standing {
-        Standing { idle: true, position: Some(Position(position)), queue_seen_empty: 0 }
+        Standing { idle: true, position: Some(Position(position)), queue_seen_empty: false }
     }
 
     #[test]
     fn done_by_position_or_by_start_or_by_the_clients_word() {
-        let mut until = Until::default();
+        let mut until = Marks::default();
         assert!(!until.is_done(SLOT, standing(100)), "no mark, not done");
         until.pin(SLOT, Position(10), Some(Position(0)));
         assert!(!until.is_done(SLOT, standing(9)));
         assert!(until.is_done(SLOT, standing(10)));
         assert!(!until.is_done(SLOT, Standing { idle: false, ..standing(10) }), "something is open");
 
-        until.next_offset(SLOT, Position(10));
-        assert!(!until.is_done(SLOT, Standing { queue_seen_empty: 1, ..standing(8) }));
-        assert!(until.is_done(SLOT, Standing { queue_seen_empty: 2, ..standing(8) }), "a transactional tail");
+        let empty = Standing { queue_seen_empty: true, ..standing(8) };
+        let (below, at_end) = (Some(Position(9)), Some(Position(10)));
+        until.next_offset(SLOT, at_end, true);
+        assert!(!until.is_done(SLOT, empty), "may be older than a seek");
+        until.next_offset(SLOT, at_end, false);
+        assert!(!until.is_done(SLOT, empty), "both may have waited in the queue");
+        until.next_offset(SLOT, at_end, true);
+        assert!(!until.is_done(SLOT, standing(8)), "records may wait in the queue");
+        assert!(until.is_done(SLOT, empty), "a transactional tail");
+        for reset in [below, None] {
+            until.next_offset(SLOT, reset, true);
+            until.next_offset(SLOT, at_end, true);
+            assert!(!until.is_done(SLOT, empty), "{reset:?}");
+            until.next_offset(SLOT, at_end, true);
+        }
+        assert!(until.is_done(SLOT, empty));
         until.not_done(SLOT);
-        assert!(!until.is_done(SLOT, Standing { queue_seen_empty: 2, ..standing(8) }), "rewound");
+        until.next_offset(SLOT, at_end, true);
+        assert!(!until.is_done(SLOT, empty), "rewound");
+    }
+
+    #[test]
+    fn a_member_without_partitions_waits_a_while_for_its_share() {
+        let (mut until, now) = (Marks::default(), Instant::now());
+        assert!(!until.knows_share(true, now), "the group has not answered");
+        until.assignment_received(now);
+        assert!(until.knows_share(true, now) && !until.knows_share(false, now));
+        assert!(until.knows_share(false, now + SHARE_WITHIN), "more members than partitions");
     }
 
     #[test]
     fn an_emptied_partition_is_done_at_once_and_the_end_is_pinned_once() {
-        let mut until = Until::default();
+        let mut until = Marks::default();
         until.pin(SLOT, Position(50), Some(Position(50)));
         assert!(until.is_done(SLOT, Standing { position: None, ..standing(0) }));
         until.revoke(SLOT);

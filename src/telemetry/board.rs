@@ -39,6 +39,8 @@ pub struct PipelineView {
     pub budget: Arc<Budget>,
     /// Worker threads of preprocess, to relate summed busy time to wall time.
     pub workers: usize,
+    /// Requests the sink may have out at once, for the same of its busy time.
+    pub lanes: usize,
     judgement: Mutex<Option<Arc<Judgement>>>,
 }
 
@@ -52,6 +54,7 @@ impl PipelineView {
         lag: Arc<LagTable>,
         budget: Arc<Budget>,
         workers: usize,
+        lanes: usize,
     ) -> Arc<Self> {
         let name = metrics.pipeline.clone();
         Arc::new(Self {
@@ -62,6 +65,7 @@ impl PipelineView {
             lag,
             budget,
             workers: workers.max(1),
+            lanes: lanes.max(1),
             judgement: Mutex::new(None),
         })
     }
@@ -119,6 +123,7 @@ pub(crate) mod tests {
             LagTable::new(),
             Budget::new(1_000, Arc::new(Wake::default())),
             2,
+            1,
         )
     }
 

@@ -10,9 +10,9 @@ use super::counts::Counts;
 use super::distribution::Distribution;
 use super::lag::Lag;
 use super::latency::Stage;
-use super::metrics::{LookupResult, PipelineMetrics, REQUEST_CLASSES, REWIND_CAUSES, StageName};
+use super::metrics::{LookupResult, PipelineMetrics, RequestClass, StageName};
 use super::process::AllocatorBytes;
-use crate::model::{Outcome, RejectReason, TopicPartition};
+use crate::model::{Outcome, RejectReason, RewindCause, TopicPartition};
 
 /// One metric with all its series. Counters are named without `_total`: the encoder adds it.
 #[derive(Debug)]
@@ -225,7 +225,7 @@ fn distributions(page: &mut Page<'_>) {
     page.each("end_to_end_seconds", "Polled to acknowledged, by record", kind, |view| {
         histogram(view.latency.micros(Stage::EndToEnd), SECONDS)
     });
-    page.each("sink_request_seconds", "Sent to answered, by request", kind, |view| {
+    page.each("sink_request_seconds", "Sent to answered, weighted by records", kind, |view| {
         histogram(view.latency.micros(Stage::Request), SECONDS)
     });
     page.each("lookup_seconds", "Redis round trips", kind, |v| histogram(&v.metrics.lookup_micros, SECONDS));
@@ -241,8 +241,8 @@ fn histogram(distribution: &Distribution, scale: Scale) -> Vec<Series> {
 fn sink(page: &mut Page<'_>) {
     let kind = MetricType::Counter;
     page.each("sink_requests", "Requests by class of status", kind, |view| {
-        let classes = REQUEST_CLASSES.iter().zip(&view.metrics.sink_requests);
-        classes.map(|(class, n)| labelled("status", *class, Value::Count(n.get()))).collect()
+        let class = |class: RequestClass| Value::Count(view.metrics.sink_request(class).get());
+        RequestClass::ALL.map(|one| labelled("status", one.name(), class(one))).into()
     });
     page.each("sink_item_errors", "Items or delivery reports with an error", kind, |view| {
         let errors = view.metrics.sink_item_errors.snapshot().into_iter();
@@ -255,7 +255,7 @@ fn sink(page: &mut Page<'_>) {
     page.count("retries", "Sends repeated in place", |metrics| metrics.retries.get());
     page.each("rewinds", "Partitions that went back, by cause", kind, |view| {
         let cause = |cause| Value::Count(view.metrics.rewind(cause).get());
-        REWIND_CAUSES.map(|one| labelled("cause", one.name(), cause(one))).into()
+        RewindCause::ALL.map(|one| labelled("cause", one.name(), cause(one))).into()
     });
     page.each("rejects", "Rejected records by reason", kind, |view| {
         let reason = |reason| Value::Count(view.metrics.reject(reason).get());

@@ -84,10 +84,16 @@ impl ItemErrors {
 
     /// Counts `n` errors. `status` is the item's status, 0 when it has none; an unknown `kind` is counted as `other`.
     pub fn count(&self, status: u16, kind: &str, n: u64) {
-        let kind = KNOWN_TYPES.iter().copied().find(|known| *known == kind).unwrap_or(OTHER);
+        let kind = Self::known(kind);
         let mut errors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let full = errors.len() >= MOST_SERIES && !errors.contains_key(&(status, kind));
         *errors.entry(if full { (0, OTHER) } else { (status, kind) }).or_default() += n;
+    }
+
+    /// The label value for a server's error type.
+    #[must_use]
+    pub fn known(kind: &str) -> &'static str {
+        KNOWN_TYPES.iter().copied().find(|known| *known == kind).unwrap_or(OTHER)
     }
 
     /// All errors counted.

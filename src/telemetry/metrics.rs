@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::distribution::Distribution;
 use super::labelled::{ItemErrors, TopicCounters};
@@ -50,7 +51,7 @@ pub enum StageName {
     Preprocess,
     /// Redis round trips, summed.
     Lookup,
-    /// The sink.
+    /// The sink: its thread (Kafka), or requests awaiting their answers, summed over the lanes (Elasticsearch).
     Sink,
 }
 
@@ -100,18 +101,67 @@ impl LookupResult {
     }
 }
 
-/// Label values of `sink_requests_total`, in the order of [`PipelineMetrics::sink_requests`].
-pub const REQUEST_CLASSES: [&str; 6] = ["2xx", "3xx", "4xx", "429", "5xx", "none"];
+/// How a request of a sink ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestClass {
+    /// HTTP 200 to 299.
+    Success,
+    /// HTTP 300 to 399.
+    Redirect,
+    /// HTTP 400 to 499 but for 429.
+    Refused,
+    /// HTTP 429.
+    Busy,
+    /// HTTP 500 and above.
+    ServerError,
+    /// No answer: a timeout, a broken connection; for Kafka a failure the client found without the broker.
+    NoAnswer,
+    /// A Kafka broker acknowledged records.
+    Acknowledged,
+    /// A Kafka broker refused records.
+    BrokerError,
+}
 
-/// Causes of a rewind, in the order of [`PipelineMetrics::rewinds`].
-pub const REWIND_CAUSES: [RewindCause; 6] = [
-    RewindCause::Delivery,
-    RewindCause::Exhausted,
-    RewindCause::Producer,
-    RewindCause::Lost,
-    RewindCause::Redelivered,
-    RewindCause::Truncated,
-];
+impl RequestClass {
+    /// All classes, in the order of their counters.
+    pub const ALL: [Self; 8] = [
+        Self::Success,
+        Self::Redirect,
+        Self::Refused,
+        Self::Busy,
+        Self::ServerError,
+        Self::NoAnswer,
+        Self::Acknowledged,
+        Self::BrokerError,
+    ];
+
+    /// The class of an HTTP status.
+    #[must_use]
+    pub fn of_http(status: u16) -> Self {
+        match status {
+            429 => Self::Busy,
+            0..=299 => Self::Success,
+            300..=399 => Self::Redirect,
+            400..=499 => Self::Refused,
+            _ => Self::ServerError,
+        }
+    }
+
+    /// The label value.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Success => "2xx",
+            Self::Redirect => "3xx",
+            Self::Refused => "4xx",
+            Self::Busy => "429",
+            Self::ServerError => "5xx",
+            Self::NoAnswer => "none",
+            Self::Acknowledged => "acknowledged",
+            Self::BrokerError => "refused",
+        }
+    }
+}
 
 /// Everything one pipeline counts.
 #[derive(Debug, Default)]
@@ -166,15 +216,16 @@ pub struct PipelineMetrics {
     pub lookup_micros: Distribution,
     /// Sends of items or requests repeated in place.
     pub retries: Counter,
-    /// Sink requests answered, by class: 2xx, 3xx, 4xx, 429, 5xx, no answer.
-    pub sink_requests: [Counter; 6],
+    /// Sink requests that ended, by [`RequestClass`]. The Kafka sink, whose client packs requests itself, counts runs of
+    /// delivery reports of one partition and one code instead.
+    pub sink_requests: [Counter; 8],
     /// Bulk items or delivery reports that carried an error, by status and type.
     pub sink_item_errors: ItemErrors,
-    /// Records prepared and waiting in the sink.
+    /// Records prepared and waiting in the sink: not handed to the client (Kafka), not answered for good (Elasticsearch).
     pub queue_records: Gauge,
     /// Bound of `queue_records`; 0 = not known yet.
     pub queue_records_limit: Gauge,
-    /// Bytes prepared and waiting in the sink.
+    /// Payload bytes of those records.
     pub queue_bytes: Gauge,
     /// Bound of `queue_bytes`; 0 = not known yet.
     pub queue_bytes_limit: Gauge,
@@ -208,9 +259,21 @@ impl PipelineMetrics {
     pub fn rewind(&self, cause: RewindCause) -> &Counter {
         &self.rewinds[cause as usize]
     }
+    /// The counter of a class of sink requests.
+    pub fn sink_request(&self, class: RequestClass) -> &Counter {
+        &self.sink_requests[class as usize]
+    }
     /// Busy nanoseconds of a stage.
     pub fn busy(&self, stage: StageName) -> &Counter {
         &self.stage_busy_nanos[stage as usize]
+    }
+    /// Adds to the busy time of a stage.
+    pub fn worked(&self, stage: StageName, duration: Duration) {
+        self.busy(stage).add(nanos(duration));
+    }
+    /// Adds to the blocked time of a stage.
+    pub fn waited(&self, stage: StageName, duration: Duration) {
+        self.blocked(stage).add(nanos(duration));
     }
     /// Blocked nanoseconds of a stage.
     pub fn blocked(&self, stage: StageName) -> &Counter {
@@ -220,4 +283,8 @@ impl PipelineMetrics {
     pub fn lookup(&self, result: LookupResult) -> &Counter {
         &self.lookup_keys[result as usize]
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -13,11 +13,12 @@ use super::counts::Counts;
 use super::health::State;
 use super::latency::{Stage, empty_histogram};
 use super::latency_log::{LatencyLog, StageHistograms};
-use super::metrics::{REWIND_CAUSES, StageName};
+use super::metrics::StageName;
 use super::percentiles::Percentiles;
 use super::sampler::{FIRST_STEP, Levels, Sampler, SeriesPoint};
 use super::watch::{Judgement, Observation, StageTime, Watch, WatchLimits};
 use super::{lag, summary, unix_ms};
+use crate::model::RewindCause;
 
 /// Time between two turns of the reporter.
 pub const TURN: Duration = FIRST_STEP;
@@ -80,7 +81,7 @@ impl Reporter {
     pub fn new(board: Arc<Board>, limits: WatchLimits, log: Option<LogFile>, now: Instant) -> io::Result<Self> {
         let names: Vec<Arc<str>> = board.pipelines.iter().map(|view| view.name.clone()).collect();
         let desk = |view: &Arc<PipelineView>| Desk {
-            watch: Watch::new(limits, view.workers),
+            watch: Watch::new(limits, view.workers, view.lanes),
             sampler: Sampler::new(now),
             window: std::array::from_fn(|_| empty_histogram()),
             window_before: std::array::from_fn(|_| empty_histogram()),
@@ -267,7 +268,7 @@ fn observe(view: &PipelineView, now_ms: i64) -> Observation {
     let metrics = &view.metrics;
     let lag = view.lag.snapshot();
     let time = |stage| StageTime { busy_nanos: metrics.busy(stage).get(), blocked_nanos: metrics.blocked(stage).get() };
-    let rewinds: u64 = REWIND_CAUSES.iter().map(|cause| metrics.rewind(*cause).get()).sum();
+    let rewinds: u64 = RewindCause::ALL.iter().map(|cause| metrics.rewind(*cause).get()).sum();
     Observation {
         counts: Counts::read(metrics),
         bytes: metrics.source_bytes.get(),

@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_line_says_what_is_known_and_why() {
-        let mut watch = Watch::new(WatchLimits::default(), 1);
+        let mut watch = Watch::new(WatchLimits::default(), 1, 1);
         let seen = Observation { faults: vec!["503 from node a".into()], joined: true, ..Observation::default() };
         let judged = watch.observe(Instant::now(), State::Running, &seen);
         assert_eq!(line(&judged), "blocked | 0/s, 0B/s | lag unknown | open 0 | p99 - | 503 from node a");

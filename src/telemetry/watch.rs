@@ -137,6 +137,7 @@ struct Reading {
 pub struct Watch {
     limits: WatchLimits,
     workers: usize,
+    lanes: usize,
     readings: VecDeque<Reading>,
     standing: BTreeMap<TopicPartition, (Position, Instant)>,
     broken_in_a_row: u32,
@@ -148,12 +149,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A watch over a pipeline with `workers` preprocess threads.
+    /// A watch over a pipeline with `workers` preprocess threads and a sink of `lanes`.
     #[must_use]
-    pub fn new(limits: WatchLimits, workers: usize) -> Self {
+    pub fn new(limits: WatchLimits, workers: usize, lanes: usize) -> Self {
         Self {
             limits,
             workers: workers.max(1),
+            lanes: lanes.max(1),
             readings: VecDeque::new(),
             standing: BTreeMap::new(),
             broken_in_a_row: 0,
@@ -255,7 +257,8 @@ impl Watch {
 
     fn threads(&self, stage: StageName) -> f64 {
         match stage {
-            StageName::Source | StageName::Sink => 1.0,
+            StageName::Source => 1.0,
+            StageName::Sink => self.lanes as f64,
             StageName::Preprocess | StageName::Lookup => self.workers as f64,
         }
     }

@@ -40,7 +40,7 @@ fn run(
 #[test]
 fn rates_are_means_over_the_window() {
     let start = Instant::now();
-    let mut watch = Watch::new(limits(), 1);
+    let mut watch = Watch::new(limits(), 1, 1);
     // 100 records a second for a minute, then 500.
     let total = |second: u64| if second < 60 { second * 100 } else { 6_000 + (second - 60) * 500 };
     let reading = |second: u64| Observation { bytes: total(second) * 10, ..seen(total(second), 0) };
@@ -54,7 +54,7 @@ fn rates_are_means_over_the_window() {
 #[test]
 fn a_sum_that_stays_wrong_is_broken_and_a_torn_reading_is_not() {
     let start = Instant::now();
-    let mut watch = Watch::new(limits(), 1);
+    let mut watch = Watch::new(limits(), 1, 1);
     let wrong =
         |second| Observation { counts: Counts { consumed: 9, delivered: second, ..Counts::default() }, ..seen(0, 0) };
     assert!(!watch.observe(start, State::Running, &wrong(1)).conservation_broken);
@@ -85,7 +85,7 @@ fn the_watchdog_counts_only_open_records_without_a_fault() {
         ),
     ];
     for (what, reading, expected) in table {
-        let mut watch = Watch::new(limits(), 1);
+        let mut watch = Watch::new(limits(), 1, 1);
         assert_eq!(run(&mut watch, start, 0..650, reading).give_up, expected, "{what}");
     }
 }
@@ -93,7 +93,7 @@ fn the_watchdog_counts_only_open_records_without_a_fault() {
 #[test]
 fn the_watchdog_fires_at_its_limit_and_not_before() {
     let start = Instant::now();
-    let mut watch = Watch::new(limits(), 1);
+    let mut watch = Watch::new(limits(), 1, 1);
     assert!(!run(&mut watch, start, 0..600, |_| seen(0, 1)).give_up);
     assert!(run(&mut watch, start, 600..601, |_| seen(0, 1)).give_up);
 }
@@ -101,7 +101,7 @@ fn the_watchdog_fires_at_its_limit_and_not_before() {
 #[test]
 fn a_stopped_process_is_not_a_stuck_pipeline() {
     let start = Instant::now();
-    let mut watch = Watch::new(limits(), 1);
+    let mut watch = Watch::new(limits(), 1, 1);
     watch.observe(start, State::Running, &seen(0, 1));
     let judged = watch.observe(start + 3_600 * SECOND, State::Running, &seen(0, 1));
     assert_eq!((judged.give_up, judged.stuck), (false, LONGEST_STEP));
@@ -110,7 +110,7 @@ fn a_stopped_process_is_not_a_stuck_pipeline() {
 #[test]
 fn an_idle_pipeline_starts_the_watchdog_anew() {
     let start = Instant::now();
-    let mut watch = Watch::new(limits(), 1);
+    let mut watch = Watch::new(limits(), 1, 1);
     // Stuck for 500 s, revoked and idle for 100 s, assigned again: the old 500 s do not count.
     let reading = |s| if (500..600).contains(&s) { seen(0, 0) } else { seen(0, 1) };
     let judged = run(&mut watch, start, 0..800, reading);
@@ -120,7 +120,7 @@ fn an_idle_pipeline_starts_the_watchdog_anew() {
 #[test]
 fn a_partition_with_lag_that_does_not_move_is_stalled() {
     let start = Instant::now();
-    let mut watch = Watch::new(limits(), 1);
+    let mut watch = Watch::new(limits(), 1, 1);
     let standing = |s| Observation { lag: lag(4, 100), ..seen(s, 0) };
     assert_eq!(run(&mut watch, start, 0..60, standing).stalled, []);
     let judged = run(&mut watch, start, 60..61, standing);
@@ -163,7 +163,7 @@ fn states_follow_from_readings() {
         ("done", Done, Box::new(|_| seen(7, 0)), Done),
     ];
     for (what, base, reading, expected) in table {
-        let mut watch = Watch::new(limits(), 1);
+        let mut watch = Watch::new(limits(), 1, 1);
         let mut judged = watch.observe(start, base, &reading(0));
         for second in 1..70 {
             judged = watch.observe(start + Duration::from_secs(second), base, &reading(second));
@@ -188,7 +188,7 @@ fn states_follow_from_readings() {
 #[test]
 fn a_pipeline_between_two_states_keeps_one() {
     let start = Instant::now();
-    let mut watch = Watch::new(limits(), 1);
+    let mut watch = Watch::new(limits(), 1, 1);
     let behind = |second: u64| if second.is_multiple_of(2) { Some(30.0) } else { Some(1.0) };
     let reading = |s| Observation { lag_seconds: behind(s), ..seen(s * 100, 5) };
     watch.observe(start, State::Running, &seen(0, 5));
@@ -203,7 +203,7 @@ fn a_pipeline_between_two_states_keeps_one() {
 #[test]
 fn the_slowest_stage_is_the_busiest_for_its_threads() {
     let start = Instant::now();
-    let mut watch = Watch::new(limits(), 4);
+    let mut watch = Watch::new(limits(), 4, 1);
     let busy = |nanos| StageTime { busy_nanos: nanos, blocked_nanos: 0 };
     let reading = |s: u64| Observation {
         // Per second: source 0.5 s of one thread, four workers 1.2 s together, sink 0.4 s.

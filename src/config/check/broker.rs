@@ -90,14 +90,14 @@ impl Checker<'_> {
             Mechanism::Scram256 | Mechanism::Scram512 if !self.surroundings.tls => {
                 self.error(&format!("{path}.mechanism"), NO_TLS, NO_TLS_REMEDY);
             }
-            Mechanism::PLAIN if !tls => {
+            Mechanism::Plain if !tls => {
                 self.warn(
                     &format!("{path}.mechanism"),
                     "PLAIN without `tls` sends the password in clear",
                     "add `tls: {}`, or use SCRAM-SHA-512",
                 );
             }
-            Mechanism::PLAIN | Mechanism::Scram256 | Mechanism::Scram512 => {}
+            Mechanism::Plain | Mechanism::Scram256 | Mechanism::Scram512 => {}
         }
     }
 
@@ -117,12 +117,20 @@ impl Checker<'_> {
             );
         }
         if needs_tls_build(property, literal) && !self.surroundings.tls {
-            self.error(path, NO_TLS, NO_TLS_REMEDY);
+            return self.error(path, NO_TLS, NO_TLS_REMEDY);
         }
-        if is_sensitive(property) && !property.ends_with(".location") {
-            self.secret(path, value);
-        } else if let Err(reason) = value.resolve(self.surroundings.environment) {
-            self.error(path, reason, "provide it, or name another");
+        let resolved = if is_sensitive(property) && !property.ends_with(".location") {
+            self.secret(path, value)
+        } else {
+            value
+                .resolve(self.surroundings.environment)
+                .map_err(|reason| self.error(path, reason, "provide it, or name another"))
+                .ok()
+        };
+        if let Some(value) = resolved
+            && let Err(reason) = (self.surroundings.property)(property, value.expose_secret())
+        {
+            self.error(path, reason, "see librdkafka's CONFIGURATION.md for names and values");
         }
     }
 

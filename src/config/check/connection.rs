@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Checker;
+use crate::config::load::why;
 use crate::config::plan::RedisConnection;
 use crate::config::quantity::Interval;
 use crate::config::secret::Secret;
@@ -55,7 +56,7 @@ impl Checker<'_> {
         if let Err(error) = std::fs::File::open(file) {
             self.error(
                 path,
-                format!("file `{}` cannot be read: {}", file.display(), error.kind()),
+                format!("file `{}` cannot be read: {}", file.display(), why(&error)),
                 "check the path and its permissions",
             );
         }
@@ -79,22 +80,13 @@ impl Checker<'_> {
             Err(reason) => return self.error(&path, reason, "provide it, or write the URL"),
         };
         let text = url.expose_secret();
-        let host = ["redis://", "rediss://"].iter().find_map(|scheme| text.strip_prefix(scheme));
-        match host {
-            None => self.error(&path, "not a Redis URL", "write `redis://host:6379`, or `rediss://host:6379` for TLS"),
-            Some(host) if host.is_empty() || host.starts_with('/') => {
-                self.error(&path, "the URL names no host", "write `redis://host:6379`");
-            }
-            Some(host) => {
-                let literal = matches!(redis.url.0, Secret::Literal(_)) && self.index.variables(&path).is_empty();
-                if host.contains('@') && literal {
-                    self.warn(
-                        &path,
-                        "a password stands in the configuration itself",
-                        "write `url: { env: NAME }` or `{ file: PATH }`",
-                    );
-                }
-            }
+        if let Err(reason) = redis_url(text) {
+            return self.error(&path, reason, "write `redis://host:6379/0`, or `rediss://host:6379/0` for TLS");
+        }
+        let literal = matches!(redis.url.0, Secret::Literal(_)) && self.index.variables(&path).is_empty();
+        if literal && text.contains('@') {
+            let remedy = "write `url: { env: NAME }` or `{ file: PATH }`";
+            self.warn(&path, "a password stands in the configuration itself", remedy);
         }
     }
 
@@ -102,5 +94,59 @@ impl Checker<'_> {
     pub(super) fn redis(&self, path: &str, name: &str) -> Option<RedisConnection> {
         let redis = self.named(path, "redis", name, &self.written.connections.redis)?;
         Some(RedisConnection { name: Arc::from(name), url: self.resolved(&redis.url.0)?, timeout: redis.timeout.0 })
+    }
+}
+
+/// The reason a text is not a Redis URL never quotes it.
+fn redis_url(text: &str) -> Result<(), &'static str> {
+    let rest =
+        ["redis://", "rediss://"].iter().find_map(|scheme| text.strip_prefix(scheme)).ok_or("not a Redis URL")?;
+    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+    let place = place.split_once('?').map_or(place, |(place, _)| place);
+    let (address, database) = place.split_once('/').unwrap_or((place, ""));
+    let (host, port) = match address.rsplit_once(':') {
+        Some((host, port)) if !address.ends_with(']') => (host, Some(port)),
+        Some(_) | None => (address, None),
+    };
+    if host.is_empty() {
+        return Err("the URL names no host");
+    }
+    if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        return Err("the port is not a number up to 65535");
+    }
+    if !database.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("the database behind the `/` is not a number");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redis_url;
+
+    #[test]
+    fn redis_urls() {
+        for good in [
+            "redis://h",
+            "redis://h:1",
+            "rediss://u:p@h:1/3",
+            "redis://:p%40@h/",
+            "redis://[::1]:6379/0",
+            "redis://[::1]",
+        ] {
+            assert_eq!(redis_url(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "h:6379",
+            "http://h",
+            "redis://",
+            "redis:///1",
+            "redis://u:p@",
+            "redis://h:x",
+            "redis://h:1/db",
+            "redis://h:99999",
+        ] {
+            assert!(redis_url(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -24,11 +24,16 @@ mod text;
 
 pub use pipeline::default_workers;
 
+/// Judges a librdkafka property by name and value.
+pub type Property<'env> = &'env dyn Fn(&str, &str) -> Result<(), String>;
+
 /// What a check may know about the machine and the build.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'env> {
     /// Environment variables.
     pub environment: Environment<'env>,
+    /// What librdkafka says about a property's name and value: nothing, or why it refuses it, without the value of a secret.
+    pub property: Property<'env>,
     /// Whether this build speaks TLS and SASL-SCRAM to Kafka.
     pub tls: bool,
     /// Cores of the machine.

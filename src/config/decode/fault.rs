@@ -5,7 +5,7 @@ use std::fmt;
 use super::super::finding::Finding;
 use super::super::nearest;
 use super::super::secret;
-use super::super::tree::{Entry, Node, Origin};
+use super::super::tree::{Entry, Node, Origin, parent};
 use super::scalar;
 
 /// One error of decoding.
@@ -28,6 +28,17 @@ impl Fault {
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
+    }
+
+    /// Whether this only says that a key is missing which an unknown one was meant to be.
+    pub fn is_explained_by(&self, unknown: &[Finding]) -> bool {
+        let Some(name) = self.reason.strip_suffix(" is missing") else { return false };
+        let meant = format!("did you mean {name}?");
+        let section = self.place.as_ref().map_or("", |(path, _)| path.as_str());
+        unknown.iter().any(|finding| {
+            parent(&finding.path) == Some(section)
+                && finding.remedy.as_ref().is_some_and(|remedy| remedy.starts_with(&meant))
+        })
     }
 
     /// Gives the fault a place unless it has one.
@@ -59,7 +70,11 @@ impl std::error::Error for Fault {}
 
 impl serde::de::Error for Fault {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::without_place(message.to_string())
+        let message = message.to_string();
+        match message.split_once(": write ") {
+            Some((reason, remedy)) => Self::without_place(reason.to_owned()).remedy(format!("write {remedy}")),
+            None => Self::without_place(message),
+        }
     }
 
     fn missing_field(field: &'static str) -> Self {

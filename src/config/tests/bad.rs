@@ -197,6 +197,7 @@ fn librdkafka_properties() {
         "bootstrap.servers: \"h:1\"",
         "metadata.broker.list: \"h:1\"",
         "session.timeout.ms: 6000",
+        "heartbeat.interval.ms: 1",
         "partition.assignment.strategy: range",
         "group.protocol: consumer",
         "rebalance_cb: x",
@@ -803,7 +804,6 @@ fn all_findings_come_at_once() {
         paths,
         [
             "connections.kafka.upstream.brokres",
-            "connections.kafka.upstream",
             "connections.elasticsearch.search",
             "connections.elasticsearch.search.nodes",
             "pipelines.index.source.kafka.group"

@@ -82,10 +82,10 @@ pub struct Sasl {
 
 /// How a log-in to Kafka is proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[expect(clippy::upper_case_acronyms, reason = "the names librdkafka uses")]
 pub enum Mechanism {
     /// User name and password in clear; use it with TLS.
-    PLAIN,
+    #[serde(rename = "PLAIN")]
+    Plain,
     /// Salted challenge, SHA-256. Needs a build with the feature `tls`.
     #[serde(rename = "SCRAM-SHA-256")]
     Scram256,
@@ -99,7 +99,7 @@ impl Mechanism {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::PLAIN => "PLAIN",
+            Self::Plain => "PLAIN",
             Self::Scram256 => "SCRAM-SHA-256",
             Self::Scram512 => "SCRAM-SHA-512",
         }

@@ -43,6 +43,7 @@ fn fields_are_found_in_order_once_and_then_cached() {
     assert_eq!(resolve(&mut first, &["u:2", "u:4"]).map(|found| found[0].clone()), Ok(json(r#"{"tier":"süß"}"#)));
     assert_eq!(resolve(&mut first, &[]), Ok(vec![]));
     assert_eq!(bench.metrics.lookup_requests.get(), 2);
+    assert_eq!(bench.metrics.lookup_micros.count(), 2, "each round trip is timed");
     let counts = [LookupResult::Cached, LookupResult::Found, LookupResult::Missed].map(|result| bench.count(result));
     assert_eq!(counts, [5, 2, 3]);
 }

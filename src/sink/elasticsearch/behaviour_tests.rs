@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::rig::{Rig, plan_for, retry};
 use crate::config::plan::{Action, OnTombstone, RetryPlan, ServerKind, VersionSource};
 use crate::model::{Epoch, Exit, Outcome, Report, RewindCause};
+use crate::telemetry::metrics::StageName;
 use crate::testbed::bulk_endpoint::{BulkEndpoint, Fault, ItemAnswer, LogEntry, Options, Version};
 
 fn endpoint() -> BulkEndpoint {
@@ -293,7 +294,12 @@ async fn retried_items_keep_the_order_of_their_id() {
         let last_one = of_a.iter().rposition(|n| *n == 1).expect("the first write was applied");
         assert_eq!(of_a[last_one..], [1, 2, 3, 4], "{answer:?}: later writes follow the retried one: {of_a:?}");
         assert_eq!(source(&endpoint, "b"), r#"{"n":4}"#);
-        assert!(rig.ctx.metrics.retries.get() > 0 && rig.ctx.metrics.sink_item_errors.get() >= 3);
+        let metrics = &rig.ctx.metrics;
+        assert!(metrics.retries.get() > 0 && metrics.sink_item_errors.get() >= 3);
+        let errors = metrics.sink_item_errors.snapshot();
+        assert!(errors.iter().all(|(status, kind, _)| *status >= 400 && *kind != "other"), "{errors:?}");
+        assert!(metrics.busy(StageName::Sink).get() > 0 && metrics.queue_bytes_limit.get() > 0);
+        assert!(metrics.queue_records_limit.get() >= 7);
     }
 }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::model::{Exit, Halt, Report, Ticket};
 use crate::telemetry::latency::Stage;
+use crate::telemetry::metrics::StageName;
 
 use super::batch::Chunk;
+use super::gzip::compress;
 use super::lane::{Lane, Ready, Request, Rules};
 use super::op::{Effects, Pace};
 use super::patience::{backoff, is_probed};
@@ -95,13 +96,13 @@ impl Drive {
                 break;
             }
             match self.next_send(Instant::now()) {
-                Some(until) => self.wait(until).await,
+                Some(until) => self.idle(until).await,
                 None => self.send().await,
             }
         }
         self.lane.purge(false, &|_| false);
         let effects = self.lane.take_effects();
-        self.shared.ctx.metrics.queue_records.add(-i64::from(effects.left));
+        self.count_left(&effects);
         self.shared.set_fault(self.number, None);
     }
 
@@ -124,6 +125,20 @@ impl Drive {
             Ready::Now => None,
             Ready::At(when) => Some(when.min(tick)),
             Ready::Idle => Some(tick),
+        }
+    }
+
+    /// Waits; the time counts as blocked while something is there that may not be sent.
+    async fn idle(&mut self, until: Instant) {
+        let held = !self.lane.is_empty()
+            && (self.hold_until.is_some()
+                || self.lane.has_residue()
+                || self.shared.path.get().is_none()
+                || self.shared.patience(|patience| patience.has_given_up()));
+        let since = Instant::now();
+        self.wait(until).await;
+        if held {
+            self.shared.ctx.metrics.waited(StageName::Sink, since.elapsed());
         }
     }
 
@@ -169,7 +184,9 @@ impl Drive {
         let request = self.take_request();
         let reply = match request {
             Some(request) => {
+                let since = Instant::now();
                 let reply = self.exchange(&request).await;
+                self.shared.ctx.metrics.worked(StageName::Sink, since.elapsed());
                 self.shared.wire.remove(&request.tenures);
                 reply.map(|reply| (reply, request.records))
             }
@@ -334,12 +351,19 @@ impl Drive {
         }
     }
 
+    fn count_left(&self, effects: &Effects) {
+        self.shared.ctx.metrics.queue_records.add(-i64::from(effects.left));
+        self.shared.ctx.metrics.queue_bytes.add(-effects.left_bytes);
+    }
+
     /// Settles, files and counts what the lane decided.
     fn pass_on(&mut self, effects: Effects) {
         let ctx = &self.shared.ctx;
         ctx.metrics.retries.add(u64::from(effects.resent));
-        ctx.metrics.sink_item_errors.add(u64::from(effects.item_errors));
-        ctx.metrics.queue_records.add(-i64::from(effects.left));
+        for ((status, kind), errors) in &effects.item_errors {
+            ctx.metrics.sink_item_errors.count(*status, kind, *errors);
+        }
+        self.count_left(&effects);
         let now = Instant::now();
         for group in &effects.sent {
             ctx.latency.record(Stage::SinkWait, now - group.batch.arrived, u64::from(group.records));
@@ -370,16 +394,4 @@ impl Drive {
 fn unix_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// gzip at level 1, off the async threads; `None` when it fails, then the body goes as it is.
-async fn compress(body: Bytes) -> Option<Bytes> {
-    let done = tokio::task::spawn_blocking(move || {
-        use std::io::Write;
-        let mut encoder =
-            flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 4), flate2::Compression::fast());
-        encoder.write_all(&body).ok()?;
-        encoder.finish().ok().map(Bytes::from)
-    });
-    done.await.ok().flatten()
 }

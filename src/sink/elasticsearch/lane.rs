@@ -342,6 +342,7 @@ impl Lane {
             batch.close(op.item.place.index);
         }
         self.effects.left += 1;
+        self.effects.left_bytes += op.item.bytes() as i64;
         self.held.release(op.held);
         self.batches.release(op.batch);
     }

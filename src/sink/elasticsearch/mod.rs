@@ -19,6 +19,7 @@ mod drive;
 mod entry;
 #[cfg(test)]
 mod fixtures;
+mod gzip;
 mod lane;
 #[cfg(test)]
 mod lane_tests;

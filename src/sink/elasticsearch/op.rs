@@ -1,5 +1,6 @@
 //! One operation inside a lane, and what comes out of a lane.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{Halt, Outcome, OwnedRecord, Part, Place, Reject, Ticket};
@@ -92,10 +93,12 @@ pub struct Effects {
     pub sent: Vec<Group>,
     /// Records that left the lane, whichever way.
     pub left: u32,
+    /// Bytes of the records that left.
+    pub left_bytes: i64,
     /// Records sent again.
     pub resent: u32,
-    /// Items that carried an error.
-    pub item_errors: u32,
+    /// Items that carried an error, by status and known type: few kinds, whatever the server says.
+    pub item_errors: BTreeMap<(u16, &'static str), u64>,
     /// The acknowledged records one by one, for tests.
     #[cfg(test)]
     pub delivered: Vec<Place>,

@@ -209,7 +209,11 @@ impl Rig {
 
     /// Nothing is held any more: no record, no byte.
     pub async fn until_empty(&mut self) {
-        self.until("an empty sink", |rig| rig.ctx.metrics.queue_records.get() == 0 && rig.ctx.budget.used() == 0).await;
+        self.until("an empty sink", |rig| {
+            let metrics = &rig.ctx.metrics;
+            (metrics.queue_records.get(), metrics.queue_bytes.get(), rig.ctx.budget.used()) == (0, 0, 0)
+        })
+        .await;
     }
 
     pub fn fault(&self) -> Option<String> {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::model::{Exit, Halt, Reject, RejectReason, StepName};
+use crate::telemetry::labelled::ItemErrors;
 
 use super::answer::{self, ItemFault, ServerError};
 use super::body::slice;
@@ -285,8 +286,9 @@ impl Lane {
     }
 
     fn judge(&mut self, fault: &ItemFault, op: &Op, notes: &mut Notes) -> Judged {
-        if fault.error.is_some() {
-            self.effects.item_errors += 1;
+        if let Some(error) = &fault.error {
+            let kind = ItemErrors::known(&error.kind);
+            *self.effects.item_errors.entry((fault.status, kind)).or_default() += 1;
         }
         let error = fault.error.clone().unwrap_or_default();
         match judge_item(fault, op.item.action, op.item.versioned, self.rules.on_index_fault) {

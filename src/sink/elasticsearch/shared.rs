@@ -10,6 +10,7 @@ use crate::config::plan::{ElasticsearchSinkPlan, RetryPlan};
 use crate::model::{Halt, Report, RewindCause};
 use crate::sink::context::SinkContext;
 use crate::telemetry::health::Room;
+use crate::telemetry::metrics::RequestClass;
 
 use super::client::Cluster;
 use super::patience::Patience;
@@ -119,19 +120,16 @@ impl Shared {
                 "nothing was acknowledged for retry.in_place: giving memory back, partitions rewind"
             );
             self.ctx.report(Report::GaveUp(RewindCause::Exhausted));
+            self.patience(|patience| patience.announced());
         }
     }
 
-    /// Counts an answer by class: 2xx, 3xx, 4xx, 429, 5xx, none.
+    /// Counts an answer by class.
     pub fn count_reply(&self, reply: &Reply) {
         let class = match reply {
-            Reply::Timeout | Reply::Broken(_) => 5,
-            Reply::Answer { status: 429, .. } => 3,
-            Reply::Answer { status: 0..=299, .. } => 0,
-            Reply::Answer { status: 300..=399, .. } => 1,
-            Reply::Answer { status: 400..=499, .. } => 2,
-            Reply::Answer { .. } => 4,
+            Reply::Timeout | Reply::Broken(_) => RequestClass::NoAnswer,
+            Reply::Answer { status, .. } => RequestClass::of_http(*status),
         };
-        self.ctx.metrics.sink_requests[class].add(1);
+        self.ctx.metrics.sink_request(class).add(1);
     }
 }

@@ -48,6 +48,9 @@ impl ElasticsearchSink {
     ) -> Result<Self, ConnectFault> {
         let cluster = Cluster::new(&plan.connection)?;
         ctx.health.needs(Room::Sink);
+        // Every record here is charged at least its operation.
+        ctx.metrics.queue_records_limit.set((ctx.budget.limit() / size_of::<Op>()) as i64);
+        ctx.metrics.queue_bytes_limit.set(ctx.budget.limit() as i64);
         let shared = Arc::new(Shared::new(plan, retry, cluster, Arc::new(Wire::default()), ctx));
         Ok(Self { shared, ring })
     }
@@ -103,7 +106,7 @@ async fn keep(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(PROBE_EVERY).await;
         shared.cluster.probe_the_dead().await;
-        if shared.patience(|patience| patience.has_given_up()) && shared.cluster.answers().await {
+        if shared.patience(|patience| patience.may_resume()) && shared.cluster.answers().await {
             resume(&shared);
         }
     }
@@ -154,7 +157,7 @@ async fn identify(shared: &Shared) {
     let _ = shared.path.set(server.bulk_path(&shared.plan));
     shared.patience(|patience| patience.answered());
     shared.set_fault(shared.servers(), None);
-    if shared.patience(|patience| patience.has_given_up()) {
+    if shared.patience(|patience| patience.may_resume()) {
         resume(shared);
     }
     shared.wake_all();
@@ -205,6 +208,7 @@ impl Intake {
             return;
         }
         ctx.metrics.queue_records.add(batch.items.len() as i64);
+        ctx.metrics.queue_bytes.add(batch.items.iter().map(|item| item.bytes() as i64).sum());
         for (number, chunk) in split(batch, self.inboxes.len(), Instant::now()) {
             // A lane ends before its inbox only when the process aborts.
             let _ = self.inboxes[number].send_async(chunk).await;

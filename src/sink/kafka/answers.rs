@@ -12,13 +12,14 @@ use crate::telemetry::health::Room;
 use super::flight::{Flight, wall_clock_ms};
 use super::sink::{Due, KafkaSink, Phase};
 use super::tickets::parts;
-use super::verdict::{Company, Verdict, judge};
+use super::verdict::{Company, Verdict, class, judge, kind};
 
 impl KafkaSink {
     /// Serves the producer and settles what was acknowledged; judges what failed.
     pub(super) fn serve(&mut self, now: Instant) {
         let mut reports = self.collect(now);
         let named = self.named_partitions(&reports);
+        self.count_answers(&reports);
         self.settle(&reports, now);
         let halted = self.phase == Phase::Halted;
         for report in reports.iter().filter(|report| !report.code.is_none() && !halted) {
@@ -37,6 +38,14 @@ impl KafkaSink {
         self.sweep(&reports);
         reports.clear();
         self.scratch.reports = reports;
+    }
+
+    /// A run of reports of one partition and one code is one answer, as far as the client lets us see.
+    fn count_answers(&self, reports: &[DeliveryReport]) {
+        for run in reports.chunk_by(|one, next| (one.partition, one.code) == (next.partition, next.code)) {
+            let class = run.first().map(|report| class(report.code));
+            class.into_iter().for_each(|class| self.ctx.metrics.sink_request(class).add(1));
+        }
     }
 
     /// Lets flights go whose last report is among these.
@@ -116,8 +125,8 @@ impl KafkaSink {
     }
 
     fn judge_failed(&mut self, report: DeliveryReport, named: &BTreeSet<i32>) {
-        self.ctx.metrics.sink_item_errors.add(1);
         let DeliveryReport { buffer, index, code, partition } = report;
+        self.ctx.metrics.sink_item_errors.count(u16::try_from(code.0).unwrap_or(0), kind(code), 1);
         let Some(item) = self.flight(buffer).and_then(|flight| flight.items.get(index as usize)).copied() else {
             return;
         };

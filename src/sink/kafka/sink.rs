@@ -30,6 +30,8 @@ const LIMIT_READ: Duration = Duration::from_secs(5);
 const CLOSE: Duration = Duration::from_secs(5);
 /// Longest wait while something is held that no wake-up announces: a fence, a deadline.
 const HELD_WAIT: Duration = Duration::from_millis(20);
+/// Most records of a batch.
+const MOST_IN_A_BATCH: usize = 1024;
 /// Longest wait while all is well.
 const IDLE_WAIT: Duration = Duration::from_millis(250);
 
@@ -57,6 +59,8 @@ pub struct KafkaSink {
     pub(super) flights: Vec<Option<Flight>>,
     /// The batch that is being handed over: its buffer and the index of its next item.
     pub(super) handing: Option<(BufferId, usize)>,
+    /// Payload bytes of the batches in the ring.
+    ring_bytes: usize,
     pub(super) open: OpenTickets,
     /// Partitions that were reported for a rewind, with the epoch that will not be produced any more.
     pub(super) doomed: HashMap<Slot, Epoch>,
@@ -149,11 +153,15 @@ impl KafkaSink {
     pub fn open(setup: Setup, ctx: SinkContext) -> Result<Self, String> {
         let line = open_line(&setup, None, false)?;
         ctx.health.needs(Room::Sink);
+        // The ring and the batch in hand; a batch has at most as many records as the source drains at once.
+        ctx.metrics.queue_records_limit.set(((setup.ring + 1) * MOST_IN_A_BATCH) as i64);
+        ctx.metrics.queue_bytes_limit.set(ctx.budget.limit() as i64);
         Ok(Self {
             topic: constant_topic(&setup.plan),
             line,
             flights: Vec::new(),
             handing: None,
+            ring_bytes: 0,
             open: OpenTickets::default(),
             doomed: HashMap::new(),
             suspects: Suspects::default(),
@@ -185,6 +193,7 @@ impl KafkaSink {
             self.take_batches(&mut intake, &mut ring);
             self.hand_over(&mut ring);
             self.tick(Instant::now());
+            self.publish_queue_bytes();
             if self.is_finished(intake.is_none()) {
                 break;
             }
@@ -249,6 +258,7 @@ impl KafkaSink {
 
     fn enter(&mut self, ring: &mut Ring, batch: Prepared<KafkaItem>) {
         self.ctx.metrics.queue_records.add(batch.items.len() as i64);
+        self.ring_bytes += batch.payload.len();
         if let Err(error) = ring.insert(batch.sequence, (Instant::now(), batch)) {
             let message = format!("{error}. This is a bug: please report it");
             self.halt(Halt { exit: Exit::Failure, message });
@@ -258,9 +268,16 @@ impl KafkaSink {
     /// Takes the next batch in sequence.
     pub(super) fn next_batch(&mut self, ring: &mut Ring) -> Option<(Instant, Prepared<KafkaItem>)> {
         let batch = ring.pop()?;
+        self.ring_bytes = self.ring_bytes.saturating_sub(batch.1.payload.len());
         self.ctx.released.store(ring.next(), Ordering::Release);
         self.ctx.reports.wake();
         Some(batch)
+    }
+
+    /// What waits for the producer: the ring, and the batch in hand as a whole.
+    fn publish_queue_bytes(&self) {
+        let in_hand = self.handing.and_then(|(buffer, _)| self.line.producer.payload(buffer)).map_or(0, <[u8]>::len);
+        self.ctx.metrics.queue_bytes.set((self.ring_bytes + in_hand) as i64);
     }
 
     fn obey(&mut self, command: Command) {

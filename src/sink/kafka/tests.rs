@@ -1,3 +1,5 @@
+//! The Kafka sink against an in-process cluster whose answers are scripted.
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +24,7 @@ use crate::sink::context::SinkContext;
 use crate::sink::reject::tests::desk;
 use crate::telemetry::health::{Health, Room};
 use crate::telemetry::latency::{LatencyBook, Stage};
-use crate::telemetry::metrics::PipelineMetrics;
+use crate::telemetry::metrics::{PipelineMetrics, RequestClass};
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
 
@@ -366,7 +368,8 @@ fn batches_out_of_sequence_are_delivered_in_order_and_settled_by_ticket() {
     assert_eq!(rig.ctx.released.load(Ordering::Acquire), 4);
     let rig = rig.finish();
     assert_eq!(read_back(&cluster, TOPIC, 1, 8)[0], ["a0", "b0", "a1", "b1", "a2", "b2", "a3", "b3"]);
-    assert_eq!((rig.ctx.budget.used(), rig.ctx.metrics.queue_records.get()), (0, 0));
+    let metrics = &rig.ctx.metrics;
+    assert_eq!((rig.ctx.budget.used(), metrics.queue_records.get(), metrics.queue_bytes.get()), (0, 0, 0));
     let timed = |stage| rig.ctx.latency.take(stage).len();
     assert_eq!([Stage::SinkWait, Stage::Request, Stage::EndToEnd, Stage::Age].map(timed), [8; 4]);
     assert!(rig.ctx.health.unreached().is_empty() && rig.ctx.metrics.last_delivered_ms.get() > 0);
@@ -489,7 +492,10 @@ fn a_failed_report_rewinds_its_partition_once_and_nothing_of_that_epoch_follows(
     let rig = rig.finish();
     assert_eq!(rig.settled(follower, Outcome::Delivered), 0);
     assert_eq!(rig.others.len(), 1, "{:?}", rig.others);
-    assert_eq!(rig.ctx.metrics.sink_item_errors.get(), 5);
+    let metrics = &rig.ctx.metrics;
+    assert_eq!(metrics.sink_item_errors.snapshot(), [(44, "other", 5)], "POLICY_VIOLATION");
+    assert_eq!(metrics.sink_request(RequestClass::BrokerError).get(), 1, "one answer for five records");
+    assert!(metrics.sink_request(RequestClass::Acknowledged).get() >= 2);
     let expected: Vec<String> = (100..105).chain(0..10).map(|at| format!("v-{at}")).collect();
     assert_eq!(read_back(&cluster, TOPIC, 1, 15)[0], expected);
 }

@@ -2,6 +2,7 @@
 
 use crate::librdkafka::producer::ErrorCode;
 use crate::model::{Exit, RejectReason};
+use crate::telemetry::metrics::RequestClass;
 
 /// What becomes of a record after its report, or after the producer refused it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +69,29 @@ pub(super) fn judge_fatal(code: ErrorCode) -> Verdict {
     cause(code).map_or(Verdict::Fatal, Verdict::Halt)
 }
 
+/// The label of an error in `sink_item_errors_total`.
+pub(super) fn kind(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::INVALID_DIFFERENT_RECORD => "invalid_different_record",
+        ErrorCode::INVALID_RECORD | ErrorCode::INVALID_TIMESTAMP | ErrorCode::INVALID_MSG => "invalid_record",
+        ErrorCode::MSG_SIZE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE => "message_too_large",
+        ErrorCode::PURGE_QUEUE | ErrorCode::PURGE_INFLIGHT => "purged",
+        ErrorCode::MSG_TIMED_OUT => "timed_out",
+        ErrorCode::UNKNOWN_TOPIC | ErrorCode::UNKNOWN_TOPIC_OR_PART | ErrorCode::UNKNOWN_PARTITION => "unknown_topic",
+        code if cause(code) == Some(Exit::Permission) => "not_authorized",
+        _ => "other",
+    }
+}
+
+/// How an answer counts in `sink_requests_total`: librdkafka's own codes are negative, a broker's positive.
+pub(super) fn class(code: ErrorCode) -> RequestClass {
+    match code.0 {
+        0 => RequestClass::Acknowledged,
+        ..0 => RequestClass::NoAnswer,
+        1.. => RequestClass::BrokerError,
+    }
+}
+
 /// The exit code of an error that would hit every record.
 fn cause(code: ErrorCode) -> Option<Exit> {
     match code {
@@ -115,6 +139,26 @@ mod tests {
         for (code, company, verdict) in table {
             assert_eq!(judge(code, company), verdict, "{code:?} {company:?}");
         }
+    }
+
+    #[test]
+    fn every_label_of_an_error_is_one_the_metrics_know() {
+        use crate::telemetry::labelled::ItemErrors;
+        let table = [
+            (ErrorCode::INVALID_DIFFERENT_RECORD, "invalid_different_record", RequestClass::NoAnswer),
+            (ErrorCode::INVALID_RECORD, "invalid_record", RequestClass::BrokerError),
+            (ErrorCode::MSG_SIZE_TOO_LARGE, "message_too_large", RequestClass::BrokerError),
+            (ErrorCode::PURGE_INFLIGHT, "purged", RequestClass::NoAnswer),
+            (ErrorCode::MSG_TIMED_OUT, "timed_out", RequestClass::NoAnswer),
+            (ErrorCode::UNKNOWN_TOPIC_OR_PART, "unknown_topic", RequestClass::BrokerError),
+            (ErrorCode::TOPIC_AUTHORIZATION_FAILED, "not_authorized", RequestClass::BrokerError),
+            (ErrorCode::NOT_ENOUGH_REPLICAS, "other", RequestClass::BrokerError),
+        ];
+        for (code, label, requests) in table {
+            assert_eq!((kind(code), class(code)), (label, requests), "{code:?}");
+            assert_eq!(ItemErrors::known(label), label);
+        }
+        assert_eq!(class(ErrorCode::NONE), RequestClass::Acknowledged);
     }
 
     #[test]

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::board::{Board, BuildInfo};
+use super::super::board::{Board, BuildInfo, PipelineView};
 use super::super::counts::Counts;
 use super::super::latency::Stage;
-use super::super::metrics::{PipelineMetrics, REWIND_CAUSES, StageName};
+use super::super::metrics::{PipelineMetrics, StageName};
 use super::super::percentiles::{Percentiles, curve, rounded};
 use super::super::process::{Machine, ProcessUse};
 use super::super::reporter::{Collected, CollectedPipeline};
 use super::super::sampler::SeriesPoint;
 use super::super::status::rfc3339;
-use crate::model::RejectReason;
+use crate::model::{RejectReason, RewindCause};
 
 /// Format of `run.json`; grows when a member changes its meaning. Members may be added without it.
 pub const FORMAT: u32 = 1;
@@ -131,7 +131,7 @@ fn pipeline(one: &CollectedPipeline, seconds: f64) -> PipelineRun {
     let percentiles =
         timed.clone().map(|stage| (stage.name().to_owned(), Percentiles::of(&one.totals[stage as usize])));
     let curves = timed.map(|stage| (stage.name().to_owned(), curve(&one.totals[stage as usize])));
-    let share = |stage: StageName| (stage.name().to_owned(), stage_share(metrics, stage, one.view.workers));
+    let share = |stage: StageName| (stage.name().to_owned(), stage_share(metrics, stage, &one.view));
     PipelineRun {
         state: one.judgement.state.name().to_owned(),
         counts,
@@ -140,7 +140,7 @@ fn pipeline(one: &CollectedPipeline, seconds: f64) -> PipelineRun {
         bytes_per_second: rounded(bytes as f64 / seconds.max(1e-9), 1),
         source_bytes: bytes,
         retries: metrics.retries.get(),
-        rewinds: occurred(REWIND_CAUSES.map(|cause| (cause.name(), metrics.rewind(cause).get()))),
+        rewinds: occurred(RewindCause::ALL.map(|cause| (cause.name(), metrics.rewind(cause).get()))),
         rejects: occurred(RejectReason::ALL.map(|reason| (reason.name(), metrics.reject(reason).get()))),
         peak_budget_bytes: one.view.budget.peak() as u64,
         budget_bytes: one.view.budget.limit() as u64,
@@ -152,10 +152,11 @@ fn pipeline(one: &CollectedPipeline, seconds: f64) -> PipelineRun {
     }
 }
 
-fn stage_share(metrics: &PipelineMetrics, stage: StageName, workers: usize) -> StageShare {
+fn stage_share(metrics: &PipelineMetrics, stage: StageName, view: &PipelineView) -> StageShare {
     let threads = match stage {
-        StageName::Source | StageName::Sink => 1,
-        StageName::Preprocess | StageName::Lookup => workers,
+        StageName::Source => 1,
+        StageName::Sink => view.lanes,
+        StageName::Preprocess | StageName::Lookup => view.workers,
     };
     StageShare {
         busy_seconds: rounded(metrics.busy(stage).get() as f64 / 1e9, 6),

@@ -1,0 +1,180 @@
+//! `sluicegate check`: everything about the configuration that can be known without a server.
+
+use serde_json::{Value, json};
+
+use super::output::{colors, finding, print, print_json};
+use super::{DataFormat, Failure, Global, connect};
+use crate::config::plan::{PipelinePlan, SinkPlan, StepPlan};
+use crate::config::{Finding, Findings, Loaded, Severity};
+use crate::model::Exit;
+use crate::preprocess::{CostClass, Program, Tombstones};
+
+/// Arguments of `check`.
+#[derive(Debug, clap::Args)]
+pub struct CheckArgs {
+    /// Form of what is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub format: DataFormat,
+    /// Also reach every server and say what was found
+    #[arg(long)]
+    pub connect: bool,
+    /// Show each pipeline's stages and what they cost
+    #[arg(long)]
+    pub explain: bool,
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub deny_warnings: bool,
+}
+
+/// What a step costs, in words; `None` when nobody can say.
+pub type CostOf<'run> = &'run dyn Fn(&PipelinePlan, &StepPlan) -> Option<String>;
+
+/// Checks, prints all findings to stdout and says how the process ends.
+///
+/// # Errors
+/// When the result cannot be printed, or servers cannot be probed.
+pub fn run(global: &Global, args: &CheckArgs) -> Result<Exit, Failure> {
+    let (loaded, findings) = match global.load() {
+        Ok(loaded) => {
+            let findings = loaded.warnings.clone();
+            (Some(loaded), Findings::sorted(findings))
+        }
+        Err(Failure::Config(findings)) => (None, findings),
+        Err(other @ (Failure::Usage(_) | Failure::Other { .. } | Failure::Closed)) => return Err(other),
+    };
+    let worst = if args.deny_warnings { Severity::Warning } else { Severity::Error };
+    let valid = !findings.0.iter().any(|finding| finding.severity <= worst);
+    let reached = match &loaded {
+        Some(loaded) if args.connect => connect::probe_all(&loaded.plan),
+        Some(_) | None => Vec::new(),
+    };
+    let all_reached = reached.iter().all(|server| server.ok);
+    match args.format {
+        DataFormat::Text => {
+            let servers: String = reached.iter().map(|server| format!("{server}\n")).collect();
+            let checked =
+                text(&findings, loaded.as_ref(), valid, args.explain, colors(global.color, &std::io::stdout()));
+            print(&(servers + &checked))?;
+        }
+        DataFormat::Json => {
+            let mut value = as_json(&findings, loaded.as_ref(), valid, args.explain);
+            if args.connect {
+                value["servers"] = json!(reached);
+            }
+            print_json(&value)?;
+        }
+    }
+    Ok(match (valid, all_reached) {
+        (false, _) => Exit::Config,
+        (true, false) => Exit::Unavailable,
+        (true, true) => Exit::Done,
+    })
+}
+
+/// The cost class of a step within its pipeline.
+fn cost(pipeline: &PipelinePlan, step: &StepPlan) -> Option<String> {
+    let program = Program::compile(&pipeline.steps, &[], Tombstones::PassOn).ok()?;
+    let (_, class) = program.costs().iter().find(|(place, _)| *place == step.place)?;
+    let words = match class {
+        CostClass::Untouched => "bytes untouched",
+        CostClass::Slice => "a slice of the original bytes",
+        CostClass::Splice => "the original bytes with something spliced in",
+        CostClass::Rebuilt => "the document is rebuilt and parsed again",
+    };
+    Some(format!("class {}: {words}", class.letter()))
+}
+
+fn text(findings: &Findings, loaded: Option<&Loaded>, valid: bool, explained: bool, color: bool) -> String {
+    let mut out: String = findings.0.iter().map(|one| finding(one, color) + "\n\n").collect();
+    if let Some(loaded) = loaded.filter(|_| explained) {
+        for pipeline in &loaded.plan.pipelines {
+            out.push_str(&explain(pipeline, &cost));
+        }
+        out.push('\n');
+    }
+    let pipelines =
+        loaded.map_or_else(String::new, |loaded| format!(": {}", counted(loaded.plan.pipelines.len(), "pipeline")));
+    let verdict = if valid { "valid" } else { "invalid" };
+    let errors = findings.errors();
+    let warnings = findings.0.len() - errors;
+    let mut parts = Vec::new();
+    if errors > 0 {
+        parts.push(counted(errors, "error"));
+    }
+    if warnings > 0 {
+        parts.push(counted(warnings, "warning"));
+    }
+    let found = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
+    out + &format!("configuration is {verdict}{pipelines}{found}\n")
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// One pipeline's stages, a line each.
+#[must_use]
+pub fn explain(pipeline: &PipelinePlan, cost: CostOf<'_>) -> String {
+    let mut out = format!("pipeline {}\n", pipeline.name);
+    let mut line = |stage: &str, what: String| out.push_str(&format!("  {stage:<20} {what}\n"));
+    let source = &pipeline.source;
+    line(
+        "source",
+        format!("kafka `{}`, topics {}, group `{}`", source.connection.name, source.topics.join(" "), source.group),
+    );
+    line(
+        "preprocess",
+        format!("{}, {} MiB for records", counted(pipeline.workers, "worker"), pipeline.memory_bytes >> 20),
+    );
+    for step in &pipeline.steps {
+        line(&step.place, cost(pipeline, step).unwrap_or_default());
+    }
+    match &pipeline.sink {
+        SinkPlan::Kafka(sink) => line(
+            "sink",
+            format!(
+                "kafka `{}`, topic {}, linger {:?}, {}",
+                sink.connection.name, sink.topic.text, sink.linger, sink.compression
+            ),
+        ),
+        SinkPlan::Elasticsearch(sink) => line(
+            "sink",
+            format!(
+                "elasticsearch `{}`, index {}, {:?}, {} lanes of {} records or {} KiB",
+                sink.connection.name,
+                sink.index.text,
+                sink.action,
+                sink.lanes,
+                sink.batch_records,
+                sink.batch_bytes >> 10
+            ),
+        ),
+    }
+    out.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+fn as_json(findings: &Findings, loaded: Option<&Loaded>, valid: bool, explained: bool) -> Value {
+    let mut value = json!({
+        "valid": valid,
+        "findings": findings.0.iter().map(Finding::to_json).collect::<Vec<_>>(),
+        "pipelines": loaded.map(|loaded| loaded.plan.pipelines.iter().map(|pipeline| pipeline.name.to_string()).collect::<Vec<_>>()),
+        "variables": loaded.map(|loaded| loaded.index.all_variables()),
+        "hash": loaded.map(|loaded| loaded.plan.hash.clone()),
+    });
+    if let Some(loaded) = loaded.filter(|_| explained) {
+        value["explain"] = loaded
+            .plan
+            .pipelines
+            .iter()
+            .map(|pipeline| {
+                let steps: Vec<Value> = pipeline
+                    .steps
+                    .iter()
+                    .map(|step| json!({ "step": step.place.as_ref(), "cost": cost(pipeline, step) }))
+                    .collect();
+                json!({ "pipeline": pipeline.name.as_ref(), "workers": pipeline.workers, "memory_bytes": pipeline.memory_bytes, "steps": steps })
+            })
+            .collect();
+    }
+    value
+}

@@ -1,0 +1,131 @@
+//! `check --connect`: reaches every server of a configuration and says what it found.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::config::plan::{ElasticsearchConnection, KafkaConnection, OnReject, PipelinePlan, Plan, SinkPlan, StepKind};
+use crate::enrich::{Lookups, NotReady};
+use crate::model::Stop;
+use crate::sink::elasticsearch::{Cluster, Unidentified};
+use crate::source::probe;
+use crate::telemetry::health::Health;
+use crate::telemetry::metrics::PipelineMetrics;
+
+/// Bound of one question.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// What was found of one server.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Reached {
+    /// Which: `kafka upstream`, `elasticsearch search http://…`.
+    pub server: String,
+    /// Whether a pipeline could run with it.
+    pub ok: bool,
+    /// What it said.
+    pub found: String,
+}
+
+impl std::fmt::Display for Reached {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mark = if self.ok { "ok  " } else { "FAIL" };
+        write!(out, "{mark} {}: {}", self.server, self.found)
+    }
+}
+
+/// Asks every server once.
+#[must_use]
+pub fn probe_all(plan: &Plan) -> Vec<Reached> {
+    let mut asked = BTreeSet::new();
+    let mut findings = Vec::new();
+    for pipeline in &plan.pipelines {
+        findings.extend(source(pipeline));
+        let kafka = targets(pipeline);
+        findings.extend(kafka.into_iter().filter(|one| asked.insert(format!("kafka {}", one.name))).map(reach));
+        if let SinkPlan::Elasticsearch(sink) = &pipeline.sink
+            && asked.insert(format!("elasticsearch {}", sink.connection.name))
+        {
+            findings.extend(search(&sink.connection));
+        }
+        findings.extend(lookups(pipeline));
+    }
+    findings
+}
+
+fn targets(pipeline: &PipelinePlan) -> Vec<&KafkaConnection> {
+    let mut all = Vec::new();
+    if let SinkPlan::Kafka(sink) = &pipeline.sink {
+        all.push(&sink.connection);
+    }
+    if let OnReject::DeadLetterKafka { connection, .. } = &pipeline.on_reject {
+        all.push(connection);
+    }
+    all
+}
+
+fn source(pipeline: &PipelinePlan) -> Option<Reached> {
+    let server = format!("kafka {} (source of {})", pipeline.source.connection.name, pipeline.name);
+    Some(match probe::partitions(&pipeline.source, ANSWER_WITHIN) {
+        Ok(partitions) => Reached { server, ok: true, found: format!("{} partitions to read", partitions.len()) },
+        Err(found) => Reached { server, ok: false, found },
+    })
+}
+
+fn reach(connection: &KafkaConnection) -> Reached {
+    let server = format!("kafka {}", connection.name);
+    match probe::answers(connection, ANSWER_WITHIN) {
+        Ok(()) => Reached { server, ok: true, found: "answers".into() },
+        Err(found) => Reached { server, ok: false, found },
+    }
+}
+
+fn search(connection: &ElasticsearchConnection) -> Vec<Reached> {
+    let name = format!("elasticsearch {}", connection.name);
+    let failed = |found: String| vec![Reached { server: name.clone(), ok: false, found }];
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(error.to_string()),
+    };
+    let cluster = match Cluster::new(connection) {
+        Ok(cluster) => cluster,
+        Err(fault) => return failed(fault.to_string()),
+    };
+    let one = |(node, answer): (String, Result<_, Unidentified>)| {
+        let server = format!("{name} {node}");
+        match answer {
+            Ok(found) => Reached { server, ok: true, found: format!("{found}") },
+            Err(Unidentified::Unclear(found)) => Reached { server, ok: true, found },
+            Err(Unidentified::Unreachable(found) | Unidentified::Refused(found)) => {
+                Reached { server, ok: false, found }
+            }
+        }
+    };
+    runtime.block_on(cluster.survey()).into_iter().map(one).collect()
+}
+
+fn lookups(pipeline: &PipelinePlan) -> Option<Reached> {
+    let plans: Vec<_> = pipeline
+        .steps
+        .iter()
+        .filter_map(|step| match &step.kind {
+            StepKind::Lookup(lookup) => Some((**lookup).clone()),
+            StepKind::Select { .. } | StepKind::Require { .. } | StepKind::Where { .. } => None,
+        })
+        .collect();
+    if plans.is_empty() {
+        return None;
+    }
+    let server = format!("redis (look-ups of {})", pipeline.name);
+    let metrics = PipelineMetrics::new(&pipeline.name);
+    let answer = Lookups::open(&plans, pipeline.retry, metrics, Health::new(), std::sync::Arc::<Stop>::default())
+        .map_err(|halt| halt.message)
+        .and_then(|lookups| {
+            lookups.probe().map_err(|not_ready| match not_ready {
+                NotReady::Waiting(why) => why,
+                NotReady::Halt(halt) => halt.message,
+            })
+        });
+    Some(match answer {
+        Ok(()) => Reached { server, ok: true, found: "answers".into() },
+        Err(found) => Reached { server, ok: false, found },
+    })
+}

@@ -1,0 +1,67 @@
+//! The real engine on stand-ins.
+
+use sluicegate::config::plan::PipelinePlan;
+use sluicegate::model::Outcome;
+use sluicegate::pipeline::{Ending, Engine, EngineOptions};
+use sluicegate::source::Until;
+use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Options};
+use sluicegate::testbed::services::KafkaClient;
+
+use super::plans;
+
+/// One pipeline and the client for its input.
+pub struct EngineRig {
+    pub engine: Engine,
+    pub client: KafkaClient,
+    topic: String,
+    group: String,
+}
+
+impl EngineRig {
+    pub fn start(plan: PipelinePlan) -> Self {
+        Self::start_until(plan, false)
+    }
+
+    /// `until_end`: stops at the ends pinned at start.
+    pub fn start_until(plan: PipelinePlan, until_end: bool) -> Self {
+        let client = KafkaClient::at(&plan.source.connection.brokers.join(","));
+        let (topic, group) = (plan.source.topics[0].clone(), plan.source.group.clone());
+        let options = EngineOptions { until: until_end.then_some(Until::End), ..EngineOptions::default() };
+        let engine = Engine::start(plans::plan(plan), options).expect("an engine");
+        Self { engine, client, topic, group }
+    }
+
+    pub fn committed(&self) -> Vec<Option<i64>> {
+        self.client.committed(&self.group, &self.topic).expect("committed positions")
+    }
+
+    pub fn assigned(&self) -> i64 {
+        self.engine.board().pipelines[0].metrics.assigned_partitions.get()
+    }
+
+    pub fn rewinds(&self) -> u64 {
+        self.engine.board().pipelines[0].metrics.rewinds.iter().map(|counter| counter.get()).sum()
+    }
+
+    pub fn drain(self) -> Ending {
+        self.engine.stop_handle().drain();
+        self.engine.join()
+    }
+
+    pub fn abort(self) -> Ending {
+        self.engine.stop_handle().abort();
+        self.engine.join()
+    }
+}
+
+/// How many records ended so.
+pub fn count(ending: &Ending, outcome: Outcome) -> u64 {
+    let tally = ending.tallies[0].tally;
+    assert!(tally.holds(), "{tally:?}");
+    tally.of(outcome)
+}
+
+/// An endpoint that keeps documents and notes every item.
+pub fn endpoint() -> BulkEndpoint {
+    BulkEndpoint::start(Options { log: true, ..Options::default() }).expect("an endpoint")
+}
