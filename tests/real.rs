@@ -88,6 +88,7 @@ fn nothing_is_lost_by_twenty_kills() {
     let mut random = fastrand::Rng::with_seed(seed());
     for kill in 1..=20 {
         let process = Process::run(&format!("victim {kill}"), &yaml, &[]);
+        #[allow(clippy::disallowed_methods, reason = "the fault lasts this long; nothing is waited for")]
         thread::sleep(Duration::from_millis(random.u64(100..4_000)));
         process.kill9();
     }
@@ -127,6 +128,7 @@ fn restarts_of_elasticsearch_and_redis_lose_nothing() {
     let process = Process::run("sluicegate", &setup.yaml(), &TO_THE_END);
     process.await_delivered("index", 10_000, RUN);
     bench.redis.kill9().unwrap();
+    #[allow(clippy::disallowed_methods, reason = "the fault lasts this long; nothing is waited for")]
     thread::sleep(Duration::from_secs(3));
     bench.redis.start().unwrap();
     process.await_delivered("index", 40_000, RUN);
