@@ -157,7 +157,8 @@ impl MessageBatch {
             let kept = keep(index);
             index += 1;
             if !kept {
-                destroy(*message, live);
+                destroy(*message);
+                live.fetch_sub(1, Ordering::AcqRel);
             }
             kept
         });
@@ -178,17 +179,16 @@ impl MessageBatch {
     }
 }
 
-fn destroy(message: NonNull<rd::rd_kafka_message_t>, live: &AtomicUsize) {
+fn destroy(message: NonNull<rd::rd_kafka_message_t>) {
     // SAFETY: the caller owns the message and forgets the pointer.
     unsafe { rd::rd_kafka_message_destroy(message.as_ptr()) };
-    live.fetch_sub(1, Ordering::AcqRel);
 }
 
 impl Drop for MessageBatch {
     fn drop(&mut self) {
-        for message in self.messages.drain(..) {
-            destroy(message, &self.live);
-        }
+        let freed = self.messages.len();
+        self.messages.drain(..).for_each(destroy);
+        self.live.fetch_sub(freed, Ordering::AcqRel);
     }
 }
 

@@ -243,7 +243,7 @@ impl Consumer {
 
     /// # Safety
     /// `error` is null or owned by us.
-    unsafe fn outcome(&self, error: *mut rd::rd_kafka_error_t) -> Result<(), RDKafkaErrorCode> {
+    pub(super) unsafe fn outcome(&self, error: *mut rd::rd_kafka_error_t) -> Result<(), RDKafkaErrorCode> {
         if error.is_null() {
             return Ok(());
         }

@@ -1,4 +1,10 @@
-//! The consumer against librdkafka's mock cluster. Also run under Valgrind (see ARCHITECTURE.md).
+//! The consumer against librdkafka's mock cluster. Also run under Valgrind, with `BINARY` as `cargo test --no-run` names it:
+//!
+//! ```text
+//! valgrind --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=none BINARY --test-threads=1 librdkafka::
+//! ```
+//! No invalid access and no use of unset bytes. The blocks it calls definitely lost are one queue handle for each client
+//! that rust-rdkafka makes (`Client::new_context_arc`), none is ours.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -67,7 +73,7 @@ fn name(partition: i32) -> TopicPartition {
 }
 
 fn close(mut consumer: Consumer) {
-    consumer.start_close();
+    consumer.start_close().expect("not fatal");
     let deadline = Instant::now() + Duration::from_secs(10);
     while !consumer.is_closed() {
         assert!(Instant::now() < deadline, "not closed after 10 s");
@@ -133,6 +139,15 @@ fn drains_commits_asks_seeks_and_closes() {
     assert_eq!(found[1], (22, OffsetKind::Earliest, vec![(0, 0), (1, 0)]));
     assert_eq!(found[2], (23, OffsetKind::Latest, vec![(0, 100), (1, 100)]));
 
+    consumer.ask_topics(&[name(0).topic, "absent".into()], 5000);
+    let mut topics = None;
+    drive(&mut consumer, |consumer, _| {
+        topics = consumer.reply();
+        topics.is_some()
+    });
+    let Some(Reply::Topics(answer)) = topics else { panic!("{topics:?}") };
+    assert_eq!(answer.topics, [], "the mock cluster answers, and has no ids");
+
     let moved = consumer.seek(&[(name(1), 42)], 1000).expect("seek");
     assert_eq!(moved[0].error, None);
     let mut first = None;
@@ -141,6 +156,18 @@ fn drains_commits_asks_seeks_and_closes() {
         first.is_some()
     });
     assert_eq!(first, Some(42));
+
+    // A pause after a seek, before its first record was handed out, must not lose the seek.
+    consumer.seek(&[(name(1), 17)], 1000).expect("seek");
+    assert_eq!(consumer.pause(&[name(1)])[0].error, None);
+    assert!(consumer.drain(100, 100).segments().iter().all(|one| one.partition != 1), "paused");
+    assert_eq!(consumer.resume(&[name(1)])[0].error, None);
+    let mut first = None;
+    drive(&mut consumer, |_, batch| {
+        first = batch.segments().iter().find(|one| one.partition == 1).map(|one| batch.offset(one.start));
+        first.is_some()
+    });
+    assert_eq!(first, Some(17));
     close(consumer);
 }
 

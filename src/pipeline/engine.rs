@@ -152,7 +152,7 @@ impl Engine {
             match assemble::start(one, lookups, runtime.handle(), tell.clone(), bounds) {
                 Ok(running) => pipelines.push(running),
                 Err(halt) => {
-                    abandon(&pipelines);
+                    abandon(pipelines);
                     return Err(StartError(halt));
                 }
             }
@@ -374,9 +374,19 @@ fn runtime() -> Result<tokio::runtime::Runtime, Halt> {
         .map_err(|error| Halt { exit: Exit::Failure, message: format!("cannot start the I/O runtime: {error}") })
 }
 
-fn abandon(pipelines: &[Running]) {
-    for running in pipelines {
+/// Ends what was started, so that consumers leave their groups.
+fn abandon(pipelines: Vec<Running>) {
+    for running in &pipelines {
         running.stop.abort();
         running.wake.wake();
+    }
+    let deadline = Instant::now() + ABORT_WITHIN;
+    for (name, thread) in pipelines.into_iter().flat_map(|running| running.threads) {
+        while !thread.is_finished() && Instant::now() < deadline {
+            std::thread::park_timeout(TICK);
+        }
+        if !thread.is_finished() {
+            tracing::warn!("thread {name} did not end in time; it ends with the process");
+        }
     }
 }

@@ -33,6 +33,8 @@ impl Source {
         self.cx.view.publish_now(&self.ledger);
         let end = SourceEnd { halt: self.halt.take(), left_open, committed };
         let limit = self.patience(DESTROY_WITHIN);
+        // Whatever of the sink still waits has nobody to report to; what it holds of our messages would delay the client.
+        self.cx.stop.abort();
         let Self { consumer, .. } = self;
         if !consumer.destroy(limit) {
             tracing::warn!("the Kafka client did not end in time; it ends with the process");
@@ -127,13 +129,18 @@ impl Source {
     }
 
     fn leave(&mut self) {
+        // From here on nobody takes reports: a sender must not wait for a place.
+        self.cx.reports = flume::bounded(0).1;
         let slots: Vec<Slot> = self.assigned.keys().copied().collect();
         self.fence(&slots);
         // Other pipelines may go on: what nobody reads any more must not look as if it stood still.
         std::mem::take(&mut self.assigned).values().for_each(|gone| self.cx.lag.remove(&gone.name));
         self.cx.metrics.assigned_partitions.set(0);
         self.apply_pending_rebalance();
-        self.consumer.start_close();
+        if let Err(code) = self.consumer.start_close() {
+            tracing::warn!(pipeline = %self.cx.plan.name, %code, "the group cannot be left in order; the session will time out");
+            return;
+        }
         let started = Instant::now();
         while !self.consumer.is_closed() {
             if Instant::now() >= started + self.patience(CLOSE_WITHIN) {

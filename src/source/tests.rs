@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::control::*;
 use super::pauses::PauseReason;
+use super::rebalance::Rebalance;
 use crate::config::plan::{
     BreakerPlan, KafkaConnection, OnHalt, OnReject, PipelinePlan, RetryPlan, SinkPlan, SourcePlan, Start,
 };
@@ -53,7 +54,8 @@ fn plan(brokers: &str) -> PipelinePlan {
             instance_id: None,
             start: Start::Earliest,
             revoke_timeout: Duration::from_secs(2),
-            session_timeout: Duration::from_secs(45),
+            // The mock group waits nearly this long for a member that has left.
+            session_timeout: Duration::from_secs(3),
         },
         steps: Vec::new(),
         sink: SinkPlan::Kafka(sink_plan(connection, "out")),
@@ -78,15 +80,15 @@ struct Rig {
     batches: flume::Receiver<RecordBatch>,
     source: Source,
     reports: flume::Sender<Report>,
-    kafka: MockKafka,
+    kafka: Arc<MockKafka>,
 }
 
 impl Rig {
     fn start(partitions: i32, until_end: bool, change: impl FnOnce(&mut PipelinePlan)) -> Self {
-        Self::on(MockKafka::start(&[(TOPIC, partitions)]).expect("cluster"), until_end, change)
+        Self::on(Arc::new(MockKafka::start(&[(TOPIC, partitions)]).expect("cluster")), until_end, change)
     }
 
-    fn on(kafka: MockKafka, until_end: bool, change: impl FnOnce(&mut PipelinePlan)) -> Self {
+    fn on(kafka: Arc<MockKafka>, until_end: bool, change: impl FnOnce(&mut PipelinePlan)) -> Self {
         let mut plan = plan(kafka.brokers());
         change(&mut plan);
         let wake = Arc::new(Wake::default());
@@ -170,6 +172,16 @@ impl Rig {
         self.reports.send(report).expect("taken");
     }
 
+    /// Ends the source as a stop does; how it ended and how long that took.
+    fn finish(self) -> (SourceEnd, Duration) {
+        let Self { got, batches, source, reports, kafka } = self;
+        drop((got, batches, reports));
+        let started = Instant::now();
+        let end = source.finish();
+        drop(kafka);
+        (end, started.elapsed())
+    }
+
     /// What librdkafka would say every few seconds.
     fn statistics(&mut self, partition: i32, next_offset: i64) {
         let json = format!(
@@ -243,8 +255,7 @@ fn records_given_back_while_draining_are_left_open() {
     drop(rig.runs(4));
     rig.source.cx.stop.drain();
     rig.reports.send(Report::GaveUp(RewindCause::Exhausted)).expect("taken");
-    let Rig { source, reports: _reports, kafka: _kafka, .. } = rig;
-    let end = source.finish();
+    let (end, _) = rig.finish();
     assert_eq!((end.left_open, end.halt), (4, None));
 }
 
@@ -269,17 +280,52 @@ fn a_seek_that_was_lost_is_repeated() {
 }
 
 #[test]
+fn a_source_stopped_while_it_is_assigned_leaves_at_once() {
+    let mut rig = Rig::start(2, false, |_| {});
+    rig.turn_until("assigning", |rig| matches!(rig.source.rebalance, Rebalance::Assigning(_)));
+    rig.source.cx.stop.drain();
+    let (end, took) = rig.finish();
+    assert_eq!((end.left_open, end.committed), (0, true));
+    assert!(took < Duration::from_secs(4), "{took:?}");
+}
+
+#[test]
+fn a_source_stopped_while_it_gives_partitions_up_leaves_behind_its_commit() {
+    let mut rig = Rig::start(2, false, |plan| plan.source.revoke_timeout = Duration::from_secs(20));
+    rig.produce(0, 3);
+    rig.produce(1, 3);
+    let runs = rig.runs(6);
+    let slot = rig.slot(0);
+    let resolved: Vec<_> = runs.into_iter().filter(|run| run.ticket.slot == slot).collect();
+    rig.settle(&resolved);
+    let both = [0, 1].map(|partition| TopicPartition { topic: TOPIC.into(), partition });
+    rig.source.begin_revoke(both.to_vec(), false, Instant::now());
+    rig.turn();
+    assert!(matches!(rig.source.rebalance, Rebalance::Revoking(_)), "waits for partition 1");
+    rig.source.cx.stop.drain();
+    let kafka = rig.kafka.clone();
+    let (end, took) = rig.finish();
+    assert_eq!(end.left_open, 3, "of the partition nobody settled");
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    let mut next = Rig::on(kafka, false, |_| {});
+    next.assigned(2);
+    assert_eq!((next.position(0), next.position(1)), (3, 0));
+}
+
+#[test]
 fn a_fatal_error_and_refused_rights_end_the_source() {
     let cases = [
         (RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, Exit::Protocol, "fenced"),
         (RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, Exit::Permission, "refused"),
     ];
     for (error, exit, word) in cases {
-        let kafka = MockKafka::start(&[(TOPIC, 1)]).expect("cluster");
+        let kafka = Arc::new(MockKafka::start(&[(TOPIC, 1)]).expect("cluster"));
         kafka.fail_requests(RDKafkaApiKey::JoinGroup, &[error; 20]).expect("errors");
         let mut rig = Rig::on(kafka, false, |plan| plan.source.instance_id = Some("one".into()));
         rig.turn_until("halted", |rig| rig.source.halt.is_some());
-        let halt = rig.source.halt.clone().expect("halted");
+        let (end, took) = rig.finish();
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        let halt = end.halt.expect("halted");
         assert_eq!(halt.exit, exit);
         assert!(halt.message.contains(word), "{}", halt.message);
     }
