@@ -14,6 +14,7 @@ mod consumer;
 mod list;
 pub mod mock;
 pub mod producer;
+pub mod property;
 mod replies;
 #[cfg(test)]
 mod tests;

@@ -139,6 +139,15 @@ fn drains_commits_asks_seeks_and_closes() {
     assert_eq!(found[1], (22, OffsetKind::Earliest, vec![(0, 0), (1, 0)]));
     assert_eq!(found[2], (23, OffsetKind::Latest, vec![(0, 100), (1, 100)]));
 
+    consumer.ask_topics(&[name(0).topic, "absent".into()], 5000);
+    let mut topics = None;
+    drive(&mut consumer, |consumer, _| {
+        topics = consumer.reply();
+        topics.is_some()
+    });
+    let Some(Reply::Topics(answer)) = topics else { panic!("{topics:?}") };
+    assert_eq!(answer.topics, [], "the mock cluster answers, and has no ids");
+
     let moved = consumer.seek(&[(name(1), 42)], 1000).expect("seek");
     assert_eq!(moved[0].error, None);
     let mut first = None;

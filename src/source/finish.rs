@@ -24,6 +24,7 @@ const SERVE_EVERY: Duration = Duration::from_millis(100);
 
 impl Source {
     pub(super) fn finish(mut self) -> SourceEnd {
+        self.lost_uncommitted = false;
         self.stop_taking();
         self.await_settlements();
         let left_open = self.ledger.tally().open + self.given_back;
@@ -107,12 +108,16 @@ impl Source {
             self.commit_due(now, true);
             self.cx.health.tick();
             let nothing_left = !self.commits.is_waiting() && self.ledger.committable().next().is_none();
-            if nothing_left {
+            if nothing_left && !self.lost_uncommitted {
                 return true;
             }
             let full = if self.halt.is_some() { COMMIT_WITHIN } else { COMMIT_AT_LEISURE };
-            if now >= started + self.patience(full) {
-                let why = self.last_commit_error.map_or_else(|| "no answer".to_owned(), |code| code.to_string());
+            if nothing_left || now >= started + self.patience(full) {
+                let why = match (self.lost_uncommitted, self.last_commit_error) {
+                    (true, _) => "the group took the partitions away".to_owned(),
+                    (false, Some(code)) => code.to_string(),
+                    (false, None) => "no answer".to_owned(),
+                };
                 tracing::error!(pipeline = %self.cx.plan.name, why,
                     "the last positions could not be committed: their records will be read and sent again");
                 return false;

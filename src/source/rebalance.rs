@@ -295,6 +295,8 @@ impl Source {
         let phase = if lost { Phase::Wire } else { Phase::Draining };
         if lost {
             tracing::warn!(pipeline = %self.cx.plan.name, partitions = partitions.len(), "assignment lost: committing nothing");
+            self.lost_uncommitted |=
+                !self.committed_all(&slots) || slots.iter().any(|slot| !self.ledger.is_quiet(*slot));
             self.fence(&slots);
             slots.iter().for_each(|slot| self.cx.wire.ask(*slot));
         }

@@ -215,7 +215,7 @@ fn records_of_megabytes_leave_a_relay_as_dead_letters() {
     let count = records.len() as i64;
     input_client.produce(&topic, records).unwrap();
     let sink = plans::relay(downstream.endpoint(), &out);
-    let mut plan = plans::pipeline(upstream.endpoint(), &topic, &unique("group"), sink);
+    let mut plan = plans::on_a_real_broker(upstream.endpoint(), &topic, sink);
     let mut connection = cluster("dead", downstream.endpoint());
     connection.properties.insert("message.max.bytes".into(), "20000000".to_owned().into());
     plan.on_reject = sluicegate::config::plan::OnReject::DeadLetterKafka { connection, topic: dead.clone() };

@@ -53,7 +53,7 @@ fn on_a_real_broker(test: &str, partitions: u16) -> Option<(KafkaClient, String,
     let [kafka] = servers(test, [Need::KafkaIn])?;
     let (client, topic, search) = (KafkaClient::new(kafka), unique(test), endpoint());
     client.create_topic(&topic, partitions, &[]).unwrap();
-    let plan = plans::pipeline(kafka.endpoint(), &topic, &unique("group"), plans::bulk(&search.url()));
+    let plan = plans::on_a_real_broker(kafka.endpoint(), &topic, plans::bulk(&search.url()));
     Some((client, topic, search, plan))
 }
 

@@ -10,6 +10,8 @@ use sluicegate::config::plan::{
     SourcePlan, Start, StepKind, StepPlan, Template,
 };
 
+use crate::support::unique;
+
 /// The index of [`bulk`].
 pub const INDEX: &str = "items";
 
@@ -51,6 +53,13 @@ pub fn pipeline(brokers: &str, topic: &str, group: &str, sink: SinkPlan) -> Pipe
     }
 }
 
+/// The same with a group of its own and the shortest session a broker allows by default.
+pub fn on_a_real_broker(brokers: &str, topic: &str, sink: SinkPlan) -> PipelinePlan {
+    let mut plan = pipeline(brokers, topic, &unique("group"), sink);
+    plan.source.session_timeout = Duration::from_secs(6);
+    plan
+}
+
 pub fn source(brokers: &str, topic: &str, group: &str) -> SourcePlan {
     SourcePlan {
         connection: cluster("upstream", brokers),
@@ -59,7 +68,8 @@ pub fn source(brokers: &str, topic: &str, group: &str) -> SourcePlan {
         instance_id: None,
         start: Start::Earliest,
         revoke_timeout: Duration::from_millis(300),
-        session_timeout: Duration::from_secs(6),
+        // Each rebalance of the mock cluster takes a second less than this.
+        session_timeout: Duration::from_secs(3),
     }
 }
 

@@ -81,7 +81,7 @@ impl Setup {
              downstream: {{ brokers: [\"{downstream}\"] }}\n  elasticsearch:\n    \
              search: {{ nodes: [{nodes}], request_timeout: 60s }}\n  redis:\n    \
              lookups: {{ url: \"redis://{redis}\" }}\npipelines:\n{relay}{index}\
-             telemetry:\n  listen: 127.0.0.1:0\nstartup: {{ timeout: 60s }}\nshutdown: {{ timeout: 30s }}\n"
+             telemetry:\n  listen: 127.0.0.1:0\nstartup: {{ timeout: 60s }}\nshutdown: {{ timeout: 120s }}\n"
         )
     }
 

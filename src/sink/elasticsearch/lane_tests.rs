@@ -375,3 +375,86 @@ fn a_request_refused_as_busy_for_ever_is_sent_in_smaller_parts() {
     let offsets: Vec<i64> = lane.take_effects().delivered.iter().map(|place| place.offset.0).collect();
     assert_eq!(offsets, (0..40).collect::<Vec<_>>(), "all, in order");
 }
+
+/// Records of one id, each of a ticket of its own.
+struct OneId {
+    lane: Lane,
+    budget: Arc<Budget>,
+}
+
+impl OneId {
+    fn new() -> Self {
+        let budget = Budget::new(1 << 30, Arc::new(Wake::default()));
+        Self { lane: Lane::new(rules(100), budget.charge(0)), budget }
+    }
+
+    fn push(&mut self, slot: u32, offset: i64) {
+        let ticket = Ticket { id: TicketId(offset as u64), slot: Slot(slot), epoch: Epoch(1) };
+        let payload = entry(Input { id: 0, offset }, 1).into_bytes();
+        let items = vec![item(ticket, offset, 0, 0..payload.len(), ItemAction::Index)];
+        let now = Instant::now();
+        let batch = Batch::new(&items, None, self.budget.charge(1), 0, now, now, None);
+        let payload = Held::new(Bytes::from(payload), self.budget.charge(1));
+        self.lane.push(Chunk { batch, payload, items });
+    }
+
+    /// Sends, with these partitions fenced; the offsets sent.
+    fn send(&mut self, fenced: &[u32]) -> Vec<i64> {
+        let request = self.lane.next(true, &|ticket| !fenced.contains(&ticket.slot.0));
+        let body = request.map(|request| request.body).unwrap_or_default();
+        let lines = std::str::from_utf8(&body).expect("UTF-8").lines().skip(1).step_by(2);
+        lines
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["o"].as_i64().expect("o"))
+            .collect()
+    }
+
+    /// Answers item by item; the offsets settled.
+    fn answer(&mut self, statuses: &[u16]) -> Vec<i64> {
+        let error = r#","error":{"type":"es_rejected_execution_exception","reason":"r"}"#;
+        let item =
+            |status: &u16| format!(r#"{{"index":{{"status":{status}{}}}}}"#, if *status == 429 { error } else { "" });
+        let items: Vec<_> = statuses.iter().map(item).collect();
+        let body = Bytes::from(format!(r#"{{"errors":true,"items":[{}]}}"#, items.join(",")));
+        self.lane.answered(&Reply::Answer { status: 200, retry_after: None, body });
+        self.settled()
+    }
+
+    fn settled(&mut self) -> Vec<i64> {
+        self.lane.take_effects().delivered.iter().map(|place| place.offset.0).collect()
+    }
+}
+
+/// Race: an acknowledged item behind a retried one of the same id.
+#[test]
+fn an_acknowledged_item_is_sent_again_behind_a_retried_one_of_its_id() {
+    let mut one = OneId::new();
+    one.push(0, 0);
+    one.push(0, 1);
+    assert_eq!(one.send(&[]), [0, 1]);
+    assert_eq!(one.answer(&[429, 200]), [0i64; 0], "the second waits for the first");
+    one.push(0, 2);
+    assert_eq!(one.send(&[]), [0, 1], "both again, in order; the third waits behind them");
+    assert_eq!(one.answer(&[200, 429]), [0], "only the answer to the last sending counts");
+    assert_eq!(one.send(&[]), [1]);
+    assert_eq!(one.answer(&[200]), [1]);
+    assert_eq!(one.send(&[]), [2]);
+    assert_eq!(one.answer(&[200]), [2]);
+    assert!(one.lane.is_empty() && one.budget.used() == 0);
+}
+
+/// Race: a chain of one id whose first item is fenced. Its successor, acknowledged behind it, must not wait for ever.
+#[test]
+fn a_chain_whose_first_item_is_fenced_settles_its_acknowledged_successor() {
+    let mut one = OneId::new();
+    one.push(0, 0);
+    one.push(1, 1);
+    assert_eq!(one.send(&[]), [0, 1]);
+    assert_eq!(one.answer(&[429, 200]), [0i64; 0]);
+    one.push(1, 2);
+    let fenced = [0];
+    one.lane.purge(false, &|ticket| !fenced.contains(&ticket.slot.0));
+    assert_eq!(one.settled(), [1], "judged by the answer to its last sending, without another one");
+    assert_eq!(one.send(&fenced), [2]);
+    assert_eq!(one.answer(&[200]), [2]);
+    assert!(one.lane.is_empty() && one.budget.used() == 0, "{} bytes", one.budget.used());
+}
