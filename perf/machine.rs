@@ -6,6 +6,8 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 use sluicegate::telemetry::process::Machine;
 
+use crate::servers::Servers;
+
 /// The core the subjects run on.
 pub const SUBJECT_CORE: usize = 0;
 
@@ -19,6 +21,8 @@ pub struct Bench {
     pub commit: String,
     /// The command line.
     pub command: String,
+    /// Servers, off the subjects' core.
+    pub servers: Servers,
 }
 
 impl Bench {
@@ -44,6 +48,7 @@ impl Bench {
             machine: format!("{} cores of {cpu}, {gib} GiB, {} {}", here.cores, here.system, here.architecture),
             commit: commit().unwrap_or_else(|| "unknown".to_owned()),
             command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
+            servers: Servers::default(),
         })
     }
 }

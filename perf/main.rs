@@ -15,6 +15,7 @@ mod report;
 mod run;
 mod scenario;
 mod script;
+mod servers;
 mod sink;
 mod statistics;
 mod stub;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use sluicegate::testbed::services::KafkaClient;
-use sluicegate::testbed::services::shared::{self, Need};
 
 use crate::history::Line;
 use crate::machine::Bench;
@@ -23,8 +22,7 @@ const MIB: f64 = 1_048_576.0;
 /// # Errors
 /// A server cannot be had, or the run failed.
 pub fn measure(records: u64, bench: &Bench) -> anyhow::Result<Vec<Line>> {
-    let [near, far] = shared::obtain([Need::KafkaIn, Need::KafkaOut])?;
-    let (near, far) = (KafkaClient::new(near), KafkaClient::new(far));
+    let (near, far) = (KafkaClient::new(bench.servers.near()?), KafkaClient::new(bench.servers.far()?));
     let stub = Stub::start()?;
     let half = records / 2;
     let (source, output) = ("perf-memory", format!("perf-memory-{:08x}", fastrand::u32(..)));

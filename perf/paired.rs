@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use sluicegate::testbed::generator::{Generator, Scratch, Shape};
-use sluicegate::testbed::services::shared::{self, Need};
 use sluicegate::testbed::services::{ElasticsearchClient, KafkaClient, NewRecord};
 
 use crate::history::Line;
@@ -51,12 +50,11 @@ enum Far {
 /// A server cannot be had, or a run failed.
 pub fn measure(scenario: Scenario, records: u64, rounds: u32, bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let python = script::python()?;
-    let [near] = shared::obtain([Need::KafkaIn])?;
-    let near = KafkaClient::new(near);
+    let near = KafkaClient::new(bench.servers.near()?);
     let far = match scenario {
-        Scenario::Relay | Scenario::Memory => Far::Kafka(KafkaClient::new(shared::obtain([Need::KafkaOut])?[0])),
+        Scenario::Relay | Scenario::Memory => Far::Kafka(KafkaClient::new(bench.servers.far()?)),
         Scenario::IndexStub => Far::Stub(Stub::start()?),
-        Scenario::IndexEs => Far::Elasticsearch(ElasticsearchClient::new(shared::obtain([Need::Elasticsearch])?[0])),
+        Scenario::IndexEs => Far::Elasticsearch(ElasticsearchClient::new(bench.servers.search()?)),
     };
     let amount = |subject| match subject {
         Subject::Engine => records,
@@ -75,8 +73,7 @@ pub fn measure(scenario: Scenario, records: u64, rounds: u32, bench: &Bench) -> 
             Far::Kafka(client) => (Sink::topic(client, &name)?, Target::Topic(client.brokers(), &name)),
             Far::Stub(stub) => (Sink::stub(stub), Target::Index(stub.url(), &name)),
             Far::Elasticsearch(client) => {
-                let [server] = shared::obtain([Need::Elasticsearch])?;
-                (Sink::index(client, &name)?, Target::Index(server.endpoint(), &name))
+                (Sink::index(client, &name)?, Target::Index(bench.servers.search()?.endpoint(), &name))
             }
         };
         let pipeline = Pipeline { brokers: near.brokers(), topic: &source, group: &name, target };

@@ -75,17 +75,22 @@ fn observe(
     delivered: impl Fn() -> anyhow::Result<u64>,
 ) -> anyhow::Result<Observed> {
     let mut seen = Observed { samples: Vec::new(), peak_bytes: 0, threads: BTreeMap::new() };
-    let (mut moved, mut threads_due) = (started, started);
+    let (mut moved, mut threads_due, mut unheard) = (started, started, None);
     loop {
         let usage = process::usage(pid).context("the subject is gone")?;
+        let before = seen.samples.last().map_or(0, |last| last.delivered);
+        // A starved server may miss a question: what was known last holds, until patience ends.
+        let delivered = delivered().unwrap_or_else(|error| {
+            unheard = Some(error);
+            before
+        });
         let sample = Sample {
             at_s: started.elapsed().as_secs_f64(),
-            delivered: delivered()?,
+            delivered,
             cpu_s: usage.cpu_s,
             core_s: process::busy_s(SUBJECT_CORE),
             rss_bytes: usage.rss_bytes,
         };
-        let before = seen.samples.last().map_or(0, |last| last.delivered);
         seen.samples.push(sample);
         seen.peak_bytes = seen.peak_bytes.max(usage.peak_bytes);
         if usage.ended {
@@ -97,10 +102,11 @@ fn observe(
         }
         let limit = if sample.delivered >= records { ENDING } else { PATIENCE };
         if now - moved > limit {
+            let unheard = unheard.map_or_else(String::new, |error| format!("; the sink said last: {error:#}"));
+            let seconds = limit.as_secs();
             bail!(
-                "{} of {records} records have arrived, and nothing has moved for {} s",
-                sample.delivered,
-                limit.as_secs()
+                "{} of {records} records have arrived, and nothing has moved for {seconds} s{unheard}",
+                sample.delivered
             );
         }
         if now >= threads_due {

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::Context as _;
+use clap::Parser as _;
 use serde_json::{Value, json};
-use sluicegate::cli::run::{RunArgs, UntilArg};
-use sluicegate::config::{self, Inputs, Surroundings};
+use sluicegate::cli::{self, Cli};
 
 use crate::machine::SUBJECT_CORE;
 
@@ -76,20 +76,15 @@ pub fn command(configuration: &Path) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Is the engine: `sluicegate run -c FILE --until end`, without the command line in front of it.
+/// Is the engine: `sluicegate run -c FILE --until end`.
 pub fn engine(words: &[String]) -> ExitCode {
-    tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
-    let inputs = Inputs { paths: words.iter().map(Into::into).collect(), sets: Vec::new() };
-    let environment = |name: &str| std::env::var(name).ok();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    match config::load(&inputs, Surroundings { environment: &environment, tls: false, cores }) {
-        Ok(loaded) => {
-            let settings = config::show::json(&loaded);
-            let args = RunArgs { pipelines: Vec::new(), until: Some(UntilArg::End), dry_run: false, report: None };
-            ExitCode::from(sluicegate::cli::run::run(&args, loaded.plan, settings).code())
-        }
-        Err(findings) => {
-            eprintln!("{findings}");
+    let mut line = vec!["sluicegate", "--log-format", "text", "run", "--until", "end"];
+    line.extend(words.iter().flat_map(|file| ["-c", file]));
+    let outcome = Cli::try_parse_from(line).map_err(|error| error.to_string());
+    match outcome.and_then(|cli| cli::dispatch(&cli).map_err(|failure| failure.to_string())) {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(message) => {
+            eprintln!("{message}");
             ExitCode::FAILURE
         }
     }
@@ -98,6 +93,7 @@ pub fn engine(words: &[String]) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sluicegate::config;
 
     #[test]
     fn the_configuration_is_accepted() {
@@ -106,7 +102,8 @@ mod tests {
             Pipeline { brokers: "a:1,b:2", topic: "in", group: "index", target: Target::Index("http://d:4", "items") },
         ];
         let text = configuration(&pipelines).to_string();
-        let surroundings = Surroundings { environment: &|_| None, tls: false, cores: 1 };
+        let surroundings =
+            config::Surroundings { environment: &|_| None, property: &|_, _| Ok(()), tls: false, cores: 1 };
         let loaded =
             config::load_text(&text, "perf.json", surroundings).unwrap_or_else(|findings| panic!("{findings}"));
         assert_eq!(loaded.plan.pipelines.len(), 2);

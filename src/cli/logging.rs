@@ -7,15 +7,21 @@ use tracing_subscriber::EnvFilter;
 use super::output::colors;
 use super::{Failure, Global, LogFormat};
 
-/// Sets up logging for the process. Only the first call counts.
+/// What `run` logs unless asked for something else.
+pub const RUN: &str = "info";
+/// What `demo` logs unless asked for something else: its progress line must stay readable, and the in-process cluster
+/// announces itself.
+pub const DEMO: &str = "warn";
+
+/// Sets up logging for the process; `unless_asked` is the level without `--log-level`. Only the first call counts.
 ///
 /// # Errors
 /// [`Failure::Usage`] when `--log-level` is not a level or filter.
-pub fn init(global: &Global) -> Result<(), Failure> {
-    let filter = EnvFilter::builder().parse(&global.log_level).map_err(|_| {
+pub fn init(global: &Global, unless_asked: &str) -> Result<(), Failure> {
+    let level = global.log_level.as_deref().unwrap_or(unless_asked);
+    let filter = EnvFilter::builder().parse(level).map_err(|_| {
         Failure::Usage(format!(
-            "--log-level {} is not a level; write error, warn, info, debug or trace, or a filter such as info,sluicegate::sink=debug",
-            global.log_level
+            "--log-level {level} is not a level; write error, warn, info, debug or trace, or a filter such as info,sluicegate::sink=debug"
         ))
     })?;
     let stderr = std::io::stderr();

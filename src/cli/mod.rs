@@ -56,9 +56,9 @@ pub struct Global {
     /// Form of log lines [default: text on a terminal, else json]
     #[arg(long, global = true, value_enum, help_heading = "Global options")]
     pub log_format: Option<LogFormat>,
-    /// error, warn, info, debug or trace; or by room, as in info,sluicegate::sink=debug
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "info", help_heading = "Global options")]
-    pub log_level: String,
+    /// error, warn, info, debug or trace; or by room, as in info,sluicegate::sink=debug [default: info; demo: warn]
+    #[arg(long, global = true, value_name = "LEVEL", help_heading = "Global options")]
+    pub log_level: Option<String>,
     /// When to colour; NO_COLOR turns `auto` off
     #[arg(long, global = true, value_enum, default_value_t = ColorWhen::Auto, help_heading = "Global options")]
     pub color: ColorWhen,
@@ -127,7 +127,7 @@ pub fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Run(args) => run::run(global, args),
         Command::Demo(args) => {
-            logging::init(global)?;
+            logging::init(global, logging::DEMO)?;
             Ok(demo::run(args, demo::real::machinery(), &mut std::io::stdout()))
         }
         Command::Report(args) => report::run(args, &mut std::io::stdout())

@@ -1,8 +1,5 @@
 //! Names and values of librdkafka's properties, judged by librdkafka itself: offline, before anything runs.
 
-use rdkafka::ClientConfig;
-use rdkafka::error::KafkaError;
-
 use crate::config::secret::is_sensitive;
 
 /// Whether librdkafka knows the property and takes the value.
@@ -10,11 +7,8 @@ use crate::config::secret::is_sensitive;
 /// # Errors
 /// Its own words, unless they may quote a secret.
 pub fn accepted(name: &str, value: &str) -> Result<(), String> {
-    let refused = match ClientConfig::new().set(name, value).create_native_config() {
-        Ok(_) => return Ok(()),
-        Err(error) => error,
-    };
-    if let KafkaError::ClientConfig(_, words, _, _) = refused
+    let Err(words) = crate::librdkafka::property::accepted(name, value) else { return Ok(()) };
+    if let Some(words) = words
         && !is_sensitive(name)
     {
         return Err(format!("librdkafka refuses `{name}`: {words}"));

@@ -33,7 +33,7 @@ pub fn run(args: &VersionArgs) -> Result<Exit, Failure> {
         }
         return Ok(Exit::Done);
     }
-    let librdkafka = rdkafka::util::get_rdkafka_version().1;
+    let librdkafka = crate::librdkafka::version();
     let features = features();
     let allocator = jemalloc_ctl::version::read().map_or_else(
         |_| "system".to_owned(),

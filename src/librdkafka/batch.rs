@@ -1,5 +1,6 @@
 //! Messages drained in one call: they stay where librdkafka put them and are freed on drop, on any thread.
 
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +18,19 @@ use crate::model::{Charge, HeaderSource, Originals, OwnedRecord, Record, Records
 pub struct MessageBatch {
     messages: Vec<NonNull<rd::rd_kafka_message_t>>,
     live: Arc<AtomicUsize>,
+    last_topic: Cell<LastTopic>,
+}
+
+/// The topic handle asked for last and where its name lies, so that a batch asks once for each run, not for each record.
+/// Forgotten whenever messages leave or join the batch: a freed handle's address may be used again.
+#[derive(Clone, Copy)]
+struct LastTopic {
+    handle: *mut rd::rd_kafka_topic_t,
+    name: *const str,
+}
+
+impl LastTopic {
+    const NONE: Self = Self { handle: std::ptr::null_mut(), name: "" };
 }
 
 // SAFETY: a message is owned by exactly one batch and reference-counts its buffers with atomics; librdkafka documents
@@ -34,6 +48,8 @@ pub struct Segment<'a> {
     pub start: usize,
     /// See `start`.
     pub end: usize,
+    /// The widest jump between two neighbours: the offset expected and the one that came.
+    pub jump: Option<(i64, i64)>,
 }
 
 impl MessageBatch {
@@ -43,7 +59,7 @@ impl MessageBatch {
     /// Every pointer came from a consume call, carries no error, and is owned by nobody else.
     pub(super) unsafe fn new(messages: Vec<NonNull<rd::rd_kafka_message_t>>, live: Arc<AtomicUsize>) -> Self {
         live.fetch_add(messages.len(), Ordering::AcqRel);
-        Self { messages, live }
+        Self { messages, live, last_topic: Cell::new(LastTopic::NONE) }
     }
 
     /// Number of messages.
@@ -86,43 +102,63 @@ impl MessageBatch {
     }
 
     fn topic(&self, index: usize) -> &str {
+        let handle = self.raw(index).rkt;
+        let last = self.last_topic.get();
+        if last.handle == handle && !handle.is_null() {
+            // SAFETY: this message holds the handle the name was read from, and the name lives as long as the handle.
+            // It is the same handle and not another at its address: the name was read since messages last left or joined,
+            // so all that time a message of this batch held it.
+            return unsafe { &*last.name };
+        }
         // SAFETY: a message without error has a live topic handle; its name is NUL-terminated, legal topic names are
         // ASCII, and both live as long as the message.
-        let name = unsafe { CStr::from_ptr(rd::rd_kafka_topic_name(self.raw(index).rkt)) };
-        name.to_str().unwrap_or("")
+        let name = unsafe { CStr::from_ptr(rd::rd_kafka_topic_name(handle)) }.to_str().unwrap_or("");
+        self.last_topic.set(LastTopic { handle, name });
+        name
     }
 
-    /// The stretches of one partition, in order. Messages come in runs: a batch has few.
+    /// The stretches of one partition with growing offsets, in order. Messages come in runs: a batch has few.
     #[must_use]
     pub fn segments(&self) -> Vec<Segment<'_>> {
         let mut segments: Vec<Segment<'_>> = Vec::new();
         let mut last = (std::ptr::null_mut(), -1);
+        let mut expected = 0;
         for index in 0..self.len() {
             let message = self.raw(index);
             let this = (message.rkt, message.partition);
             match segments.last_mut() {
-                Some(segment) if this == last => segment.end = index + 1,
+                Some(segment) if this == last && message.offset >= expected => {
+                    segment.end = index + 1;
+                    if message.offset > expected {
+                        let wider = segment.jump.is_none_or(|(from, to)| message.offset - expected > to - from);
+                        segment.jump = if wider { Some((expected, message.offset)) } else { segment.jump };
+                    }
+                }
                 Some(_) | None => segments.push(Segment {
                     topic: self.topic(index),
                     partition: message.partition,
                     start: index,
                     end: index + 1,
+                    jump: None,
                 }),
             }
             last = this;
+            expected = message.offset + 1;
         }
         segments
     }
 
     /// Destroys the messages whose index `keep` refuses, leaving the order as it is.
     pub fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
+        self.last_topic.set(LastTopic::NONE);
         let mut index = 0;
         let live = &self.live;
         self.messages.retain(|message| {
             let kept = keep(index);
             index += 1;
             if !kept {
-                destroy(*message, live);
+                destroy(*message);
+                live.fetch_sub(1, Ordering::AcqRel);
             }
             kept
         });
@@ -130,27 +166,29 @@ impl MessageBatch {
 
     /// Adds the messages of `other` behind these.
     pub fn append(&mut self, mut other: Self) {
+        self.last_topic.set(LastTopic::NONE);
         self.messages.append(&mut other.messages);
     }
 
     /// Splits off the messages from `at` on.
     #[must_use]
     pub fn split_off(&mut self, at: usize) -> Self {
-        Self { messages: self.messages.split_off(at.min(self.messages.len())), live: self.live.clone() }
+        self.last_topic.set(LastTopic::NONE);
+        let messages = self.messages.split_off(at.min(self.messages.len()));
+        Self { messages, live: self.live.clone(), last_topic: Cell::new(LastTopic::NONE) }
     }
 }
 
-fn destroy(message: NonNull<rd::rd_kafka_message_t>, live: &AtomicUsize) {
+fn destroy(message: NonNull<rd::rd_kafka_message_t>) {
     // SAFETY: the caller owns the message and forgets the pointer.
     unsafe { rd::rd_kafka_message_destroy(message.as_ptr()) };
-    live.fetch_sub(1, Ordering::AcqRel);
 }
 
 impl Drop for MessageBatch {
     fn drop(&mut self) {
-        for message in self.messages.drain(..) {
-            destroy(message, &self.live);
-        }
+        let freed = self.messages.len();
+        self.messages.drain(..).for_each(destroy);
+        self.live.fetch_sub(freed, Ordering::AcqRel);
     }
 }
 

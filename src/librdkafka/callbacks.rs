@@ -47,7 +47,8 @@ pub enum Event {
     },
 }
 
-/// What the callbacks share with the owner. Lives, boxed, until `rd_kafka_destroy` has returned.
+/// What the callbacks share with the owner. Lives until `rd_kafka_destroy` has returned; in an `Arc`, because a `Box` that
+/// is moved claims to be the only way to what it holds, and librdkafka holds another.
 pub(super) struct Context {
     events: Mutex<Vec<Event>>,
     wake: Arc<Wake>,
@@ -58,8 +59,8 @@ pub(super) struct Context {
 const EVENT_BOUND: usize = 4096;
 
 impl Context {
-    pub(super) fn new(wake: Arc<Wake>) -> Box<Self> {
-        Box::new(Self { events: Mutex::new(Vec::new()), wake })
+    pub(super) fn new(wake: Arc<Wake>) -> Arc<Self> {
+        Arc::new(Self { events: Mutex::new(Vec::new()), wake })
     }
 
     pub(super) fn push(&self, event: Event) {
@@ -84,12 +85,12 @@ impl Context {
 }
 
 /// # Safety
-/// `opaque` is the pointer of a live boxed [`Context`].
+/// `opaque` is the pointer of a live [`Context`].
 unsafe fn with_context(opaque: *mut c_void, act: impl FnOnce(&Context)) {
     if opaque.is_null() {
         return;
     }
-    // SAFETY: by the caller's promise; the box is freed only after `rd_kafka_destroy` has returned.
+    // SAFETY: by the caller's promise; the context is freed only after `rd_kafka_destroy` has returned.
     let context = unsafe { &*opaque.cast::<Context>() };
     // A panic must not unwind into C; recording cannot panic short of memory exhaustion.
     let _ = catch_unwind(AssertUnwindSafe(|| act(context)));
@@ -178,6 +179,6 @@ pub(super) unsafe extern "C" fn on_log(
 
 /// The queue went from empty to non-empty. Runs with the queue's lock held, so it only stores and unparks.
 pub(super) unsafe extern "C" fn on_queue_event(_rk: *mut rd::rd_kafka_t, opaque: *mut c_void) {
-    // SAFETY: the opaque is the boxed context given to `rd_kafka_queue_cb_event_enable`.
+    // SAFETY: the opaque is the context given to `rd_kafka_queue_cb_event_enable`.
     unsafe { with_context(opaque, |context| context.wake.wake()) };
 }

@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use rdkafka::bindings as rd;
+use rdkafka::types::RDKafkaErrorCode;
 
 use super::consumer::Consumer;
 
@@ -16,15 +17,13 @@ const NO_CONSUMER_CLOSE: i32 = 0x8;
 
 impl Consumer {
     /// Starts leaving the group. Keep calling [`Consumer::drain`] and applying rebalances until [`Consumer::is_closed`].
-    pub fn start_close(&mut self) {
-        if let Some(queue) = self.queue {
-            // SAFETY: live client and its own consumer queue.
-            let error = unsafe { rd::rd_kafka_consumer_close_queue(self.rk.as_ptr(), queue.as_ptr()) };
-            if !error.is_null() {
-                // SAFETY: owned by us, destroyed once.
-                unsafe { rd::rd_kafka_error_destroy(error) };
-            }
-        }
+    ///
+    /// # Errors
+    /// librdkafka's code: it will never be closed (after a fatal error, for one); go on with [`Consumer::destroy`].
+    pub fn start_close(&mut self) -> Result<(), RDKafkaErrorCode> {
+        let Some(queue) = self.queue else { return Err(RDKafkaErrorCode::State) };
+        // SAFETY: live client and its own consumer queue; the error, if any, is ours.
+        unsafe { self.outcome(rd::rd_kafka_consumer_close_queue(self.rk.as_ptr(), queue.as_ptr())) }
     }
 
     /// Whether the consumer has left the group and is closed.
@@ -65,7 +64,7 @@ impl Consumer {
         if freed {
             drop(context);
         } else {
-            Box::leak(context);
+            std::mem::forget(context);
         }
         freed
     }

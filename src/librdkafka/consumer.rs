@@ -39,7 +39,7 @@ pub struct Consumer {
     pub(super) rk: NonNull<rd::rd_kafka_t>,
     pub(super) queue: Option<NonNull<rd::rd_kafka_queue_t>>,
     pub(super) replies: Option<Replies>,
-    pub(super) context: Option<Box<Context>>,
+    pub(super) context: Option<Arc<Context>>,
     pub(super) live_messages: Arc<AtomicUsize>,
     group: CString,
     cooperative: bool,
@@ -65,7 +65,7 @@ impl Consumer {
             conf.set(name, value)?;
         }
         let context = Context::new(wake);
-        let opaque = std::ptr::from_ref::<Context>(&context).cast_mut().cast::<c_void>();
+        let opaque = Arc::as_ptr(&context).cast_mut().cast::<c_void>();
         // SAFETY: a live conf; the callbacks match librdkafka's signatures; the context outlives the client (see `close`).
         unsafe {
             let conf = conf.as_ptr();
@@ -157,9 +157,35 @@ impl Consumer {
             rd::rd_kafka_message_destroy(message.as_ptr());
             partition
         };
+        // A consumer's fatal error comes in the place of a record, never through the error callback.
+        let event = match error {
+            RDKafkaErrorCode::Fatal => Event::Error { code: error, message: self.fatal_text(), fatal: true },
+            code => Event::InPlaceOfRecord { partition, code },
+        };
         if let Some(context) = &self.context {
-            context.push(Event::InPlaceOfRecord { partition, code: error });
+            context.push(event);
         }
+    }
+
+    fn fatal_text(&self) -> String {
+        let mut text: [c_char; 512] = [0; 512];
+        // SAFETY: live client; `text` has the size given and is NUL-terminated by librdkafka.
+        unsafe {
+            rd::rd_kafka_fatal_error(self.rk.as_ptr(), text.as_mut_ptr(), text.len());
+            CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned()
+        }
+    }
+
+    /// The oldest offset of a partition, as of the last fetch; no request is sent. `None` while unknown.
+    pub fn low_watermark(&mut self, partition: &TopicPartition) -> Option<i64> {
+        let topic = CString::new(&*partition.topic).ok()?;
+        let (mut low, mut high) = (super::NO_OFFSET, super::NO_OFFSET);
+        // SAFETY: live client, NUL-terminated name; both numbers outlive the call.
+        let error = unsafe {
+            let (low, high) = (&raw mut low, &raw mut high);
+            rd::rd_kafka_get_watermark_offsets(self.rk.as_ptr(), topic.as_ptr(), partition.partition, low, high)
+        };
+        (code(error).is_none() && low >= 0).then_some(low)
     }
 
     /// What the callbacks recorded since the last call.
@@ -217,7 +243,7 @@ impl Consumer {
 
     /// # Safety
     /// `error` is null or owned by us.
-    unsafe fn outcome(&self, error: *mut rd::rd_kafka_error_t) -> Result<(), RDKafkaErrorCode> {
+    pub(super) unsafe fn outcome(&self, error: *mut rd::rd_kafka_error_t) -> Result<(), RDKafkaErrorCode> {
         if error.is_null() {
             return Ok(());
         }

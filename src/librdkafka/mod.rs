@@ -14,6 +14,7 @@ mod consumer;
 mod list;
 pub mod mock;
 pub mod producer;
+pub mod property;
 mod replies;
 #[cfg(test)]
 mod tests;
@@ -26,3 +27,9 @@ pub use list::{NO_OFFSET, PartitionAnswer, START_EARLIEST, START_STORED};
 pub use rdkafka::types::RDKafkaErrorCode as ErrorCode;
 pub use replies::{CommitAnswer, OffsetKind, OffsetsAnswer, Reply};
 pub use topics::{TopicId, TopicsAnswer};
+
+/// The version of the C library linked in.
+#[must_use]
+pub fn version() -> String {
+    rdkafka::util::get_rdkafka_version().1
+}

@@ -1,5 +1,6 @@
 //! Topic partitions, their slots and the fence: which epoch of a partition is current.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -83,29 +84,30 @@ struct Entry {
 /// atomic load. Bound: 262,144 partitions a pipeline over the life of the process.
 pub struct PartitionTable {
     chunks: Box<[OnceLock<Box<[Entry]>>]>,
-    len: Mutex<u32>,
+    slots: Mutex<HashMap<TopicPartition, Slot>>,
 }
 
 impl Default for PartitionTable {
     fn default() -> Self {
-        Self { chunks: (0..CHUNKS).map(|_| OnceLock::new()).collect(), len: Mutex::new(0) }
+        Self { chunks: (0..CHUNKS).map(|_| OnceLock::new()).collect(), slots: Mutex::default() }
     }
 }
 
 impl PartitionTable {
     /// The slot of a partition; interned on first sight. `None` when the table is full.
     pub fn slot(&self, name: &TopicPartition) -> Option<Slot> {
-        let mut len = self.len.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = (0..*len).map(Slot).find(|slot| self.name(*slot) == Some(name)) {
-            return Some(found);
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = slots.get(name) {
+            return Some(*found);
         }
-        let index = *len as usize;
+        let index = slots.len();
         let chunk = self.chunks.get(index / CHUNK)?.get_or_init(|| {
             (0..CHUNK).map(|_| Entry { name: OnceLock::new(), epoch: AtomicU64::new(Epoch::NONE.0) }).collect()
         });
         chunk[index % CHUNK].name.get_or_init(|| name.clone());
-        *len += 1;
-        Some(Slot(index as u32))
+        let slot = Slot(index as u32);
+        slots.insert(name.clone(), slot);
+        Some(slot)
     }
 
     /// The name of a slot handed out by [`PartitionTable::slot`].

@@ -92,8 +92,8 @@ impl Shared {
         let plan = Arc::new(plan);
         let (metrics, latency) = (PipelineMetrics::new(&plan.name), LatencyBook::new());
         let (health, lag, wake) = (Health::new(), LagTable::new(), Arc::new(Wake::default()));
-        // A quarter of the share is librdkafka's prefetch.
-        let budget = Budget::new(plan.memory_bytes / 4 * 3, wake.clone());
+        // Of sixteen parts of the share four are librdkafka's prefetch and one is the source's hold.
+        let budget = Budget::new(plan.memory_bytes / 16 * 11, wake.clone());
         let lanes = match &plan.sink {
             SinkPlan::Kafka(_) => 1,
             SinkPlan::Elasticsearch(sink) => sink.lanes,

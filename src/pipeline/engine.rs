@@ -9,14 +9,14 @@ use crate::enrich::Lookups;
 use crate::model::{Exit, Halt, Report, Stop, TopicPartition};
 use crate::source::view::Books;
 use crate::source::{SourceEnd, Until};
-use crate::telemetry::board::{Board, BuildInfo};
+use crate::telemetry::board::Board;
 use crate::telemetry::health::State;
-use crate::telemetry::http::{Endpoint, Shutdown};
-use crate::telemetry::reporter::{Collected, Reporter, ReporterHandle};
+use crate::telemetry::http::Shutdown;
+use crate::telemetry::reporter::{Collected, ReporterHandle};
 use crate::telemetry::run_files::{self, RunFile};
-use crate::telemetry::watch::WatchLimits;
 
 use super::assemble::{self, Bounds, Notice, Running, Shared};
+use super::observe::{build_info, reporter, serve};
 use super::startup;
 
 /// How often deadlines are looked at.
@@ -152,7 +152,7 @@ impl Engine {
             match assemble::start(one, lookups, runtime.handle(), tell.clone(), bounds) {
                 Ok(running) => pipelines.push(running),
                 Err(halt) => {
-                    abandon(&pipelines);
+                    abandon(pipelines);
                     return Err(StartError(halt));
                 }
             }
@@ -374,41 +374,19 @@ fn runtime() -> Result<tokio::runtime::Runtime, Halt> {
         .map_err(|error| Halt { exit: Exit::Failure, message: format!("cannot start the I/O runtime: {error}") })
 }
 
-async fn serve(address: std::net::SocketAddr, board: Arc<Board>) -> Result<Shutdown, Halt> {
-    let endpoint =
-        Endpoint::bind(address).await.map_err(|error| Halt { exit: error.exit(), message: error.to_string() })?;
-    Ok(endpoint.serve(board))
-}
-
-fn reporter(
-    board: &Arc<Board>,
-    options: &EngineOptions,
-    watchdog: Duration,
-    tell: flume::Sender<Notice>,
-) -> Result<ReporterHandle, Halt> {
-    let failed = |message: String| Halt { exit: Exit::Failure, message };
-    let log =
-        options.report.as_deref().map(run_files::open_log).transpose().map_err(|error| failed(error.to_string()))?;
-    let limits = WatchLimits { watchdog, ..WatchLimits::default() };
-    Reporter::new(board.clone(), limits, log, Instant::now())
-        .and_then(|reporter| reporter.spawn(move |name| drop(tell.send(Notice::Stuck(name.to_owned())))))
-        .map_err(|error| failed(format!("cannot start the reporter: {error}")))
-}
-
-fn abandon(pipelines: &[Running]) {
-    for running in pipelines {
+/// Ends what was started, so that consumers leave their groups.
+fn abandon(pipelines: Vec<Running>) {
+    for running in &pipelines {
         running.stop.abort();
         running.wake.wake();
     }
-}
-
-/// What this binary is made of.
-#[must_use]
-pub fn build_info() -> BuildInfo {
-    let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
-    BuildInfo {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        commit: option_env!("SLUICEGATE_COMMIT").unwrap_or("unknown").to_owned(),
-        librdkafka,
+    let deadline = Instant::now() + ABORT_WITHIN;
+    for (name, thread) in pipelines.into_iter().flat_map(|running| running.threads) {
+        while !thread.is_finished() && Instant::now() < deadline {
+            std::thread::park_timeout(TICK);
+        }
+        if !thread.is_finished() {
+            tracing::warn!("thread {name} did not end in time; it ends with the process");
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! Opens the rooms, joins them with bounded channels, names and joins the threads, and stops them in order.
 //!
-//! [`engine`] owns the process: signals, deadlines, exit codes. [`assemble`] builds one pipeline. [`startup`] waits for
-//! the servers. [`wires`] answers what a revoke asks of a sink.
+//! [`engine`] owns the process: signals, deadlines, exit codes. [`assemble`] builds one pipeline. [`observe`] opens what
+//! watches it. [`startup`] waits for the servers. [`wires`] answers what a revoke asks of a sink.
 
 mod assemble;
 pub mod engine;
+mod observe;
 mod startup;
 mod wires;
 
 pub use crate::source::Until;
 pub use engine::{Ending, Engine, EngineOptions, PipelineTally, StartError};
+pub use observe::build_info;

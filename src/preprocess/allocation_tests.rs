@@ -61,3 +61,24 @@ fn nothing_is_allocated_per_record() {
     assert_eq!(small, large, "a batch with look-ups allocates, but not by its records");
     assert!(small < 4_096, "{small}");
 }
+
+/// A payload that grows by doubling is copied once more, and half of its room may be unused: memory no budget knows of.
+#[test]
+fn a_payload_takes_the_room_it_needs_at_once() {
+    let value = |offset: i64| format!(r#"{{"meta":{{}},"result":{{"id":{offset},"text":"{}"}}}}"#, "x".repeat(300));
+    let records: Vec<_> = (0..300).map(|offset| record(offset, Some("k"), Some(&value(offset)))).collect();
+    let program = Program::compile(&steps(vec![select("/result")]), &[], Tombstones::PassOn).expect("compiles");
+    let mut preprocessor = Preprocessor::new(program, enricher(&[]), Append);
+    let fences = Fences::new(1);
+    let runs = fences.runs(&[300]);
+    let mut batch = || {
+        let mut prepared: Prepared<u32> = prepared();
+        let before = allocated();
+        preprocessor.prepare(&runs, &records[..], &fences.table, &|| true, &mut prepared).expect("answers");
+        (prepared.payload.len(), prepared.payload.capacity(), allocated() - before)
+    };
+    batch();
+    let (bytes, room, taken) = batch();
+    assert!(bytes > 300 * 300 && room <= bytes * 9 / 8, "{room} bytes of room for {bytes}");
+    assert!(taken <= (bytes * 5 / 4 + 300 * size_of::<u32>()) as u64, "{taken} bytes allocated for {bytes}");
+}

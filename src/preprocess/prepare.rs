@@ -20,6 +20,10 @@ use crate::model::{
     Encode, Kept, Outcome, Part, PartitionTable, Place, Prepared, Record, Records, Rejected, Run, Ticket,
 };
 
+/// Payload bytes reserved ahead for a batch, at most: the source aims at 256 KiB of input, and large records before must
+/// not make room for a thousand like them.
+const RESERVED_AT_MOST: usize = 1024 * 1024;
+
 /// Turns records into a sink's items. One instance a worker.
 pub struct Preprocessor<E: Encode> {
     pub(super) program: Arc<Program>,
@@ -27,6 +31,9 @@ pub struct Preprocessor<E: Encode> {
     pub(super) output: Output<E>,
     pub(super) tools: Tools,
     pub(super) batch: Batch,
+    /// Payload bytes of a record of the batch before, rounded up: what to reserve for the next one. Growing by doubling
+    /// copies every byte once more and leaves up to half of the room unused.
+    bytes_per_record: usize,
 }
 
 /// What a record is read with.
@@ -44,7 +51,14 @@ impl<E: Encode> Preprocessor<E> {
     pub fn new(program: Arc<Program>, enricher: Enricher, encoder: E) -> Self {
         let rendering = Rendering::new(program.templates.len(), program.formats);
         let tools = Tools { parser: Parser::default(), second: Parser::default(), rendering, asked: Asked::default() };
-        Self { program, enricher, output: Output { encoder, rendered: Vec::new() }, tools, batch: Batch::default() }
+        Self {
+            program,
+            enricher,
+            output: Output { encoder, rendered: Vec::new() },
+            tools,
+            batch: Batch::default(),
+            bytes_per_record: 0,
+        }
     }
 
     /// Prepares the records of `runs` into `prepared`: kept records as payload and items in input order, dropped ones as
@@ -62,6 +76,9 @@ impl<E: Encode> Preprocessor<E> {
         still_wanted: &dyn Fn() -> bool,
         prepared: &mut Prepared<E::Item>,
     ) -> Result<(), LookupStop> {
+        let expected = runs.iter().map(|run| (run.end - run.start) as usize).sum::<usize>();
+        prepared.payload.reserve((expected * self.bytes_per_record).min(RESERVED_AT_MOST));
+        prepared.items.reserve(expected);
         let result = if self.program.single_pass().is_some() {
             self.single_pass(runs, records, table, prepared);
             Ok(())
@@ -73,6 +90,9 @@ impl<E: Encode> Preprocessor<E> {
             prepared.items.clear();
             prepared.ended.clear();
             prepared.rejects.clear();
+        }
+        if let Some(mean) = prepared.payload.len().checked_div(prepared.items.len()) {
+            self.bytes_per_record = mean + mean / 16 + 1;
         }
         self.trim();
         result

@@ -71,7 +71,9 @@ impl<E: Encode> Worker<E> {
                     drop(messages);
                     0
                 };
-                prepared.charge.set(prepared.payload.len() + prepared.items.len() * size_of::<E::Item>() + kept);
+                // What is allocated, not only what is used of it.
+                let items = prepared.items.capacity() * size_of::<E::Item>();
+                prepared.charge.set(prepared.payload.capacity() + items + kept);
                 self.latency.record(Stage::Preprocess, polled.elapsed(), prepared.items.len() as u64);
                 promise.keep(prepared);
                 true

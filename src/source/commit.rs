@@ -5,9 +5,6 @@ use std::time::{Duration, Instant};
 use crate::librdkafka::{CommitAnswer, ErrorCode};
 use crate::model::{Position, Slot, TopicPartition};
 
-/// Between a refused commit and its repetition.
-const AGAIN_AFTER: Duration = Duration::from_millis(50);
-
 /// One partition of a commit request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
@@ -30,6 +27,9 @@ pub enum Fate {
     NotOurs(ErrorCode),
 }
 
+/// After a failure, also an urgent request waits this long: a rejoin takes a while, and the broker has enough to do.
+const AFTER_FAILURE: Duration = Duration::from_millis(50);
+
 /// The commit requests of one consumer.
 #[derive(Debug)]
 pub struct Commits {
@@ -37,23 +37,22 @@ pub struct Commits {
     next_request: u64,
     in_flight: Option<(u64, Vec<Sent>)>,
     not_before: Option<Instant>,
-    /// A refused commit is not repeated before, however urgent: a rejoin takes its time, and every answer wakes us.
-    again_at: Option<Instant>,
+    retry_at: Option<Instant>,
 }
 
 impl Commits {
     /// Requests at least `interval` apart.
     #[must_use]
     pub fn new(interval: Duration) -> Self {
-        Self { interval, next_request: 1, in_flight: None, not_before: None, again_at: None }
+        Self { interval, next_request: 1, in_flight: None, not_before: None, retry_at: None }
     }
 
-    /// Whether a request may be sent now. `urgent` ignores the interval (revoke, stop), never the one in flight, nor the
-    /// pause after a refused one.
+    /// Whether a request may be sent now. `urgent` ignores the interval (revoke, stop), never the one in flight nor the
+    /// pause after a failure.
     #[must_use]
     pub fn may_send(&self, now: Instant, urgent: bool) -> bool {
-        let over = |at: Option<Instant>| at.is_none_or(|at| at <= now);
-        self.in_flight.is_none() && over(self.again_at) && (urgent || over(self.not_before))
+        let past = |due: Option<Instant>| due.is_none_or(|at| at <= now);
+        self.in_flight.is_none() && past(self.retry_at) && (urgent || past(self.not_before))
     }
 
     /// Whether a request waits for its answer.
@@ -62,10 +61,10 @@ impl Commits {
         self.in_flight.is_some()
     }
 
-    /// When the interval and the pause after a refused request allow the next one.
+    /// When the next request is allowed.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
-        self.not_before.max(self.again_at)
+        self.not_before.max(self.retry_at)
     }
 
     /// A number for a request that is about to be sent.
@@ -78,27 +77,24 @@ impl Commits {
     }
 
     /// The request could not be queued: every partition of it is to be sent again.
-    pub fn failed(&mut self) -> Vec<Sent> {
+    pub fn failed(&mut self, now: Instant) -> Vec<Sent> {
+        self.retry_at = Some(now + AFTER_FAILURE);
         self.in_flight.take().map(|(_, sent)| sent).unwrap_or_default()
     }
 
     /// Judges an answer. Answers to other requests are ignored.
     pub fn answered(&mut self, answer: &CommitAnswer, now: Instant) -> Vec<(Sent, Fate)> {
-        let fates: Vec<_> = match self.in_flight.take_if(|(request, _)| *request == answer.request) {
-            None => Vec::new(),
-            Some((_, sent)) => sent
-                .into_iter()
-                .map(|sent| {
-                    let own = answer.partitions.iter().find(|partition| partition.name == sent.name);
-                    let fate = fate(answer.error.or(own.and_then(|partition| partition.error)));
-                    (sent, fate)
-                })
-                .collect(),
+        let Some((_, sent)) = self.in_flight.take_if(|(request, _)| *request == answer.request) else {
+            return Vec::new();
         };
-        if !fates.is_empty() {
-            let refused = fates.iter().any(|(_, fate)| *fate != Fate::Stored);
-            self.again_at = refused.then(|| now + AGAIN_AFTER);
-        }
+        let judge = |sent: Sent| {
+            let own = answer.partitions.iter().find(|partition| partition.name == sent.name);
+            let fate = fate(answer.error.or(own.and_then(|partition| partition.error)));
+            (sent, fate)
+        };
+        let fates: Vec<_> = sent.into_iter().map(judge).collect();
+        let stored = fates.iter().all(|(_, fate)| *fate == Fate::Stored);
+        self.retry_at = (!stored).then_some(now + AFTER_FAILURE);
         fates
     }
 }
@@ -148,20 +144,6 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_commit_is_not_repeated_at_once_even_when_urgent() {
-        let now = Instant::now();
-        let mut commits = Commits::new(Duration::ZERO);
-        let request = commits.start(vec![sent(0)], now);
-        commits.answered(&answer(request, Some(ErrorCode::RebalanceInProgress), None), now);
-        assert!(!commits.may_send(now, true));
-        let later = now + AGAIN_AFTER;
-        assert!(commits.may_send(later, false) && commits.next_due() == Some(later));
-        let request = commits.start(vec![sent(0)], later);
-        commits.answered(&answer(request, None, None), later);
-        assert!(commits.may_send(later, true), "a stored one ends the pause");
-    }
-
-    #[test]
     fn each_partition_is_judged_by_its_own_error() {
         let mut commits = Commits::new(Duration::ZERO);
         let now = Instant::now();
@@ -177,5 +159,22 @@ mod tests {
             let request = commits.start(vec![sent(0), sent(1)], now);
             assert_eq!(commits.answered(&answer(request, overall, own), now)[1].1, wanted);
         }
+    }
+
+    #[test]
+    fn a_failed_request_is_not_repeated_at_once_however_urgent() {
+        let mut commits = Commits::new(Duration::ZERO);
+        let now = Instant::now();
+        let request = commits.start(vec![sent(0)], now);
+        commits.answered(&answer(request, Some(ErrorCode::RebalanceInProgress), None), now);
+        assert!(!commits.may_send(now, true) && !commits.may_send(now, false));
+        assert_eq!(commits.next_due(), Some(now + AFTER_FAILURE));
+        assert!(commits.may_send(now + AFTER_FAILURE, true));
+        let request = commits.start(vec![sent(0)], now + AFTER_FAILURE);
+        commits.answered(&answer(request, None, None), now + AFTER_FAILURE);
+        assert!(commits.may_send(now + AFTER_FAILURE, true));
+        commits.start(vec![sent(0)], now);
+        assert_eq!(commits.failed(now), [sent(0)]);
+        assert!(!commits.may_send(now, true));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::config::plan::PipelinePlan;
-use crate::librdkafka::{Consumer, OpenError, RecordBatch};
+use crate::librdkafka::{Consumer, ErrorCode, OpenError, RecordBatch};
 use crate::model::{
     Budget, Epoch, Halt, PartitionTable, Position, Report, RewindCause, Sequence, Slot, Stop, TopicPartition, Wake,
 };
@@ -17,8 +17,9 @@ use crate::telemetry::latency::LatencyBook;
 use crate::telemetry::metrics::{PipelineMetrics, StageName};
 
 use super::commit::Commits;
+use super::credentials::Credentials;
 use super::hold::Hold;
-use super::ledger::{Ledger, Settled};
+use super::ledger::Ledger;
 use super::pauses::{PauseReason, Pauses};
 use super::properties;
 use super::questions::Questions;
@@ -30,8 +31,6 @@ use super::view::SourceView;
 
 /// Longest park: timers are looked at this often even without a wake-up.
 const LONGEST_PARK: Duration = Duration::from_millis(100);
-/// Most reports taken in one turn, so that drains get their turn too.
-const REPORTS_A_TURN: usize = 1024;
 
 /// What the source of a pipeline is given.
 pub struct SourceContext {
@@ -104,8 +103,12 @@ pub(super) struct Assigned {
     pub(super) low: Option<Position>,
     /// A first record above this position (after an assign or rewind) may be a gap: ask.
     pub(super) check_gap: bool,
+    /// The first record after a rewind has not come yet: if it lies above the target, the seek is repeated once.
+    pub(super) seek_unproven: bool,
     /// A record was read since the last assign, rewind or seek: only then the client's own position may be trusted.
     pub(super) read_in_epoch: bool,
+    /// Records of this epoch were destroyed unread and are not sought again: the client's position lies behind them.
+    pub(super) destroyed: bool,
 }
 
 /// How the source ended.
@@ -142,7 +145,16 @@ pub struct Source {
     pub(super) halted_at: Option<Instant>,
     pub(super) next_drip: Instant,
     pub(super) last_progress: Instant,
-    pub(super) last_commit_failed: bool,
+    pub(super) credentials: Credentials,
+    /// The named fault is one of connections: over when the brokers are up again.
+    pub(super) unreachable: bool,
+    /// Nothing is taken any more.
+    pub(super) finishing: bool,
+    /// Records given back since: they were read and not resolved.
+    pub(super) given_back: u64,
+    pub(super) last_commit_error: Option<ErrorCode>,
+    /// The group took partitions away, work of ours on them uncommitted; looked at when the run ends.
+    pub(super) lost_uncommitted: bool,
     pub(super) blocked_since: Option<Instant>,
 }
 
@@ -178,7 +190,12 @@ impl Source {
             halted_at: None,
             next_drip: now,
             last_progress: now,
-            last_commit_failed: false,
+            credentials: Credentials::default(),
+            unreachable: false,
+            finishing: false,
+            given_back: 0,
+            last_commit_error: None,
+            lost_uncommitted: false,
             blocked_since: None,
             cx,
         })
@@ -205,7 +222,7 @@ impl Source {
     }
 
     /// One turn: reports, drain (which serves callbacks), rebalance, answers, deadlines. Returns whether there may be more.
-    fn turn(&mut self, now: Instant) -> bool {
+    pub(super) fn turn(&mut self, now: Instant) -> bool {
         let started = Instant::now();
         self.cx.wake.take();
         let reported = self.take_reports(now);
@@ -226,6 +243,7 @@ impl Source {
         self.ask_topics(now);
         self.commit_due(now, false);
         self.apply_pauses();
+        self.look_at_credentials(now);
         self.cx.health.tick();
         self.publish();
     }
@@ -249,70 +267,6 @@ impl Source {
         self.commits.next_due()
     }
 
-    /// Takes what workers and sink reported. Returns whether the bound was reached, so that more may wait.
-    pub(super) fn take_reports(&mut self, now: Instant) -> bool {
-        for taken in 0..REPORTS_A_TURN {
-            let Ok(report) = self.cx.reports.try_recv() else { return taken > 0 };
-            self.take_report(report, now);
-        }
-        true
-    }
-
-    fn take_report(&mut self, report: Report, now: Instant) {
-        match report {
-            Report::Settled(parts) => parts.into_iter().for_each(|part| self.settle(part, now)),
-            Report::Rewind { tickets, cause } => {
-                let current: std::collections::BTreeSet<_> = tickets
-                    .into_iter()
-                    .filter(|ticket| self.ledger.epoch(ticket.slot) == ticket.epoch)
-                    .map(|ticket| ticket.slot)
-                    .collect();
-                current.into_iter().for_each(|slot| self.rewind(slot, cause, now));
-            }
-            Report::GaveUp(cause) => self.gave_up(cause, now),
-            Report::SinkAnswers => {
-                self.probing = false;
-                self.pauses.for_all(PauseReason::Probe, false);
-            }
-            Report::Quiet(slot) => self.rebalance.heard_quiet(slot),
-            Report::Halt(halt) => {
-                self.halt.get_or_insert(halt);
-            }
-        }
-    }
-
-    fn settle(&mut self, part: crate::model::Part, now: Instant) {
-        let slot = part.ticket.slot;
-        match self.ledger.settle(part) {
-            Settled::Part => self.last_progress = now,
-            Settled::Closed { parts, advanced } => {
-                self.last_progress = now;
-                for (counter, records) in self.cx.metrics.outcomes.iter().zip(parts) {
-                    counter.add(u64::from(records));
-                }
-                if advanced {
-                    self.rewinds.progressed(slot);
-                    if self.ledger.span(slot) < self.cx.plan.span_records as u64 / 2 {
-                        self.pauses.remove(slot, PauseReason::Span);
-                    }
-                }
-            }
-            Settled::Stale => self.cx.metrics.stale_parts.add(u64::from(part.records)),
-            Settled::Excess => {
-                self.cx.metrics.conservation_errors.add(1);
-                tracing::error!(pipeline = %self.cx.plan.name, ?part, "more records settled than read: a bug; rewinding");
-                self.rewind(slot, RewindCause::Lost, now);
-            }
-        }
-    }
-
-    fn gave_up(&mut self, cause: RewindCause, now: Instant) {
-        self.probing = true;
-        self.pauses.for_all(PauseReason::Probe, true);
-        let unresolved: Vec<_> = self.ledger.unresolved().collect();
-        unresolved.into_iter().for_each(|slot| self.rewind(slot, cause, now));
-    }
-
     /// The one way back (I8): fence, forget, destroy what is held, and read again from the lowest unresolved offset.
     pub(super) fn rewind(&mut self, slot: Slot, cause: RewindCause, now: Instant) {
         if !self.assigned.contains_key(&slot) {
@@ -323,14 +277,21 @@ impl Source {
         let rewound = self.ledger.rewind(slot, epoch);
         self.hold.destroy(slot);
         self.pauses.add(slot, PauseReason::Rewind);
+        // Both reasons were about records that are read again.
         self.pauses.remove(slot, PauseReason::Span);
+        self.pauses.remove(slot, PauseReason::Until);
         self.rewinds.start(slot, now);
+        if self.finishing {
+            self.given_back += rewound.records;
+        }
         if let Some(until) = &mut self.until {
             until.not_done(slot);
         }
         if let Some(assigned) = self.assigned.get_mut(&slot) {
             assigned.check_gap = true;
+            assigned.seek_unproven = true;
             assigned.read_in_epoch = false;
+            assigned.destroyed = false;
             tracing::warn!(pipeline = %self.cx.plan.name, partition = %assigned.name, cause = cause.name(),
                 records = rewound.records, to = rewound.to.map_or(-1, |to| to.0), "rewinding");
         }
@@ -339,14 +300,25 @@ impl Source {
         self.apply_pauses();
     }
 
+    /// The first record after a seek lies above its target: the seek may have been lost, so it is done once more.
+    pub(super) fn seek_again(&mut self, slot: Slot, now: Instant) {
+        self.pauses.add(slot, PauseReason::Rewind);
+        self.rewinds.start(slot, now);
+        if let Some(assigned) = self.assigned.get_mut(&slot) {
+            assigned.read_in_epoch = false;
+        }
+    }
+
     /// Seeks partitions whose backoff has passed.
-    fn seek_due(&mut self, now: Instant) {
+    pub(super) fn seek_due(&mut self, now: Instant) {
         if !self.rebalance.is_stable() {
             return;
         }
+        let mut positions = Vec::new();
         for slot in self.rewinds.due(now) {
             if self.questions.concerns(slot) {
                 // Whether the log itself was truncated is being asked: the answer decides where to seek.
+                self.ask_truncation_again(slot, now);
                 self.rewinds.again(slot, now, Duration::from_millis(50));
                 continue;
             }
@@ -357,14 +329,19 @@ impl Source {
                 continue;
             }
             let to = self.ledger.position(slot).map_or(crate::librdkafka::START_STORED, |position| position.0);
-            let answer = self.consumer.seek(&[(assigned.name.clone(), to)], 50);
-            match answer.as_deref() {
-                Ok([answer]) if answer.error.is_none() => {
-                    self.rewinds.sought(slot);
-                    self.pauses.remove(slot, PauseReason::Rewind);
-                }
-                // Just assigned, or its broker is slow: the client answers `State` or a timeout; ask again soon.
-                Ok(_) | Err(_) => self.rewinds.again(slot, now, Duration::from_millis(20)),
+            // Just assigned, or its broker is slow: the client answers `State` or a timeout; asked again soon.
+            self.rewinds.again(slot, now, Duration::from_millis(20));
+            positions.push((assigned.name.clone(), to));
+        }
+        if positions.is_empty() {
+            return;
+        }
+        // One call for all: its bound is one for all as well.
+        let answers = self.consumer.seek(&positions, 50).unwrap_or_default();
+        for answer in answers.iter().filter(|answer| answer.error.is_none()) {
+            if let Some(slot) = self.cx.table.slot(&answer.name) {
+                self.rewinds.sought(slot);
+                self.pauses.remove(slot, PauseReason::Rewind);
             }
         }
     }

@@ -103,16 +103,17 @@ impl Source {
             return;
         }
         let polled = Instant::now();
-        let bytes = (0..messages.len()).map(|index| messages.bytes_at(index)).sum::<usize>();
-        self.mean_record_bytes = (self.mean_record_bytes * 7 + bytes / messages.len()) / 8;
+        let mut bytes = 0;
         for run in &runs {
             let (start, end) = (run.start as usize, run.end as usize);
             let run_bytes = (start..end).map(|index| messages.bytes_at(index)).sum::<usize>();
+            bytes += run_bytes;
             if let Some(name) = self.cx.table.name(run.ticket.slot) {
                 self.cx.metrics.drained(&name.topic, (end - start) as u64, run_bytes as u64);
             }
             self.ledger.times(run.ticket.slot, polled, messages.timestamp_ms(start));
         }
+        self.mean_record_bytes = (self.mean_record_bytes * 7 + bytes / messages.len()) / 8;
         self.cx.metrics.batch_records.observe(messages.len() as u64);
         self.cx.metrics.batch_bytes.observe(bytes as u64);
         self.cx.health.clear(Room::Source);
@@ -146,10 +147,13 @@ impl Source {
                 continue;
             };
             let first = messages.offset(start);
+            let before = stretches.iter().rev().find(|before: &&Stretch| before.slot == Some(slot));
+            let expected = before.map(|before| before.next).or_else(|| self.ledger.expected(slot));
             if !self.may_follow(slot, first, now) {
                 stretches.push(Stretch::refused(start, end));
                 continue;
             }
+            self.look_for_gap(slot, expected, first, segment.jump);
             let cut = self
                 .until
                 .as_ref()
@@ -182,13 +186,30 @@ impl Source {
         }
         if let Some(assigned) = self.assigned.get_mut(&slot) {
             assigned.was_gone = false;
-            let jumped = first > expected.0 && assigned.check_gap;
+            if std::mem::take(&mut assigned.seek_unproven) && first > expected.0 {
+                self.seek_again(slot, now);
+                return false;
+            }
+            let jumped = first > expected.0 && std::mem::take(&mut assigned.check_gap);
             assigned.check_gap = false;
             if jumped {
                 self.ask_gap(slot, expected, Position(first), now);
             }
         }
         true
+    }
+
+    /// While a partition is running, offsets jump over what was compacted and over control records; where retention
+    /// overtook the reading they jump to the low watermark, which came with the same fetch.
+    fn look_for_gap(&mut self, slot: Slot, expected: Option<Position>, first: i64, inside: Option<(i64, i64)>) {
+        let Some(assigned) = self.assigned.get(&slot) else { return };
+        let before = expected
+            .map(|expected| (expected.0, first))
+            .filter(|(expected, _)| assigned.read_in_epoch && first > *expected);
+        for (expected, first) in before.into_iter().chain(inside) {
+            let low = self.consumer.low_watermark(&assigned.name).map(Position);
+            self.judge_gap(slot, Position(expected), Position(first), low);
+        }
     }
 
     /// The client went back unasked, or the log is another one: rewind, and ask for the ends before the seek.

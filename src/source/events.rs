@@ -8,6 +8,7 @@ use crate::telemetry::health::Room;
 use crate::telemetry::lag::Lag;
 
 use super::control::Source;
+use super::credentials;
 use super::statistics;
 use super::until::Standing;
 
@@ -23,13 +24,13 @@ impl Source {
                         .raise(Room::Source, format!("joining group `{}` failed: {code}", self.cx.plan.source.group));
                 }
                 Event::Statistics(json) => self.take_statistics(&json),
-                Event::Error { code, message, fatal } => self.take_error(code, &message, fatal),
-                Event::InPlaceOfRecord { partition, code } => self.take_in_place(partition, code),
+                Event::Error { code, message, fatal } => self.take_error(code, &message, fatal, now),
+                Event::InPlaceOfRecord { partition, code } => self.take_in_place(partition, code, now),
             }
         }
     }
 
-    fn take_error(&mut self, code: ErrorCode, message: &str, fatal: bool) {
+    pub(super) fn take_error(&mut self, code: ErrorCode, message: &str, fatal: bool, now: Instant) {
         let group = &self.cx.plan.source.group;
         if fatal {
             self.halt.get_or_insert(Halt {
@@ -41,22 +42,34 @@ impl Source {
             });
             return;
         }
-        match code {
-            ErrorCode::SaslAuthenticationFailed | ErrorCode::Authentication | ErrorCode::GroupAuthorizationFailed => {
-                self.halt.get_or_insert(Halt {
-                    exit: Exit::Permission,
-                    message: format!(
-                        "pipeline {}: the source cluster refused our credentials ({code}): {message}",
-                        self.cx.plan.name
-                    ),
-                });
-            }
-            _ => self.cx.health.raise(Room::Source, format!("{code}: {message}")),
+        if credentials::is_refusal(code) {
+            self.refused(code, message, now);
+        } else {
+            self.unreachable = true;
+            self.cx.health.raise(Room::Source, format!("{code}: {message}"));
+        }
+    }
+
+    fn refused(&mut self, code: ErrorCode, message: &str, now: Instant) {
+        let text = format!("the source cluster refused our credentials ({code}) {message}");
+        self.cx.health.raise(Room::Source, text.trim_end());
+        self.credentials.refused(text.trim_end().to_owned(), now);
+    }
+
+    /// Ends the pipeline when refused credentials have lasted.
+    pub(super) fn look_at_credentials(&mut self, now: Instant) {
+        if let Some(refusal) = self.credentials.are_spent(now) {
+            let message = format!(
+                "pipeline {}: {refusal}. Nothing was skipped. Correct the credentials, or grant READ on the group, then \
+                 start again",
+                self.cx.plan.name
+            );
+            self.halt.get_or_insert(Halt { exit: Exit::Permission, message });
         }
     }
 
     /// An error in the place of a record is information, never a record: librdkafka goes on by itself.
-    fn take_in_place(&mut self, partition: Option<TopicPartition>, code: ErrorCode) {
+    fn take_in_place(&mut self, partition: Option<TopicPartition>, code: ErrorCode, now: Instant) {
         let place = partition.as_ref().map_or_else(|| "the source".to_owned(), ToString::to_string);
         match code {
             ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopic | ErrorCode::UnknownPartition => {
@@ -75,15 +88,21 @@ impl Source {
                     ),
                 });
             }
+            // What the group's coordinator refuses comes this way too.
+            code if credentials::is_refusal(code) => self.refused(code, "", now),
             _ => self.cx.health.raise(Room::Source, format!("{place}: {code}")),
         }
     }
 
     /// Lag, bounded runs, and positions behind control records.
-    fn take_statistics(&mut self, json: &str) {
-        let Ok(all) = statistics::read(json) else { return };
-        self.queue_seen_empty = 0;
-        for entry in all {
+    pub(super) fn take_statistics(&mut self, json: &str) {
+        let Ok(read) = statistics::read(json) else { return };
+        if self.unreachable && read.connected {
+            self.unreachable = false;
+            self.cx.health.clear(Room::Source);
+        }
+        let seen_empty = std::mem::take(&mut self.queue_seen_empty) > 0;
+        for entry in read.partitions {
             let Some(slot) = self.cx.table.slot(&entry.name) else { continue };
             let running = !self.rewinds.is_waiting(slot) && self.rebalance.is_stable();
             let Some(assigned) = self.assigned.get_mut(&slot) else { continue };
@@ -94,9 +113,8 @@ impl Source {
                 if until.mark(slot).is_none() && entry.last_stable >= 0 {
                     until.pin(slot, Position(entry.last_stable), None);
                 }
-                if running && entry.next_offset >= 0 {
-                    until.next_offset(slot, Position(entry.next_offset));
-                }
+                let next_offset = (running && entry.next_offset >= 0).then_some(Position(entry.next_offset));
+                until.next_offset(slot, next_offset, seen_empty);
             }
             if let (Some(position), 0..) = (self.ledger.position(slot), entry.last_stable) {
                 let records = (entry.last_stable - position.0).max(0) as u64;
@@ -112,7 +130,7 @@ impl Source {
     /// Takes over the client's own position, which includes control records, where nothing of ours contradicts it.
     fn adopt(&mut self, slot: crate::model::Slot) {
         let Some(assigned) = self.assigned.get(&slot) else { return };
-        if !assigned.read_in_epoch || self.hold.holds(slot) || !self.ledger.is_quiet(slot) {
+        if !assigned.read_in_epoch || assigned.destroyed || self.hold.holds(slot) || !self.ledger.is_quiet(slot) {
             return;
         }
         let at = Position(self.consumer.position(&assigned.name));
@@ -147,7 +165,7 @@ impl Source {
         Standing {
             idle: self.ledger.is_quiet(slot) && !self.hold.holds(slot) && !self.rewinds.is_waiting(slot),
             position: self.ledger.position(slot),
-            queue_seen_empty: self.queue_seen_empty,
+            queue_seen_empty: self.queue_seen_empty > 0,
         }
     }
 }

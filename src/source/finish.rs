@@ -2,17 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use crate::model::Slot;
+use crate::model::{Slot, TopicPartition};
 
 use super::control::{Source, SourceEnd};
 use super::rebalance::Rebalance;
 
-/// Bound of the last commit, refused ones sent again: during a cooperative rejoin that takes a few seconds.
+/// Bound of the last commit after a halt or an abort, refused ones sent again: a cooperative rejoin takes a few seconds.
 const COMMIT_WITHIN: Duration = Duration::from_secs(5);
+/// The same while nobody is in a hurry: it outlasts a broker's restart. A drain ends it by its abort.
+const COMMIT_AT_LEISURE: Duration = Duration::from_secs(60);
 /// Bound of leaving the group.
 const CLOSE_WITHIN: Duration = Duration::from_secs(6);
 /// Bound of freeing the client.
 const DESTROY_WITHIN: Duration = Duration::from_secs(5);
+/// Bound of each of these after an abort: a second signal means at once.
+const ABORTED_WITHIN: Duration = Duration::from_secs(1);
 /// How long a halted pipeline goes on settling what does not depend on the fault.
 const HALTED_DRAIN: Duration = Duration::from_secs(5);
 /// How often the group is served while draining.
@@ -20,28 +24,32 @@ const SERVE_EVERY: Duration = Duration::from_millis(100);
 
 impl Source {
     pub(super) fn finish(mut self) -> SourceEnd {
+        self.lost_uncommitted = false;
         self.stop_taking();
         self.await_settlements();
-        let left_open = self.ledger.tally().open;
+        let left_open = self.ledger.tally().open + self.given_back;
         let committed = self.commit_the_rest();
         self.leave();
         self.cx.view.publish_now(&self.ledger);
         let end = SourceEnd { halt: self.halt.take(), left_open, committed };
+        let limit = self.patience(DESTROY_WITHIN);
+        // Whatever of the sink still waits has nobody to report to; what it holds of our messages would delay the client.
+        self.cx.stop.abort();
         let Self { consumer, .. } = self;
-        if !consumer.destroy(DESTROY_WITHIN) {
+        if !consumer.destroy(limit) {
             tracing::warn!("the Kafka client did not end in time; it ends with the process");
         }
         end
     }
 
     /// Closes the way to the workers: they end when it is empty, then the sink does.
-    fn stop_taking(&mut self) {
+    pub(super) fn stop_taking(&mut self) {
         let (closed, _) = flume::bounded(0);
         self.cx.batches = closed;
-        let all: Vec<Slot> = self.assigned.keys().copied().collect();
-        all.iter().for_each(|slot| {
-            self.hold.destroy(*slot);
-        });
+        self.finishing = true;
+        for (slot, assigned) in &mut self.assigned {
+            assigned.destroyed |= self.hold.destroy(*slot) > 0;
+        }
     }
 
     /// Until nothing is open, or whoever could settle it is gone, or the deadline says stop.
@@ -60,8 +68,7 @@ impl Source {
             }
             if now >= next_serve {
                 next_serve = now + SERVE_EVERY;
-                // Keeps the group membership and runs callbacks; what comes is not ours to read any more, uncounted.
-                drop(self.consumer.drain(1, 0));
+                self.serve_group();
             }
             self.upkeep(now);
             if !more {
@@ -70,11 +77,28 @@ impl Source {
         }
     }
 
+    /// Keeps the group membership and runs callbacks; what comes is not read any more: destroyed, uncounted.
+    pub(super) fn serve_group(&mut self) {
+        let messages = self.consumer.drain(1, 0);
+        for segment in messages.segments() {
+            let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };
+            let slot = self.cx.table.slot(&name);
+            if let Some(assigned) = slot.and_then(|slot| self.assigned.get_mut(&slot)) {
+                assigned.destroyed = true;
+            }
+        }
+    }
+
+    /// A bound of the way out; after an abort all of them are short.
+    fn patience(&self, full: Duration) -> Duration {
+        if self.cx.stop.is_aborting() { full.min(ABORTED_WITHIN) } else { full }
+    }
+
     fn commit_the_rest(&mut self) -> bool {
         if self.cx.dry_run {
             return true;
         }
-        let deadline = Instant::now() + COMMIT_WITHIN;
+        let started = Instant::now();
         loop {
             let now = Instant::now();
             self.take_reports(now);
@@ -82,24 +106,44 @@ impl Source {
             self.take_replies(now);
             self.advance_rebalance(now);
             self.commit_due(now, true);
+            self.cx.health.tick();
             let nothing_left = !self.commits.is_waiting() && self.ledger.committable().next().is_none();
-            if nothing_left || now >= deadline {
-                return nothing_left;
+            if nothing_left && !self.lost_uncommitted {
+                return true;
             }
-            drop(self.consumer.drain(1, 0));
+            let full = if self.halt.is_some() { COMMIT_WITHIN } else { COMMIT_AT_LEISURE };
+            if nothing_left || now >= started + self.patience(full) {
+                let why = match (self.lost_uncommitted, self.last_commit_error) {
+                    (true, _) => "the group took the partitions away".to_owned(),
+                    (false, Some(code)) => code.to_string(),
+                    (false, None) => "no answer".to_owned(),
+                };
+                tracing::error!(pipeline = %self.cx.plan.name, why,
+                    "the last positions could not be committed: their records will be read and sent again");
+                return false;
+            }
+            self.serve_group();
             self.cx.wake.take();
-            self.cx.wake.park(Duration::from_millis(if self.last_commit_failed { 50 } else { 10 }));
+            self.cx.wake.park(Duration::from_millis(if self.last_commit_error.is_some() { 50 } else { 10 }));
         }
     }
 
     fn leave(&mut self) {
+        // From here on nobody takes reports: a sender must not wait for a place.
+        self.cx.reports = flume::bounded(0).1;
         let slots: Vec<Slot> = self.assigned.keys().copied().collect();
         self.fence(&slots);
+        // Other pipelines may go on: what nobody reads any more must not look as if it stood still.
+        std::mem::take(&mut self.assigned).values().for_each(|gone| self.cx.lag.remove(&gone.name));
+        self.cx.metrics.assigned_partitions.set(0);
         self.apply_pending_rebalance();
-        self.consumer.start_close();
-        let deadline = Instant::now() + CLOSE_WITHIN;
+        if let Err(code) = self.consumer.start_close() {
+            tracing::warn!(pipeline = %self.cx.plan.name, %code, "the group cannot be left in order; the session will time out");
+            return;
+        }
+        let started = Instant::now();
         while !self.consumer.is_closed() {
-            if Instant::now() >= deadline {
+            if Instant::now() >= started + self.patience(CLOSE_WITHIN) {
                 tracing::warn!(pipeline = %self.cx.plan.name, "leaving the group took too long; the session will time out");
                 return;
             }

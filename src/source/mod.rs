@@ -1,10 +1,11 @@
 //! The Kafka source: one thread owns the consumer, the ledger, the rewinds and the commits.
 //!
-//! [`control`] is the loop; [`ledger`], [`pauses`], [`rewind`], [`commit`], [`start`] and [`until`] decide and know no
-//! clock; [`drain`], [`rebalance`], [`questions`], [`events`] and [`finish`] are the loop's parts.
+//! [`control`] is the loop; [`ledger`], [`pauses`], [`rewind`], [`commit`], [`credentials`], [`start`] and [`until`] decide
+//! and know no clock; [`drain`], [`reports`], [`rebalance`], [`questions`], [`events`] and [`finish`] are the loop's parts.
 
 pub mod commit;
 pub mod control;
+pub mod credentials;
 mod drain;
 mod events;
 mod finish;
@@ -15,11 +16,15 @@ pub mod probe;
 pub mod properties;
 mod questions;
 mod rebalance;
+mod reports;
 pub mod rewind;
 pub mod start;
 pub mod statistics;
 pub mod topics;
 pub mod until;
 pub mod view;
+
+#[cfg(test)]
+mod tests;
 
 pub use control::{Source, SourceContext, SourceEnd, Until, Wire};

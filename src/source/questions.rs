@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::librdkafka::{OffsetKind, OffsetsAnswer, Reply, TopicsAnswer};
 use crate::model::{Epoch, Position, RewindCause, Slot};
@@ -12,6 +12,12 @@ use super::control::Source;
 
 /// Bound of each question; librdkafka answers it itself when the brokers do not.
 pub(super) const ANSWER_WITHIN_MS: i32 = 5000;
+
+/// How often an end below our position is asked about before the log is taken for another one: a follower that has just
+/// become leader may lag for a moment.
+const CONFIRMATIONS: u32 = 3;
+/// Between two such questions.
+const CONFIRM_AFTER: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
@@ -29,7 +35,18 @@ pub struct Questions {
     next: u64,
     open: BTreeMap<u64, Purpose>,
     /// Ends learnt so far for a truncation question.
-    ends: BTreeMap<Slot, (Option<Position>, Option<Position>)>,
+    doubts: BTreeMap<Slot, Doubt>,
+}
+
+/// What is known of a partition whose log may be another one.
+#[derive(Debug, Default)]
+struct Doubt {
+    low: Option<Position>,
+    end: Option<Position>,
+    /// Answers below our position so far.
+    rounds: u32,
+    /// When to ask once more.
+    again: Option<Instant>,
 }
 
 impl Questions {
@@ -46,7 +63,20 @@ impl Questions {
 
     /// Whether a seek of this partition must wait for an answer.
     pub(super) fn concerns(&self, slot: Slot) -> bool {
+        self.is_asked(slot) || self.doubts.get(&slot).is_some_and(|doubt| doubt.again.is_some())
+    }
+
+    fn is_asked(&self, slot: Slot) -> bool {
         self.open.values().any(|purpose| *purpose == Purpose::Truncation { slot })
+    }
+
+    /// The partition is not ours any more: answers are about a tenure that is over.
+    pub(super) fn forget(&mut self, slot: Slot) {
+        self.doubts.remove(&slot);
+        self.open.retain(|_, purpose| match purpose {
+            Purpose::Assign => true,
+            Purpose::Gap { slot: asked, .. } | Purpose::Truncation { slot: asked } => *asked != slot,
+        });
     }
 }
 
@@ -62,6 +92,14 @@ impl Source {
         for kind in [OffsetKind::Earliest, OffsetKind::Latest] {
             let request = self.questions.ask(Purpose::Truncation { slot });
             self.consumer.ask_ends(kind, std::slice::from_ref(&name), ANSWER_WITHIN_MS, request);
+        }
+    }
+
+    /// Asks once more when a doubt is to be confirmed.
+    pub(super) fn ask_truncation_again(&mut self, slot: Slot, now: Instant) {
+        let due = |doubt: &mut Doubt| doubt.again.take_if(|at| *at <= now).is_some();
+        if self.questions.doubts.get_mut(&slot).is_some_and(due) {
+            self.ask_truncation(slot, now);
         }
     }
 
@@ -117,15 +155,15 @@ impl Source {
             }
             Some(Purpose::Truncation { slot }) => {
                 let offset = one_offset(&answer);
-                let ends = self.questions.ends.entry(slot).or_default();
+                let doubt = self.questions.doubts.entry(slot).or_default();
                 match answer.kind {
-                    OffsetKind::Earliest => ends.0 = offset,
-                    OffsetKind::Latest | OffsetKind::Committed | OffsetKind::Since { .. } => ends.1 = offset,
+                    OffsetKind::Earliest => doubt.low = offset,
+                    OffsetKind::Latest | OffsetKind::Committed | OffsetKind::Since { .. } => doubt.end = offset,
                 }
-                if !self.questions.concerns(slot)
-                    && let Some(ends) = self.questions.ends.remove(&slot)
+                if !self.questions.is_asked(slot)
+                    && let Some(doubt) = self.questions.doubts.remove(&slot)
                 {
-                    self.judge_truncation(slot, ends, now);
+                    self.judge_truncation(slot, doubt, now);
                 }
             }
             None => {}
@@ -133,20 +171,27 @@ impl Source {
     }
 
     /// A jump is a gap only where retention took the records; compaction and transaction markers jump too.
-    fn judge_gap(&self, slot: Slot, expected: Position, first: Position, low: Option<Position>) {
+    pub(super) fn judge_gap(&self, slot: Slot, expected: Position, first: Position, low: Option<Position>) {
         let Some(name) = self.cx.table.name(slot) else { return };
         if low.is_some_and(|low| low > expected) {
-            let lost = (first.0 - expected.0) as u64;
+            let lost = low.map_or(first, |low| low.min(first)).0.saturating_sub(expected.0) as u64;
             self.cx.metrics.gap_records.add(lost);
             tracing::error!(pipeline = %self.cx.plan.name, partition = %name, expected = expected.0, first = first.0,
                 "retention removed up to {lost} records before they were read: raise the topic's retention");
         }
     }
 
-    fn judge_truncation(&mut self, slot: Slot, ends: (Option<Position>, Option<Position>), now: Instant) {
+    fn judge_truncation(&mut self, slot: Slot, doubt: Doubt, now: Instant) {
         let Some(assigned) = self.assigned.get_mut(&slot) else { return };
-        let (Some(position), (Some(low), Some(end))) = (self.ledger.position(slot), ends) else { return };
+        let (Some(position), Some(low), Some(end)) = (self.ledger.position(slot), doubt.low, doubt.end) else { return };
         if end >= position && !assigned.was_gone && !assigned.recreated {
+            return;
+        }
+        let rounds = doubt.rounds + 1;
+        let known_anew = assigned.was_gone || assigned.recreated;
+        if !known_anew && rounds < CONFIRMATIONS {
+            let unsure = Doubt { low: None, end: None, rounds, again: Some(now + CONFIRM_AFTER) };
+            self.questions.doubts.insert(slot, unsure);
             return;
         }
         (assigned.was_gone, assigned.recreated) = (false, false);
@@ -159,7 +204,7 @@ impl Source {
         let records = self.ledger.restart(slot, epoch, low);
         self.cx.metrics.rewound.add(records);
         self.cx.metrics.rewind(RewindCause::Truncated).add(1);
-        self.rewinds.again(slot, now, std::time::Duration::ZERO);
+        self.rewinds.again(slot, now, Duration::ZERO);
     }
 
     fn commit_answered(&mut self, fates: &[(Sent, Fate)]) {
@@ -173,10 +218,13 @@ impl Source {
                 }
             }
         }
-        self.last_commit_failed = failed.is_some();
+        self.last_commit_error = failed.copied();
         match failed {
             None if fates.is_empty() => {}
-            None => self.cx.metrics.commits.add(1),
+            None => {
+                self.credentials.accepted();
+                self.cx.metrics.commits.add(1);
+            }
             Some(code) => {
                 self.cx.metrics.commit_failures.add(1);
                 tracing::debug!(pipeline = %self.cx.plan.name, %code, "commit failed; positions are kept and sent again");
@@ -204,7 +252,7 @@ impl Source {
         due.iter().for_each(|sent| self.ledger.asked(sent.slot, sent.position));
         let request = self.commits.start(due, now);
         if self.consumer.commit(&positions, request).is_err() {
-            let again = self.commits.failed();
+            let again = self.commits.failed(now);
             again.iter().for_each(|sent| self.ledger.not_committed(sent.slot));
         }
     }

@@ -48,6 +48,8 @@ pub struct Revoking {
     partitions: Vec<TopicPartition>,
     slots: Vec<Slot>,
     deadline: Instant,
+    /// Bound of the phase that may go beyond the deadline: the commit's answer, then the purge.
+    too_late: Instant,
     phase: Phase,
     /// Slots the sink has nothing of any more.
     quiet: BTreeSet<Slot>,
@@ -80,10 +82,16 @@ impl Rebalance {
         matches!(self, Self::Stable)
     }
 
-    /// The sink answered for a partition that is being given up.
+    /// The sink answered for a partition that is being given up. An answer before the fence has moved is one to an earlier
+    /// revoke.
     pub fn heard_quiet(&mut self, slot: Slot) {
         if let Self::Revoking(revoking) = self {
-            revoking.quiet.insert(slot);
+            match revoking.phase {
+                Phase::Draining | Phase::Committing => {}
+                Phase::Wire | Phase::Purged => {
+                    revoking.quiet.insert(slot);
+                }
+            }
         }
     }
 
@@ -93,7 +101,10 @@ impl Rebalance {
         match self {
             Self::Stable => None,
             Self::Assigning(assigning) => Some(assigning.ask_again.unwrap_or(assigning.deadline)),
-            Self::Revoking(revoking) => Some(revoking.deadline),
+            Self::Revoking(revoking) => Some(match revoking.phase {
+                Phase::Draining | Phase::Wire => revoking.deadline,
+                Phase::Committing | Phase::Purged => revoking.too_late,
+            }),
         }
     }
 }
@@ -113,6 +124,8 @@ impl Source {
     pub(super) fn begin_assign(&mut self, partitions: Vec<TopicPartition>, now: Instant) {
         self.cx.metrics.rebalances.add(1);
         self.cx.health.reached(Room::Source);
+        self.credentials.accepted();
+        self.cx.health.clear(Room::Source);
         let partitions: Vec<_> = partitions.into_iter().map(|name| (name, Known::default())).collect();
         if partitions.is_empty() {
             self.finish_assign(&partitions, now);
@@ -212,7 +225,9 @@ impl Source {
         }
         self.cx.metrics.assigned_partitions.set(self.assigned.len() as i64);
         self.topic_ids.assigned(&self.assigned_topics());
-        self.cx.health.set_state(State::Running);
+        if !self.cx.stop.is_draining() {
+            self.cx.health.set_state(State::Running);
+        }
         if let Some(until) = &mut self.until {
             until.assignment_received(now);
         }
@@ -249,7 +264,9 @@ impl Source {
             recreated: false,
             low: known.low,
             check_gap: beginning.position.is_some(),
+            seek_unproven: false,
             read_in_epoch: false,
+            destroyed: false,
         };
         self.assigned.insert(slot, assigned);
     }
@@ -278,18 +295,20 @@ impl Source {
         let phase = if lost { Phase::Wire } else { Phase::Draining };
         if lost {
             tracing::warn!(pipeline = %self.cx.plan.name, partitions = partitions.len(), "assignment lost: committing nothing");
+            self.lost_uncommitted |=
+                !self.committed_all(&slots) || slots.iter().any(|slot| !self.ledger.is_quiet(*slot));
             self.fence(&slots);
             slots.iter().for_each(|slot| self.cx.wire.ask(*slot));
         }
-        let quiet = BTreeSet::new();
-        self.rebalance = Rebalance::Revoking(Revoking { partitions, slots, deadline, phase, quiet });
+        let (quiet, too_late) = (BTreeSet::new(), deadline + REVOKE_EXTRA);
+        self.rebalance = Rebalance::Revoking(Revoking { partitions, slots, deadline, too_late, phase, quiet });
         self.advance_rebalance(now);
     }
 
     fn advance_revoke(&mut self, mut revoking: Revoking, now: Instant) {
         let over = self.cx.stop.is_aborting();
         let late = now >= revoking.deadline || over;
-        let too_late = now >= revoking.deadline + REVOKE_EXTRA || over;
+        let too_late = now >= revoking.too_late || over;
         match revoking.phase {
             Phase::Draining if late || revoking.slots.iter().all(|slot| self.ledger.is_quiet(*slot)) => {
                 revoking.phase = Phase::Committing;
@@ -304,6 +323,8 @@ impl Source {
             Phase::Wire if self.wire_is_quiet(&revoking) => return self.finish_revoke(&revoking),
             Phase::Wire if late => {
                 self.cx.wire.purge();
+                // Its own bound: the commit may have used up the other.
+                revoking.too_late = now + REVOKE_EXTRA;
                 revoking.phase = Phase::Purged;
             }
             Phase::Purged if too_late || self.wire_is_quiet(&revoking) => return self.finish_revoke(&revoking),
@@ -327,6 +348,7 @@ impl Source {
             let records = self.ledger.revoke(*slot);
             self.cx.metrics.rewound.add(records);
             self.rewinds.revoke(*slot);
+            self.questions.forget(*slot);
         }
     }
 

@@ -20,10 +20,34 @@ pub struct PartitionStatistics {
     pub low: i64,
 }
 
+/// What a statistics document says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Statistics {
+    /// Every partition the client knows.
+    pub partitions: Vec<PartitionStatistics>,
+    /// A broker is up, and none that was ever needed is not.
+    pub connected: bool,
+}
+
 #[derive(Deserialize)]
 struct Document {
     #[serde(default)]
+    brokers: HashMap<String, Broker>,
+    #[serde(default)]
     topics: HashMap<String, Topic>,
+}
+
+#[derive(Deserialize)]
+struct Broker {
+    nodeid: i32,
+    state: String,
+}
+
+impl Broker {
+    /// Bootstrap and coordinator entries have no number of their own.
+    fn is_real(&self) -> bool {
+        self.nodeid >= 0
+    }
 }
 
 #[derive(Deserialize)]
@@ -44,8 +68,11 @@ struct Partition {
 ///
 /// # Errors
 /// When the text is not what librdkafka documents.
-pub fn read(json: &str) -> Result<Vec<PartitionStatistics>, serde_json::Error> {
+pub fn read(json: &str) -> Result<Statistics, serde_json::Error> {
     let document: Document = serde_json::from_str(json)?;
+    let in_state = |state: &str| document.brokers.values().filter(|one| one.is_real() && one.state == state).count();
+    let (up, never_needed) = (in_state("UP"), in_state("INIT"));
+    let connected = up > 0 && up + never_needed == document.brokers.values().filter(|one| one.is_real()).count();
     let mut all = Vec::new();
     for (topic, entry) in document.topics {
         let topic: Arc<str> = topic.into();
@@ -56,7 +83,7 @@ pub fn read(json: &str) -> Result<Vec<PartitionStatistics>, serde_json::Error> {
             low: p.lo_offset,
         }));
     }
-    Ok(all)
+    Ok(Statistics { partitions: all, connected })
 }
 
 #[cfg(test)]
@@ -68,9 +95,24 @@ mod tests {
         let json = r#"{"name":"c","topics":{"t":{"topic":"t","partitions":{
             "0":{"partition":0,"next_offset":7,"ls_offset":9,"lo_offset":1,"hi_offset":9,"fetchq_cnt":3},
             "-1":{"partition":-1,"next_offset":0,"ls_offset":-1001,"lo_offset":-1001}}}}}"#;
-        let read = read(json).expect("valid");
+        let read = read(json).expect("valid").partitions;
         assert_eq!(read.len(), 1);
         assert_eq!((read[0].next_offset, read[0].last_stable, read[0].low), (7, 9, 1));
-        assert_eq!(super::read(r#"{"name":"c"}"#).expect("no topics yet"), []);
+        assert_eq!(super::read(r#"{"name":"c"}"#).expect("no topics yet"), Statistics::default());
+    }
+
+    #[test]
+    fn connected_means_that_no_broker_in_use_is_away() {
+        for (states, connected) in [
+            (&[(1, "UP"), (2, "INIT"), (-1, "DOWN")][..], true),
+            (&[(1, "UP"), (2, "TRY_CONNECT")], false),
+            (&[(1, "DOWN")], false),
+            (&[(1, "INIT")], false),
+            (&[], false),
+        ] {
+            let brokers = states.iter().map(|(id, state)| format!(r#""{id}":{{"nodeid":{id},"state":"{state}"}}"#));
+            let json = format!(r#"{{"brokers":{{{}}}}}"#, brokers.collect::<Vec<_>>().join(","));
+            assert_eq!(read(&json).expect("valid").connected, connected, "{json}");
+        }
     }
 }

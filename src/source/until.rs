@@ -14,8 +14,8 @@ struct Mark {
     end: Position,
     /// Where reading began, or the oldest offset, whichever is higher.
     from: Option<Position>,
-    /// The client's next offset to fetch, when it was last told.
-    next_offset: Option<Position>,
+    /// Statistics in a row that said the client has fetched everything below the end, the queue seen empty in between.
+    fetched: u32,
 }
 
 /// What must be known of a partition to judge it.
@@ -25,8 +25,8 @@ pub struct Standing {
     pub idle: bool,
     /// Everything below is resolved.
     pub position: Option<Position>,
-    /// The shared queue was seen empty this often since the last statistics.
-    pub queue_seen_empty: u32,
+    /// The shared queue was seen empty since the last statistics.
+    pub queue_seen_empty: bool,
 }
 
 /// The marks of a bounded run. A mark outlives a revoke: the end is pinned once.
@@ -50,7 +50,7 @@ impl Marks {
 
     /// Pins a partition's end, the first time it is seen.
     pub fn pin(&mut self, slot: Slot, end: Position, from: Option<Position>) {
-        let mark = self.marks.entry(slot).or_insert(Mark { end, from, next_offset: None });
+        let mark = self.marks.entry(slot).or_insert(Mark { end, from, fetched: 0 });
         mark.from = mark.from.max(from);
     }
 
@@ -60,17 +60,23 @@ impl Marks {
         self.marks.get(&slot).map(|mark| mark.end)
     }
 
-    /// What the client's statistics say while the partition is running.
-    pub fn next_offset(&mut self, slot: Slot, next_offset: Position) {
+    /// The next offset the client will fetch, of its statistics; `None` while the partition is not running. `seen_empty`:
+    /// the shared queue was, since the statistics before. One alone proves nothing: it may have waited in the queue since
+    /// before a seek.
+    pub fn next_offset(&mut self, slot: Slot, next_offset: Option<Position>, seen_empty: bool) {
         if let Some(mark) = self.marks.get_mut(&slot) {
-            mark.next_offset = Some(next_offset);
+            mark.fetched = match next_offset {
+                Some(next) if next >= mark.end && seen_empty => mark.fetched.saturating_add(1),
+                Some(next) if next >= mark.end => 1,
+                Some(_) | None => 0,
+            };
         }
     }
 
     /// A rewind makes the partition not done.
     pub fn not_done(&mut self, slot: Slot) {
         if let Some(mark) = self.marks.get_mut(&slot) {
-            mark.next_offset = None;
+            mark.fetched = 0;
             mark.from = None;
         }
     }
@@ -86,9 +92,7 @@ impl Marks {
         let Some(mark) = self.marks.get(&slot) else { return false };
         let reached = |position: Option<Position>| position.is_some_and(|position| position >= mark.end);
         standing.idle
-            && (reached(standing.position)
-                || reached(mark.from)
-                || (reached(mark.next_offset) && standing.queue_seen_empty >= 2))
+            && (reached(standing.position) || reached(mark.from) || (mark.fetched >= 2 && standing.queue_seen_empty))
     }
 }
 
@@ -99,7 +103,7 @@ mod tests {
     const SLOT: Slot = Slot(3);
 
     fn standing(position: i64) -> Standing {
-        Standing { idle: true, position: Some(Position(position)), queue_seen_empty: 0 }
+        Standing { idle: true, position: Some(Position(position)), queue_seen_empty: false }
     }
 
     #[test]
@@ -111,11 +115,25 @@ mod tests {
         assert!(until.is_done(SLOT, standing(10)));
         assert!(!until.is_done(SLOT, Standing { idle: false, ..standing(10) }), "something is open");
 
-        until.next_offset(SLOT, Position(10));
-        assert!(!until.is_done(SLOT, Standing { queue_seen_empty: 1, ..standing(8) }));
-        assert!(until.is_done(SLOT, Standing { queue_seen_empty: 2, ..standing(8) }), "a transactional tail");
+        let empty = Standing { queue_seen_empty: true, ..standing(8) };
+        let (below, at_end) = (Some(Position(9)), Some(Position(10)));
+        until.next_offset(SLOT, at_end, true);
+        assert!(!until.is_done(SLOT, empty), "may be older than a seek");
+        until.next_offset(SLOT, at_end, false);
+        assert!(!until.is_done(SLOT, empty), "both may have waited in the queue");
+        until.next_offset(SLOT, at_end, true);
+        assert!(!until.is_done(SLOT, standing(8)), "records may wait in the queue");
+        assert!(until.is_done(SLOT, empty), "a transactional tail");
+        for reset in [below, None] {
+            until.next_offset(SLOT, reset, true);
+            until.next_offset(SLOT, at_end, true);
+            assert!(!until.is_done(SLOT, empty), "{reset:?}");
+            until.next_offset(SLOT, at_end, true);
+        }
+        assert!(until.is_done(SLOT, empty));
         until.not_done(SLOT);
-        assert!(!until.is_done(SLOT, Standing { queue_seen_empty: 2, ..standing(8) }), "rewound");
+        until.next_offset(SLOT, at_end, true);
+        assert!(!until.is_done(SLOT, empty), "rewound");
     }
 
     #[test]

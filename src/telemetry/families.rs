@@ -225,7 +225,7 @@ fn distributions(page: &mut Page<'_>) {
     page.each("end_to_end_seconds", "Polled to acknowledged, by record", kind, |view| {
         histogram(view.latency.micros(Stage::EndToEnd), SECONDS)
     });
-    page.each("sink_request_seconds", "Sent to answered, by request", kind, |view| {
+    page.each("sink_request_seconds", "Sent to answered, weighted by records", kind, |view| {
         histogram(view.latency.micros(Stage::Request), SECONDS)
     });
     page.each("lookup_seconds", "Redis round trips", kind, |v| histogram(&v.metrics.lookup_micros, SECONDS));

@@ -1,5 +1,9 @@
 //! What tests on real servers share: getting servers, or skipping where they cannot be had.
 
+pub mod bench;
+pub mod outcome;
+pub mod process;
+pub mod setup;
 mod skipped;
 
 use sluicegate::testbed::services::shared::{self, Need};

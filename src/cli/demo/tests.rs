@@ -1,3 +1,5 @@
+//! The demo over engines with planted mistakes: it must notice each.
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

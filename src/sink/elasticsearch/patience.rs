@@ -26,6 +26,8 @@ pub struct Patience {
     next_probe: Option<Instant>,
     probing: bool,
     gave_up: Option<Instant>,
+    /// The source has been told.
+    announced: bool,
 }
 
 impl Patience {
@@ -33,7 +35,15 @@ impl Patience {
     #[must_use]
     pub fn new(retry: RetryPlan) -> Self {
         let in_place = retry.in_place;
-        Self { in_place, failing_since: None, refused_since: None, next_probe: None, probing: false, gave_up: None }
+        Self {
+            in_place,
+            failing_since: None,
+            refused_since: None,
+            next_probe: None,
+            probing: false,
+            gave_up: None,
+            announced: false,
+        }
     }
 
     /// A request was answered item by item: the server is there. Whether anything had been failing.
@@ -70,9 +80,22 @@ impl Patience {
         self.gave_up.is_some()
     }
 
+    /// The source was told of it. Before that nobody may tell it that the sink is back: in the other order it would wait
+    /// for ever.
+    pub fn announced(&mut self) {
+        self.announced = true;
+    }
+
+    /// Given up, and the source knows.
+    #[must_use]
+    pub fn may_resume(&self) -> bool {
+        self.gave_up.is_some() && self.announced
+    }
+
     /// The sink answered a probe after giving up.
     pub fn resume(&mut self) {
         self.gave_up = None;
+        self.announced = false;
         self.failing_since = None;
         self.next_probe = None;
     }
@@ -159,8 +182,11 @@ mod tests {
         patience.failed(at(150), Trouble::Connection, 1);
         assert!(!patience.gives_up(at(299)), "the clock started anew");
         assert!(patience.gives_up(at(300)) && !patience.gives_up(at(301)) && patience.has_given_up());
+        assert!(!patience.may_resume(), "the source does not know yet");
+        patience.announced();
+        assert!(patience.may_resume());
         patience.resume();
-        assert!(!patience.has_given_up() && !patience.gives_up(at(400)));
+        assert!(!patience.may_resume() && !patience.has_given_up() && !patience.gives_up(at(400)));
     }
 
     #[test]

@@ -120,6 +120,7 @@ impl Shared {
                 "nothing was acknowledged for retry.in_place: giving memory back, partitions rewind"
             );
             self.ctx.report(Report::GaveUp(RewindCause::Exhausted));
+            self.patience(|patience| patience.announced());
         }
     }
 

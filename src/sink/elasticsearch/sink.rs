@@ -106,7 +106,7 @@ async fn keep(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(PROBE_EVERY).await;
         shared.cluster.probe_the_dead().await;
-        if shared.patience(|patience| patience.has_given_up()) && shared.cluster.answers().await {
+        if shared.patience(|patience| patience.may_resume()) && shared.cluster.answers().await {
             resume(&shared);
         }
     }
@@ -157,7 +157,7 @@ async fn identify(shared: &Shared) {
     let _ = shared.path.set(server.bulk_path(&shared.plan));
     shared.patience(|patience| patience.answered());
     shared.set_fault(shared.servers(), None);
-    if shared.patience(|patience| patience.has_given_up()) {
+    if shared.patience(|patience| patience.may_resume()) {
         resume(shared);
     }
     shared.wake_all();
@@ -232,8 +232,8 @@ fn drop_tombstones(items: &mut Vec<BulkItem>) -> Vec<Part> {
 /// One chunk for each lane that has items of this batch, with the charge shared out between payload and the rest.
 fn split(batch: Prepared<BulkItem>, lanes: usize, now: Instant) -> Vec<(usize, Chunk)> {
     let Prepared { payload, items, originals, mut charge, polled, oldest_timestamp_ms, .. } = batch;
-    let mut payload_charge = charge.split(payload.len());
-    payload_charge.set(payload.len());
+    let mut payload_charge = charge.split(payload.capacity());
+    payload_charge.set(payload.capacity());
     let overhead = items.len() * size_of::<Op>();
     let kept_for_originals = if originals.is_some() { charge.bytes() } else { 0 };
     charge.set(overhead + kept_for_originals);

@@ -39,7 +39,7 @@ impl Flight {
         charge.set(charge.bytes() + items.len() * MESSAGE_OVERHEAD);
         let flight = Self {
             answered: vec![0; items.len().div_ceil(64)],
-            payload_bytes: batch.payload.len() + items.len() * MESSAGE_OVERHEAD,
+            payload_bytes: batch.payload.capacity() + items.len() * MESSAGE_OVERHEAD,
             items,
             originals: batch.originals,
             open: 0,

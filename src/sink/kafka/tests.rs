@@ -1,3 +1,5 @@
+//! The Kafka sink against an in-process cluster whose answers are scripted.
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,3 +1,5 @@
+//! The reject desk: verdicts, order, breaker, and what a slow dead letter does.
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -19,6 +19,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// Records between two looks at delivery reports.
 const REPORTS_EVERY: u64 = 256;
 const WATERMARKS_TIMEOUT: Duration = Duration::from_secs(10);
+const WATERMARKS_PAUSE: Duration = Duration::from_millis(50);
 
 /// The feeding thread's own.
 pub(super) struct Feeding {
@@ -42,8 +43,8 @@ impl Feeding {
         let producer = producer(brokers, shared.clone()).map_err(refused)?;
         let mut windows = Vec::new();
         for partition in 0..plan.partitions {
-            let ends = producer.client().fetch_watermarks(&plan.topic, partition, WATERMARKS_TIMEOUT);
-            windows.push(Window::new(plan.window_bytes, ends.map_err(refused)?.1));
+            let end = end_of(&producer, &plan.topic, partition).map_err(refused)?;
+            windows.push(Window::new(plan.window_bytes, end));
         }
         Ok(Self { producer, plan, hooks, windows, shared, fed: Fed::default() })
     }
@@ -162,6 +163,18 @@ impl Feeding {
             std::thread::park_timeout(PAUSE);
         }
         self.serve_reports()
+    }
+}
+
+/// Where a partition ends. Asks again for a while: a broker may name a topic's leaders before these know of it.
+fn end_of(producer: &BaseProducer<Reports>, topic: &str, partition: i32) -> Result<i64, KafkaError> {
+    let deadline = Instant::now() + WATERMARKS_TIMEOUT;
+    loop {
+        match producer.client().fetch_watermarks(topic, partition, WATERMARKS_TIMEOUT) {
+            Ok((_, end)) => return Ok(end),
+            Err(error) if Instant::now() >= deadline => return Err(error),
+            Err(_) => std::thread::park_timeout(WATERMARKS_PAUSE),
+        }
     }
 }
 

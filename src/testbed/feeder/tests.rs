@@ -1,3 +1,5 @@
+//! The feeder: counts, pace, window, and how it gives up.
+
 use std::sync::atomic::AtomicI64;
 use std::time::Instant;
 

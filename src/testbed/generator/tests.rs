@@ -1,3 +1,5 @@
+//! The generator: same seed, same records, and the shape asked for.
+
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;

@@ -1,3 +1,5 @@
+//! The in-process cluster: what it stores, answers and forgets.
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;

@@ -1,3 +1,5 @@
+//! The oracles: each kind of damage is found and named.
+
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value, json};

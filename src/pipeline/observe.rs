@@ -1,0 +1,47 @@
+//! What watches a run: the endpoint, the reporter with its watchdog, and what the binary says of itself.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::model::{Exit, Halt};
+use crate::telemetry::board::{Board, BuildInfo};
+use crate::telemetry::http::{Endpoint, Shutdown};
+use crate::telemetry::reporter::{Reporter, ReporterHandle};
+use crate::telemetry::run_files;
+use crate::telemetry::watch::WatchLimits;
+
+use super::assemble::Notice;
+use super::engine::EngineOptions;
+
+/// Binds the endpoint and serves the board on it.
+pub(super) async fn serve(address: std::net::SocketAddr, board: Arc<Board>) -> Result<Shutdown, Halt> {
+    let endpoint =
+        Endpoint::bind(address).await.map_err(|error| Halt { exit: error.exit(), message: error.to_string() })?;
+    Ok(endpoint.serve(board))
+}
+
+/// Starts the thread that reads all counters; it tells of a pipeline whose watchdog has run out.
+pub(super) fn reporter(
+    board: &Arc<Board>,
+    options: &EngineOptions,
+    watchdog: Duration,
+    tell: flume::Sender<Notice>,
+) -> Result<ReporterHandle, Halt> {
+    let failed = |message: String| Halt { exit: Exit::Failure, message };
+    let log =
+        options.report.as_deref().map(run_files::open_log).transpose().map_err(|error| failed(error.to_string()))?;
+    let limits = WatchLimits { watchdog, ..WatchLimits::default() };
+    Reporter::new(board.clone(), limits, log, Instant::now())
+        .and_then(|reporter| reporter.spawn(move |name| drop(tell.send(Notice::Stuck(name.to_owned())))))
+        .map_err(|error| failed(format!("cannot start the reporter: {error}")))
+}
+
+/// What this binary is made of.
+#[must_use]
+pub fn build_info() -> BuildInfo {
+    BuildInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: option_env!("SLUICEGATE_COMMIT").unwrap_or("unknown").to_owned(),
+        librdkafka: crate::librdkafka::version(),
+    }
+}

@@ -1,0 +1,485 @@
+//! House rules, checked in the source text: who may import whom, where foreign crates and `unsafe` live, how long a file
+//! is, and that every metric and every configuration key is documented.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sluicegate::telemetry::board::{Board, BuildInfo};
+use sluicegate::telemetry::families::families;
+
+/// Rooms and what each may import. `model` imports nothing of ours; what stands further down may use what is above.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("librdkafka", &["model"]),
+    ("telemetry", &["model"]),
+    ("config", &["model"]),
+    ("source", &["model", "librdkafka", "telemetry", "config"]),
+    ("enrich", &["model", "telemetry", "config"]),
+    ("preprocess", &["model", "librdkafka", "telemetry", "config", "enrich"]),
+    ("sink", &["model", "librdkafka", "telemetry", "config"]),
+    ("testbed", &["model", "librdkafka", "telemetry", "config", "source", "enrich", "preprocess", "sink"]),
+    ("pipeline", &["model", "librdkafka", "telemetry", "config", "source", "enrich", "preprocess", "sink"]),
+    (
+        "cli",
+        &[
+            "model",
+            "librdkafka",
+            "telemetry",
+            "config",
+            "source",
+            "enrich",
+            "preprocess",
+            "sink",
+            "testbed",
+            "pipeline",
+        ],
+    ),
+];
+
+/// Foreign crates and the places that may name them.
+const FENCES: &[(&str, &[&str])] = &[
+    ("rdkafka", &["src/librdkafka", "src/source", "src/sink/kafka", "src/sink/dead_letter", "src/testbed"]),
+    ("elasticsearch", &["src/sink/elasticsearch/client.rs"]),
+    ("redis", &["src/enrich", "src/testbed"]),
+    ("axum", &["src/telemetry/http.rs"]),
+    ("hyper", &["src/telemetry/http.rs"]),
+    ("prometheus_client", &["src/telemetry"]),
+    ("simd_json", &["src/preprocess", "src/sink/elasticsearch", "src/testbed"]),
+    ("serde_saphyr", &["src/config"]),
+];
+
+/// The most production lines of a file.
+const LONGEST: usize = 400;
+/// Files that may be longer, with the most they may have and why.
+const LONGER: &[(&str, usize, &str)] =
+    &[("src/config/plan.rs", 600, "plain types only: the whole checked configuration on one page, without a branch")];
+
+/// A source file: its path from the package's root, all of its text, and the part that is not tests.
+struct Source {
+    path: String,
+    text: String,
+    production: String,
+}
+
+/// Every Rust file below `directory`, in order.
+fn sources(directory: &str) -> Vec<Source> {
+    let mut paths = Vec::new();
+    collect(Path::new(directory), &mut paths);
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).expect("a source file is readable");
+            let path = path.to_str().expect("UTF-8").replace('\\', "/");
+            let production = if is_test_file(&path) { String::new() } else { without_tests(&text) };
+            Source { path, text, production }
+        })
+        .collect()
+}
+
+fn collect(directory: &Path, paths: &mut Vec<PathBuf>) {
+    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    for entry in entries {
+        let path = entry.expect("a directory entry").path();
+        if path.is_dir() {
+            collect(&path, paths);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            paths.push(path);
+        }
+    }
+}
+
+/// Files that their parents declare under `#[cfg(test)]`.
+fn is_test_file(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name == "tests.rs"
+        || name.ends_with("_tests.rs")
+        || path.contains("/tests/")
+        || ["fixtures.rs", "rig.rs", "test_plans.rs"].contains(&name)
+}
+
+/// The text up to the module of tests, which is the last thing in a file.
+fn without_tests(text: &str) -> String {
+    let end = ["#[cfg(test)]\nmod tests", "#[cfg(test)]\npub(crate) mod tests", "#[cfg(test)]\n#[path"]
+        .iter()
+        .filter_map(|start| text.find(start))
+        .min()
+        .unwrap_or(text.len());
+    text[..end].to_owned()
+}
+
+/// The text without comments; strings stay.
+fn code(text: &str) -> String {
+    text.lines().map(|line| line.split("//").next().unwrap_or(line)).collect::<Vec<_>>().join("\n")
+}
+
+/// The words that follow `start` in `text`, each as `(place, word)`.
+fn words_after<'a>(text: &'a str, start: &str) -> Vec<&'a str> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(start)
+        .map(|(at, _)| &text[at + start.len()..])
+        .map(|rest| &rest[..rest.find(|c| !is_word(c)).unwrap_or(rest.len())])
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+/// Whether the text uses the crate `name`: `name::…` where nothing stands before it that makes it another path.
+fn uses_crate(text: &str, name: &str) -> bool {
+    let path = format!("{name}::");
+    text.match_indices(&path).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        before.is_none_or(|c| !(c.is_alphanumeric() || c == '_' || c == ':'))
+    }) && !imports_own_module(text, name)
+}
+
+/// Whether `name` is a module of ours here (`use crate::sink::{elasticsearch, …}`, `mod redis`).
+fn imports_own_module(text: &str, name: &str) -> bool {
+    let imported = |line: &str| {
+        let ours = ["use crate::", "use super::", "use self::", "pub use "].iter().any(|start| line.starts_with(start));
+        ours && line.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == name)
+    };
+    text.lines().map(str::trim).any(|line| imported(line) || line.ends_with(&format!("mod {name};")))
+}
+
+fn room_of(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("src/")?;
+    let (room, _) = rest.split_once('/')?;
+    Some(room)
+}
+
+fn none(faults: &[String], rule: &str) {
+    assert!(faults.is_empty(), "{rule}:\n  {}", faults.join("\n  "));
+}
+
+#[test]
+fn imports_go_one_way() {
+    let mut faults = Vec::new();
+    for source in sources("src") {
+        let Some(room) = room_of(&source.path) else { continue };
+        let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| *name == room) else {
+            faults.push(format!("{}: the room {room} is not in this test's list", source.path));
+            continue;
+        };
+        let production = code(&source.production);
+        for other in words_after(&production, "crate::") {
+            let is_room = ROOMS.iter().any(|(name, _)| *name == other);
+            if is_room && other != room && !allowed.contains(&other) {
+                faults.push(format!("{}: {room} must not import {other}", source.path));
+            }
+        }
+    }
+    none(
+        &faults,
+        "imports go model ← librdkafka, telemetry, config ← source, enrich, preprocess, sink ← pipeline ← cli",
+    );
+}
+
+#[test]
+fn foreign_crates_stay_in_their_rooms() {
+    let mut faults = Vec::new();
+    for source in sources("src") {
+        let production = code(&source.production);
+        for (name, places) in FENCES {
+            let allowed = places.iter().any(|place| source.path.starts_with(place));
+            if !allowed && uses_crate(&production, name) {
+                faults.push(format!("{}: {name} is only used in {}", source.path, places.join(", ")));
+            }
+        }
+    }
+    none(&faults, "a foreign crate is used in one room, so that it can be changed there");
+}
+
+#[test]
+fn unsafe_code_is_in_one_room() {
+    let mut faults = Vec::new();
+    for source in sources("src").iter().chain(&sources("tests")).chain(&sources("benches")) {
+        let text = code(&source.text);
+        // The lint's own name and words in strings are no code.
+        let used = ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"].iter().any(|form| text.contains(form));
+        let itself = source.path == "tests/tidy.rs";
+        // A counting allocator can only be written so.
+        let counts = text.contains("unsafe impl GlobalAlloc") && is_test_file(&source.path);
+        if used && !itself && !counts && !source.path.starts_with("src/librdkafka/") {
+            faults.push(source.path.clone());
+        }
+    }
+    none(&faults, "`unsafe` stands only in src/librdkafka");
+}
+
+#[test]
+fn every_module_says_what_it_is_for() {
+    let mut faults = Vec::new();
+    for source in sources("src").iter().chain(&sources("tests")).chain(&sources("benches")) {
+        if !source.text.starts_with("//! ") {
+            faults.push(source.path.clone());
+        }
+    }
+    none(&faults, "a module starts with a line `//! …`");
+}
+
+#[test]
+fn files_are_short() {
+    let mut faults = Vec::new();
+    let all = sources("src");
+    for source in &all {
+        let lines = source.production.lines().count();
+        let longer = LONGER.iter().find(|(path, ..)| *path == source.path);
+        let most = longer.map_or(LONGEST, |(_, most, _)| *most);
+        if lines > most {
+            faults.push(format!("{}: {lines} lines, at most {most}", source.path));
+        }
+        if longer.is_some() && lines <= LONGEST {
+            faults.push(format!("{}: {lines} lines; it needs no exception any more", source.path));
+        }
+    }
+    for (path, _, reason) in LONGER {
+        if !all.iter().any(|source| source.path == *path) || reason.is_empty() {
+            faults.push(format!("{path}: an exception without a file or a reason"));
+        }
+    }
+    none(&faults, "a file has at most 400 lines that are not tests");
+}
+
+#[test]
+fn no_file_knows_the_machine_it_was_written_on() {
+    let mut faults = Vec::new();
+    let texts = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "Cargo.toml", ".ci/run"]
+        .map(|path| (path.to_owned(), fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))));
+    let sources = sources("src").into_iter().chain(sources("tests")).chain(sources("benches"));
+    for (path, text) in sources.map(|source| (source.path, source.text)).chain(texts) {
+        for home in ["/root", "/work", "/home/", "/Users/"] {
+            let found = text.match_indices(home).any(|(at, _)| {
+                let before = text[..at].chars().next_back();
+                let after = text[at + home.len()..].chars().next();
+                let starts = before.is_none_or(|c| !(c.is_alphanumeric() || "_./*}".contains(c)));
+                starts && (home.ends_with('/') || after == Some('/'))
+            });
+            if found && path != "tests/tidy.rs" {
+                faults.push(format!("{path}: names {home}"));
+            }
+        }
+    }
+    none(&faults, "no file holds a path of one machine");
+}
+
+/// Names of all metrics as they are scraped.
+fn metric_names() -> BTreeSet<String> {
+    let build = BuildInfo { version: String::new(), commit: String::new(), librdkafka: String::new() };
+    let board = Board::new(build, String::new(), Vec::new());
+    let name = |name: &str, kind: &str| {
+        let total = if kind == "counter" { "_total" } else { "" };
+        format!("sluicegate_{name}{total}")
+    };
+    families(&board, None, 0).iter().map(|family| name(family.name, family.kind.as_str())).collect()
+}
+
+#[test]
+fn every_metric_is_documented_and_every_documented_metric_exists() {
+    let names = metric_names();
+    assert!(names.len() > 30, "{names:?}");
+    let readme = fs::read_to_string("README.md").expect("README.md");
+    let documented: BTreeSet<String> =
+        words_after(&readme, "`sluicegate_").into_iter().map(|word| format!("sluicegate_{word}")).collect();
+    let missing: Vec<_> = names.difference(&documented).cloned().collect();
+    let invented: Vec<_> = documented.difference(&names).cloned().collect();
+    none(&missing, "metrics README.md does not name");
+    none(&invented, "metrics README.md names and nobody exposes");
+}
+
+/// All names under `properties` of a JSON Schema.
+fn keys_of(schema: &serde_json::Value, keys: &mut BTreeSet<String>) {
+    if let Some(properties) = schema.get("properties").and_then(serde_json::Value::as_object) {
+        keys.extend(properties.keys().cloned());
+    }
+    match schema {
+        serde_json::Value::Object(members) => members.values().for_each(|member| keys_of(member, keys)),
+        serde_json::Value::Array(elements) => elements.iter().for_each(|element| keys_of(element, keys)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_configuration_key_is_in_the_commented_file() {
+    let mut keys = BTreeSet::new();
+    keys_of(&sluicegate::config::schema::schema(), &mut keys);
+    assert!(keys.len() > 60 && keys.contains("brokers") && keys.contains("retry_on_conflict"), "{keys:?}");
+    let file = fs::read_to_string("config/sluicegate.yaml").expect("config/sluicegate.yaml");
+    let words: BTreeSet<&str> = file.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
+    let missing: Vec<_> = keys.iter().filter(|key| !words.contains(key.as_str())).cloned().collect();
+    none(&missing, "keys that config/sluicegate.yaml does not explain");
+}
+
+/// Files that decide: they are given the time and touch nothing (I7).
+const PURE: &[&str] = &[
+    "src/source/commit.rs",
+    "src/source/hold.rs",
+    "src/source/ledger.rs",
+    "src/source/pauses.rs",
+    "src/source/properties.rs",
+    "src/source/rewind.rs",
+    "src/source/start.rs",
+    "src/source/statistics.rs",
+    "src/source/until.rs",
+    "src/sink/sequencer.rs",
+    "src/sink/reject/breaker.rs",
+    "src/sink/dead_letter/envelope.rs",
+    "src/sink/elasticsearch/answer.rs",
+    "src/sink/elasticsearch/bulk.rs",
+    "src/sink/elasticsearch/chain.rs",
+    "src/sink/elasticsearch/lane.rs",
+    "src/sink/elasticsearch/patience.rs",
+    "src/sink/elasticsearch/settle.rs",
+    "src/sink/elasticsearch/verdict.rs",
+    "src/sink/kafka/encode.rs",
+    "src/sink/kafka/patience.rs",
+    "src/sink/kafka/suspects.rs",
+    "src/sink/kafka/tickets.rs",
+    "src/sink/kafka/verdict.rs",
+    "src/preprocess/document.rs",
+    "src/preprocess/evaluate.rs",
+    "src/preprocess/program.rs",
+    "src/preprocess/splice.rs",
+    "src/preprocess/steps.rs",
+    "src/preprocess/tape.rs",
+    "src/preprocess/template.rs",
+    "src/enrich/cache.rs",
+    "src/enrich/fault.rs",
+    "src/enrich/patience.rs",
+    "src/enrich/reply.rs",
+    "src/telemetry/counts.rs",
+    "src/telemetry/watch.rs",
+];
+
+/// What reads a clock, waits, draws lots or talks to the world.
+const WORLD: &[&str] =
+    &["Instant::now(", "SystemTime::now(", ".elapsed()", "std::fs", "std::net", "std::thread", "tokio::", "fastrand::"];
+
+#[test]
+fn pure_files_are_given_the_time_and_touch_nothing() {
+    let all = sources("src");
+    let mut faults = Vec::new();
+    for path in PURE {
+        let Some(source) = all.iter().find(|source| source.path == *path) else {
+            faults.push(format!("{path}: does not exist"));
+            continue;
+        };
+        let production = code(&source.production);
+        faults.extend(WORLD.iter().filter(|word| production.contains(**word)).map(|word| format!("{path}: {word}")));
+    }
+    none(&faults, "a file that decides takes `now` as an argument");
+}
+
+#[test]
+fn only_the_source_thread_has_the_consumer_and_the_ledger() {
+    let mut faults = Vec::new();
+    for source in sources("src") {
+        let production = code(&source.production);
+        let makes = ["Consumer::open(", "Ledger::default()"].iter().any(|call| production.contains(call));
+        // Blocking calls of channels and threads; parking on its own wake-up is how the source waits.
+        let blocks =
+            [".recv()", ".recv_timeout(", "thread::sleep", ".block_on("].iter().any(|call| production.contains(call));
+        let own = source.path.starts_with("src/source/");
+        if makes && !own && !source.path.starts_with("src/librdkafka/") {
+            faults.push(format!("{}: makes a consumer or a ledger", source.path));
+        }
+        if own && blocks {
+            faults.push(format!("{}: blocks", source.path));
+        }
+    }
+    none(&faults, "one thread owns the consumer and the ledger, and it never blocks (I3, I6)");
+}
+
+/// Channels without a bound of their own, and what bounds them.
+const UNBOUNDED: &[(&str, &str)] = &[
+    ("src/pipeline/engine.rs", "one notice a thread, and one a pipeline when its watchdog runs out"),
+    ("src/sink/reject.rs", "every letter is charged to the byte budget; while that is spent the source drains nothing"),
+    ("src/testbed/services/run.rs", "one message: the output of a command that has ended"),
+];
+
+#[test]
+fn every_channel_is_bounded() {
+    let mut faults = Vec::new();
+    for source in sources("src") {
+        let production = code(&source.production);
+        let unbounded =
+            ["flume::unbounded", "unbounded_channel", "mpsc::channel"].iter().any(|make| production.contains(make));
+        let excused = UNBOUNDED.iter().any(|(path, why)| *path == source.path && !why.is_empty());
+        if unbounded != excused {
+            faults.push(format!("{}: unbounded {unbounded}, excused {excused}", source.path));
+        }
+    }
+    none(&faults, "a channel has a bound, or something else bounds what is in it (I5)");
+}
+
+#[test]
+fn every_invariant_names_a_test_that_exists() {
+    let page = fs::read_to_string("ARCHITECTURE.md").expect("ARCHITECTURE.md");
+    let texts: Vec<String> = sources("src").into_iter().chain(sources("tests")).map(|source| source.text).collect();
+    let mut faults = Vec::new();
+    for number in 1..=13 {
+        let start = format!("| I{number} |");
+        let Some(row) = page.lines().find(|line| line.starts_with(&start)) else {
+            faults.push(format!("I{number} has no row"));
+            continue;
+        };
+        let tests = row.rsplit('|').nth(1).unwrap_or_default();
+        let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        if names.is_empty() {
+            faults.push(format!("I{number} names no test"));
+        }
+        for name in names {
+            let called = format!("fn {}(", name.rsplit("::").next().unwrap_or(name));
+            if !texts.iter().any(|text| text.contains(&called)) {
+                faults.push(format!("I{number}: there is no test {name}"));
+            }
+        }
+    }
+    none(&faults, "each invariant has a test that would fail without it");
+}
+
+/// Every `yaml` block of a page.
+fn yaml_blocks(page: &str) -> Vec<String> {
+    page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn configurations_in_the_documentation_are_valid() {
+    use sluicegate::config::{Inputs, Surroundings, load};
+    let readme = fs::read_to_string("README.md").expect("README.md");
+    let blocks = yaml_blocks(&readme);
+    assert!(blocks.len() >= 2, "README.md shows both kinds of pipeline");
+    let directory = tempfile::tempdir().expect("a directory");
+    for block in blocks {
+        let path = directory.path().join("pipelines.yaml");
+        fs::write(&path, &block).expect("written");
+        let inputs = Inputs { paths: vec![path], sets: Vec::new() };
+        let environment = |_: &str| None;
+        let surroundings = Surroundings {
+            environment: &environment,
+            property: &sluicegate::cli::property::accepted,
+            tls: false,
+            cores: 2,
+        };
+        let loaded = load(&inputs, surroundings);
+        assert!(loaded.is_ok(), "{block}\n{}", loaded.err().map(|findings| findings.to_string()).unwrap_or_default());
+    }
+}
+
+/// The rules themselves must notice: each is shown a fault.
+#[test]
+fn the_rules_find_what_they_look_for() {
+    assert_eq!(words_after("use crate::sink::x; crate::model", "crate::"), ["sink", "model"]);
+    assert!(uses_crate("use rdkafka::bindings as rk;", "rdkafka"));
+    assert!(uses_crate("let v = rdkafka::util::version();", "rdkafka"));
+    assert!(!uses_crate("use crate::librdkafka::Consumer;", "rdkafka"), "another word");
+    assert!(
+        !uses_crate("use crate::sink::{elasticsearch, kafka};\nelasticsearch::Wire::new()", "elasticsearch"),
+        "ours"
+    );
+    assert_eq!(code("a // unsafe {\nb"), "a \nb");
+    assert_eq!(without_tests("a\n#[cfg(test)]\nmod tests {\n    crate::cli::x\n}"), "a\n");
+    assert_eq!(room_of("src/sink/kafka/sink.rs"), Some("sink"));
+    assert_eq!(room_of("src/main.rs"), None);
+    assert!(is_test_file("src/sink/kafka/tests/real.rs") && !is_test_file("src/sink/kafka/sink.rs"));
+}
