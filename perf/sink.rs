@@ -62,7 +62,9 @@ impl<'s> Sink<'s> {
     /// # Errors
     /// The server refuses it.
     pub fn index(client: &ElasticsearchClient, index: &str) -> anyhow::Result<Self> {
-        let body = r#"{"settings":{"number_of_shards":1,"number_of_replicas":0,"refresh_interval":"30s"}}"#;
+        // `ratio` is written as integer and as fraction: without a mapping the first document would decide, and records be refused.
+        let body = r#"{"settings":{"number_of_shards":1,"number_of_replicas":0,"refresh_interval":"30s"},
+            "mappings":{"itmes":{"properties":{"ratio":{"type":"double"}}}}}"#;
         client.create_index(index, body)?;
         Ok(Self::Index { client: client.clone(), index: index.to_owned() })
     }
