@@ -4,10 +4,9 @@
 //! Every test ends with everything read back and compared with what was fed, and with committed offsets at the end.
 
 use std::net::TcpListener;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::bench::{RECORDS, bench, seed, until};
+use crate::support::bench::{RECORDS, bench, let_pass, seed, until};
 use crate::support::outcome::Outcome;
 use crate::support::process::Process;
 use crate::support::setup::Setup;
@@ -88,8 +87,7 @@ fn nothing_is_lost_by_twenty_kills() {
     let mut random = fastrand::Rng::with_seed(seed());
     for kill in 1..=20 {
         let process = Process::run(&format!("victim {kill}"), &yaml, &[]);
-        #[allow(clippy::disallowed_methods, reason = "the fault lasts this long; nothing is waited for")]
-        thread::sleep(Duration::from_millis(random.u64(100..4_000)));
+        let_pass(Duration::from_millis(random.u64(100..4_000)));
         process.kill9();
     }
     feeder.join().unwrap();
@@ -128,8 +126,7 @@ fn restarts_of_elasticsearch_and_redis_lose_nothing() {
     let process = Process::run("sluicegate", &setup.yaml(), &TO_THE_END);
     process.await_delivered("index", 10_000, RUN);
     bench.redis.kill9().unwrap();
-    #[allow(clippy::disallowed_methods, reason = "the fault lasts this long; nothing is waited for")]
-    thread::sleep(Duration::from_secs(3));
+    until("a look-up waits", RUN, || process.log().contains("cannot connect"), || process.tail());
     bench.redis.start().unwrap();
     process.await_delivered("index", 40_000, RUN);
     bench.elasticsearch.kill9().unwrap();

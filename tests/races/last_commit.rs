@@ -11,6 +11,7 @@ use super::engine_rig::{EngineRig, count, endpoint};
 use super::plans;
 use super::source_rig::{GROUP, TOPIC, cluster};
 use super::waiting::{join_in_time, record, wait_until};
+use crate::support::bench::let_pass;
 
 #[test]
 fn a_bounded_run_waits_for_a_coordinator_that_refuses_longer_than_a_rejoin_takes() {
@@ -24,8 +25,7 @@ fn a_bounded_run_waits_for_a_coordinator_that_refuses_longer_than_a_rejoin_takes
     wait_until("all are delivered", || search.count(plans::INDEX) == 20);
     let ending = thread::scope(|scope| {
         scope.spawn(|| {
-            #[allow(clippy::disallowed_methods, reason = "the fault lasts this long; nothing is waited for")]
-            thread::sleep(Duration::from_secs(7));
+            let_pass(Duration::from_secs(7));
             assert_eq!(client.committed(GROUP, TOPIC).unwrap(), [None], "refused until now");
             kafka.stop_failing(RDKafkaApiKey::OffsetCommit).unwrap();
         });

@@ -141,3 +141,11 @@ pub fn until(what: &str, limit: Duration, mut done: impl FnMut() -> bool, descri
         thread::park_timeout(Duration::from_millis(20));
     }
 }
+
+/// Lets time pass where the moment itself is what a test is about; never to wait for something.
+pub fn let_pass(time: Duration) {
+    let end = Instant::now() + time;
+    while let Some(left) = end.checked_duration_since(Instant::now()) {
+        thread::park_timeout(left);
+    }
+}
