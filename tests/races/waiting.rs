@@ -6,7 +6,7 @@ use sluicegate::pipeline::{Ending, Engine};
 use sluicegate::testbed::services::NewRecord;
 
 /// How long anything may take on a loaded machine.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// Looks every few milliseconds until `done`.
 pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
