@@ -140,8 +140,8 @@ impl Engine {
                 Some(memory) => Some(memory.clone()),
                 None => one.lookups().map_err(StartError)?,
             };
-            startup::await_servers(&one.plan, found.as_deref(), runtime.handle(), &one.stop, deadline)
-                .map_err(StartError)?;
+            let wait = startup::Wait { pipeline: &one.plan.name, health: &one.health, stop: &one.stop, deadline };
+            startup::await_servers(&one.plan, found.as_deref(), runtime.handle(), &wait).map_err(StartError)?;
             lookups.push(found);
         }
         let (tell, notices) = flume::unbounded();

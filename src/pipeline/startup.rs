@@ -7,6 +7,7 @@ use crate::enrich::{Lookups, NotReady};
 use crate::model::{Exit, Halt, Stop};
 use crate::sink::elasticsearch::{Cluster, Unidentified};
 use crate::source::probe;
+use crate::telemetry::health::{Health, Room};
 
 /// Between two attempts.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -28,24 +29,17 @@ pub(super) fn await_servers(
     plan: &PipelinePlan,
     lookups: Option<&Lookups>,
     runtime: &tokio::runtime::Handle,
-    stop: &Stop,
-    deadline: Instant,
+    wait: &Wait<'_>,
 ) -> Result<(), Halt> {
-    let name = &plan.name;
     let kafka =
         |connection| move || probe::answers(connection, ATTEMPT).map_or_else(Attempt::Waiting, |()| Attempt::Answered);
-    until_answered(
-        name,
-        &format!("Kafka ({})", plan.source.connection.name),
-        stop,
-        deadline,
-        kafka(&plan.source.connection),
-    )?;
+    let source = format!("Kafka ({})", plan.source.connection.name);
+    wait.until_answered(Room::Source, &source, kafka(&plan.source.connection))?;
     if let OnReject::DeadLetterKafka { connection, .. } = &plan.on_reject {
-        until_answered(name, &format!("Kafka ({})", connection.name), stop, deadline, kafka(connection))?;
+        wait.until_answered(Room::Sink, &format!("Kafka ({})", connection.name), kafka(connection))?;
     }
     if let Some(lookups) = lookups {
-        until_answered(name, "Redis", stop, deadline, || match lookups.probe() {
+        wait.until_answered(Room::Enrich, "Redis", || match lookups.probe() {
             Ok(()) => Attempt::Answered,
             Err(NotReady::Waiting(why)) => Attempt::Waiting(why),
             Err(NotReady::Halt(halt)) => Attempt::Never(halt),
@@ -53,12 +47,12 @@ pub(super) fn await_servers(
     }
     match &plan.sink {
         SinkPlan::Kafka(sink) => {
-            until_answered(name, &format!("Kafka ({})", sink.connection.name), stop, deadline, kafka(&sink.connection))
+            wait.until_answered(Room::Sink, &format!("Kafka ({})", sink.connection.name), kafka(&sink.connection))
         }
         SinkPlan::Elasticsearch(sink) => {
             let cluster = Cluster::new(&sink.connection)
                 .map_err(|fault| Halt { exit: Exit::Config, message: fault.to_string() })?;
-            until_answered(name, &format!("Elasticsearch ({})", sink.connection.name), stop, deadline, || {
+            wait.until_answered(Room::Sink, &format!("Elasticsearch ({})", sink.connection.name), || {
                 match runtime.block_on(cluster.identify()) {
                     Ok(_) | Err(Unidentified::Unclear(_)) => Attempt::Answered,
                     Err(Unidentified::Unreachable(why)) => Attempt::Waiting(why),
@@ -73,29 +67,78 @@ pub(super) fn await_servers(
     }
 }
 
-fn until_answered(
-    pipeline: &str,
-    server: &str,
-    stop: &Stop,
-    deadline: Instant,
-    attempt: impl Fn() -> Attempt,
-) -> Result<(), Halt> {
-    let mut told = false;
-    loop {
-        match attempt() {
-            Attempt::Answered => return Ok(()),
-            Attempt::Never(halt) => return Err(halt),
-            Attempt::Waiting(why) => {
-                if Instant::now() >= deadline || stop.is_draining() {
-                    let message = format!("pipeline {pipeline}: {server} did not answer within startup.timeout: {why}");
-                    return Err(Halt { exit: Exit::Unavailable, message });
+/// Who waits, and how long.
+pub(super) struct Wait<'a> {
+    pub(super) pipeline: &'a str,
+    /// Where the server waited for is named, for `/status`.
+    pub(super) health: &'a Health,
+    pub(super) stop: &'a Stop,
+    pub(super) deadline: Instant,
+}
+
+impl Wait<'_> {
+    fn until_answered(&self, room: Room, server: &str, attempt: impl Fn() -> Attempt) -> Result<(), Halt> {
+        let mut told = false;
+        loop {
+            match attempt() {
+                Attempt::Answered => {
+                    if told {
+                        self.health.clear(room);
+                    }
+                    return Ok(());
                 }
-                if !told {
-                    tracing::warn!(pipeline, "{server} does not answer yet: {why}");
-                    told = true;
+                Attempt::Never(halt) => return Err(halt),
+                Attempt::Waiting(why) => {
+                    if Instant::now() >= self.deadline || self.stop.is_draining() {
+                        let pipeline = self.pipeline;
+                        let message =
+                            format!("pipeline {pipeline}: {server} did not answer within startup.timeout: {why}");
+                        return Err(Halt { exit: Exit::Unavailable, message });
+                    }
+                    if !told {
+                        self.health.raise(room, format!("{server} does not answer yet: {why}"));
+                        told = true;
+                    }
+                    std::thread::park_timeout(AGAIN);
                 }
-                std::thread::park_timeout(AGAIN);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_server_waited_for_is_named_until_it_answers() {
+        let (health, stop) = (Health::new(), Stop::default());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let wait = Wait { pipeline: "index", health: &health, stop: &stop, deadline };
+        let asked = Cell::new(0);
+        let answer = wait.until_answered(Room::Sink, "Elasticsearch (search)", || {
+            asked.set(asked.get() + 1);
+            if asked.get() == 1 {
+                return Attempt::Waiting("refused".into());
+            }
+            let faults = health.faults();
+            assert_eq!(faults[0].0, Room::Sink);
+            assert_eq!(faults[0].1.message, "Elasticsearch (search) does not answer yet: refused");
+            Attempt::Answered
+        });
+        assert_eq!((answer, asked.get()), (Ok(()), 2));
+        assert!(health.faults().is_empty(), "over");
+    }
+
+    #[test]
+    fn a_server_that_never_answers_ends_the_start() {
+        let (health, stop) = (Health::new(), Stop::default());
+        let wait = Wait { pipeline: "index", health: &health, stop: &stop, deadline: Instant::now() };
+        let answer = wait.until_answered(Room::Source, "Kafka (upstream)", || Attempt::Waiting("refused".into()));
+        let halt = answer.expect_err("nobody answers");
+        assert_eq!(halt.exit, Exit::Unavailable);
+        assert!(halt.message.contains("index") && halt.message.contains("Kafka (upstream)"), "{}", halt.message);
     }
 }
