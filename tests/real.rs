@@ -33,6 +33,11 @@ fn everything_arrives_once_with_one_of_two_nodes_dead() {
     for pipeline in ["relay", "index"] {
         assert_eq!(ended.count(pipeline, "consumed"), RECORDS, "{pipeline}");
         assert_eq!(ended.count(pipeline, "delivered"), RECORDS, "{pipeline}");
+        // What is done does not stand still, however long the other takes.
+        let done = format!("done pipeline=\"{pipeline}\"");
+        let (_, after) = ended.log.split_once(&done).unwrap_or_else(|| panic!("not `{done}`\n{}", ended.tail()));
+        let alarm = |line: &&str| line.contains("stalled") && line.contains(&format!("pipeline=\"{pipeline}\""));
+        assert_eq!(after.lines().find(alarm), None);
     }
     Outcome::of(&bench, &setup, RECORDS).assert_whole(false, &ended.tail());
 }
