@@ -170,7 +170,8 @@ pub(super) unsafe extern "C" fn on_log(
         let (facility, text) = (facility.to_string_lossy(), text.to_string_lossy());
         // Levels are syslog's: 0-3 errors, 4 warning, 5-6 notice and info, 7 debug.
         match level {
-            0..=3 => tracing::warn!(target: "librdkafka", %facility, "{text}"),
+            0..=2 => tracing::error!(target: "librdkafka", %facility, "{text}"),
+            3 => tracing::warn!(target: "librdkafka", %facility, "{text}"),
             4..=6 => tracing::info!(target: "librdkafka", %facility, "{text}"),
             _ => tracing::debug!(target: "librdkafka", %facility, "{text}"),
         }
