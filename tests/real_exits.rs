@@ -106,6 +106,14 @@ fn refused_credentials_end_the_start_with_77() {
 }
 
 #[test]
+fn a_bounded_run_of_a_topic_that_is_not_there_ends_with_76() {
+    let kafka = MockKafka::start(&[("events", 1), ("events-clean", 1)]).unwrap();
+    let yaml = relay(kafka.brokers(), kafka.brokers()).replace("[events]", "[evnets]");
+    let ended = Process::run("missing topic", &yaml, &["--until", "end"]).wait(LIMIT).assert_code(76);
+    assert!(ended.log.contains("evnets"), "{}", ended.tail());
+}
+
+#[test]
 fn a_wrong_configuration_ends_with_78_and_says_where() {
     let yaml = relay("127.0.0.1:1", "127.0.0.1:1");
     let table = [

@@ -140,7 +140,9 @@ impl Engine {
                 Some(memory) => Some(memory.clone()),
                 None => one.lookups().map_err(StartError)?,
             };
-            let wait = startup::Wait { pipeline: &one.plan.name, health: &one.health, stop: &one.stop, deadline };
+            let bounded = options.until.is_some() || options.dry_run;
+            let wait =
+                startup::Wait { pipeline: &one.plan.name, health: &one.health, stop: &one.stop, deadline, bounded };
             startup::await_servers(&one.plan, found.as_deref(), runtime.handle(), &wait).map_err(StartError)?;
             lookups.push(found);
         }

@@ -35,6 +35,12 @@ pub(super) fn await_servers(
         |connection| move || probe::answers(connection, ATTEMPT).map_or_else(Attempt::Waiting, |()| Attempt::Answered);
     let source = format!("Kafka ({})", plan.source.connection.name);
     wait.until_answered(Room::Source, &source, kafka(&plan.source.connection))?;
+    if wait.bounded
+        && let Err(why) = probe::partitions(&plan.source, ATTEMPT)
+    {
+        let message = format!("pipeline {}: nothing to read to the end of: {why}", plan.name);
+        return Err(Halt { exit: Exit::Protocol, message });
+    }
     if let OnReject::DeadLetterKafka { connection, .. } = &plan.on_reject {
         wait.until_answered(Room::Sink, &format!("Kafka ({})", connection.name), kafka(connection))?;
     }
@@ -74,6 +80,8 @@ pub(super) struct Wait<'a> {
     pub(super) health: &'a Health,
     pub(super) stop: &'a Stop,
     pub(super) deadline: Instant,
+    /// A bounded run of a topic that is not there would end at once and look like success.
+    pub(super) bounded: bool,
 }
 
 impl Wait<'_> {
@@ -116,7 +124,7 @@ mod tests {
     fn a_server_waited_for_is_named_until_it_answers() {
         let (health, stop) = (Health::new(), Stop::default());
         let deadline = Instant::now() + Duration::from_secs(60);
-        let wait = Wait { pipeline: "index", health: &health, stop: &stop, deadline };
+        let wait = Wait { pipeline: "index", health: &health, stop: &stop, deadline, bounded: false };
         let asked = Cell::new(0);
         let answer = wait.until_answered(Room::Sink, "Elasticsearch (search)", || {
             asked.set(asked.get() + 1);
@@ -135,7 +143,7 @@ mod tests {
     #[test]
     fn a_server_that_never_answers_ends_the_start() {
         let (health, stop) = (Health::new(), Stop::default());
-        let wait = Wait { pipeline: "index", health: &health, stop: &stop, deadline: Instant::now() };
+        let wait = Wait { pipeline: "index", health: &health, stop: &stop, deadline: Instant::now(), bounded: false };
         let answer = wait.until_answered(Room::Source, "Kafka (upstream)", || Attempt::Waiting("refused".into()));
         let halt = answer.expect_err("nobody answers");
         assert_eq!(halt.exit, Exit::Unavailable);
