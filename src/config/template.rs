@@ -131,21 +131,6 @@ fn time(format: &str) -> Result<(), Refusal> {
     }
 }
 
-/// Whether rendering needs the record's value.
-#[must_use]
-pub fn needs_document(template: &Template) -> bool {
-    template.segments.iter().any(|segment| match segment {
-        Segment::Field { .. } | Segment::Original { .. } => true,
-        Segment::Literal(_)
-        | Segment::Key
-        | Segment::Topic
-        | Segment::Partition
-        | Segment::Offset
-        | Segment::Timestamp(_)
-        | Segment::Header(_) => false,
-    })
-}
-
 /// The text of a template without placeholders.
 #[must_use]
 pub fn constant(template: &Template) -> Option<&str> {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::Checker;
 use crate::config::plan::{
-    Action, ElasticsearchSinkPlan, KafkaSinkPlan, OnIndexFault, OnTombstone, ServerKind, SinkPlan, VersionSource,
+    Action, ElasticsearchSinkPlan, KafkaSinkPlan, OnIndexFault, OnTombstone, ServerKind, SinkPlan, Template,
+    VersionSource,
 };
 use crate::config::quantity::ByteSize;
-use crate::config::template::{constant, literal_bytes, literals, needs_document};
+use crate::config::template::{constant, literal_bytes, literals};
 use crate::config::written::sink::{self, Batch, ElasticsearchSink, KafkaSink, Sink};
 
 /// Longest id Elasticsearch takes, in bytes.
@@ -83,9 +84,9 @@ impl Checker<'_> {
         self.action_rules(path, written, action);
         let (id, routing, version, index) = (id?, routing?, version?, index?);
         let needing = [
-            ("index", needs_document(&index)),
-            ("id", id.as_ref().is_some_and(needs_document)),
-            ("routing", routing.as_ref().is_some_and(needs_document)),
+            ("index", index.needs_document()),
+            ("id", id.as_ref().is_some_and(Template::needs_document)),
+            ("routing", routing.as_ref().is_some_and(Template::needs_document)),
             ("version", matches!(version, Some(VersionSource::Field(_)))),
         ];
         let needing: Vec<&str> = needing.into_iter().filter(|(_, needs)| *needs).map(|(key, _)| key).collect();
@@ -114,14 +115,14 @@ impl Checker<'_> {
     }
 
     /// `None`: a finding was made. `Some(None)`: not written.
-    fn optional(&self, path: &str, key: &str, text: Option<&str>) -> Option<Option<crate::config::plan::Template>> {
+    fn optional(&self, path: &str, key: &str, text: Option<&str>) -> Option<Option<Template>> {
         match text {
             None => Some(None),
             Some(text) => self.template(&format!("{path}.{key}"), text).map(Some),
         }
     }
 
-    fn id(&self, path: &str, id: Option<&crate::config::plan::Template>) {
+    fn id(&self, path: &str, id: Option<&Template>) {
         let Some(id) = id else { return };
         if constant(id).is_some() {
             self.error(

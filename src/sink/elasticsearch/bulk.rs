@@ -100,19 +100,6 @@ pub fn constant_index(plan: &ElasticsearchSinkPlan) -> Option<String> {
         .collect()
 }
 
-fn needs_document(template: &Template) -> bool {
-    template.segments.iter().any(|segment| match segment {
-        Segment::Field { .. } | Segment::Original { .. } => true,
-        Segment::Literal(_)
-        | Segment::Key
-        | Segment::Topic
-        | Segment::Partition
-        | Segment::Offset
-        | Segment::Timestamp(_)
-        | Segment::Header(_) => false,
-    })
-}
-
 /// Where each rendered template stands in [`Kept::rendered`].
 #[derive(Clone, Copy)]
 struct Places {
@@ -164,7 +151,8 @@ impl BulkEncoder {
             on_tombstone: plan.on_tombstone,
             version: plan.version.clone(),
             id_by_default: plan.id.is_none(),
-            deletable: places.version.is_none() && !named_by_document.into_iter().flatten().any(needs_document),
+            deletable: places.version.is_none()
+                && !named_by_document.into_iter().flatten().any(Template::needs_document),
             places,
             line: ActionLine::new(plan.retry_on_conflict),
             steps: Steps {
