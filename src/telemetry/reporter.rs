@@ -283,6 +283,7 @@ fn observe(view: &PipelineView, now_ms: i64) -> Observation {
             .map(|(room, fault)| format!("{}: {}", room.name(), fault.message))
             .collect(),
         joined: view.has_joined(),
+        sink_slots: usize::try_from(metrics.requests_in_flight_limit.get()).unwrap_or(0),
     }
 }
 

@@ -51,6 +51,7 @@ struct Rules {
     by_id: BTreeMap<String, ItemAnswer>,
     by_index: BTreeMap<String, ItemAnswer>,
     max_bytes: Option<usize>,
+    max_requests: Option<u64>,
     root: Option<(u16, String)>,
 }
 
@@ -182,6 +183,11 @@ impl BulkEndpoint {
     /// Larger bodies are answered with 413 from now on.
     pub fn limit_bytes(&self, max_bytes: Option<usize>) {
         lock(&self.state.rules).max_bytes = max_bytes;
+    }
+
+    /// More bulk requests at once than this are answered with 429, until `None`.
+    pub fn limit_requests(&self, max_requests: Option<u64>) {
+        lock(&self.state.rules).max_requests = max_requests;
     }
 
     /// `GET /` is answered so, until `None`.

@@ -6,10 +6,10 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::config::plan::{
-    Action, Auth, BreakerPlan, CachePlan, ElasticsearchConnection, ElasticsearchSinkPlan, KafkaConnection,
-    KafkaSinkPlan, LookupPlan, LookupSource, OnHalt, OnIndexFault, OnLookupError, OnMiss, OnReject, OnTombstone,
-    PipelinePlan, Plan, Pointer, RedisConnection, RetryPlan, Segment, ServerKind, SinkPlan, SourcePlan, Start,
-    StepKind, StepPlan, Template,
+    Action, Auth, BreakerPlan, CachePlan, ConcurrencyMode, ElasticsearchConnection, ElasticsearchSinkPlan,
+    KafkaConnection, KafkaSinkPlan, LookupPlan, LookupSource, OnHalt, OnIndexFault, OnLookupError, OnMiss, OnReject,
+    OnTombstone, PipelinePlan, Plan, Pointer, RedisConnection, RetryPlan, Segment, ServerKind, SinkPlan, SourcePlan,
+    Start, StepKind, StepPlan, Template,
 };
 
 pub(super) const RELAY: &str = "relay";
@@ -156,6 +156,7 @@ fn index_sink(url: &str) -> SinkPlan {
         batch_bytes: 5 * 1024 * 1024,
         linger: Duration::from_millis(100),
         lanes: 4,
+        concurrency: ConcurrencyMode::Adaptive,
     })
 }
 

@@ -111,11 +111,12 @@ fn inflate(body: &[u8]) -> Option<Vec<u8>> {
 async fn respond(stream: &mut TcpStream, state: &State, head: &Head, body: &[u8]) -> Option<()> {
     let segments: Vec<&str> = head.path.split('/').filter(|segment| !segment.is_empty()).collect();
     if head.method == "POST" && segments.last() == Some(&"_bulk") {
-        let now = state.in_flight.fetch_add(1, Ordering::AcqRel) + 1;
-        state.most_in_flight.fetch_max(now, Ordering::AcqRel);
-        let done = bulk(stream, state, &segments, body).await;
-        state.in_flight.fetch_sub(1, Ordering::AcqRel);
-        return done;
+        let Some(_working) = Working::admit(state) else {
+            state.requests.fetch_add(1, Ordering::AcqRel);
+            let refused = Answer::error(429, "es_rejected_execution_exception", "rejected execution of coordinating");
+            return send(stream, &refused, None).await;
+        };
+        return bulk(stream, state, &segments, body).await;
     }
     let answer = match (head.method.as_str(), segments.as_slice()) {
         ("GET" | "HEAD", []) => {
@@ -134,6 +135,29 @@ async fn respond(stream: &mut TcpStream, state: &State, head: &Head, body: &[u8]
         _ => Answer::new(405, "{\"error\":\"Incorrect HTTP method for uri\",\"status\":405}".to_owned()),
     };
     send(stream, &answer, None).await
+}
+
+/// A bulk request that is being worked on.
+struct Working<'a>(&'a State);
+
+impl<'a> Working<'a> {
+    /// `None`: too many are.
+    fn admit(state: &'a State) -> Option<Self> {
+        let max_requests = lock(&state.rules).max_requests;
+        let now = state.in_flight.fetch_add(1, Ordering::AcqRel) + 1;
+        let working = Self(state);
+        if max_requests.is_some_and(|most| now > most) {
+            return None;
+        }
+        state.most_in_flight.fetch_max(now, Ordering::AcqRel);
+        Some(working)
+    }
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 fn root(version: Version) -> Answer {
