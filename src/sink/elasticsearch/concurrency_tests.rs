@@ -60,6 +60,13 @@ impl Bench {
         (0..count).map(|_| self.round(millis, 1 << 20, true, sign)).last().unwrap_or_default()
     }
 
+    /// A round of answers in 10 ms, without demand for more.
+    fn learn(&mut self) {
+        for _ in 0..SMALLEST_ROUND {
+            assert_eq!(self.round(10, 1 << 20, false, Sign::Clean), 1);
+        }
+    }
+
     fn grown(most: usize) -> Self {
         let mut bench = Self::new(most);
         assert_eq!(bench.rounds(100, 10, Sign::Clean), most);
@@ -143,7 +150,7 @@ fn does_not_grow_while_requests_queue_up_at_the_servers() {
     let table = [(10, 16, "as fast as ever"), (19, 16, "near it"), (25, 1, "queueing")];
     for (millis, expected, why) in table {
         let mut bench = Bench::new(16);
-        (0..SMALLEST_ROUND).for_each(|_| drop(bench.round(10, 1 << 20, false, Sign::Clean)));
+        bench.learn();
         assert_eq!(bench.rounds(100, millis, Sign::Clean), expected, "{why}");
     }
 }
@@ -170,7 +177,7 @@ fn larger_requests_may_take_longer_and_one_slow_answer_means_nothing() {
 #[test]
 fn servers_that_got_slower_for_good_are_believed_in_the_end() {
     let mut bench = Bench::new(4);
-    (0..SMALLEST_ROUND).for_each(|_| drop(bench.round(10, 1 << 20, false, Sign::Clean)));
+    bench.learn();
     assert_eq!(bench.rounds(1000, 30, Sign::Clean), 1, "30 s later");
     bench.now += FORGETS_IN;
     assert_eq!(bench.rounds(100, 30, Sign::Clean), 4);

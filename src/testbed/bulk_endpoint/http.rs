@@ -172,11 +172,14 @@ fn root(version: Version) -> Answer {
 async fn bulk(stream: &mut TcpStream, state: &State, segments: &[&str], body: &[u8]) -> Option<()> {
     let number = state.requests.fetch_add(1, Ordering::AcqRel);
     state.bytes.fetch_add(body.len() as u64, Ordering::AcqRel);
-    let (fault, max_bytes) = {
+    let (fault, max_bytes, stalled_until) = {
         let mut rules = lock(&state.rules);
         let fault = rules.script.pop_front().or_else(|| rules.always.clone());
-        (fault, rules.max_bytes)
+        (fault, rules.max_bytes, rules.stalled_until)
     };
+    if let Some(until) = stalled_until {
+        tokio::time::sleep_until(until.into()).await;
+    }
     if max_bytes.is_some_and(|most| body.len() > most) {
         return send(stream, &Answer::new(413, String::new()), None).await;
     }
