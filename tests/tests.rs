@@ -7,6 +7,8 @@ mod races;
 #[cfg(test)]
 mod real;
 #[cfg(test)]
+mod real_bench;
+#[cfg(test)]
 mod real_exits;
 #[cfg(test)]
 mod services_smoke;

@@ -191,6 +191,9 @@ struct Server {
     service: Duration,
 }
 
+/// Earliest first: when, number, whether the server took it, and when it was sent; without that a backoff is over.
+type Event = Reverse<(Instant, u64, bool, Option<Instant>)>;
+
 /// What a run came to.
 struct Outcome {
     answered: u64,
@@ -209,7 +212,7 @@ fn play(
     let start = Instant::now();
     let backoff = Duration::from_millis(100);
     let mut chance = fastrand::Rng::with_seed(1);
-    let mut events: BinaryHeap<Reverse<(Instant, u64, bool, Option<Instant>)>> = BinaryHeap::new();
+    let mut events: BinaryHeap<Event> = BinaryHeap::new();
     let (mut now, mut serial, mut idle, mut out, mut working) = (start, 0_u64, lanes, 0, 0);
     let mut outcome = Outcome { answered: 0, refused: 0, working: 0 };
     let mut allowed = limit(now, None);

@@ -156,7 +156,7 @@ impl Drive {
                     Err(_) => self.open = false,
                 },
                 () = tokio::time::sleep(TICK) => {
-                    if shared.ctx.stop.is_aborting() {
+                    if shared.ctx.stop.is_aborting() || shared.is_halted() {
                         return None;
                     }
                     self.sweep(false);
