@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::librdkafka::{MessageBatch, RecordBatch};
 use crate::model::{Epoch, Offset, Position, RewindCause, Run, Slot, TopicPartition};
+use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Room;
 use crate::telemetry::latency::Stage;
 use crate::telemetry::metrics::StageName;
@@ -48,7 +49,7 @@ impl Source {
         }
         self.queue_seen_empty = 0;
         self.admit(messages, now);
-        true
+        !mutants::on(Mutant::HalfDrainedQueueSleeps)
     }
 
     fn unblocked(&mut self, now: Instant) {
@@ -81,7 +82,7 @@ impl Source {
         let mut tags = Vec::with_capacity(messages.len());
         for segment in messages.segments() {
             let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };
-            let slot = self.cx.table.slot(&name).filter(|slot| !self.rewinds.is_waiting(*slot));
+            let slot = self.cx.table.slot(&name).filter(|slot| !self.waits_for_seek(*slot));
             let tag = slot.map(|slot| (slot, self.ledger.epoch(slot))).filter(|(_, epoch)| *epoch != Epoch::NONE);
             tags.extend((segment.start..segment.end).map(|_| tag));
         }
@@ -135,6 +136,11 @@ impl Source {
         }
     }
 
+    /// Whether records of the partition must be destroyed because its seek is still to come.
+    fn waits_for_seek(&self, slot: Slot) -> bool {
+        self.rewinds.is_waiting(slot) && !mutants::on(Mutant::DrainDuringABackoff)
+    }
+
     /// Cuts a batch into stretches of one partition and says of each whether it may be read.
     fn judge(&mut self, messages: &MessageBatch, now: Instant) -> Vec<Stretch> {
         let mut stretches = Vec::new();
@@ -142,7 +148,7 @@ impl Source {
             let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };
             let slot = self.cx.table.slot(&name).filter(|slot| self.assigned.contains_key(slot));
             let (start, end) = (segment.start, segment.end);
-            let Some(slot) = slot.filter(|slot| !self.rewinds.is_waiting(*slot)) else {
+            let Some(slot) = slot.filter(|slot| !self.waits_for_seek(*slot)) else {
                 stretches.push(Stretch::refused(start, end));
                 continue;
             };
@@ -170,7 +176,7 @@ impl Source {
         }
         // A partition that went back further on in this batch takes all of its records with it.
         for stretch in &mut stretches {
-            stretch.slot = stretch.slot.filter(|slot| !self.rewinds.is_waiting(*slot));
+            stretch.slot = stretch.slot.filter(|slot| !self.waits_for_seek(*slot));
         }
         stretches
     }
@@ -186,7 +192,10 @@ impl Source {
         }
         if let Some(assigned) = self.assigned.get_mut(&slot) {
             assigned.was_gone = false;
-            if std::mem::take(&mut assigned.seek_unproven) && first > expected.0 {
+            // Both of these would be caught here once more.
+            let believed = mutants::on(Mutant::ReleaseHeldOfAnOldEpoch) || mutants::on(Mutant::DrainDuringABackoff);
+            let unproven = std::mem::take(&mut assigned.seek_unproven) && !believed;
+            if unproven && first > expected.0 {
                 self.seek_again(slot, now);
                 return false;
             }
@@ -215,7 +224,9 @@ impl Source {
     /// The client went back unasked, or the log is another one: rewind, and ask for the ends before the seek.
     fn suspect_truncation(&mut self, slot: Slot, now: Instant) {
         self.rewind(slot, RewindCause::Redelivered, now);
-        self.ask_truncation(slot, now);
+        if !mutants::on(Mutant::TruncationUnnoticed) {
+            self.ask_truncation(slot, now);
+        }
     }
 
     fn open_runs(&mut self, stretches: &[Stretch], now: Instant) -> Vec<Run> {
@@ -235,7 +246,8 @@ impl Source {
             if let Some(assigned) = self.assigned.get_mut(&slot) {
                 assigned.read_in_epoch = true;
             }
-            if self.ledger.span(slot) > self.cx.plan.span_records as u64 {
+            let bounded = !mutants::on(Mutant::UnboundedSpan);
+            if bounded && self.ledger.span(slot) > self.cx.plan.span_records as u64 {
                 self.pauses.add(slot, PauseReason::Span);
             }
             at += records;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::librdkafka::MessageBatch;
 use crate::model::{Epoch, Slot};
+use crate::mutants::{self, Mutant};
 
 /// Most records held.
 const RECORDS: usize = 1024;
@@ -44,6 +45,9 @@ impl Hold {
 
     /// Destroys a partition's records, uncounted. Returns how many.
     pub fn destroy(&mut self, slot: Slot) -> usize {
+        if mutants::on(Mutant::ReleaseHeldOfAnOldEpoch) {
+            return 0;
+        }
         self.destroy_where(|tag| tag.0 == slot)
     }
 
@@ -65,7 +69,9 @@ impl Hold {
 
     /// Takes everything out, in order, as one batch; records whose epoch is not `current` any more are destroyed.
     pub fn release(&mut self, current: impl Fn(Slot) -> Epoch) -> Option<MessageBatch> {
-        self.destroy_where(|(slot, epoch)| current(*slot) != *epoch);
+        if !mutants::on(Mutant::ReleaseHeldOfAnOldEpoch) {
+            self.destroy_where(|(slot, epoch)| current(*slot) != *epoch);
+        }
         let mut all: Option<MessageBatch> = None;
         for held in self.held.drain(..) {
             match &mut all {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::librdkafka::{OffsetKind, OffsetsAnswer, PartitionAnswer};
 use crate::model::{Epoch, Exit, Halt, Position, Slot, TopicPartition};
+use crate::mutants::{self, Mutant};
 use crate::telemetry::health::{Room, State};
 
 use super::control::{Assigned, Source, Until};
@@ -361,7 +362,7 @@ impl Source {
             .filter(|slot| self.pauses.is_paused(**slot))
             .filter_map(|slot| self.cx.table.name(*slot).cloned())
             .collect();
-        if !paused.is_empty() {
+        if !paused.is_empty() && !mutants::on(Mutant::PauseSurvivesARevoke) {
             self.consumer.resume(&paused);
         }
         for slot in &revoking.slots {
