@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::librdkafka::{OffsetKind, OffsetsAnswer, Reply, TopicsAnswer};
 use crate::model::{Epoch, Position, RewindCause, Slot};
 
+use super::client::Client;
 use super::commit::{Fate, Sent};
 use super::control::Source;
 
@@ -80,7 +81,7 @@ impl Questions {
     }
 }
 
-impl Source {
+impl<C: Client> Source<C> {
     pub(super) fn ask_gap(&mut self, slot: Slot, expected: Position, first: Position, _now: Instant) {
         let Some(name) = self.cx.table.name(slot).cloned() else { return };
         let request = self.questions.ask(Purpose::Gap { slot, expected, first });
