@@ -10,6 +10,8 @@ pub mod librdkafka;
 pub mod model;
 pub mod pipeline;
 pub mod preprocess;
+#[cfg(test)]
+mod simulation;
 pub mod sink;
 pub mod source;
 pub mod telemetry;

@@ -78,12 +78,6 @@ impl<M: Messages> Hold<M> {
         all
     }
 
-    /// Records held.
-    #[must_use]
-    pub fn records(&self) -> usize {
-        self.records
-    }
-
     /// Whether nothing more may be kept.
     #[must_use]
     pub fn is_full(&self) -> bool {
