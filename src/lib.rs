@@ -11,6 +11,8 @@ pub mod model;
 pub mod mutants;
 pub mod pipeline;
 pub mod preprocess;
+#[cfg(test)]
+mod simulation;
 pub mod sink;
 pub mod source;
 pub mod telemetry;

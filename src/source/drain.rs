@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::librdkafka::{MessageBatch, RecordBatch};
+use crate::librdkafka::RecordBatch;
 use crate::model::{Epoch, Offset, Position, RewindCause, Run, Slot, TopicPartition};
 use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Room;
 use crate::telemetry::latency::Stage;
 use crate::telemetry::metrics::StageName;
 
+use super::client::{Client, Messages};
 use super::control::Source;
 use super::pauses::PauseReason;
 
@@ -21,7 +22,7 @@ const DRIP: Duration = Duration::from_millis(300);
 /// What a message costs beyond its bytes while it is out: librdkafka's operation (304 bytes, measured) and our entries.
 const RECORD_OVERHEAD: usize = 400;
 
-impl Source {
+impl<C: Client> Source<C> {
     /// Takes the next records, if there is room and the group is stable. Returns whether there may be more at once.
     pub(super) fn take_records(&mut self, now: Instant) -> bool {
         if !self.rebalance.is_stable() {
@@ -78,7 +79,7 @@ impl Source {
     }
 
     /// Slot and epoch of each message; `None` where it must be destroyed.
-    fn tag(&self, messages: &MessageBatch) -> Vec<Option<(Slot, Epoch)>> {
+    fn tag(&self, messages: &C::Messages) -> Vec<Option<(Slot, Epoch)>> {
         let mut tags = Vec::with_capacity(messages.len());
         for segment in messages.segments() {
             let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };
@@ -90,7 +91,7 @@ impl Source {
     }
 
     /// Opens tickets for what may be read and hands the batch to the workers; destroys, uncounted, what may not.
-    pub(super) fn admit(&mut self, mut messages: MessageBatch, now: Instant) {
+    pub(super) fn admit(&mut self, mut messages: C::Messages, now: Instant) {
         let verdicts = self.judge(&messages, now);
         if verdicts.iter().any(|stretch| stretch.slot.is_none()) {
             let mut refused = vec![false; messages.len()];
@@ -103,7 +104,7 @@ impl Source {
         if runs.is_empty() {
             return;
         }
-        let polled = Instant::now();
+        let polled = now;
         let mut bytes = 0;
         for run in &runs {
             let (start, end) = (run.start as usize, run.end as usize);
@@ -127,7 +128,7 @@ impl Source {
         drop(self.cx.batches.try_send(batch));
     }
 
-    fn record_queue_latency(&self, messages: &MessageBatch) {
+    fn record_queue_latency(&self, messages: &C::Messages) {
         if let Some(at) = messages.timestamp_ms(0)
             && let Ok(wall) = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)
         {
@@ -142,7 +143,7 @@ impl Source {
     }
 
     /// Cuts a batch into stretches of one partition and says of each whether it may be read.
-    fn judge(&mut self, messages: &MessageBatch, now: Instant) -> Vec<Stretch> {
+    fn judge(&mut self, messages: &C::Messages, now: Instant) -> Vec<Stretch> {
         let mut stretches = Vec::new();
         for segment in messages.segments() {
             let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };

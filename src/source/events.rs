@@ -8,12 +8,13 @@ use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Room;
 use crate::telemetry::lag::Lag;
 
+use super::client::Client;
 use super::control::Source;
 use super::credentials;
 use super::statistics;
 use super::until::Standing;
 
-impl Source {
+impl<C: Client> Source<C> {
     pub(super) fn take_events(&mut self, now: Instant) {
         for event in self.consumer.events() {
             match event {
@@ -149,7 +150,7 @@ impl Source {
     /// Whether a bounded run has everything.
     pub(super) fn bounded_run_is_over(&mut self) -> bool {
         let Some(until) = &self.until else { return false };
-        if !until.knows_share(!self.assigned.is_empty(), Instant::now())
+        if !until.knows_share(!self.assigned.is_empty(), self.consumer.now())
             || !self.rebalance.is_stable()
             || !self.cx.reports.is_empty()
         {

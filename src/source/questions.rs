@@ -8,6 +8,7 @@ use crate::librdkafka::{OffsetKind, OffsetsAnswer, Reply, TopicsAnswer};
 use crate::model::{Epoch, Position, RewindCause, Slot};
 use crate::mutants::{self, Mutant};
 
+use super::client::Client;
 use super::commit::{Fate, Sent};
 use super::control::Source;
 
@@ -81,7 +82,7 @@ impl Questions {
     }
 }
 
-impl Source {
+impl<C: Client> Source<C> {
     pub(super) fn ask_gap(&mut self, slot: Slot, expected: Position, first: Position, _now: Instant) {
         let Some(name) = self.cx.table.name(slot).cloned() else { return };
         let request = self.questions.ask(Purpose::Gap { slot, expected, first });

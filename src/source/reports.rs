@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::model::{Part, Report, RewindCause};
 use crate::mutants::{self, Mutant};
 
+use super::client::Client;
 use super::control::Source;
 use super::ledger::Settled;
 use super::pauses::PauseReason;
@@ -12,7 +13,7 @@ use super::pauses::PauseReason;
 /// Most reports taken in one turn, so that drains get their turn too.
 const REPORTS_A_TURN: usize = 1024;
 
-impl Source {
+impl<C: Client> Source<C> {
     /// Takes what workers and sink reported. Returns whether the bound was reached, so that more may wait.
     pub(super) fn take_reports(&mut self, now: Instant) -> bool {
         for taken in 0..REPORTS_A_TURN {
