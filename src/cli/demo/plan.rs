@@ -58,6 +58,7 @@ fn pipeline(name: &str, source: SourcePlan, steps: Vec<StepPlan>, sink: SinkPlan
         commit_interval: Duration::from_millis(200),
         on_halt: OnHalt::Exit,
         span_records: 200_000,
+        value_bytes: 16 << 20,
         memory_bytes: MEMORY_BYTES / 2,
         workers: std::thread::available_parallelism().map_or(1, |cores| (cores.get() - 1).max(1)),
     }
