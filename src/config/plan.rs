@@ -54,6 +54,8 @@ pub struct PipelinePlan {
     pub span_records: usize,
     /// This pipeline's share of `limits.memory`.
     pub memory_bytes: usize,
+    /// Largest value that is parsed.
+    pub value_bytes: usize,
     /// Worker threads.
     pub workers: usize,
 }
@@ -523,12 +525,23 @@ pub enum OnReject {
         connection: KafkaConnection,
         /// The topic.
         topic: String,
+        /// What happens to a letter the topic does not take.
+        on_too_large: OnTooLarge,
     },
     /// Appended to an NDJSON file, synced before the offset passes.
     DeadLetterFile {
         /// The file.
         path: PathBuf,
     },
+}
+
+/// What happens to a dead letter that is larger than its topic takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnTooLarge {
+    /// It waits until the topic takes it; a fault is named meanwhile.
+    Hold,
+    /// It is written without the value; the headers say so and where the record stands.
+    OmitValue,
 }
 
 /// When rejects stop the pipeline.

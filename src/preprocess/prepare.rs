@@ -6,7 +6,7 @@
 
 use std::mem;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::batch::Batch;
 use super::document::Document;
@@ -17,12 +17,18 @@ use super::tape::Parser;
 use super::template::{Rendered, Scope};
 use crate::enrich::{Enricher, LookupStop};
 use crate::model::{
-    Encode, Kept, Outcome, Part, PartitionTable, Place, Prepared, Record, Records, Rejected, Run, Ticket,
+    Encode, Kept, Outcome, Part, PartitionTable, Place, Prepared, Record, Records, RejectReason, Rejected, Run, Ticket,
 };
+use crate::mutants::{self, Mutant};
 
 /// Payload bytes reserved ahead for a batch, at most: the source aims at 256 KiB of input, and large records before must
 /// not make room for a thousand like them.
 const RESERVED_AT_MOST: usize = 1024 * 1024;
+
+/// Values above this are read one at a time in the whole process: a parser may need 36 times their size, which no budget
+/// knows of, and that must not be multiplied by the number of workers.
+const LARGE_BYTES: usize = 1024 * 1024;
+static LARGE_TURN: Mutex<()> = Mutex::new(());
 
 /// Turns records into a sink's items. One instance a worker.
 pub struct Preprocessor<E: Encode> {
@@ -43,6 +49,8 @@ pub(super) struct Tools {
     pub(super) second: Parser,
     pub(super) rendering: Rendering,
     pub(super) asked: Asked,
+    /// Larger values are rejected.
+    value_limit: usize,
 }
 
 impl<E: Encode> Preprocessor<E> {
@@ -50,7 +58,13 @@ impl<E: Encode> Preprocessor<E> {
     #[must_use]
     pub fn new(program: Arc<Program>, enricher: Enricher, encoder: E) -> Self {
         let rendering = Rendering::new(program.templates.len(), program.formats);
-        let tools = Tools { parser: Parser::default(), second: Parser::default(), rendering, asked: Asked::default() };
+        let tools = Tools {
+            parser: Parser::default(),
+            second: Parser::default(),
+            rendering,
+            asked: Asked::default(),
+            value_limit: usize::MAX,
+        };
         Self {
             program,
             enricher,
@@ -59,6 +73,13 @@ impl<E: Encode> Preprocessor<E> {
             batch: Batch::default(),
             bytes_per_record: 0,
         }
+    }
+
+    /// The same, rejecting values of more than `bytes` as too large (`limits.value`).
+    #[must_use]
+    pub fn with_value_limit(mut self, bytes: usize) -> Self {
+        self.tools.value_limit = bytes;
+        self
     }
 
     /// Prepares the records of `runs` into `prepared`: kept records as payload and items in input order, dropped ones as
@@ -148,7 +169,7 @@ impl Tools {
         record: &Record<'_>,
         bytes: Option<&[u8]>,
     ) -> Result<Range<usize>, Ending> {
-        let Self { parser, second, rendering, asked } = self;
+        let Self { parser, second, rendering, asked, value_limit } = self;
         let last = phase + 1 == program.phases.len();
         let templates = if last { &program.templates[..] } else { &[] };
         let plan = &program.phases[phase];
@@ -156,6 +177,11 @@ impl Tools {
             let scope = Scope { record, document: None, original: None };
             return rendering.sink(templates, &scope, &program.sink).map(|()| 0..0);
         };
+        if phase == 0 && bytes.len() > *value_limit {
+            return Err(too_large(program, bytes.len(), *value_limit));
+        }
+        let largest = bytes.len().max(record.value.map_or(0, <[u8]>::len));
+        let _turn = (largest > LARGE_BYTES).then(|| LARGE_TURN.lock().unwrap_or_else(PoisonError::into_inner));
         let mut evaluate = |document: Document<'_>, original: Option<Document<'_>>| {
             let sink = &program.sink;
             Evaluation { phase: plan, templates, sink, record, document, original }.run(asked, rendering)
@@ -170,6 +196,12 @@ impl Tools {
         };
         result.unwrap_or_else(|fault| Err(steps::rejected(fault.reason, &program.parse, fault.detail)))
     }
+}
+
+#[cold]
+fn too_large(program: &Program, bytes: usize, limit: usize) -> Ending {
+    let detail = format!("the value has {bytes} bytes, `limits.value` is {limit}");
+    steps::rejected(RejectReason::TooLarge, &program.parse, detail)
 }
 
 /// The way to the sink's encoder.
@@ -197,6 +229,9 @@ impl<E: Encode> Output<E> {
                 Rendered::Null | Rendered::Late(_) => None,
             }
         }));
+        if mutants::on(Mutant::BufferReused) {
+            prepared.payload.clear();
+        }
         let before = prepared.payload.len();
         let kept = Kept { value, rendered: &rendered };
         match self.encoder.encode(place, record, &kept, &mut prepared.payload) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use sluicegate::config::plan::{
     Action, Auth, BreakerPlan, ConcurrencyMode, ElasticsearchConnection, ElasticsearchSinkPlan, KafkaConnection,
-    KafkaSinkPlan, OnHalt, OnIndexFault, OnReject, OnTombstone, PipelinePlan, Plan, Pointer, RetryPlan, Segment,
-    ServerKind, SinkPlan, SourcePlan, Start, StepKind, StepPlan, Template,
+    KafkaSinkPlan, OnHalt, OnIndexFault, OnReject, OnTombstone, OnTooLarge, PipelinePlan, Plan, Pointer, RetryPlan,
+    Segment, ServerKind, SinkPlan, SourcePlan, Start, StepKind, StepPlan, Template,
 };
 
 use crate::support::unique;
@@ -48,6 +48,7 @@ pub fn pipeline(brokers: &str, topic: &str, group: &str, sink: SinkPlan) -> Pipe
         commit_interval: Duration::from_millis(20),
         on_halt: OnHalt::Exit,
         span_records: 200_000,
+        value_bytes: 16 << 20,
         memory_bytes: 64 * 1024 * 1024,
         workers: 2,
     }
@@ -131,7 +132,11 @@ pub fn bulk_plan(url: &str) -> ElasticsearchSinkPlan {
 }
 
 pub fn dead_letters(brokers: &str, topic: &str) -> OnReject {
-    OnReject::DeadLetterKafka { connection: cluster("downstream", brokers), topic: topic.into() }
+    OnReject::DeadLetterKafka {
+        connection: cluster("downstream", brokers),
+        topic: topic.into(),
+        on_too_large: OnTooLarge::Hold,
+    }
 }
 
 pub fn literal(text: &str) -> Template {

@@ -50,3 +50,14 @@ pub use client::{Cluster, ConnectFault, Unidentified};
 pub use server::Server;
 pub use sink::ElasticsearchSink;
 pub use wire::Wire;
+
+/// The parts that decide, for the simulation, which drives them with a clock and a server of its own.
+#[cfg(test)]
+pub(crate) mod pure {
+    pub use super::bulk::{BulkItem, ItemAction};
+    pub use super::lane::{Lane, Ready, Rules, Tenure};
+    pub use super::op::{Effects, Pace};
+    pub use super::patience::{PROBE_EVERY, Patience, backoff, is_probed};
+    pub use super::sink::split;
+    pub use super::verdict::{Reply, Trouble};
+}
