@@ -18,8 +18,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use sluicegate::cli::{self, Cli};
+use sluicegate::testbed::services::Service;
 
 use faults::engine::Program;
+use faults::kills::KILLS_A_RUN;
 use faults::play::{Outcome, play};
 use faults::scenario::{On, Scenario, all};
 
@@ -105,16 +107,20 @@ fn campaign(args: &Args) -> anyhow::Result<bool> {
         Some(path) => Program { path: path.canonicalize().context("--engine")?, words: Vec::new() },
         None => Program { path: std::env::current_exe()?, words: vec![AS_ENGINE.into()] },
     };
-    let (real, beside): (Vec<_>, Vec<_>) = runs(&chosen, args).into_iter().partition(|(one, _)| one.on == On::Real);
+    let all = runs(&chosen, args);
+    let on = |place| all.iter().filter(|(one, _)| one.on == place).copied().collect::<Vec<_>>();
+    let (testbed, kills, real) = (on(On::Testbed), on(On::Kills), on(On::Real));
     let end = args.minutes.map(|minutes| std::time::Instant::now() + std::time::Duration::from_secs(minutes * 60));
-    let mut played = spread(&beside, args.jobs as usize, end, |one, seed| play(one, &program, None, seed));
-    if !real.is_empty() {
+    let mut played = spread(&testbed, args.jobs as usize, end, |one, seed| play(one, &program, None, seed, KILLS_A_RUN));
+    if !kills.is_empty() || !real.is_empty() {
         let servers = faults::real_faults::start().context("real servers")?;
+        let on_real = |one: &Scenario, seed| play(one, &program, Some(servers.clone()), seed, KILLS_A_RUN);
+        played.extend(spread(&kills, args.jobs as usize, end, on_real));
         played.extend(spread(&real, 1, end, |one, seed| {
-            for server in [&servers.upstream, &servers.downstream, &servers.search] {
-                server.start()?;
-            }
-            play(one, &program, Some(servers.clone()), seed)
+            // A run that failed may have left one down.
+            let far = servers.far()?;
+            [&servers.upstream, &far.downstream, &far.search].into_iter().try_for_each(Service::start)?;
+            on_real(one, seed)
         }));
     }
     let mut by_name: BTreeMap<usize, Vec<Played>> = BTreeMap::new();
@@ -147,7 +153,7 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<Scenario>> {
 /// Every run: a scenario and its seed. In turns, so that a campaign cut short has played a little of everything.
 fn runs(chosen: &[Scenario], args: &Args) -> Vec<(Scenario, u64)> {
     let points = chosen.iter().filter(|one| one.on == On::Kills).count().max(1) as u64;
-    let kill_runs = args.kills.div_ceil(points * faults::kills::KILLS_A_RUN);
+    let kill_runs = args.kills.div_ceil(points * KILLS_A_RUN);
     let count = |one: &Scenario| if one.on == On::Kills { kill_runs } else { args.seeds };
     let most = chosen.iter().map(count).max().unwrap_or(0);
     let turn = |turn| chosen.iter().filter(move |one| turn < count(one)).map(move |one| (*one, args.first_seed + turn));

@@ -9,12 +9,13 @@ use super::stage::{GROUP, PARTITIONS, Stage, TOPIC};
 /// All of this file.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
-        name: "brokers-down",
+        name: "brokers-disconnect",
         class: "F4",
-        how: "all brokers of the source refuse connections for 2 to 4 s",
+        how: "every fetch, heartbeat, commit and question for metadata or the coordinator is disconnected for 2 to 4 s",
         on: On::Testbed,
         wants: plain,
-        play: down,
+        play: disconnect,
+        limit: None,
     },
     Scenario {
         name: "leaders-move",
@@ -23,6 +24,7 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Testbed,
         wants: plain,
         play: leaders,
+        limit: None,
     },
     Scenario {
         name: "coordinator-moves",
@@ -31,6 +33,7 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Testbed,
         wants: plain,
         play: coordinator,
+        limit: None,
     },
     Scenario {
         name: "commits-fail",
@@ -39,6 +42,7 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Testbed,
         wants: plain,
         play: commits,
+        limit: None,
     },
     Scenario {
         name: "fetches-fail",
@@ -47,6 +51,7 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Testbed,
         wants: plain,
         play: fetches,
+        limit: None,
     },
     Scenario {
         name: "member-unknown",
@@ -55,14 +60,25 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Testbed,
         wants: plain,
         play: heartbeats,
+        limit: None,
     },
 ];
 
-fn down(stage: &mut Stage) -> anyhow::Result<()> {
+/// Not by taking brokers down: that gives their ports back, and anybody on the machine may take them.
+fn disconnect(stage: &mut Stage) -> anyhow::Result<()> {
+    let all = [
+        RDKafkaApiKey::Fetch,
+        RDKafkaApiKey::Metadata,
+        RDKafkaApiKey::Heartbeat,
+        RDKafkaApiKey::OffsetCommit,
+        RDKafkaApiKey::FindCoordinator,
+    ];
+    let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT; 200];
     let mock = stage.mock.as_ref().context("an in-process cluster")?;
-    mock.take_down(-1)?;
+    all.iter().try_for_each(|api| mock.fail_requests(*api, &errors))?;
     stage.linger(2_000, 4_000);
-    stage.mock.as_ref().context("an in-process cluster")?.bring_up(-1)?;
+    let mock = stage.mock.as_ref().context("an in-process cluster")?;
+    all.iter().try_for_each(|api| mock.stop_failing(*api))?;
     stage.healed();
     Ok(())
 }

@@ -14,6 +14,7 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Testbed,
         wants: plain,
         play: come_and_go,
+        limit: None,
     },
     Scenario {
         name: "members-die",
@@ -22,6 +23,7 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Testbed,
         wants: versioned,
         play: die,
+        limit: None,
     },
     Scenario {
         name: "member-frozen",
@@ -30,6 +32,7 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Testbed,
         wants: versioned,
         play: frozen,
+        limit: None,
     },
 ];
 

@@ -28,6 +28,7 @@ struct Pages {
     ends: HashMap<i32, i64>,
     letters: Vec<Sighting>,
     incidents: Vec<Incident>,
+    removed: Vec<(i32, i64, i64)>,
 }
 
 impl Journal {
@@ -35,12 +36,12 @@ impl Journal {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A record is about to be fed. `either`: the far side decides over ordinary records.
-    pub fn feed(&self, record: &Generated<'_>, either: bool) {
+    /// A record is about to be fed. `owed` is what ordinary records are owed where that is not delivery.
+    pub fn feed(&self, record: &Generated<'_>, owed: Option<Owed>) {
         let owed = match record.fate() {
-            Fate::Delivered if !either => Owed::Delivery,
+            Fate::Delivered => owed.unwrap_or(Owed::Delivery),
             Fate::Rejected(_) => Owed::Letter,
-            Fate::Delivered | Fate::Tombstone | Fate::ServerDecides | Fate::SinkLimit => Owed::Either,
+            Fate::Tombstone | Fate::ServerDecides | Fate::SinkLimit => Owed::Either,
         };
         if let Some(trace) = record.trace {
             self.pages().fed.insert(trace.to_vec(), (record.index, owed));
@@ -78,6 +79,11 @@ impl Journal {
             let letter = Sighting { record, place: Place::Letters, taken: Taken::Applied, at_us: 0, told_us: Some(0) };
             pages.letters.push(letter);
         }
+    }
+
+    /// Records from `from` to below `to` were removed from the input before anybody owed anything for them.
+    pub fn removed(&self, partition: i32, from: i64, to: i64) {
+        self.pages().removed.push((partition, from, to));
     }
 
     /// Something that may repeat records has happened.
@@ -120,7 +126,14 @@ impl Journal {
     /// Input, letters and incidents.
     pub fn take(&self) -> (Vec<Input>, Vec<Sighting>, Vec<Incident>) {
         let pages = self.pages();
-        (pages.input.clone(), pages.letters.clone(), pages.incidents.clone())
+        let is_there = |one: &&Input| {
+            let gone = |(partition, from, to): &(i32, i64, i64)| {
+                one.partition == *partition && (*from..*to).contains(&one.offset)
+            };
+            !pages.removed.iter().any(gone)
+        };
+        let input = pages.input.iter().filter(is_there).copied().collect();
+        (input, pages.letters.clone(), pages.incidents.clone())
     }
 }
 

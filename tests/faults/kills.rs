@@ -8,9 +8,9 @@ use sluicegate::testbed::bulk_endpoint::Fault;
 use sluicegate::testbed::fault_proxy::Line;
 
 use super::scenario::{On, Scenario, plain};
-use super::stage::{Stage, Wants};
+use super::stage::{Far, Stage, Wants};
 
-/// Kills of one run.
+/// Kills of one run of the campaign.
 pub const KILLS_A_RUN: u64 = 10;
 /// Longer than any run: an answer that never comes in time.
 const NEVER: Duration = Duration::from_secs(600);
@@ -24,6 +24,7 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Kills,
         wants: instance,
         play: at_random,
+        limit: None,
     },
     Scenario {
         name: "kill-drained",
@@ -32,6 +33,7 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Kills,
         wants: instance_redis,
         play: drained,
+        limit: None,
     },
     Scenario {
         name: "kill-prepared",
@@ -40,6 +42,7 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Kills,
         wants: instance,
         play: prepared,
+        limit: None,
     },
     Scenario {
         name: "kill-sent",
@@ -48,6 +51,7 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Kills,
         wants: instance,
         play: sent,
+        limit: None,
     },
     Scenario {
         name: "kill-applied",
@@ -56,6 +60,7 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Kills,
         wants: instance,
         play: applied,
+        limit: None,
     },
     Scenario {
         name: "kill-acknowledged",
@@ -64,6 +69,7 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Kills,
         wants: instance,
         play: acknowledged,
+        limit: None,
     },
     Scenario {
         name: "kill-committed",
@@ -72,6 +78,7 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Kills,
         wants: instance,
         play: committed,
+        limit: None,
     },
     Scenario {
         name: "kill-letters",
@@ -80,6 +87,7 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Kills,
         wants: instance_poison,
         play: letters,
+        limit: None,
     },
     Scenario {
         name: "sigterm",
@@ -88,6 +96,7 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Testbed,
         wants: plain,
         play: sigterm,
+        limit: None,
     },
     Scenario {
         name: "sigterm-deadline",
@@ -96,11 +105,14 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Testbed,
         wants: plain,
         play: deadline,
+        limit: None,
     },
 ];
 
+/// Static membership on a real broker, where a member that comes back gets its partitions at once; the in-process cluster
+/// makes it wait for the end of its session.
 fn instance() -> Wants {
-    Wants { instance: true, ..Wants::default() }
+    Wants { instance: true, real: Some(Far::Stub), ..Wants::default() }
 }
 
 fn instance_redis() -> Wants {
@@ -117,7 +129,7 @@ fn each(
     mut ready: impl FnMut(&mut Stage) -> anyhow::Result<()>,
     mut after: impl FnMut(&mut Stage) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    for _ in 0..KILLS_A_RUN {
+    for _ in 0..stage.kills_wanted {
         ready(stage)?;
         stage.kill()?;
         after(stage)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use sluicegate::testbed::fault_proxy::Line;
 use sluicegate::testbed::services::RedisClient;
 
@@ -11,7 +11,7 @@ use super::stage::{Lookups, Stage, Wants};
 
 /// A scenario with look-ups.
 const fn lookup(name: &'static str, how: &'static str, play: fn(&mut Stage) -> anyhow::Result<()>) -> Scenario {
-    Scenario { name, class: "F18", how, on: On::Testbed, wants, play }
+    Scenario { name, class: "F18", how, on: On::Testbed, wants, play, limit: None }
 }
 
 /// All of this file.
@@ -28,7 +28,7 @@ pub const SCENARIOS: &[Scenario] = &[
     }),
     lookup("redis-restart", "Redis is killed (signal 9) and started again", restart),
     lookup("redis-frozen", "Redis is stopped (SIGSTOP) for 2 to 4 s", frozen),
-    lookup("redis-wrong-type", "100 keys become strings instead of hashes; answered as misses", wrong_type),
+    lookup("redis-wrong-type", "100 keys become strings instead of hashes; exit 76, then they are put right", wrong_type),
     lookup("redis-evicted", "all keys vanish; answered as misses", evicted),
 ];
 
@@ -67,7 +67,10 @@ fn frozen(stage: &mut Stage) -> anyhow::Result<()> {
 fn wrong_type(stage: &mut Stage) -> anyhow::Result<()> {
     let keys: Vec<String> = (0..100).map(|user| format!("user:u-{user:06}")).collect();
     RedisClient::connect(&lookups(stage)?.server)?.pipeline(keys.iter().map(|key| vec!["SET", key, "text"]))?;
-    stage.linger(1_000, 2_000);
+    let code = stage.ended_by_itself()?;
+    ensure!(code == 76, "keys of the wrong type ended the engine with {code}, not 76");
+    RedisClient::connect(&lookups(stage)?.server)?.pipeline(keys.iter().map(|key| vec!["DEL", key]))?;
+    stage.start()?;
     stage.healed();
     Ok(())
 }

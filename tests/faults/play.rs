@@ -22,7 +22,7 @@ pub struct Outcome {
     pub kills: u64,
 }
 
-/// Plays it with this seed.
+/// Plays it with this seed; `kills` is how often a scenario that kills does so.
 ///
 /// # Errors
 /// The fault could not be caused, something did not happen in time, an engine ended as it must not, or said of itself that
@@ -32,8 +32,10 @@ pub fn play(
     program: &Program,
     real: Option<Arc<Real>>,
     seed: u64,
+    kills: u64,
 ) -> anyhow::Result<Outcome> {
     let mut stage = Stage::build(program, &(scenario.wants)(), real, seed)?;
+    stage.kills_wanted = kills;
     stage.start()?;
     stage.await_progress().context("warm-up")?;
     stage.linger(100, 600);

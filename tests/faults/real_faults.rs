@@ -7,11 +7,11 @@ use sluicegate::testbed::checker::{Cause, Place, Sighting, Taken};
 use sluicegate::testbed::commit_watch::now_us;
 use sluicegate::testbed::services::elasticsearch::{self, Version};
 use sluicegate::testbed::services::kafka::{self, KafkaOptions};
-use sluicegate::testbed::services::ElasticsearchClient;
+use sluicegate::testbed::services::{ElasticsearchClient, KafkaClient, Service};
 
 use super::journal::record_in;
 use super::scenario::{On, Scenario};
-use super::stage::{Far, Real, Stage, Wants};
+use super::stage::{Far, FarServers, Real, Stage, Wants};
 
 /// A scenario from Kafka to Kafka.
 const fn relay(
@@ -20,29 +20,36 @@ const fn relay(
     how: &'static str,
     play: fn(&mut Stage) -> anyhow::Result<()>,
 ) -> Scenario {
-    Scenario { name, class, how, on: On::Real, wants: topic, play }
+    Scenario { name, class, how, on: On::Real, wants: topic, play, limit: None }
 }
 
 /// All of this file.
 pub const SCENARIOS: &[Scenario] = &[
     relay("kafka-source-killed", "F4", "the source's only broker is killed (signal 9) and started again", |stage| {
-        killed(stage, |real| &real.upstream)
+        killed(stage, Which::Upstream)
     }),
     relay("kafka-sink-killed", "F4", "the output's only broker is killed (signal 9) and started again", |stage| {
-        killed(stage, |real| &real.downstream)
+        killed(stage, Which::Downstream)
     }),
     relay("kafka-source-frozen", "F4", "the source's only broker is stopped (SIGSTOP) for 3 to 5 s", |stage| {
-        frozen(stage, |real| &real.upstream)
+        frozen(stage, Which::Upstream)
     }),
     relay("kafka-sink-frozen", "F4", "the output's only broker is stopped (SIGSTOP) for 3 to 5 s", |stage| {
-        frozen(stage, |real| &real.downstream)
+        frozen(stage, Which::Downstream)
     }),
-    relay("kafka-rebalances", "F7", "a second engine joins and the first is stopped by SIGTERM, 6 times", |stage| {
-        rebalances(stage)
-    }),
-    relay("kafka-frozen-member", "F8", "one of two engines is stopped (SIGSTOP) for 9 s, beyond its session", |stage| {
-        frozen_member(stage)
-    }),
+    relay("kafka-rebalances", "F7", "a second engine joins and the first is stopped by SIGTERM, 6 times", rebalances),
+    Scenario {
+        name: "kafka-frozen-member",
+        class: "F8",
+        how: "one of two engines is stopped (SIGSTOP) for 9 s, beyond its session, and goes on as a zombie",
+        on: On::Real,
+        wants: topic,
+        play: frozen_member,
+        limit: Some(
+            "a process that is stopped beyond its session sends, when it goes on, what it had handed to the Kafka client \
+             before; the new owner has written newer records by then, and Kafka knows no version that would refuse it",
+        ),
+    },
     Scenario {
         name: "kafka-kills",
         class: "F1",
@@ -50,6 +57,7 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Real,
         wants: topic_instance,
         play: kills,
+        limit: None,
     },
     Scenario {
         name: "two-with-one-name",
@@ -58,6 +66,25 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Real,
         wants: stub_instance,
         play: fenced,
+        limit: None,
+    },
+    Scenario {
+        name: "kafka-too-large",
+        class: "F21",
+        how: "40 records of 30 kB among the others; the output topic takes 20 kB: a letter each, the rest delivered",
+        on: On::Real,
+        wants: topic_letters,
+        play: too_large,
+        limit: None,
+    },
+    Scenario {
+        name: "kafka-retention",
+        class: "F23",
+        how: "the engine is stopped, records it has not read are removed as by retention, it is started again; the gap is told",
+        on: On::Real,
+        wants: topic,
+        play: retention,
+        limit: None,
     },
     Scenario {
         name: "elasticsearch-killed",
@@ -65,7 +92,8 @@ pub const SCENARIOS: &[Scenario] = &[
         how: "Elasticsearch 6.8.2 is killed (signal 9) and started again",
         on: On::Real,
         wants: index,
-        play: |stage| killed(stage, |real| &real.search),
+        play: |stage| killed(stage, Which::Search),
+        limit: None,
     },
     Scenario {
         name: "elasticsearch-frozen",
@@ -73,7 +101,8 @@ pub const SCENARIOS: &[Scenario] = &[
         how: "Elasticsearch 6.8.2 is stopped (SIGSTOP) for 3 to 5 s",
         on: On::Real,
         wants: index,
-        play: |stage| frozen(stage, |real| &real.search),
+        play: |stage| frozen(stage, Which::Search),
+        limit: None,
     },
 ];
 
@@ -83,6 +112,10 @@ fn topic() -> Wants {
 
 fn topic_instance() -> Wants {
     Wants { instance: true, ..topic() }
+}
+
+fn topic_letters() -> Wants {
+    Wants { letters: true, ..topic() }
 }
 
 fn stub_instance() -> Wants {
@@ -101,7 +134,7 @@ pub fn start() -> anyhow::Result<Arc<Real>> {
     let upstream = kafka::start(&KafkaOptions::default())?;
     let downstream = kafka::start(&KafkaOptions::default())?;
     let search = elasticsearch::start(Version::V6, &[])?;
-    Ok(Arc::new(Real { upstream, downstream, search }))
+    Ok(Arc::new(Real { upstream, far: Some(FarServers { downstream, search }) }))
 }
 
 /// What the documents of an index say: each version is one write. Their times are not kept, so a repetition is only
@@ -111,7 +144,7 @@ pub fn start() -> anyhow::Result<Arc<Real>> {
 /// The index cannot be read.
 pub fn documents(real: &Real, index: &str) -> anyhow::Result<Vec<Sighting>> {
     let mut sightings = Vec::new();
-    for document in ElasticsearchClient::new(&real.search).documents(index)?.into_values() {
+    for document in ElasticsearchClient::new(&real.far()?.search).documents(index)?.into_values() {
         let record = record_in(document.source.as_bytes()).unwrap_or(u64::MAX);
         let seen = Sighting { record, place: Place::Sink, taken: Taken::Applied, at_us: 0, told_us: Some(0) };
         sightings.extend((0..document.version.max(1)).map(|_| seen));
@@ -123,32 +156,46 @@ fn real(stage: &Stage) -> anyhow::Result<Arc<Real>> {
     stage.real.clone().context("real servers")
 }
 
-type Which = fn(&Real) -> &sluicegate::testbed::services::Service;
+/// Which server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Upstream,
+    Downstream,
+    Search,
+}
+
+fn pick(real: &Real, which: Which) -> anyhow::Result<&Service> {
+    Ok(match which {
+        Which::Upstream => &real.upstream,
+        Which::Downstream => &real.far()?.downstream,
+        Which::Search => &real.far()?.search,
+    })
+}
 
 /// What is on the wire to Elasticsearch when it goes may be written, or not, and is sent again. Its documents have no
 /// times. A Kafka sink tells of everything it sends again: it is a rewind in the log.
-fn far_incident(stage: &Stage, which: Which, real: &Real) {
-    if std::ptr::eq(which(real), &real.search) {
+fn far_incident(stage: &Stage, which: Which) {
+    if which == Which::Search {
         stage.journal.incident(Cause::Line, 0, now_us(), None);
     }
 }
 
 fn killed(stage: &mut Stage, which: Which) -> anyhow::Result<()> {
     let real = real(stage)?;
-    which(&real).kill9()?;
+    pick(&real, which)?.kill9()?;
     stage.linger(500, 3_000);
-    which(&real).start()?;
-    far_incident(stage, which, &real);
+    pick(&real, which)?.start()?;
+    far_incident(stage, which);
     stage.healed();
     Ok(())
 }
 
 fn frozen(stage: &mut Stage, which: Which) -> anyhow::Result<()> {
     let real = real(stage)?;
-    which(&real).pause()?;
+    pick(&real, which)?.pause()?;
     stage.linger(3_000, 5_000);
-    which(&real).resume()?;
-    far_incident(stage, which, &real);
+    pick(&real, which)?.resume()?;
+    far_incident(stage, which);
     stage.healed();
     Ok(())
 }
@@ -182,7 +229,7 @@ fn frozen_member(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 fn kills(stage: &mut Stage) -> anyhow::Result<()> {
-    for turn in 0..super::kills::KILLS_A_RUN {
+    for turn in 0..stage.kills_wanted {
         stage.linger(20, 1_500);
         stage.kill()?;
         stage.start()?;
@@ -195,15 +242,36 @@ fn kills(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 fn fenced(stage: &mut Stage) -> anyhow::Result<()> {
-    let from = now_us();
     stage.start()?;
-    let first = stage.engines.first_mut().context("the first engine")?;
-    let code = first.wait(super::stage::PATIENCE)?;
+    let code = stage.ended_by_itself()?;
     ensure!(code != 0, "the fenced engine ended with 0");
-    let first = stage.engines.remove(0);
-    stage.logs.push_str(&first.log());
-    drop(first);
-    stage.journal.incident(Cause::Kill, from, now_us(), None);
     stage.healed();
     Ok(())
+}
+
+fn too_large(stage: &mut Stage) -> anyhow::Result<()> {
+    for turn in 0..4 {
+        stage.feed_oversized(1_000_000 + turn * 10, 10, 30_000)?;
+        stage.linger(200, 600);
+    }
+    stage.healed();
+    Ok(())
+}
+
+/// Records the broker's retention removed while nobody read them are gone, loudly and counted; everything else arrives.
+fn retention(stage: &mut Stage) -> anyhow::Result<()> {
+    let code = stage.terminate()?;
+    ensure!(code == 0, "SIGTERM under load ended with {code}");
+    stage.linger(2_000, 2_500);
+    let real = real(stage)?;
+    let client = KafkaClient::new(&real.upstream);
+    let ends = client.offsets(&stage.topic)?;
+    for (partition, (_, end)) in ends.iter().enumerate() {
+        let before = *end - stage.random.i64(50..150);
+        client.delete_records(&stage.topic, partition as i32, before)?;
+        stage.journal.removed(partition as i32, stage.position(partition as i32), before);
+    }
+    stage.start()?;
+    stage.healed();
+    stage.until("the gap is told", |stage| Ok(stage.engine()?.log().contains("removed")))
 }

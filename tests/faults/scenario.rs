@@ -18,6 +18,8 @@ pub struct Scenario {
     pub wants: fn() -> Wants,
     /// Causes it and ends it, with an engine running under load.
     pub play: fn(&mut Stage) -> anyhow::Result<()>,
+    /// Why order cannot be kept under it, where it cannot; nothing else is excused.
+    pub limit: Option<&'static str>,
 }
 
 /// Where a scenario is played.
@@ -25,7 +27,7 @@ pub struct Scenario {
 pub enum On {
     /// In-process cluster and endpoint: may run beside others.
     Testbed,
-    /// The same, and each run kills several times: counted by kills.
+    /// In-process endpoint, real Kafka that nobody breaks: may run beside others. Each run kills several times.
     Kills,
     /// Real Kafka, and Elasticsearch where named: one at a time.
     Real,

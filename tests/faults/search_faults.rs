@@ -15,7 +15,7 @@ const fn on_testbed(
     how: &'static str,
     play: fn(&mut Stage) -> anyhow::Result<()>,
 ) -> Scenario {
-    Scenario { name, class, how, on: On::Testbed, wants: plain, play }
+    Scenario { name, class, how, on: On::Testbed, wants: plain, play, limit: None }
 }
 
 /// All of this file.
@@ -46,6 +46,7 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Testbed,
         wants: either,
         play: mixed_items,
+        limit: None,
     },
     on_testbed("search-late", "F14", "applied, but answered after the client's timeout (7 s, timeout 1 s) for 3 s", late),
     on_testbed("search-reset", "F15", "connections closed before a bulk request is applied, for 2 to 4 s", |stage| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Fault, Options as EndpointOptions};
-use sluicegate::testbed::checker::{Cause, Logs};
+use sluicegate::testbed::checker::{Cause, Logs, Owed};
 use sluicegate::testbed::commit_watch::{CommitWatch, now_us};
 use sluicegate::testbed::fault_proxy::{FaultProxy, Line};
 use sluicegate::testbed::feeder::{FeedHooks, FeedPlan, Feeder};
@@ -41,6 +41,8 @@ const RATE: f64 = 1_200.0;
 pub struct Wants {
     /// A look-up in a real Redis.
     pub redis: bool,
+    /// Dead letters of a pipeline between real servers, without poison.
+    pub letters: bool,
     /// Poison among the records: every n-th.
     pub poison_every: u64,
     /// External versions, so that older writes are refused.
@@ -55,6 +57,12 @@ pub struct Wants {
     pub real: Option<Far>,
 }
 
+impl Wants {
+    fn has_letters(&self) -> bool {
+        self.letters || self.poison_every > 0
+    }
+}
+
 /// The far side on real servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Far {
@@ -66,14 +74,30 @@ pub enum Far {
     Stub,
 }
 
-/// Real servers, shared by the scenarios of one process, which play on them one at a time.
+/// Real servers, shared by the scenarios of one process. Those that break them play one at a time.
 pub struct Real {
     /// The cluster of the input.
     pub upstream: Service,
+    /// The cluster of the output and Elasticsearch 6.8.2, where scenarios want them.
+    pub far: Option<FarServers>,
+}
+
+/// Servers of the far side.
+pub struct FarServers {
     /// The cluster of the output.
     pub downstream: Service,
     /// Elasticsearch 6.8.2.
     pub search: Service,
+}
+
+impl Real {
+    /// The servers of the far side.
+    ///
+    /// # Errors
+    /// They were not started.
+    pub fn far(&self) -> anyhow::Result<&FarServers> {
+        self.far.as_ref().context("servers of the far side")
+    }
 }
 
 /// A Redis and the line to it.
@@ -114,6 +138,8 @@ pub struct Stage {
     pub ends: Vec<u64>,
     /// Partitions whose end is not reached by committing: the engine halts on purpose.
     pub halts: bool,
+    /// Kills of a scenario that kills.
+    pub kills_wanted: u64,
     /// Kills so far.
     pub kills: u64,
     /// What every engine logged so far.
@@ -126,6 +152,7 @@ pub struct Stage {
     program: Program,
     started: u32,
     feeder: Option<Feeder>,
+    extra: u64,
     commits: CommitWatch,
     _taps: Vec<Tap>,
 }
@@ -163,7 +190,7 @@ impl Stage {
             let journal = journal.clone();
             Tap::start(&brokers, &topic, PARTITIONS, move |read| journal.input(read))?
         }];
-        if wants.letter_file.is_none() && (real.is_none() || wants.poison_every > 0) {
+        if wants.letter_file.is_none() && (real.is_none() || wants.has_letters()) {
             let journal = journal.clone();
             taps.push(Tap::start(&brokers, &letters, 1, move |read| journal.letter(read))?);
         }
@@ -185,6 +212,7 @@ impl Stage {
             target,
             ends: Vec::new(),
             halts: false,
+            kills_wanted: super::kills::KILLS_A_RUN,
             kills: 0,
             logs: String::new(),
             peak_bytes: 0,
@@ -193,15 +221,16 @@ impl Stage {
             program: program.clone(),
             started: 0,
             feeder: Some(feeder),
+            extra: 0,
             commits,
             _taps: taps,
         };
-        stage.plan = stage.configuration(&brokers, &letters);
+        stage.plan = stage.configuration(&brokers, &letters)?;
         Ok(stage)
     }
 
     /// The configuration as a user would write it, with short times.
-    fn configuration(&self, brokers: &str, letters: &str) -> Value {
+    fn configuration(&self, brokers: &str, letters: &str) -> anyhow::Result<Value> {
         let list: Vec<&str> = brokers.split(',').collect();
         let mut source = json!({ "connection": "upstream", "topics": [self.topic], "group": self.group,
                                  "session_timeout": "6s" });
@@ -238,28 +267,28 @@ impl Stage {
         }
         match (self.wants.real, &self.real) {
             (Some(Far::Topic), Some(real)) => {
-                let list: Vec<&str> = real.downstream.endpoint().split(',').collect();
+                let list: Vec<&str> = real.far()?.downstream.endpoint().split(',').collect();
                 root["connections"]["kafka"]["downstream"] = json!({ "brokers": list });
                 pipeline["sink"] = json!({ "kafka": { "connection": "downstream", "topic": self.target } });
-                if self.wants.poison_every == 0 {
+                if !self.wants.has_letters() {
                     pipeline["on_reject"] = json!("stop");
                 }
             }
             (Some(Far::Index), Some(real)) => {
-                root["connections"]["elasticsearch"] = nodes(real.search.endpoint());
+                root["connections"]["elasticsearch"] = nodes(real.far()?.search.endpoint());
                 pipeline["sink"] = self.search_sink();
                 pipeline["on_reject"] = json!("stop");
             }
             (Some(Far::Stub) | None, _) | (_, None) => {
                 root["connections"]["elasticsearch"] = nodes(&format!("http://{}", self.line.address()));
                 pipeline["sink"] = self.search_sink();
-                if self.wants.real.is_some() && self.wants.poison_every == 0 {
+                if self.wants.real.is_some() && !self.wants.has_letters() {
                     pipeline["on_reject"] = json!("stop");
                 }
             }
         }
         root["pipelines"] = json!({ "index": pipeline });
-        root
+        Ok(root)
     }
 
     fn search_sink(&self) -> Value {
@@ -300,6 +329,11 @@ impl Stage {
     pub fn committed(&self) -> i64 {
         let positions = self.commits.positions();
         (0..PARTITIONS).map(|partition| positions.of(partition)).sum()
+    }
+
+    /// The committed position of a partition.
+    pub fn position(&self, partition: i32) -> i64 {
+        self.commits.positions().of(partition)
     }
 
     /// Waits until something more is committed than now.
@@ -375,6 +409,33 @@ impl Stage {
         Ok(code)
     }
 
+    /// Waits until the first engine has ended of its own accord; returns its exit code.
+    ///
+    /// # Errors
+    /// There is none, or it goes on.
+    pub fn ended_by_itself(&mut self) -> anyhow::Result<i32> {
+        let from = now_us();
+        if self.engines.is_empty() {
+            bail!("no engine runs");
+        }
+        let mut engine = self.engines.remove(0);
+        let end = std::time::Instant::now() + PATIENCE;
+        let code = loop {
+            // Its memory is gone once it has ended.
+            self.peak_bytes = self.peak_bytes.max(engine.peak_bytes());
+            if let Some(code) = engine.ended()? {
+                break code;
+            }
+            if std::time::Instant::now() >= end {
+                bail!("the engine did not end by itself\n{}", engine.tail());
+            }
+            let_pass(Duration::from_millis(5));
+        };
+        self.logs.push_str(&engine.log());
+        self.journal.incident(Cause::Kill, from, now_us(), None);
+        Ok(code)
+    }
+
     /// The line to the endpoint behaves so while `during` goes on, then passes again.
     ///
     /// # Errors
@@ -412,6 +473,23 @@ impl Stage {
         self.ends.push(now_us());
     }
 
+    /// Feeds `records` more, numbered from `first`, each with a value of `value_bytes`, all owed a dead letter.
+    ///
+    /// # Errors
+    /// They cannot be fed.
+    pub fn feed_oversized(&mut self, first: u64, records: u64, value_bytes: usize) -> anyhow::Result<()> {
+        let brokers = self.real.as_ref().context("a real source")?.upstream.endpoint().to_owned();
+        let shape = Shape { value_bytes, ..shape(1, &self.wants) };
+        let plan = FeedPlan { first, window_bytes: usize::MAX, ..FeedPlan::new(&self.topic, PARTITIONS, records) };
+        let journal = self.journal.clone();
+        let hooks = FeedHooks {
+            consumed: Box::new(|_| None),
+            announce: Box::new(move |record, _| journal.feed(record, Some(Owed::Letter))),
+        };
+        self.extra += Feeder::start(&brokers, Arc::new(Generator::new(shape)), plan, hooks)?.join()?.records;
+        Ok(())
+    }
+
     /// Stops feeding and waits until all of it lies in the input topic and was read back.
     ///
     /// # Errors
@@ -419,7 +497,7 @@ impl Stage {
     pub fn stop_feeding(&mut self) -> anyhow::Result<()> {
         let feeder = self.feeder.take().context("fed to the end already")?;
         feeder.finish();
-        let fed = feeder.join()?.records;
+        let fed = feeder.join()?.records + self.extra;
         let journal = self.journal.clone();
         let read = || Ok(journal.records() >= fed);
         until("the input is read back", PATIENCE, read).with_context(|| format!("{} of {fed}", journal.records()))
@@ -453,7 +531,7 @@ impl Stage {
         let (mut input, letters, incidents) = self.journal.take();
         let mut sightings = match (self.wants.real, &self.real) {
             (Some(Far::Topic), Some(real)) => {
-                KafkaClient::new(&real.downstream).read_all(&self.target)?.iter().map(stored).collect()
+                KafkaClient::new(&real.far()?.downstream).read_all(&self.target)?.iter().map(stored).collect()
             }
             (Some(Far::Index), Some(real)) => super::real_faults::documents(real, &self.target)?,
             (Some(Far::Stub) | None, _) | (_, None) => {
@@ -522,12 +600,12 @@ fn make_targets(real: &Real, far: Option<Far>, topic: &str, target: &str) -> any
     match far {
         Some(Far::Topic) => {
             // The broker's own time: a record has one when it is written, never before.
-            let settings = [("message.timestamp.type", "LogAppendTime"), ("max.message.bytes", "100000")];
-            KafkaClient::new(&real.downstream).create_topic(target, PARTITIONS as u16, &settings)?;
+            let settings = [("message.timestamp.type", "LogAppendTime"), ("max.message.bytes", "20000")];
+            KafkaClient::new(&real.far()?.downstream).create_topic(target, PARTITIONS as u16, &settings)?;
         }
         Some(Far::Index) => {
             let body = r#"{"settings":{"number_of_shards":1,"number_of_replicas":0},"mappings":{"itmes":{"dynamic":false}}}"#;
-            ElasticsearchClient::new(&real.search).create_index(target, body)?;
+            ElasticsearchClient::new(&real.far()?.search).create_index(target, body)?;
         }
         Some(Far::Stub) | None => {}
     }
@@ -549,10 +627,11 @@ fn feed(
         patience: Duration::from_secs(300),
         ..FeedPlan::new(topic, PARTITIONS, u64::MAX)
     };
-    let (positions, journal, either) = (commits.positions(), journal.clone(), wants.either);
+    let (positions, journal) = (commits.positions(), journal.clone());
+    let owed = wants.either.then_some(Owed::Either);
     let hooks = FeedHooks {
         consumed: Box::new(move |partition| Some(positions.of(partition))),
-        announce: Box::new(move |record, _| journal.feed(record, either)),
+        announce: Box::new(move |record, _| journal.feed(record, owed)),
     };
     Ok(Feeder::start(brokers, generator, plan, hooks)?)
 }
