@@ -12,18 +12,21 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use sluicegate::cli::{self, Cli};
 use sluicegate::testbed::services::Service;
+use sluicegate::testbed::services::elasticsearch::{self, Version};
+use sluicegate::testbed::services::kafka::{self, KafkaOptions};
 
 use faults::engine::Program;
 use faults::kills::KILLS_A_RUN;
 use faults::play::{Outcome, play};
 use faults::scenario::{On, Scenario, all};
+use faults::stage::{FarServers, Real};
 
 /// As in the binary: it serves librdkafka as well.
 #[global_allocator]
@@ -109,20 +112,32 @@ fn campaign(args: &Args) -> anyhow::Result<bool> {
     };
     let all = runs(&chosen, args);
     let on = |place| all.iter().filter(|(one, _)| one.on == place).copied().collect::<Vec<_>>();
-    let (testbed, kills, real) = (on(On::Testbed), on(On::Kills), on(On::Real));
+    let (testbed, real) = (on(On::Testbed), on(On::Real));
+    let broker = [on(On::Broker), on(On::Kills)].concat();
     let end = args.minutes.map(|minutes| std::time::Instant::now() + std::time::Duration::from_secs(minutes * 60));
-    let mut played = spread(&testbed, args.jobs as usize, end, |one, seed| play(one, &program, None, seed, KILLS_A_RUN));
-    if !kills.is_empty() || !real.is_empty() {
-        let servers = faults::real_faults::start().context("real servers")?;
-        let on_real = |one: &Scenario, seed| play(one, &program, Some(servers.clone()), seed, KILLS_A_RUN);
-        played.extend(spread(&kills, args.jobs as usize, end, on_real));
-        played.extend(spread(&real, 1, end, |one, seed| {
+    let aside = || -> anyhow::Result<Vec<Played>> {
+        let steady = if broker.is_empty() { None } else { Some(steady().context("real Kafka")?) };
+        let work = [testbed, broker].concat();
+        Ok(spread(&work, args.jobs as usize, end, |one, seed| play(one, &program, steady.clone(), seed, KILLS_A_RUN)))
+    };
+    let alone = || -> anyhow::Result<Vec<Played>> {
+        if real.is_empty() {
+            return Ok(Vec::new());
+        }
+        let servers = servers().context("real servers")?;
+        Ok(spread(&real, 1, end, |one, seed| {
             // A run that failed may have left one down.
             let far = servers.far()?;
             [&servers.upstream, &far.downstream, &far.search].into_iter().try_for_each(Service::start)?;
-            on_real(one, seed)
-        }));
-    }
+            play(one, &program, Some(servers.clone()), seed, KILLS_A_RUN)
+        }))
+    };
+    let (alone, aside) = std::thread::scope(|scope| {
+        let aside = scope.spawn(aside);
+        (alone(), aside.join())
+    });
+    let mut played = alone.map_err(|error| error.context("faults of real servers"))?;
+    played.extend(aside.unwrap_or_else(|_| Err(anyhow::anyhow!("a run panicked")))?);
     let mut by_name: BTreeMap<usize, Vec<Played>> = BTreeMap::new();
     for one in played {
         let at = chosen.iter().position(|scenario| scenario.name == one.scenario.name).unwrap_or(0);
@@ -133,6 +148,19 @@ fn campaign(args: &Args) -> anyhow::Result<bool> {
     println!("{page}");
     report::write(&page, args.scenarios.is_empty())?;
     Ok(rows.iter().all(report::Row::is_sound))
+}
+
+/// Starts a Kafka cluster nobody breaks.
+fn steady() -> anyhow::Result<Arc<Real>> {
+    Ok(Arc::new(Real { upstream: kafka::start(&KafkaOptions::default())?, far: None }))
+}
+
+/// Starts both Kafka clusters and Elasticsearch, to be broken.
+fn servers() -> anyhow::Result<Arc<Real>> {
+    let upstream = kafka::start(&KafkaOptions::default())?;
+    let downstream = kafka::start(&KafkaOptions::default())?;
+    let search = elasticsearch::start(Version::V6, &[])?;
+    Ok(Arc::new(Real { upstream, far: Some(FarServers { downstream, search }) }))
 }
 
 fn chosen(names: &[String]) -> anyhow::Result<Vec<Scenario>> {

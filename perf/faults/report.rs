@@ -4,8 +4,6 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use sluicegate::testbed::checker::Verdict;
-
 use crate::{Args, Played};
 
 /// The page, below the package's root.
@@ -82,7 +80,7 @@ impl Row {
         self.kills += outcome.kills;
         self.recoveries_us.extend(&outcome.recoveries_us);
         self.peak_bytes = self.peak_bytes.max(outcome.peak_bytes);
-        if !is_sound(verdict, self.limit) {
+        if !outcome.is_sound(&run.scenario) {
             self.findings.push(format!("seed {}: {}", run.seed, verdict.samples.join("; ")));
         }
     }
@@ -97,15 +95,6 @@ impl Row {
         let at = (last as f64 * share).ceil() as usize;
         self.recoveries_us.get(at).map_or_else(|| "-".to_owned(), |us| format!("{:.2}", *us as f64 / 1e6))
     }
-}
-
-/// Where order has a known limit, everything but order must hold.
-fn is_sound(verdict: &Verdict, limit: Option<&str>) -> bool {
-    let mut verdict = verdict.clone();
-    if limit.is_some() {
-        (verdict.disordered, verdict.stale_keys) = (0, 0);
-    }
-    verdict.is_sound()
 }
 
 fn first_line(text: &str) -> String {

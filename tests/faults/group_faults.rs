@@ -2,8 +2,8 @@
 
 use anyhow::ensure;
 
-use super::scenario::{On, Scenario, plain};
-use super::stage::{Stage, Wants};
+use super::scenario::{On, Scenario};
+use super::stage::{Far, Stage, Wants};
 
 /// All of this file.
 pub const SCENARIOS: &[Scenario] = &[
@@ -11,8 +11,8 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "members-come-and-go",
         class: "F7",
         how: "a second engine joins and is stopped by SIGTERM, 4 times",
-        on: On::Testbed,
-        wants: plain,
+        on: On::Broker,
+        wants: broker,
         play: come_and_go,
         limit: None,
     },
@@ -20,7 +20,7 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "members-die",
         class: "F7",
         how: "a second engine joins and is killed, 2 times; its session (6 s) must end",
-        on: On::Testbed,
+        on: On::Broker,
         wants: versioned,
         play: die,
         limit: None,
@@ -29,15 +29,19 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "member-frozen",
         class: "F8",
         how: "one of two engines is stopped (SIGSTOP) for 9 s, beyond its session, and goes on as a zombie; external versions",
-        on: On::Testbed,
+        on: On::Broker,
         wants: versioned,
         play: frozen,
         limit: None,
     },
 ];
 
+fn broker() -> Wants {
+    Wants { real: Some(Far::Stub), ..Wants::default() }
+}
+
 fn versioned() -> Wants {
-    Wants { versioned: true, ..Wants::default() }
+    Wants { versioned: true, ..broker() }
 }
 
 /// Starts a second engine and waits until both have read something.

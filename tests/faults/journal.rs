@@ -65,7 +65,13 @@ impl Journal {
         let record = trace.and_then(|trace| pages.fed.get(trace)).map_or(u64::MAX, |(record, _)| *record);
         // When it was made: its acknowledgement came later, and reading it later still.
         let at_us = u64::try_from(read.timestamp_ms().unwrap_or(0)).unwrap_or(0) * 1_000;
-        pages.letters.push(Sighting { record, place: Place::Letters, taken: Taken::Applied, at_us, told_us: Some(at_us) });
+        pages.letters.push(Sighting {
+            record,
+            place: Place::Letters,
+            taken: Taken::Applied,
+            at_us,
+            told_us: Some(at_us),
+        });
     }
 
     /// Dead letters of a file, a line each. A file keeps no times.
@@ -75,7 +81,8 @@ impl Journal {
             let letter: Value = serde_json::from_str(line).unwrap_or_default();
             let headers = letter["headers"].as_array().cloned().unwrap_or_default();
             let trace = headers.iter().find(|header| header[0] == "trace").and_then(|header| header[1].as_str());
-            let record = trace.and_then(|trace| pages.fed.get(trace.as_bytes())).map_or(u64::MAX, |(record, _)| *record);
+            let record =
+                trace.and_then(|trace| pages.fed.get(trace.as_bytes())).map_or(u64::MAX, |(record, _)| *record);
             let letter = Sighting { record, place: Place::Letters, taken: Taken::Applied, at_us: 0, told_us: Some(0) };
             pages.letters.push(letter);
         }

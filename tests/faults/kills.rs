@@ -7,7 +7,7 @@ use serde_json::json;
 use sluicegate::testbed::bulk_endpoint::Fault;
 use sluicegate::testbed::fault_proxy::Line;
 
-use super::scenario::{On, Scenario, plain};
+use super::scenario::{On, Scenario};
 use super::stage::{Far, Stage, Wants};
 
 /// Kills of one run of the campaign.
@@ -93,8 +93,8 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "sigterm",
         class: "F2",
         how: "SIGTERM under load, three times; exit 0 and no record twice",
-        on: On::Testbed,
-        wants: plain,
+        on: On::Broker,
+        wants: broker,
         play: sigterm,
         limit: None,
     },
@@ -102,17 +102,21 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "sigterm-deadline",
         class: "F3",
         how: "SIGTERM while Elasticsearch never answers; exit 75 after shutdown.timeout, then a new engine",
-        on: On::Testbed,
-        wants: plain,
+        on: On::Broker,
+        wants: broker,
         play: deadline,
         limit: None,
     },
 ];
 
+fn broker() -> Wants {
+    Wants { real: Some(Far::Stub), ..Wants::default() }
+}
+
 /// Static membership on a real broker, where a member that comes back gets its partitions at once; the in-process cluster
 /// makes it wait for the end of its session.
 fn instance() -> Wants {
-    Wants { instance: true, real: Some(Far::Stub), ..Wants::default() }
+    Wants { instance: true, ..broker() }
 }
 
 fn instance_redis() -> Wants {

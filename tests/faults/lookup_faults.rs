@@ -28,7 +28,11 @@ pub const SCENARIOS: &[Scenario] = &[
     }),
     lookup("redis-restart", "Redis is killed (signal 9) and started again", restart),
     lookup("redis-frozen", "Redis is stopped (SIGSTOP) for 2 to 4 s", frozen),
-    lookup("redis-wrong-type", "100 keys become strings instead of hashes; exit 76, then they are put right", wrong_type),
+    lookup(
+        "redis-wrong-type",
+        "100 keys become strings instead of hashes; exit 76, then they are put right",
+        wrong_type,
+    ),
     lookup("redis-evicted", "all keys vanish; answered as misses", evicted),
 ];
 

@@ -5,13 +5,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, ensure};
 use sluicegate::testbed::checker::{Cause, Place, Sighting, Taken};
 use sluicegate::testbed::commit_watch::now_us;
-use sluicegate::testbed::services::elasticsearch::{self, Version};
-use sluicegate::testbed::services::kafka::{self, KafkaOptions};
 use sluicegate::testbed::services::{ElasticsearchClient, KafkaClient, Service};
 
 use super::journal::record_in;
 use super::scenario::{On, Scenario};
-use super::stage::{Far, FarServers, Real, Stage, Wants};
+use super::stage::{Far, Real, Stage, Wants};
 
 /// A scenario from Kafka to Kafka.
 const fn relay(
@@ -124,17 +122,6 @@ fn stub_instance() -> Wants {
 
 fn index() -> Wants {
     Wants { real: Some(Far::Index), ..Wants::default() }
-}
-
-/// Starts all three.
-///
-/// # Errors
-/// One cannot be had.
-pub fn start() -> anyhow::Result<Arc<Real>> {
-    let upstream = kafka::start(&KafkaOptions::default())?;
-    let downstream = kafka::start(&KafkaOptions::default())?;
-    let search = elasticsearch::start(Version::V6, &[])?;
-    Ok(Arc::new(Real { upstream, far: Some(FarServers { downstream, search }) }))
 }
 
 /// What the documents of an index say: each version is one write. Their times are not kept, so a repetition is only

@@ -27,7 +27,10 @@ pub struct Scenario {
 pub enum On {
     /// In-process cluster and endpoint: may run beside others.
     Testbed,
-    /// In-process endpoint, real Kafka that nobody breaks: may run beside others. Each run kills several times.
+    /// In-process endpoint, real Kafka that nobody breaks: may run beside others. (The in-process cluster lets a group wait
+    /// for most of a session whenever it changes.)
+    Broker,
+    /// The same, and each run kills several times: counted by kills.
     Kills,
     /// Real Kafka, and Elasticsearch where named: one at a time.
     Real,

@@ -24,7 +24,10 @@ pub const SCENARIOS: &[Scenario] = &[
         line(stage, Line::Cut, 2_000, 5_000)
     }),
     on_testbed("search-429", "F10", "429 for every bulk request for 2 to 4 s", |stage| {
-        search(stage, Fault::answer(429, r#"{"error":{"type":"es_rejected_execution_exception","reason":"full"},"status":429}"#))
+        search(
+            stage,
+            Fault::answer(429, r#"{"error":{"type":"es_rejected_execution_exception","reason":"full"},"status":429}"#),
+        )
     }),
     on_testbed("search-item-429", "F10", "429 for the first 40 items of every bulk request for 2 to 4 s", |stage| {
         let busy = ItemAnswer::error(429, "es_rejected_execution_exception", "queue is full");
@@ -48,13 +51,21 @@ pub const SCENARIOS: &[Scenario] = &[
         play: mixed_items,
         limit: None,
     },
-    on_testbed("search-late", "F14", "applied, but answered after the client's timeout (7 s, timeout 1 s) for 3 s", late),
+    on_testbed(
+        "search-late",
+        "F14",
+        "applied, but answered after the client's timeout (7 s, timeout 1 s) for 3 s",
+        late,
+    ),
     on_testbed("search-reset", "F15", "connections closed before a bulk request is applied, for 2 to 4 s", |stage| {
         search(stage, Fault::Reset)
     }),
-    on_testbed("search-reset-in-answer", "F15", "connections closed in the middle of the answer for 2 to 4 s", |stage| {
-        search(stage, Fault::ResetInAnswer)
-    }),
+    on_testbed(
+        "search-reset-in-answer",
+        "F15",
+        "connections closed in the middle of the answer for 2 to 4 s",
+        |stage| search(stage, Fault::ResetInAnswer),
+    ),
     on_testbed("line-silent", "F15", "the line goes silent for 3 s; what was open stays half-open for ever", |stage| {
         line(stage, Line::Silent, 2_900, 3_100)
     }),
@@ -75,21 +86,30 @@ pub const SCENARIOS: &[Scenario] = &[
         stage.healed();
         Ok(())
     }),
-    on_testbed("search-truncated", "F17", "applied; answers end in the middle, with a length that fits, for 2 to 4 s", |stage| {
-        search(stage, Fault::Truncated)
-    }),
+    on_testbed(
+        "search-truncated",
+        "F17",
+        "applied; answers end in the middle, with a length that fits, for 2 to 4 s",
+        |stage| search(stage, Fault::Truncated),
+    ),
     on_testbed("search-not-json", "F17", "applied; 200 with a page instead of JSON for 2 to 4 s", |stage| {
         search(stage, Fault::NotJson)
     }),
     on_testbed("search-wrong-count", "F17", "applied; one item too few in every answer for 2 to 4 s", |stage| {
         search(stage, Fault::WrongCount(-1))
     }),
-    on_testbed("index-closed", "F13", "every item is answered with index_closed_exception for 2 to 4 s; held", |stage| {
-        index(stage, ItemAnswer::error(400, "index_closed_exception", "closed"))
-    }),
-    on_testbed("index-missing", "F13", "every item is answered with index_not_found_exception for 2 to 4 s; held", |stage| {
-        index(stage, ItemAnswer::error(404, "index_not_found_exception", "no such index"))
-    }),
+    on_testbed(
+        "index-closed",
+        "F13",
+        "every item is answered with index_closed_exception for 2 to 4 s; held",
+        |stage| index(stage, ItemAnswer::error(400, "index_closed_exception", "closed")),
+    ),
+    on_testbed(
+        "index-missing",
+        "F13",
+        "every item is answered with index_not_found_exception for 2 to 4 s; held",
+        |stage| index(stage, ItemAnswer::error(404, "index_not_found_exception", "no such index")),
+    ),
     on_testbed("index-flood-stage", "F13", "every item meets the flood-stage block (403) for 2 to 4 s", |stage| {
         let reason = "index [items] blocked by: [FORBIDDEN/12/index read-only / allow delete (api)];";
         index(stage, ItemAnswer::error(403, "cluster_block_exception", reason))
@@ -182,9 +202,8 @@ fn resets(stage: &mut Stage) -> anyhow::Result<()> {
 fn descriptors(stage: &mut Stage) -> anyhow::Result<()> {
     let id = stage.engine()?.id().to_string();
     let limit = |count: &str| -> anyhow::Result<()> {
-        let status = std::process::Command::new("prlimit")
-            .args(["--pid", &id, &format!("--nofile={count}:4096")])
-            .status()?;
+        let status =
+            std::process::Command::new("prlimit").args(["--pid", &id, &format!("--nofile={count}:4096")]).status()?;
         anyhow::ensure!(status.success(), "prlimit (Debian: util-linux) failed");
         Ok(())
     };

@@ -349,11 +349,7 @@ impl Stage {
     ///
     /// # Errors
     /// Not within [`PATIENCE`], with what the engines said last; or an engine has ended.
-    pub fn until(
-        &mut self,
-        what: &str,
-        mut done: impl FnMut(&mut Self) -> anyhow::Result<bool>,
-    ) -> anyhow::Result<()> {
+    pub fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> anyhow::Result<bool>) -> anyhow::Result<()> {
         let waited = until(what, PATIENCE, || {
             let is_done = done(self)?;
             if !is_done {
@@ -604,7 +600,8 @@ fn make_targets(real: &Real, far: Option<Far>, topic: &str, target: &str) -> any
             KafkaClient::new(&real.far()?.downstream).create_topic(target, PARTITIONS as u16, &settings)?;
         }
         Some(Far::Index) => {
-            let body = r#"{"settings":{"number_of_shards":1,"number_of_replicas":0},"mappings":{"itmes":{"dynamic":false}}}"#;
+            let body =
+                r#"{"settings":{"number_of_shards":1,"number_of_replicas":0},"mappings":{"itmes":{"dynamic":false}}}"#;
             ElasticsearchClient::new(&real.far()?.search).create_index(target, body)?;
         }
         Some(Far::Stub) | None => {}
