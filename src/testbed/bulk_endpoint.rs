@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpListener;
 
@@ -62,6 +62,8 @@ struct State {
     rules: Mutex<Rules>,
     documents: Documents,
     log: Mutex<Vec<LogEntry>>,
+    /// Requests whose answer was sent whole, and when that began; empty unless `Options::log`.
+    told: Mutex<BTreeMap<u64, SystemTime>>,
     requests: AtomicU64,
     items: AtomicU64,
     ids: AtomicU64,
@@ -119,6 +121,7 @@ impl BulkEndpoint {
             rules,
             documents: Documents::default(),
             log: Mutex::default(),
+            told: Mutex::default(),
             requests: AtomicU64::new(0),
             items: AtomicU64::new(0),
             ids: AtomicU64::new(0),
@@ -223,7 +226,10 @@ impl BulkEndpoint {
     /// What was asked, in the order it was worked on; empty unless `Options::log`.
     #[must_use]
     pub fn log(&self) -> Vec<LogEntry> {
-        lock(&self.state.log).clone()
+        let mut log = lock(&self.state.log).clone();
+        let told = lock(&self.state.told);
+        log.iter_mut().for_each(|entry| entry.told = told.get(&entry.request).copied());
+        log
     }
 
     /// Bulk requests seen.

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -196,8 +197,8 @@ async fn bulk(stream: &mut TcpStream, state: &State, segments: &[&str], body: &[
     };
     let all = || work(&[], usize::MAX);
     match fault {
-        None => send(stream, &all(), None).await,
-        Some(Fault::Items(items)) => send(stream, &work(&items, usize::MAX), None).await,
+        None => tell(stream, state, number, &all()).await,
+        Some(Fault::Items(items)) => tell(stream, state, number, &work(&items, usize::MAX)).await,
         Some(Fault::Answer { status, body, retry_after, location }) => {
             send(stream, &Answer { status, body, retry_after, location }, None).await
         }
@@ -208,11 +209,11 @@ async fn bulk(stream: &mut TcpStream, state: &State, segments: &[&str], body: &[
         Some(Fault::LateAnswer(after)) => {
             let answer = all();
             tokio::time::sleep(after).await;
-            send(stream, &answer, None).await
+            tell(stream, state, number, &answer).await
         }
         Some(Fault::Delay(before)) => {
             tokio::time::sleep(before).await;
-            send(stream, &all(), None).await
+            tell(stream, state, number, &all()).await
         }
         Some(Fault::HalfOpen) => std::future::pending().await,
         Some(Fault::Reset) => None,
@@ -237,6 +238,19 @@ async fn bulk(stream: &mut TcpStream, state: &State, segments: &[&str], body: &[
             send(stream, &answer, None).await
         }
     }
+}
+
+/// Sends the whole answer of a request and notes that its items' ends were told; before, because the client may act on
+/// the answer before this task runs again.
+async fn tell(stream: &mut TcpStream, state: &State, number: u64, answer: &Answer) -> Option<()> {
+    if state.options.log {
+        lock(&state.told).insert(number, SystemTime::now());
+    }
+    let sent = send(stream, answer, None).await;
+    if sent.is_none() {
+        lock(&state.told).remove(&number);
+    }
+    sent
 }
 
 fn recount(body: &str, by: i32) -> String {

@@ -159,6 +159,8 @@ pub fn apply(
                 action: item.verb.to_owned(),
                 body: item.body.to_vec(),
                 status: answer.status,
+                at: std::time::SystemTime::now(),
+                told: None,
             });
         }
         write_item(&mut out, at, item.verb, &answer);
