@@ -9,6 +9,8 @@ mod real;
 #[cfg(test)]
 mod real_exits;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod services_smoke;
 #[cfg(test)]
 mod support;
