@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod faults_short;
+#[cfg(test)]
 mod races;
 #[cfg(test)]
 mod real;

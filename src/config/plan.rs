@@ -449,8 +449,19 @@ pub struct ElasticsearchSinkPlan {
     pub batch_bytes: usize,
     /// How long a bulk waits for more while a send slot is free.
     pub linger: Duration,
-    /// Requests in flight, one a lane.
+    /// Most requests in flight, one a lane.
     pub lanes: usize,
+    /// How many of them may be out at once.
+    pub concurrency: ConcurrencyMode,
+}
+
+/// How the number of requests in flight is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConcurrencyMode {
+    /// Found between one and the lanes.
+    Adaptive,
+    /// As many as there are lanes.
+    Fixed,
 }
 
 /// Bulk action.

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::plan::{OnReject, OnTooLarge};
 use crate::model::{Charge, Outcome, OwnedRecord, Part, Place, Reject, Report};
+use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Room;
 
 use super::reject::DeskHandles;
@@ -98,6 +99,9 @@ impl Writer {
     fn run(mut self) {
         while let Some(group) = self.next_group() {
             let group = self.settle_known(group);
+            if mutants::on(Mutant::DeadLetterBeforeItsAck) {
+                self.settle(&group);
+            }
             self.write_all(group);
         }
         match self.target {

@@ -2,21 +2,16 @@
 //! own wake-up (I3, I6).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::config::plan::PipelinePlan;
-use crate::librdkafka::{Consumer, ErrorCode, OpenError, RecordBatch};
-use crate::model::{
-    Budget, Epoch, Halt, PartitionTable, Position, Report, RewindCause, Sequence, Slot, Stop, TopicPartition, Wake,
-};
-use crate::telemetry::health::Health;
-use crate::telemetry::lag::LagTable;
-use crate::telemetry::latency::LatencyBook;
-use crate::telemetry::metrics::{PipelineMetrics, StageName};
+use crate::librdkafka::{Consumer, ErrorCode, OpenError};
+use crate::model::{Epoch, Halt, Position, RewindCause, Sequence, Slot, TopicPartition};
+use crate::telemetry::metrics::StageName;
 
+use super::client::Client;
 use super::commit::Commits;
+use super::context::{SourceContext, SourceEnd};
 use super::credentials::Credentials;
 use super::hold::Hold;
 use super::ledger::Ledger;
@@ -27,74 +22,13 @@ use super::rebalance::Rebalance;
 use super::rewind::Rewinds;
 use super::topics::TopicIds;
 use super::until::Marks;
-use super::view::SourceView;
 
 /// Longest park: timers are looked at this often even without a wake-up.
 const LONGEST_PARK: Duration = Duration::from_millis(100);
 
-/// What the source of a pipeline is given.
-pub struct SourceContext {
-    /// The pipeline's plan.
-    pub plan: Arc<PipelinePlan>,
-    /// The fence.
-    pub table: Arc<PartitionTable>,
-    /// From workers and sink.
-    pub reports: flume::Receiver<Report>,
-    /// To the workers.
-    pub batches: flume::Sender<RecordBatch>,
-    /// Lowest sequence number the sink's intake has not taken.
-    pub released: Arc<AtomicU64>,
-    /// Places of the sink's ring.
-    pub ring: u64,
-    /// The byte budget.
-    pub budget: Arc<Budget>,
-    /// This thread's wake-up.
-    pub wake: Arc<Wake>,
-    /// Counters.
-    pub metrics: Arc<PipelineMetrics>,
-    /// Histograms.
-    pub latency: Arc<LatencyBook>,
-    /// Named faults.
-    pub health: Arc<Health>,
-    /// The stop switch of this pipeline.
-    pub stop: Arc<Stop>,
-    /// What others may see of the books.
-    pub view: Arc<SourceView>,
-    /// Lag by partition.
-    pub lag: Arc<LagTable>,
-    /// Whether the sink still has anything of these partitions on the wire.
-    pub wire: Arc<dyn Wire>,
-    /// Where a bounded run stops.
-    pub until: Option<Until>,
-    /// Read by assignment, without joining the group; commit nothing.
-    pub dry_run: bool,
-}
-
-/// Where a bounded run stops.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Until {
-    /// At each partition's last stable offset, pinned when it is first assigned.
-    End,
-    /// At the first record whose timestamp is not before this; at the end where there is none.
-    Time {
-        /// Milliseconds since the epoch.
-        unix_ms: i64,
-    },
-}
-
-/// What a revoke asks of the sink.
-pub trait Wire: Send + Sync {
-    /// Asks for a [`Report::Quiet`] once nothing of the partition's fenced epochs is on its way to the sink's servers.
-    fn ask(&self, slot: Slot);
-    /// Whether that is known to be so already.
-    fn is_quiet(&self, slot: Slot) -> bool;
-    /// Gives up what is on its way as far as that is possible (a producer's queue).
-    fn purge(&self);
-}
-
 /// A partition that is ours.
-pub(super) struct Assigned {
-    pub(super) name: TopicPartition,
+pub(crate) struct Assigned {
+    pub(crate) name: TopicPartition,
     /// The topic was reported unknown since the last record: it may come back as another topic.
     pub(super) was_gone: bool,
     /// The topic has another id than before: its beginning is asked for until it is known, then read.
@@ -111,37 +45,26 @@ pub(super) struct Assigned {
     pub(super) destroyed: bool,
 }
 
-/// How the source ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceEnd {
-    /// Why it halted, if it did.
-    pub halt: Option<Halt>,
-    /// Records left unresolved, to be read again.
-    pub left_open: u64,
-    /// Whether the last commit was acknowledged.
-    pub committed: bool,
-}
-
 /// The source thread's state. Nobody else touches it.
-pub struct Source {
-    pub(super) cx: SourceContext,
-    pub(super) consumer: Consumer,
-    pub(super) ledger: Ledger,
-    pub(super) pauses: Pauses,
-    pub(super) rewinds: Rewinds,
+pub struct Source<C: Client = Consumer> {
+    pub(super) cx: SourceContext<C::Messages>,
+    pub(super) consumer: C,
+    pub(crate) ledger: Ledger,
+    pub(crate) pauses: Pauses,
+    pub(crate) rewinds: Rewinds,
     pub(super) commits: Commits,
-    pub(super) hold: Hold,
+    pub(crate) hold: Hold<C::Messages>,
     pub(super) rebalance: Rebalance,
     pub(super) questions: Questions,
     pub(super) topic_ids: TopicIds,
     pub(super) until: Option<Marks>,
-    pub(super) assigned: BTreeMap<Slot, Assigned>,
+    pub(crate) assigned: BTreeMap<Slot, Assigned>,
     pub(super) next_sequence: Sequence,
     pub(super) mean_record_bytes: usize,
     pub(super) queue_seen_empty: u32,
     pub(super) holding: bool,
     pub(super) probing: bool,
-    pub(super) halt: Option<Halt>,
+    pub(crate) halt: Option<Halt>,
     pub(super) halted_at: Option<Instant>,
     pub(super) next_drip: Instant,
     pub(super) last_progress: Instant,
@@ -164,18 +87,24 @@ impl Source {
     /// # Errors
     /// When librdkafka refuses properties or topics. Unreachable brokers are not an error here.
     pub fn open(cx: SourceContext) -> Result<Self, OpenError> {
-        let memory = cx.plan.memory_bytes;
-        let all = properties::consumer(&cx.plan.source, memory, cx.until.is_some());
+        let all = properties::consumer(&cx.plan.source, cx.plan.memory_bytes, cx.until.is_some());
         let topics = if cx.dry_run { &[][..] } else { &cx.plan.source.topics };
         let consumer = Consumer::open(&all, &cx.plan.source.group, topics, cx.wake.clone())?;
-        let now = Instant::now();
-        Ok(Self {
+        Ok(Self::with(consumer, cx))
+    }
+}
+
+impl<C: Client> Source<C> {
+    /// A source that reads from this client.
+    pub fn with(consumer: C, cx: SourceContext<C::Messages>) -> Self {
+        let now = consumer.now();
+        Self {
             consumer,
             ledger: Ledger::default(),
             pauses: Pauses::default(),
             rewinds: Rewinds::default(),
             commits: Commits::new(cx.plan.commit_interval),
-            hold: Hold::new(memory / 16),
+            hold: Hold::new(cx.plan.memory_bytes / 16),
             rebalance: Rebalance::Stable,
             questions: Questions::default(),
             topic_ids: TopicIds::default(),
@@ -198,7 +127,7 @@ impl Source {
             lost_uncommitted: false,
             blocked_since: None,
             cx,
-        })
+        }
     }
 
     /// Runs until stopped, halted or at the end of a bounded run; then drains, commits and leaves the group.
@@ -209,7 +138,7 @@ impl Source {
             self.assign_by_hand();
         }
         while !self.is_over() {
-            let busy = self.turn(Instant::now());
+            let busy = self.turn(self.consumer.now());
             if !busy {
                 self.park();
             }
@@ -222,14 +151,17 @@ impl Source {
     }
 
     /// One turn: reports, drain (which serves callbacks), rebalance, answers, deadlines. Returns whether there may be more.
-    pub(super) fn turn(&mut self, now: Instant) -> bool {
-        let started = Instant::now();
+    pub(crate) fn turn(&mut self, now: Instant) -> bool {
+        let started = self.consumer.now();
         self.cx.wake.take();
         let reported = self.take_reports(now);
         let drained = self.take_records(now);
         self.upkeep(now);
         if reported || drained {
-            self.cx.metrics.busy(StageName::Source).add(started.elapsed().as_nanos() as u64);
+            self.cx
+                .metrics
+                .busy(StageName::Source)
+                .add(self.consumer.now().saturating_duration_since(started).as_nanos() as u64);
         }
         reported || drained
     }
@@ -245,11 +177,11 @@ impl Source {
         self.apply_pauses();
         self.look_at_credentials(now);
         self.cx.health.tick();
-        self.publish();
+        self.publish(now);
     }
 
     fn park(&mut self) {
-        let now = Instant::now();
+        let now = self.consumer.now();
         let due = [self.commit_wake(), self.rewinds.next_due(), self.rebalance.next_due()];
         let limit = due
             .into_iter()
@@ -257,7 +189,8 @@ impl Source {
             .map(|at| at.saturating_duration_since(now))
             .fold(LONGEST_PARK, Duration::min)
             .max(Duration::from_millis(1));
-        self.cx.wake.park(limit);
+        let wake = self.cx.wake.clone();
+        self.consumer.park(&wake, limit);
     }
 
     fn commit_wake(&self) -> Option<Instant> {
@@ -364,14 +297,14 @@ impl Source {
     }
 
     /// Lets others see the books.
-    fn publish(&mut self) {
+    fn publish(&mut self, now: Instant) {
         let tally = self.ledger.tally();
         self.cx.metrics.open_records.set(tally.open as i64);
         if !tally.holds() {
             self.cx.metrics.conservation_errors.add(1);
         }
         if self.cx.view.wants() {
-            let since = self.ledger.oldest_polled().map_or(0, unix_ms);
+            let since = self.ledger.oldest_polled().map_or(0, |at| unix_ms(at, now));
             self.cx.metrics.oldest_unresolved_since_ms.set(since);
         }
         self.cx.view.publish(&self.ledger, &self.assigned_names(), self.last_progress);
@@ -393,7 +326,9 @@ impl Source {
 }
 
 /// Milliseconds since the epoch at a moment of the past.
-fn unix_ms(at: Instant) -> i64 {
-    let past = SystemTime::now().checked_sub(at.elapsed()).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+fn unix_ms(at: Instant, now: Instant) -> i64 {
+    let past = SystemTime::now()
+        .checked_sub(now.saturating_duration_since(at))
+        .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     past.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -11,6 +11,7 @@ use secrecy::SecretString;
 
 use std::sync::Arc;
 
+use super::context::*;
 use super::control::*;
 use super::pauses::PauseReason;
 use super::rebalance::Rebalance;

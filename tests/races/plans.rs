@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use sluicegate::config::plan::{
-    Action, Auth, BreakerPlan, ElasticsearchConnection, ElasticsearchSinkPlan, KafkaConnection, KafkaSinkPlan, OnHalt,
-    OnIndexFault, OnReject, OnTombstone, OnTooLarge, PipelinePlan, Plan, Pointer, RetryPlan, Segment, ServerKind,
-    SinkPlan, SourcePlan, Start, StepKind, StepPlan, Template,
+    Action, Auth, BreakerPlan, ConcurrencyMode, ElasticsearchConnection, ElasticsearchSinkPlan, KafkaConnection,
+    KafkaSinkPlan, OnHalt, OnIndexFault, OnReject, OnTombstone, OnTooLarge, PipelinePlan, Plan, Pointer, RetryPlan,
+    Segment, ServerKind, SinkPlan, SourcePlan, Start, StepKind, StepPlan, Template,
 };
 
 use crate::support::unique;
@@ -127,6 +127,7 @@ pub fn bulk_plan(url: &str) -> ElasticsearchSinkPlan {
         batch_bytes: 1 << 20,
         linger: Duration::from_millis(100),
         lanes: 2,
+        concurrency: ConcurrencyMode::Fixed,
     }
 }
 

@@ -627,6 +627,13 @@ fn sinks() {
         ),
         (
             SINK,
+            "elasticsearch: { connection: search, index: items, concurrency: 4 }",
+            14,
+            "pipelines.index.sink.elasticsearch.concurrency",
+            "adaptive",
+        ),
+        (
+            SINK,
             "elasticsearch: { connection: search, index: items, lanes: many }",
             14,
             "pipelines.index.sink.elasticsearch.lanes",

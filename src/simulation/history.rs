@@ -1,0 +1,412 @@
+//! One history: a world, one or more lives of the engine, faults, then calm; and what must hold all along.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{Budget, PartitionTable, RewindCause};
+use crate::sink::elasticsearch::Wire as ElasticsearchWire;
+use crate::source::{Source, SourceContext, Wire};
+use crate::telemetry::health::Health;
+use crate::telemetry::lag::LagTable;
+use crate::telemetry::latency::LatencyBook;
+use crate::telemetry::metrics::PipelineMetrics;
+
+use super::client::SimulatedClient;
+use super::engine::{Engine, LanesWire, RING, RelayWire, Sink, no_wake};
+use super::kafka::{Kafka, Membership, Trouble};
+use super::lanes::Lanes;
+use super::messages::Batch;
+use super::plan::{plan, retry};
+use super::relay::Relay;
+use super::world::{Mix, World};
+
+/// Steps in calm after which a partition has stalled.
+const CALM_STEPS: usize = 4000;
+
+/// Bytes above twice the budget that may be charged: a batch that was drained when there was still room.
+const SLACK: usize = 16 << 10;
+
+/// What all histories of a thread share: making them is dear and they decide nothing.
+pub struct Instruments {
+    /// Counters.
+    pub metrics: Arc<PipelineMetrics>,
+    latency: Arc<LatencyBook>,
+}
+
+impl Instruments {
+    /// Fresh ones.
+    pub fn new() -> Self {
+        Self { metrics: PipelineMetrics::new("simulated"), latency: LatencyBook::new() }
+    }
+
+    /// What the engine counted.
+    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        let metrics = &self.metrics;
+        let mut counts: Vec<_> =
+            RewindCause::ALL.iter().map(|cause| (cause.name(), metrics.rewind(*cause).get())).collect();
+        counts.push(("redelivered", metrics.redelivered.get()));
+        counts.push(("rebalances", metrics.rebalances.get()));
+        counts.push(("commit failures", metrics.commit_failures.get()));
+        counts.push(("stale parts", metrics.stale_parts.get()));
+        counts.push(("gap records", metrics.gap_records.get()));
+        counts
+    }
+}
+
+/// What a history did, for those who want to know whether it did anything.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Account {
+    /// Steps taken.
+    pub steps: u64,
+    /// Records read.
+    pub consumed: u64,
+    /// Of these given back.
+    pub rewound: u64,
+    /// Writes that landed.
+    pub landed: u64,
+    /// Lives of the engine.
+    pub lives: u64,
+}
+
+impl Account {
+    /// Adds another history's.
+    pub fn add(&mut self, other: Self) {
+        self.steps += other.steps;
+        self.consumed += other.consumed;
+        self.rewound += other.rewound;
+        self.landed += other.landed;
+        self.lives += other.lives;
+    }
+}
+
+/// Why a history failed, and its steps if they were wanted.
+#[derive(Debug)]
+pub struct Failure {
+    /// What must not be.
+    pub what: String,
+    /// Step by step.
+    pub trace: Vec<String>,
+}
+
+struct Settings {
+    relay: bool,
+    lanes: usize,
+    records: usize,
+    span: usize,
+    memory: usize,
+    channel: usize,
+    interval: Duration,
+    revoke: Duration,
+    steps: usize,
+    crashes: bool,
+    stops: bool,
+}
+
+struct History<'a> {
+    world: Rc<RefCell<World>>,
+    source: Option<Source<SimulatedClient>>,
+    settings: Settings,
+    instruments: &'a Instruments,
+    account: Account,
+}
+
+/// Runs the history of a seed.
+pub fn run(seed: u64, instruments: &Instruments, traced: bool) -> Result<Account, Failure> {
+    let mut history = History::new(seed, instruments, traced);
+    let ended = catch_unwind(AssertUnwindSafe(|| history.run()));
+    let what = match ended {
+        Ok(Ok(())) => return Ok(history.account),
+        Ok(Err(what)) => what,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or("a panic".to_owned())
+        }
+    };
+    let trace = history.world.try_borrow_mut().map_or(None, |mut world| world.trace.take());
+    Err(Failure { what, trace: trace.unwrap_or_default() })
+}
+
+impl<'a> History<'a> {
+    fn new(seed: u64, instruments: &'a Instruments, traced: bool) -> Self {
+        let mut dice = fastrand::Rng::with_seed(seed);
+        let rare = |dice: &mut fastrand::Rng, one_in: u32| dice.u32(0..one_in) == 0;
+        let level = |dice: &mut fastrand::Rng| [0.0, 0.0, 0.05, 0.2][dice.usize(0..4)];
+        let relay = rare(&mut dice, 3);
+        let versioned = !relay && dice.bool();
+        let rival = dice.bool();
+        let truncation = !rival && rare(&mut dice, 6);
+        let mix = Mix {
+            rival,
+            expels: (versioned || !rival) && rare(&mut dice, 3),
+            requests: level(&mut dice),
+            items: level(&mut dice),
+            panics: level(&mut dice),
+            late: versioned && dice.bool(),
+            odd: level(&mut dice),
+            retention: rare(&mut dice, 4),
+            truncation,
+            growth: rare(&mut dice, 4),
+            outages: rare(&mut dice, 3),
+        };
+        let mut kafka = Kafka::new(dice.usize(1..4), dice.u32(0..4) > 0);
+        kafka.trouble = Trouble { commit: level(&mut dice), question: level(&mut dice), call: level(&mut dice) };
+        let settings = Settings {
+            relay,
+            lanes: dice.usize(1..4),
+            records: dice.usize(2..9),
+            span: [12, 40, 1000][dice.usize(0..3)],
+            memory: [6 << 10, 24 << 10, 1 << 20][dice.usize(0..3)],
+            channel: dice.usize(1..4),
+            interval: Duration::from_millis([0, 30, 200][dice.usize(0..3)]),
+            revoke: Duration::from_millis([100, 2000][dice.usize(0..2)]),
+            steps: dice.usize(30..160),
+            crashes: !truncation && rare(&mut dice, 3),
+            stops: !truncation && rare(&mut dice, 4),
+        };
+        let mut world = World::new(dice, kafka, mix, traced);
+        world.server.versioned = versioned;
+        if rare(&mut world.dice, 4) {
+            world.slowest_answer = Duration::from_secs(3);
+        }
+        if rare(&mut world.dice, 4) {
+            world.slowest_commit = Duration::from_secs(1);
+        }
+        world.largest_drain = world.dice.usize(1..20);
+        let world = Rc::new(RefCell::new(world));
+        Self { world, source: None, settings, instruments, account: Account::default() }
+    }
+
+    fn run(&mut self) -> Result<(), String> {
+        self.start();
+        for _ in 0..self.settings.steps {
+            self.step()?;
+        }
+        self.world.borrow_mut().calm_down();
+        if self.source.is_none() {
+            self.start();
+        }
+        let mut steps = 0;
+        while !self.is_all_resolved() {
+            steps += 1;
+            if steps > CALM_STEPS {
+                return Err(self.stalled());
+            }
+            self.world.borrow_mut().step();
+            self.turn()?;
+        }
+        self.stop(false)?;
+        self.world.borrow_mut().late.clear();
+        self.check_end()
+    }
+
+    /// A new life of the engine.
+    fn start(&mut self) {
+        self.account.lives += 1;
+        let context = self.engine();
+        self.source = Some(Source::with(SimulatedClient::new(&self.world), context));
+    }
+
+    fn engine(&self) -> SourceContext<Batch> {
+        let world = &mut *self.world.borrow_mut();
+        world.note(|| "the engine starts".to_owned());
+        let plan =
+            Arc::new(plan(self.settings.span, self.settings.memory, self.settings.interval, self.settings.revoke));
+        let wake = no_wake();
+        let budget = Budget::new(self.settings.memory, wake.clone());
+        let table = Arc::new(PartitionTable::default());
+        let (batches, waiting) = flume::bounded(self.settings.channel);
+        let (reports, reported) = flume::bounded(4096);
+        let (sink, wire): (Sink, Arc<dyn Wire>) = if self.settings.relay {
+            let (commands, ordered) = flume::bounded(4096);
+            (Sink::Relay(Relay::default(), ordered), Arc::new(RelayWire(commands)))
+        } else {
+            let wire = Arc::new(ElasticsearchWire::default());
+            let (now, lanes, records) = (world.instant(), self.settings.lanes, self.settings.records);
+            let lanes = Lanes::new(lanes, records, retry(), &budget, table.clone(), wire.clone(), now);
+            (Sink::Lanes(lanes), Arc::new(LanesWire(wire)))
+        };
+        let engine = Engine::new(waiting, sink, reports, table.clone(), budget.clone());
+        let context = SourceContext {
+            plan,
+            table,
+            reports: reported,
+            batches,
+            released: engine.released.clone(),
+            ring: RING,
+            budget,
+            wake,
+            metrics: self.instruments.metrics.clone(),
+            latency: self.instruments.latency.clone(),
+            health: Health::new(),
+            stop: engine.stop.clone(),
+            view: Arc::default(),
+            lag: LagTable::new(),
+            wire,
+            until: None,
+            dry_run: false,
+        };
+        world.engine = Some(engine);
+        world.lost.clear();
+        let joined = world.now + world.up_to(Duration::from_millis(100));
+        world.kafka.join(joined);
+        world.kafka.target.clear();
+        context
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        self.account.steps += 1;
+        self.world.borrow_mut().step();
+        if self.source.is_none() {
+            if self.world.borrow_mut().chance(0.2) {
+                self.start();
+            }
+            return self.look();
+        }
+        if self.settings.crashes && self.world.borrow_mut().chance(0.02) {
+            self.crash();
+            return self.look();
+        }
+        if self.settings.stops && self.world.borrow_mut().chance(0.02) {
+            return self.stop(true);
+        }
+        if self.world.borrow_mut().chance(0.85) { self.turn() } else { self.look() }
+    }
+
+    fn turn(&mut self) -> Result<(), String> {
+        let now = self.world.borrow().instant();
+        if let Some(source) = &mut self.source {
+            source.turn(now);
+            source.turn(now);
+        }
+        self.look()
+    }
+
+    fn crash(&mut self) {
+        if let Some(source) = self.source.take() {
+            self.close_books(&source);
+            drop(source);
+        }
+        self.world.borrow_mut().crash();
+    }
+
+    fn close_books(&mut self, source: &Source<SimulatedClient>) {
+        let tally = source.ledger.tally();
+        self.account.consumed += tally.consumed;
+        self.account.rewound += tally.rewound;
+    }
+
+    /// A stop as by SIGTERM; `under_fire` with faults, and perhaps a deadline.
+    fn stop(&mut self, under_fire: bool) -> Result<(), String> {
+        let Some(source) = self.source.take() else { return Ok(()) };
+        self.close_books(&source);
+        {
+            let mut world = self.world.borrow_mut();
+            world.note(|| "stop".to_owned());
+            world.begin_stop();
+            let hurry = world.chance(0.3);
+            if let Some(engine) = &world.engine {
+                engine.stop.drain();
+                if hurry {
+                    engine.stop.abort();
+                }
+            }
+        }
+        let end = source.finish();
+        let mut world = self.world.borrow_mut();
+        world.note(|| format!("stopped: {end:?}"));
+        if !under_fire && (end.halt.is_some() || end.left_open > 0 || !end.committed) {
+            return Err(format!("a calm stop ends with {end:?}"));
+        }
+        world.crash();
+        drop(world);
+        self.look()
+    }
+
+    /// What must hold after every step.
+    fn look(&mut self) -> Result<(), String> {
+        let mut world = self.world.borrow_mut();
+        if let Some(violation) = world.server.violation.take() {
+            return Err(violation);
+        }
+        let Some(source) = &self.source else { return Ok(()) };
+        let tally = source.ledger.tally();
+        if !tally.holds() {
+            return Err(format!("the sum does not hold: {tally:?}"));
+        }
+        if let Some(halt) = &source.halt {
+            return Err(format!("the source halts: {halt:?}"));
+        }
+        let most = (self.settings.span + 2 * world.largest_drain + 64) as u64;
+        for (slot, assigned) in &source.assigned {
+            if source.ledger.span(*slot) > most {
+                return Err(format!("span {} of {}", source.ledger.span(*slot), assigned.name));
+            }
+            let known = [source.ledger.position(*slot), source.ledger.expected(*slot)];
+            let known: Vec<i64> = known.into_iter().flatten().map(|position| position.0).collect();
+            if known.len() == 2 && !source.hold.holds(*slot) {
+                world.kafka.may_thaw(assigned.name.partition, known.into_iter().max().unwrap_or(0));
+            }
+        }
+        let Some(engine) = &world.engine else { return Ok(()) };
+        let (peak, limit) = (engine.budget.peak(), 2 * engine.budget.limit() + SLACK);
+        if peak > limit {
+            return Err(format!("{peak} bytes were charged, {limit} is too much"));
+        }
+        if tally.open == 0 && engine.budget.used() > 0 && engine.is_idle() {
+            return Err(format!("{} bytes are charged and nothing is open", engine.budget.used()));
+        }
+        Ok(())
+    }
+
+    fn is_all_resolved(&self) -> bool {
+        let world = &mut *self.world.borrow_mut();
+        let resolved = world.kafka.logs.iter_mut().enumerate().all(|(partition, log)| {
+            let behind = log.behind_last_record();
+            let committed = world.kafka.committed.get(&(partition as i32)).copied().unwrap_or(0);
+            log.resolved_below() >= behind && committed >= behind
+        });
+        resolved
+            && world.kafka.membership == Membership::Stable
+            && self.source.as_ref().is_some_and(|source| source.ledger.tally().open == 0)
+    }
+
+    fn stalled(&self) -> String {
+        let world = &mut *self.world.borrow_mut();
+        let mut text = format!("no end in calm: {:?}", world.kafka.membership);
+        for (partition, log) in world.kafka.logs.iter_mut().enumerate() {
+            let committed = world.kafka.committed.get(&(partition as i32)).copied();
+            text += &format!(
+                "; {partition}: resolved below {} of {}, committed {committed:?}, frozen {}",
+                log.resolved_below(),
+                log.behind_last_record(),
+                log.frozen
+            );
+        }
+        if let Some(source) = &self.source {
+            text += &format!("; {:?}; {:?}; {:?}", source.ledger, source.pauses, source.rewinds);
+        }
+        text + &format!("; {:?}", world.kafka.library)
+    }
+
+    fn check_end(&mut self) -> Result<(), String> {
+        let mut world = self.world.borrow_mut();
+        self.account.landed = world.server.landed;
+        let mut faults = Vec::new();
+        for log in &world.kafka.logs {
+            for (key, version) in log.newest() {
+                let holds = world.server.version(key);
+                let lost = holds.is_some_and(|holds| log.lost_versions.contains(&holds));
+                if holds != Some(version) && !lost {
+                    faults.push(format!("key {key} holds {holds:?} at the end, not {version}"));
+                }
+            }
+        }
+        match faults.into_iter().next().or_else(|| world.server.violation.take()) {
+            Some(fault) => Err(fault),
+            None => Ok(()),
+        }
+    }
+}
