@@ -9,7 +9,7 @@ use crate::telemetry::latency::Stage;
 use crate::telemetry::metrics::StageName;
 
 use super::client::{Client, Messages};
-use super::control::Source;
+use super::control::{SeekProof, Source};
 use super::pauses::PauseReason;
 
 /// Bytes wanted in a batch: the parser works on a cache-warm scratch, and a batch of 1,024 makes the channel hop free.
@@ -187,10 +187,12 @@ impl<C: Client> Source<C> {
         }
         if let Some(assigned) = self.assigned.get_mut(&slot) {
             assigned.was_gone = false;
-            if std::mem::take(&mut assigned.seek_unproven) && first > expected.0 {
+            if first > expected.0 && !assigned.seek.accepts(Offset(first)) {
+                assigned.seek = SeekProof::Above(Offset(first));
                 self.seek_again(slot, now);
                 return false;
             }
+            assigned.seek = SeekProof::Given;
             let jumped = first > expected.0 && std::mem::take(&mut assigned.check_gap);
             assigned.check_gap = false;
             if jumped {
