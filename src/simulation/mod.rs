@@ -23,6 +23,7 @@ mod log;
 mod messages;
 mod plan;
 mod relay;
+mod scripts;
 mod server;
 mod step;
 mod world;
