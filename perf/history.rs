@@ -23,7 +23,7 @@ pub struct Line {
     pub session: i64,
     /// Scenario.
     pub scenario: String,
-    /// `engine` or `script`.
+    /// Who ran.
     pub subject: String,
     /// Place in the session's order, from 0.
     pub place: u32,
@@ -50,6 +50,9 @@ pub struct Line {
     /// Resident set in MiB at twenty even steps of the records; where memory is the question.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resident_mib: Vec<f64>,
+    /// What else was measured, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub figures: BTreeMap<String, f64>,
     /// Machine.
     pub machine: String,
     /// Commit.
@@ -88,6 +91,7 @@ impl Line {
             load: machine::load(),
             threads: observed.threads.iter().map(|(name, cpu_s)| (name.clone(), round(*cpu_s, 2))).collect(),
             resident_mib: Vec::new(),
+            figures: BTreeMap::new(),
             machine: bench.machine.clone(),
             commit: bench.commit.clone(),
             command: bench.command.clone(),
@@ -122,7 +126,40 @@ pub fn read() -> anyhow::Result<Vec<Line>> {
     text.lines().enumerate().map(parse).collect()
 }
 
-fn round(value: f64, digits: i32) -> f64 {
+/// A value to so many digits behind the point.
+pub fn round(value: f64, digits: i32) -> f64 {
     let scale = 10_f64.powi(digits);
     (value * scale).round() / scale
+}
+
+#[cfg(test)]
+pub mod fixtures {
+    //! Lines for tests.
+
+    use super::{BTreeMap, Line};
+
+    /// A run of a million records without a fault.
+    pub fn line(scenario: &str, subject: &str, place: u32, rate: f64, cpu: f64) -> Line {
+        Line {
+            session: 1,
+            scenario: scenario.into(),
+            subject: subject.into(),
+            place,
+            records: 1_000_000,
+            records_per_second: rate,
+            cpu_s_per_million: cpu,
+            cpu_s_per_million_all: cpu,
+            peak_mib: 100.0,
+            missing: 0,
+            extra: 0,
+            others: 0.0,
+            load: 1.0,
+            threads: BTreeMap::new(),
+            resident_mib: Vec::new(),
+            figures: BTreeMap::new(),
+            machine: "m".into(),
+            commit: "c".into(),
+            command: scenario.into(),
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The machine: which cores belong to whom, what it is called in reports, what commit is measured.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -7,9 +8,23 @@ use anyhow::{Context as _, bail};
 use sluicegate::telemetry::process::Machine;
 
 use crate::servers::Servers;
+use crate::source::Topics;
 
 /// The core the subjects run on.
 pub const SUBJECT_CORE: usize = 0;
+
+/// A command that has the subjects' core to itself and ends with this process, however that ends.
+pub fn pinned(program: impl AsRef<OsStr>) -> Command {
+    on_core(SUBJECT_CORE, program)
+}
+
+/// The same on another core.
+pub fn on_core(core: usize, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    // Both become the program by exec, so it has the process id that is watched.
+    command.args(["--pdeathsig", "KILL", "taskset", "-c", &core.to_string()]).arg(program);
+    command
+}
 
 /// What does not change during a session.
 pub struct Bench {
@@ -23,6 +38,8 @@ pub struct Bench {
     pub command: String,
     /// Servers, off the subjects' core.
     pub servers: Servers,
+    /// Topics to read from.
+    pub topics: Topics,
 }
 
 impl Bench {
@@ -49,6 +66,7 @@ impl Bench {
             commit: commit().unwrap_or_else(|| "unknown".to_owned()),
             command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
             servers: Servers::default(),
+            topics: Topics::default(),
         })
     }
 }
@@ -86,4 +104,42 @@ fn commit() -> Option<String> {
         ":!perf/history.ndjson",
     ])?;
     Some(if changed.is_empty() { commit } else { commit + "+" })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::Stdio;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::process;
+
+    #[test]
+    fn a_subject_ends_with_a_killed_observer() {
+        let mut subject = pinned("sleep");
+        subject.arg("300");
+        let words: Vec<String> = std::iter::once(subject.get_program())
+            .chain(subject.get_args())
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        let script = format!("{} & echo $!; wait", words.join(" "));
+        let mut observer = Command::new("sh").args(["-c", &script]).stdout(Stdio::piped()).spawn().expect("a shell");
+        let mut line = String::new();
+        BufReader::new(observer.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
+        let pid: u32 = line.trim().parse().expect("a process id");
+        // Killed before it was told what to do at its parent's death it would outlive it: wait until it is the sleep.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let name = || std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        while name().trim() != "sleep" {
+            assert!(Instant::now() < deadline, "it is still {}", name());
+            std::thread::yield_now();
+        }
+        observer.kill().expect("killed");
+        observer.wait().expect("reaped");
+        while process::usage(pid).is_some_and(|usage| !usage.ended) {
+            assert!(Instant::now() < deadline, "it lives on");
+            std::thread::yield_now();
+        }
+    }
 }

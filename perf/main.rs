@@ -1,27 +1,36 @@
-//! The scenarios of sluicegate's performance, on real servers and beside the script it replaces.
+//! The scenarios of sluicegate's performance, on real servers, beside raw loops and the script it replaces.
 //!
-//! `cargo run --release --example perf -- SCENARIO…|all [--records N] [--rounds N]`. Servers, bulk endpoint and this
+//! `cargo run --release --example perf -- SCENARIO…|all [--records N] [--rounds N]`. `all` takes at most 35 minutes: a
+//! scenario whose minutes are over begins no further round. Servers are started, or taken from the variables the tests use
+//! (`SLUICEGATE_TEST_KAFKA_IN`, `_KAFKA_OUT`, `_ELASTICSEARCH`, `_REDIS`). Servers, bulk endpoint and this
 //! program run on every core but the first; what is measured has the first one to itself. Rates, CPU and memory are seen
 //! from outside: at the sink and in `/proc`. Each run adds a line to `perf/history.ndjson`, and `perf/REPORT.md` is made
 //! from that file, so a scenario can be run alone.
 
 mod check;
+mod goals;
 mod history;
+mod lookups;
 mod machine;
 mod memory;
+mod outage;
 mod paired;
 mod process;
+mod raw;
 mod report;
 mod run;
+mod scale;
 mod scenario;
 mod script;
 mod servers;
 mod sink;
+mod source;
 mod statistics;
 mod stub;
 mod subject;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
@@ -42,9 +51,15 @@ struct Args {
     /// Records for the engine; the script gets 1/200 of them [default: by scenario]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1_000..))]
     records: Option<u64>,
-    /// Rounds; each is engine, script, script, engine
+    /// Rounds; each is all subjects in order, then backwards
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// Seconds the sink is away in `outage`; the goal's own length is 600
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    outage: u64,
+    /// Also ten times the records in `scale`
+    #[arg(long)]
+    long: bool,
 }
 
 fn main() -> ExitCode {
@@ -53,6 +68,7 @@ fn main() -> ExitCode {
         // This program starts itself for the parts that must be processes of their own.
         Some(subject::AS_ENGINE) => return subject::engine(&words[1..]),
         Some(stub::AS_STUB) => stub::serve(),
+        Some(raw::AS_RAW) => raw::run(&words[1..]),
         Some(_) | None => measure(&Args::parse()),
     };
     match ended {
@@ -71,12 +87,7 @@ fn measure(args: &Args) -> anyhow::Result<()> {
     for scenario in scenarios {
         eprintln!("\n== {}: {}", scenario.name(), scenario.question());
         let records = args.records.unwrap_or(scenario.records());
-        let lines = match scenario {
-            Scenario::Relay | Scenario::IndexStub | Scenario::IndexEs => {
-                paired::measure(scenario, records, args.rounds, &bench)
-            }
-            Scenario::Memory => memory::measure(records, &bench),
-        };
+        let lines = run_one(scenario, records, args, &bench);
         let lines = lines.with_context(|| format!("scenario {}", scenario.name()))?;
         wrong.extend(
             lines.iter().filter(|line| !line.is_correct()).map(|line| line.subject.clone() + " in " + &line.scenario),
@@ -85,16 +96,30 @@ fn measure(args: &Args) -> anyhow::Result<()> {
             eprintln!("a debug build: nothing is written down");
         } else {
             history::append(&lines)?;
+            report::write(&history::read()?)?;
         }
         println!("{}", report::section(scenario, &lines));
-    }
-    if !cfg!(debug_assertions) {
-        report::write(&history::read()?)?;
     }
     if wrong.is_empty() {
         return Ok(());
     }
     bail!("records are missing or repeated in the output of {}", wrong.join(", "))
+}
+
+fn run_one(
+    scenario: Scenario,
+    records: u64,
+    args: &Args,
+    bench: &machine::Bench,
+) -> anyhow::Result<Vec<history::Line>> {
+    match scenario {
+        Scenario::Consume | Scenario::Relay | Scenario::IndexStub | Scenario::IndexEs | Scenario::Lookups => {
+            paired::measure(scenario, records, args.rounds, bench)
+        }
+        Scenario::Outage => outage::measure(records, Duration::from_secs(args.outage), bench),
+        Scenario::Scale => scale::measure(records, args.rounds, args.long, bench),
+        Scenario::Memory => memory::measure(records, bench),
+    }
 }
 
 fn chosen(names: &[String]) -> anyhow::Result<Vec<Scenario>> {

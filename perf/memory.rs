@@ -6,12 +6,11 @@ use sluicegate::testbed::services::KafkaClient;
 
 use crate::history::Line;
 use crate::machine::Bench;
-use crate::paired::{Subject, fill};
 use crate::run::{self, Observed};
 use crate::scenario::Scenario;
-use crate::sink::Sink;
+use crate::sink::{PARTITIONS, Sink};
 use crate::stub::Stub;
-use crate::subject::{self, Pipeline, Target};
+use crate::subject::{self, Pipeline, Subject, Target};
 
 /// Steps of the curve.
 const STEPS: u64 = 20;
@@ -25,8 +24,9 @@ pub fn measure(records: u64, bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let (near, far) = (KafkaClient::new(bench.servers.near()?), KafkaClient::new(bench.servers.far()?));
     let stub = Stub::start()?;
     let half = records / 2;
-    let (source, output) = ("perf-memory", format!("perf-memory-{:08x}", fastrand::u32(..)));
-    fill(&near, source, half)?;
+    let output = format!("perf-memory-{:08x}", fastrand::u32(..));
+    let filled = bench.topics.get(&near, PARTITIONS, half)?;
+    let source = filled.topic.as_str();
     let (topic, index) = (Sink::topic(&far, &output)?, Sink::stub(&stub));
     let (relay, into_index) = (format!("{output}-relay"), format!("{output}-index"));
     let pipelines = [
@@ -49,7 +49,7 @@ pub fn measure(records: u64, bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let delivered = || Ok(topic.delivered()? + index.delivered()?);
     let observed = run::watch(subject::command(&file)?, half * 2, Duration::from_millis(100), delivered)?;
     let (by_topic, by_index) = (topic.judge(half)?, index.judge(half)?);
-    near.delete_topic(source)?;
+    bench.topics.forget(&near, &filled)?;
     let verdict =
         crate::check::Verdict { missing: by_topic.missing + by_index.missing, extra: by_topic.extra + by_index.extra };
     let mut line = Line::new((Scenario::Memory, Subject::Engine.name(), 0), (half * 2, verdict), &observed, bench)?;

@@ -43,9 +43,23 @@ impl Drop for Subject {
 /// # Errors
 /// It fails, hangs, or the sink cannot be asked; the end of its log is in the error.
 pub fn watch(
+    command: Command,
+    records: u64,
+    every: Duration,
+    delivered: impl Fn() -> anyhow::Result<u64>,
+) -> anyhow::Result<Observed> {
+    watch_patiently(command, records, every, PATIENCE, delivered)
+}
+
+/// The same with a patience of its own.
+///
+/// # Errors
+/// See [`watch`].
+pub fn watch_patiently(
     mut command: Command,
     records: u64,
     every: Duration,
+    patience: Duration,
     delivered: impl Fn() -> anyhow::Result<u64>,
 ) -> anyhow::Result<Observed> {
     let log = tempfile::NamedTempFile::new()?;
@@ -53,7 +67,7 @@ pub fn watch(
     command.stdin(Stdio::null()).stdout(out()?).stderr(out()?);
     let started = Instant::now();
     let mut subject = Subject(command.spawn().context("the subject cannot be started")?);
-    let watched = observe(subject.0.id(), records, every, started, delivered);
+    let watched = observe(subject.0.id(), records, (every, patience), started, delivered);
     let log_end = || {
         let text = std::fs::read_to_string(log.path()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
@@ -70,7 +84,7 @@ pub fn watch(
 fn observe(
     pid: u32,
     records: u64,
-    every: Duration,
+    (every, patience): (Duration, Duration),
     started: Instant,
     delivered: impl Fn() -> anyhow::Result<u64>,
 ) -> anyhow::Result<Observed> {
@@ -100,7 +114,7 @@ fn observe(
         if sample.delivered > before {
             moved = now;
         }
-        let limit = if sample.delivered >= records { ENDING } else { PATIENCE };
+        let limit = if sample.delivered >= records { ENDING } else { patience };
         if now - moved > limit {
             let unheard = unheard.map_or_else(String::new, |error| format!("; the sink said last: {error:#}"));
             let seconds = limit.as_secs();

@@ -1,28 +1,51 @@
 //! What is measured: a question, a goal and a topology each. The texts are files, for the report and for people.
 
+use crate::subject::Subject;
+
 /// A scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scenario {
+    /// Kafka to nothing.
+    Consume,
     /// Kafka to Kafka.
     Relay,
     /// Kafka to a bulk endpoint that costs next to nothing.
     IndexStub,
     /// Kafka to Elasticsearch 6.8.2.
     IndexEs,
+    /// Look-ups in Redis on the way to that endpoint.
+    Lookups,
+    /// The sink goes away with a backlog behind the engine.
+    Outage,
+    /// Partitions, lengths, two processes.
+    Scale,
     /// Both pipelines in one process, many records, memory over time.
     Memory,
 }
 
 impl Scenario {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 4] = [Self::Relay, Self::IndexStub, Self::IndexEs, Self::Memory];
+    pub const ALL: [Self; 8] = [
+        Self::Consume,
+        Self::Relay,
+        Self::IndexStub,
+        Self::IndexEs,
+        Self::Lookups,
+        Self::Outage,
+        Self::Scale,
+        Self::Memory,
+    ];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Consume => "consume",
             Self::Relay => "relay",
             Self::IndexStub => "index-stub",
             Self::IndexEs => "index-es",
+            Self::Lookups => "lookups",
+            Self::Outage => "outage",
+            Self::Scale => "scale",
             Self::Memory => "memory",
         }
     }
@@ -30,9 +53,11 @@ impl Scenario {
     /// Records the engine gets when nothing else is asked for.
     pub fn records(self) -> u64 {
         match self {
-            Self::Relay | Self::IndexStub => 1_000_000,
-            // The server is the limit, for both: 20 s or so.
+            Self::Consume | Self::Relay | Self::IndexStub | Self::Outage => 1_000_000,
+            Self::Lookups => 500_000,
+            // The server is the limit, for all: 20 s or so.
             Self::IndexEs => 100_000,
+            Self::Scale => 1_000_000,
             Self::Memory => 5_000_000,
         }
     }
@@ -40,17 +65,53 @@ impl Scenario {
     /// Records the script gets beside `records` of the engine: a few seconds of its time.
     pub fn script_records(self, records: u64) -> u64 {
         match self {
-            Self::Relay | Self::IndexStub | Self::Memory => (records / 200).clamp(500, 20_000),
             Self::IndexEs => (records / 50).clamp(500, 20_000),
+            Self::Consume
+            | Self::Relay
+            | Self::IndexStub
+            | Self::Lookups
+            | Self::Outage
+            | Self::Scale
+            | Self::Memory => (records / 200).clamp(500, 20_000),
+        }
+    }
+
+    /// Minutes after which no further round begins; all of them together leave room for the servers' starts within 35.
+    pub fn minutes(self) -> f64 {
+        match self {
+            Self::Consume => 2.0,
+            Self::Relay => 6.0,
+            Self::IndexStub => 5.0,
+            Self::IndexEs => 6.0,
+            Self::Lookups => 3.0,
+            Self::Outage => 2.0,
+            Self::Scale => 4.0,
+            Self::Memory => 1.0,
+        }
+    }
+
+    /// Who runs, in the order of half a round; empty where the scenario has an order of its own.
+    pub fn subjects(self) -> &'static [Subject] {
+        match self {
+            Self::Consume => &[Subject::EngineSource, Subject::RawSum, Subject::RawPoll],
+            Self::Relay => &[Subject::Engine, Subject::RawResult, Subject::RawCopy, Subject::Script],
+            Self::IndexStub => &[Subject::Engine, Subject::RawBulk, Subject::Replay, Subject::Script],
+            Self::IndexEs => &[Subject::Engine, Subject::Replay, Subject::Script],
+            Self::Lookups => &[Subject::Engine, Subject::WarmLookups, Subject::ColdLookups],
+            Self::Outage | Self::Scale | Self::Memory => &[],
         }
     }
 
     /// Question, goal, topology and what limits it.
     pub fn text(self) -> &'static str {
         match self {
+            Self::Consume => include_str!("scenarios/consume.md"),
             Self::Relay => include_str!("scenarios/relay.md"),
             Self::IndexStub => include_str!("scenarios/index-stub.md"),
             Self::IndexEs => include_str!("scenarios/index-es.md"),
+            Self::Lookups => include_str!("scenarios/lookups.md"),
+            Self::Outage => include_str!("scenarios/outage.md"),
+            Self::Scale => include_str!("scenarios/scale.md"),
             Self::Memory => include_str!("scenarios/memory.md"),
         }
     }
@@ -73,5 +134,11 @@ mod tests {
                 assert!(scenario.text().contains(word), "{} lacks {word}", scenario.name());
             }
         }
+    }
+
+    #[test]
+    fn all_of_them_end_within_half_an_hour_and_five_minutes() {
+        let minutes: f64 = Scenario::ALL.into_iter().map(Scenario::minutes).sum();
+        assert!(minutes <= 30.0, "{minutes}: no room for servers, fillings and the rounds that are on their way");
     }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-use crate::machine::{SUBJECT_CORE, below_perf};
+use crate::machine::{below_perf, pinned};
 use crate::subject::{Pipeline, Target};
 
 /// The newest Python its Kafka client runs on.
@@ -34,8 +34,7 @@ pub fn python() -> anyhow::Result<PathBuf> {
 
 /// The script on one pipeline's work, alone on the subjects' core, until `records` are done.
 pub fn command(python: &Path, pipeline: &Pipeline<'_>, records: u64) -> Command {
-    let mut command = Command::new("taskset");
-    command.args(["-c", &SUBJECT_CORE.to_string()]).arg(python);
+    let mut command = pinned(python);
     command.arg(below_perf(match pipeline.target {
         Target::Topic(..) => "script/relay.py",
         Target::Index(..) => "script/index.py",

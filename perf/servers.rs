@@ -1,10 +1,16 @@
-//! Real servers for a session, each started when a scenario first asks for it.
+//! Real servers for a session: those the environment names, under the tests' variables, else each started when a scenario
+//! first asks for it. Named ones stay on the cores they are on.
 
 use std::cell::OnceCell;
 
 use sluicegate::testbed::services::elasticsearch::{self, Version};
 use sluicegate::testbed::services::kafka::{self, KafkaOptions};
-use sluicegate::testbed::services::{Service, ServiceError};
+use sluicegate::testbed::services::{Service, ServiceError, redis};
+
+const NEAR: &str = "SLUICEGATE_TEST_KAFKA_IN";
+const FAR: &str = "SLUICEGATE_TEST_KAFKA_OUT";
+const SEARCH: &str = "SLUICEGATE_TEST_ELASTICSEARCH";
+const LOOKUPS: &str = "SLUICEGATE_TEST_REDIS";
 
 /// The servers that run.
 #[derive(Default)]
@@ -12,6 +18,7 @@ pub struct Servers {
     near: OnceCell<Service>,
     far: OnceCell<Service>,
     search: OnceCell<Service>,
+    lookups: OnceCell<Service>,
 }
 
 impl Servers {
@@ -20,7 +27,7 @@ impl Servers {
     /// # Errors
     /// It cannot be had or started.
     pub fn near(&self) -> Result<&Service, ServiceError> {
-        started(&self.near, broker)
+        started(&self.near, NEAR, broker)
     }
 
     /// The cluster that is written to.
@@ -28,7 +35,7 @@ impl Servers {
     /// # Errors
     /// It cannot be had or started.
     pub fn far(&self) -> Result<&Service, ServiceError> {
-        started(&self.far, broker)
+        started(&self.far, FAR, broker)
     }
 
     /// Elasticsearch 6.8.2.
@@ -36,7 +43,15 @@ impl Servers {
     /// # Errors
     /// It cannot be had or started.
     pub fn search(&self) -> Result<&Service, ServiceError> {
-        started(&self.search, || elasticsearch::start(Version::V6, &[]))
+        started(&self.search, SEARCH, || elasticsearch::start(Version::V6, &[]))
+    }
+
+    /// Redis.
+    ///
+    /// # Errors
+    /// It cannot be had or started.
+    pub fn lookups(&self) -> Result<&Service, ServiceError> {
+        started(&self.lookups, LOOKUPS, redis::start)
     }
 }
 
@@ -48,13 +63,15 @@ fn broker() -> Result<Service, ServiceError> {
     kafka::start(&KafkaOptions { properties, ..KafkaOptions::default() })
 }
 
-fn started(
-    cell: &OnceCell<Service>,
+fn started<'s>(
+    cell: &'s OnceCell<Service>,
+    variable: &str,
     start: impl FnOnce() -> Result<Service, ServiceError>,
-) -> Result<&Service, ServiceError> {
+) -> Result<&'s Service, ServiceError> {
     if let Some(service) = cell.get() {
         return Ok(service);
     }
-    let service = start()?;
+    let given = std::env::var(variable).ok().filter(|value| !value.is_empty());
+    let service = given.map_or_else(start, |endpoint| Ok(Service::given(endpoint)))?;
     Ok(cell.get_or_init(|| service))
 }

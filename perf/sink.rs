@@ -7,6 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use sluicegate::testbed::services::{ElasticsearchClient, KafkaClient};
 
 use crate::check::{self, Verdict};
+use crate::raw::progress;
 use crate::stub::Stub;
 
 /// Partitions of every topic.
@@ -32,6 +33,13 @@ pub enum Sink<'s> {
         /// Items and digests before the run.
         before: (u64, u64),
     },
+    /// Nothing: the subject counts for itself.
+    Nothing {
+        /// Where it writes its count.
+        file: tempfile::NamedTempFile,
+        /// The sum of all bytes it must come to.
+        sum: u64,
+    },
     /// An index of its own.
     Index {
         /// The server.
@@ -55,6 +63,14 @@ impl<'s> Sink<'s> {
     /// The endpoint as it is now.
     pub fn stub(stub: &'s Stub) -> Self {
         Self::Stub { stub, before: stub.counted() }
+    }
+
+    /// A file for a subject that counts for itself.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn nothing(sum: u64) -> anyhow::Result<Self> {
+        Ok(Self::Nothing { file: tempfile::NamedTempFile::new()?, sum })
     }
 
     /// A new index, for mapping type `itmes` of server version 6: as few moving parts as can be, and no refresh while measuring.
@@ -82,6 +98,7 @@ impl<'s> Sink<'s> {
                 Ok((0..i32::from(PARTITIONS)).map(end).sum::<Result<u64, _>>()?)
             }
             Self::Stub { stub, before } => Ok(stub.counted().0 - before.0),
+            Self::Nothing { file, .. } => Ok(progress::read(file.path())?.0),
             Self::Index { client, index } => {
                 let reply = client.request("GET", &format!("/{index}/_stats/indexing"), None)?;
                 let stats: serde_json::Value = serde_json::from_slice(&reply.body)?;
@@ -106,6 +123,12 @@ impl<'s> Sink<'s> {
                 std::thread::park_timeout(Duration::from_millis(200));
                 let (items, ids) = stub.counted();
                 Ok(check::counted(records, items - before.0, ids.wrapping_sub(before.1)))
+            }
+            Self::Nothing { file, sum } => {
+                let (seen, sum_seen) = progress::read(file.path())?;
+                let verdict = Verdict { missing: records.saturating_sub(seen), extra: seen.saturating_sub(records) };
+                let wrong = verdict == Verdict::default() && sum_seen != sum;
+                Ok(if wrong { Verdict { missing: 1, extra: 1 } } else { verdict })
             }
             Self::Index { client, index } => {
                 let documents = client.count(&index)?;

@@ -1,6 +1,6 @@
 //! The bulk endpoint without storage, as a process of its own: its work must not be the subject's or the observer's.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,10 +8,13 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Options, Version};
+use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Fault, Options, Version};
 
 /// The word by which this program starts itself as the endpoint.
 pub const AS_STUB: &str = "--as-stub";
+/// What it is told.
+const DOWN: &str = "down";
+const UP: &str = "up";
 /// How often it tells what it has counted.
 const TELL: Duration = Duration::from_millis(20);
 
@@ -57,6 +60,16 @@ impl Stub {
         &self.url
     }
 
+    /// Closes every connection that brings a bulk request from now on, or works again.
+    ///
+    /// # Errors
+    /// The endpoint has ended.
+    pub fn set_down(&self, down: bool) -> anyhow::Result<()> {
+        let mut input = self.child.stdin.as_ref().context("the endpoint's input is closed")?;
+        writeln!(input, "{}", if down { DOWN } else { UP })?;
+        Ok(input.flush()?)
+    }
+
     /// Items and the sum of their ids' digests so far.
     pub fn counted(&self) -> (u64, u64) {
         (self.seen.items.load(Ordering::Acquire), self.seen.ids.load(Ordering::Acquire))
@@ -77,9 +90,13 @@ pub fn serve() -> anyhow::Result<()> {
     let endpoint = BulkEndpoint::start(options)?;
     let mut out = std::io::stdout();
     writeln!(out, "{}", endpoint.url())?;
+    let endpoint = Arc::new(endpoint);
     let (tell, ended) = mpsc::channel::<()>();
+    let told_to = endpoint.clone();
     std::thread::spawn(move || {
-        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            told_to.always((line == DOWN).then_some(Fault::Reset));
+        }
         drop(tell);
     });
     let mut told = (0, 0);

@@ -1,4 +1,5 @@
-//! The engine as a subject: its configuration as a user would write it, and the code path of `sluicegate run`.
+//! Who is measured, and the engine as a subject: its configuration as a user would write it, the code path of
+//! `sluicegate run`.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -8,7 +9,8 @@ use clap::Parser as _;
 use serde_json::{Value, json};
 use sluicegate::cli::{self, Cli};
 
-use crate::machine::SUBJECT_CORE;
+use crate::machine::pinned;
+use crate::raw::Loop;
 
 /// The word by which this program starts itself as the engine.
 pub const AS_ENGINE: &str = "--as-engine";
@@ -16,7 +18,68 @@ pub const AS_ENGINE: &str = "--as-engine";
 /// The configuration's `limits.memory`, in MiB.
 pub const BUDGET_MIB: u64 = 256;
 
+/// Who runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// sluicegate.
+    Engine,
+    /// Its source alone.
+    EngineSource,
+    /// It, with look-ups that its cache answers.
+    WarmLookups,
+    /// It, with look-ups that Redis answers, each key once.
+    ColdLookups,
+    /// What it replaces.
+    Script,
+    /// The least a consumer can do, by batches.
+    RawSum,
+    /// The same, by messages.
+    RawPoll,
+    /// Consume and produce, bytes copied.
+    RawCopy,
+    /// The same with `result` parsed out.
+    RawResult,
+    /// Consume, parse, bulk bodies.
+    RawBulk,
+    /// Bulk bodies made beforehand.
+    Replay,
+}
+
+impl Subject {
+    /// Its name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Engine => "engine",
+            Self::EngineSource => "engine-source",
+            Self::WarmLookups => "engine-warm",
+            Self::ColdLookups => "engine-cold",
+            Self::Script => "script",
+            Self::RawSum => "raw-sum",
+            Self::RawPoll => "raw-poll",
+            Self::RawCopy => "raw-copy",
+            Self::RawResult => "raw-result",
+            Self::RawBulk => "raw-bulk",
+            Self::Replay => "replay",
+        }
+    }
+
+    /// The loop it is, where it is one.
+    pub fn raw(self) -> Option<Loop> {
+        match self {
+            Self::EngineSource => Some(Loop::Source),
+            Self::RawSum => Some(Loop::Sum),
+            Self::RawPoll => Some(Loop::Poll),
+            Self::RawCopy => Some(Loop::Copy),
+            Self::RawResult => Some(Loop::Result),
+            Self::RawBulk => Some(Loop::Bulk),
+            Self::Replay => Some(Loop::Replay),
+            Self::Engine | Self::WarmLookups | Self::ColdLookups | Self::Script => None,
+        }
+    }
+}
+
 /// One pipeline from a topic to a target.
+#[derive(Debug, Clone, Copy)]
 pub struct Pipeline<'a> {
     /// Brokers of the source.
     pub brokers: &'a str,
@@ -29,6 +92,7 @@ pub struct Pipeline<'a> {
 }
 
 /// Where a pipeline writes.
+#[derive(Debug, Clone, Copy)]
 pub enum Target<'a> {
     /// A topic of this cluster.
     Topic(&'a str, &'a str),
@@ -65,13 +129,24 @@ pub fn configuration(pipelines: &[Pipeline<'_>]) -> Value {
     root
 }
 
+/// Adds a look-up by this key to the pipeline into an index, and an endpoint for its metrics on this port.
+pub fn with_lookup(mut root: Value, redis: &str, key: &str, metrics_port: u16) -> Value {
+    root["connections"]["redis"]["lookups"] = json!({ "url": redis });
+    let step =
+        json!({ "lookup": { "redis": "lookups", "key": key, "fields": ["name", "tier"], "into": "/user_info" } });
+    if let Some(steps) = root["pipelines"]["index"]["steps"].as_array_mut() {
+        steps.push(step);
+    }
+    root["telemetry"]["listen"] = json!(format!("127.0.0.1:{metrics_port}"));
+    root
+}
+
 /// The engine, alone on the subjects' core, until the end of its topics.
 ///
 /// # Errors
 /// The path of this program is not known.
 pub fn command(configuration: &Path) -> anyhow::Result<Command> {
-    let mut command = Command::new("taskset");
-    command.args(["-c", &SUBJECT_CORE.to_string()]).arg(std::env::current_exe().context("where is this program?")?);
+    let mut command = pinned(std::env::current_exe().context("where is this program?")?);
     command.arg(AS_ENGINE).arg(configuration);
     Ok(command)
 }
@@ -95,18 +170,23 @@ mod tests {
     use super::*;
     use sluicegate::config;
 
+    fn accepted(root: &Value) -> config::plan::Plan {
+        let surroundings =
+            config::Surroundings { environment: &|_| None, property: &|_, _| Ok(()), tls: false, cores: 1 };
+        let loaded = config::load_text(&root.to_string(), "perf.json", surroundings);
+        loaded.unwrap_or_else(|findings| panic!("{findings}")).plan
+    }
+
     #[test]
     fn the_configuration_is_accepted() {
         let pipelines = [
             Pipeline { brokers: "a:1,b:2", topic: "in", group: "relay", target: Target::Topic("c:3", "out") },
             Pipeline { brokers: "a:1,b:2", topic: "in", group: "index", target: Target::Index("http://d:4", "items") },
         ];
-        let text = configuration(&pipelines).to_string();
-        let surroundings =
-            config::Surroundings { environment: &|_| None, property: &|_, _| Ok(()), tls: false, cores: 1 };
-        let loaded =
-            config::load_text(&text, "perf.json", surroundings).unwrap_or_else(|findings| panic!("{findings}"));
-        assert_eq!(loaded.plan.pipelines.len(), 2);
-        assert_eq!(loaded.plan.memory_bytes as u64, BUDGET_MIB << 20);
+        let plan = accepted(&configuration(&pipelines));
+        assert_eq!(plan.pipelines.len(), 2);
+        assert_eq!(plan.memory_bytes as u64, BUDGET_MIB << 20);
+        let plan = accepted(&with_lookup(configuration(&pipelines[1..]), "redis://e:5", "user:{/user}", 6));
+        assert_eq!(plan.pipelines[0].steps.len(), 2, "the look-up comes behind the select");
     }
 }

@@ -8,6 +8,7 @@ pub mod config;
 pub mod enrich;
 pub mod librdkafka;
 pub mod model;
+pub mod mutants;
 pub mod pipeline;
 pub mod preprocess;
 #[cfg(test)]

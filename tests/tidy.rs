@@ -330,6 +330,7 @@ const PURE: &[&str] = &[
     "src/sink/elasticsearch/answer.rs",
     "src/sink/elasticsearch/bulk.rs",
     "src/sink/elasticsearch/chain.rs",
+    "src/sink/elasticsearch/concurrency.rs",
     "src/sink/elasticsearch/lane.rs",
     "src/sink/elasticsearch/patience.rs",
     "src/sink/elasticsearch/settle.rs",

@@ -92,6 +92,22 @@ impl MessageBatch {
         message.len + message.key_len
     }
 
+    /// Value of the message at `index`; `None` is a tombstone.
+    #[must_use]
+    pub fn value(&self, index: usize) -> Option<&[u8]> {
+        let message = self.raw(index);
+        // SAFETY: the payload points to `len` bytes of a buffer the message holds a reference on.
+        unsafe { slice(message.payload.cast(), message.len) }
+    }
+
+    /// Key of the message at `index`.
+    #[must_use]
+    pub fn key(&self, index: usize) -> Option<&[u8]> {
+        let message = self.raw(index);
+        // SAFETY: the key points to `key_len` bytes of a buffer the message holds a reference on.
+        unsafe { slice(message.key.cast(), message.key_len) }
+    }
+
     /// Broker timestamp in milliseconds of the message at `index`.
     #[must_use]
     pub fn timestamp_ms(&self, index: usize) -> Option<i64> {
@@ -248,9 +264,6 @@ impl Records for MessageBatch {
 
     fn record(&self, index: usize) -> Record<'_> {
         let message = self.raw(index);
-        // SAFETY: key and payload point to `key_len` and `len` bytes of a buffer the message holds a reference on.
-        let (key, value) =
-            unsafe { (slice(message.key.cast(), message.key_len), slice(message.payload.cast(), message.len)) };
         // The pointer itself is the header source: a `MessageHeaders` is laid out like the vector's element.
         let headers: &MessageHeaders = MessageHeaders::of(&self.messages[index]);
         Record {
@@ -258,8 +271,8 @@ impl Records for MessageBatch {
             partition: message.partition,
             offset: message.offset,
             timestamp_ms: self.timestamp_ms(index),
-            key,
-            value,
+            key: self.key(index),
+            value: self.value(index),
             headers,
         }
     }

@@ -41,6 +41,7 @@ pub fn plan(span_records: usize, memory_bytes: usize, commit_interval: Duration,
         commit_interval,
         on_halt: OnHalt::Exit,
         span_records,
+        value_bytes: 1 << 20,
         memory_bytes,
         workers: 1,
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::librdkafka::RecordBatch;
 use crate::model::{Epoch, Offset, Position, RewindCause, Run, Slot, TopicPartition};
+use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Room;
 use crate::telemetry::latency::Stage;
 use crate::telemetry::metrics::StageName;
@@ -49,7 +50,7 @@ impl<C: Client> Source<C> {
         }
         self.queue_seen_empty = 0;
         self.admit(messages, now);
-        true
+        !mutants::on(Mutant::HalfDrainedQueueSleeps)
     }
 
     fn unblocked(&mut self, now: Instant) {
@@ -82,7 +83,7 @@ impl<C: Client> Source<C> {
         let mut tags = Vec::with_capacity(messages.len());
         for segment in messages.segments() {
             let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };
-            let slot = self.cx.table.slot(&name).filter(|slot| !self.rewinds.is_waiting(*slot));
+            let slot = self.cx.table.slot(&name).filter(|slot| !self.waits_for_seek(*slot));
             let tag = slot.map(|slot| (slot, self.ledger.epoch(slot))).filter(|(_, epoch)| *epoch != Epoch::NONE);
             tags.extend((segment.start..segment.end).map(|_| tag));
         }
@@ -136,6 +137,11 @@ impl<C: Client> Source<C> {
         }
     }
 
+    /// Whether records of the partition must be destroyed because its seek is still to come.
+    fn waits_for_seek(&self, slot: Slot) -> bool {
+        self.rewinds.is_waiting(slot) && !mutants::on(Mutant::DrainDuringABackoff)
+    }
+
     /// Cuts a batch into stretches of one partition and says of each whether it may be read.
     fn judge(&mut self, messages: &C::Messages, now: Instant) -> Vec<Stretch> {
         let mut stretches = Vec::new();
@@ -143,7 +149,7 @@ impl<C: Client> Source<C> {
             let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };
             let slot = self.cx.table.slot(&name).filter(|slot| self.assigned.contains_key(slot));
             let (start, end) = (segment.start, segment.end);
-            let Some(slot) = slot.filter(|slot| !self.rewinds.is_waiting(*slot)) else {
+            let Some(slot) = slot.filter(|slot| !self.waits_for_seek(*slot)) else {
                 stretches.push(Stretch::refused(start, end));
                 continue;
             };
@@ -171,7 +177,7 @@ impl<C: Client> Source<C> {
         }
         // A partition that went back further on in this batch takes all of its records with it.
         for stretch in &mut stretches {
-            stretch.slot = stretch.slot.filter(|slot| !self.rewinds.is_waiting(*slot));
+            stretch.slot = stretch.slot.filter(|slot| !self.waits_for_seek(*slot));
         }
         stretches
     }
@@ -187,7 +193,9 @@ impl<C: Client> Source<C> {
         }
         if let Some(assigned) = self.assigned.get_mut(&slot) {
             assigned.was_gone = false;
-            if first > expected.0 && !assigned.seek.accepts(Offset(first)) {
+            // Both of these would be caught here once more.
+            let believed = mutants::on(Mutant::ReleaseHeldOfAnOldEpoch) || mutants::on(Mutant::DrainDuringABackoff);
+            if first > expected.0 && !believed && !assigned.seek.accepts(Offset(first)) {
                 assigned.seek = SeekProof::Above(Offset(first));
                 self.seek_again(slot, now);
                 return false;
@@ -218,7 +226,9 @@ impl<C: Client> Source<C> {
     /// The client went back unasked, or the log is another one: rewind, and ask for the ends before the seek.
     fn suspect_truncation(&mut self, slot: Slot, now: Instant) {
         self.rewind(slot, RewindCause::Redelivered, now);
-        self.ask_truncation(slot, now);
+        if !mutants::on(Mutant::TruncationUnnoticed) {
+            self.ask_truncation(slot, now);
+        }
     }
 
     fn open_runs(&mut self, stretches: &[Stretch], now: Instant) -> Vec<Run> {
@@ -238,7 +248,8 @@ impl<C: Client> Source<C> {
             if let Some(assigned) = self.assigned.get_mut(&slot) {
                 assigned.read_in_epoch = true;
             }
-            if self.ledger.span(slot) > self.cx.plan.span_records as u64 {
+            let bounded = !mutants::on(Mutant::UnboundedSpan);
+            if bounded && self.ledger.span(slot) > self.cx.plan.span_records as u64 {
                 self.pauses.add(slot, PauseReason::Span);
             }
             at += records;

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::librdkafka::{ErrorCode, Event};
 use crate::model::{Exit, Halt, Position, TopicPartition};
+use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Room;
 use crate::telemetry::lag::Lag;
 
@@ -115,7 +116,10 @@ impl<C: Client> Source<C> {
                     until.pin(slot, Position(entry.last_stable), None);
                 }
                 let next_offset = (running && entry.next_offset >= 0).then_some(Position(entry.next_offset));
-                until.next_offset(slot, next_offset, seen_empty);
+                let no_records = !assigned.read_in_epoch && mutants::on(Mutant::EmptiedPartitionHasNoEnd);
+                if !no_records && !mutants::on(Mutant::MarkersHideTheEnd) {
+                    until.next_offset(slot, next_offset, seen_empty);
+                }
             }
             if let (Some(position), 0..) = (self.ledger.position(slot), entry.last_stable) {
                 let records = (entry.last_stable - position.0).max(0) as u64;
@@ -131,7 +135,11 @@ impl<C: Client> Source<C> {
     /// Takes over the client's own position, which includes control records, where nothing of ours contradicts it.
     fn adopt(&mut self, slot: crate::model::Slot) {
         let Some(assigned) = self.assigned.get(&slot) else { return };
-        if !assigned.read_in_epoch || assigned.destroyed || self.hold.holds(slot) || !self.ledger.is_quiet(slot) {
+        let held = self.hold.holds(slot) && !mutants::on(Mutant::AdoptWithRecordsHeld);
+        if !assigned.read_in_epoch || assigned.destroyed || held || !self.ledger.is_quiet(slot) {
+            return;
+        }
+        if mutants::on(Mutant::MarkersHideTheEnd) {
             return;
         }
         let at = Position(self.consumer.position(&assigned.name));
@@ -162,10 +170,16 @@ impl<C: Client> Source<C> {
         true
     }
 
+    /// Never, but for a mutant.
+    fn must_read_first(&self, slot: crate::model::Slot) -> bool {
+        mutants::on(Mutant::EmptiedPartitionHasNoEnd)
+            && self.assigned.get(&slot).is_some_and(|assigned| !assigned.read_in_epoch)
+    }
+
     fn standing(&self, slot: crate::model::Slot) -> Standing {
         Standing {
             idle: self.ledger.is_quiet(slot) && !self.hold.holds(slot) && !self.rewinds.is_waiting(slot),
-            position: self.ledger.position(slot),
+            position: self.ledger.position(slot).filter(|_| !self.must_read_first(slot)),
             queue_seen_empty: self.queue_seen_empty > 0,
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::model::{Epoch, Slot};
+use crate::mutants::{self, Mutant};
 
 use super::client::Messages;
 
@@ -45,6 +46,9 @@ impl<M: Messages> Hold<M> {
 
     /// Destroys a partition's records, uncounted. Returns how many.
     pub fn destroy(&mut self, slot: Slot) -> usize {
+        if mutants::on(Mutant::ReleaseHeldOfAnOldEpoch) {
+            return 0;
+        }
         self.destroy_where(|tag| tag.0 == slot)
     }
 
@@ -66,7 +70,9 @@ impl<M: Messages> Hold<M> {
 
     /// Takes everything out, in order, as one batch; records whose epoch is not `current` any more are destroyed.
     pub fn release(&mut self, current: impl Fn(Slot) -> Epoch) -> Option<M> {
-        self.destroy_where(|(slot, epoch)| current(*slot) != *epoch);
+        if !mutants::on(Mutant::ReleaseHeldOfAnOldEpoch) {
+            self.destroy_where(|(slot, epoch)| current(*slot) != *epoch);
+        }
         let mut all: Option<M> = None;
         for held in self.held.drain(..) {
             match &mut all {

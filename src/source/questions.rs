@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::librdkafka::{OffsetKind, OffsetsAnswer, Reply, TopicsAnswer};
 use crate::model::{Epoch, Position, RewindCause, Slot};
+use crate::mutants::{self, Mutant};
 
 use super::client::Client;
 use super::commit::{Fate, Sent};
@@ -119,7 +120,8 @@ impl<C: Client> Source<C> {
     /// A topic with another id was deleted and made again: none of our positions in it mean anything.
     fn topics_answered(&mut self, answer: &TopicsAnswer, now: Instant) {
         for (topic, id) in &answer.topics {
-            if !self.topic_ids.told(topic, *id) {
+            let deaf = mutants::on(Mutant::RecreatedTopicUnnoticed) || mutants::on(Mutant::TruncationUnnoticed);
+            if !self.topic_ids.told(topic, *id) || deaf {
                 continue;
             }
             let slots: Vec<_> =

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::librdkafka::{OffsetKind, OffsetsAnswer, PartitionAnswer};
 use crate::model::{Epoch, Exit, Halt, Position, Slot, TopicPartition};
+use crate::mutants::{self, Mutant};
 use crate::telemetry::health::{Room, State};
 
 use super::client::Client;
@@ -363,7 +364,7 @@ impl<C: Client> Source<C> {
             .filter(|slot| self.pauses.is_paused(**slot))
             .filter_map(|slot| self.cx.table.name(*slot).cloned())
             .collect();
-        if !paused.is_empty() {
+        if !paused.is_empty() && !mutants::on(Mutant::PauseSurvivesARevoke) {
             self.consumer.resume(&paused);
         }
         for slot in &revoking.slots {

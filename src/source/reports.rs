@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::model::{Part, Report, RewindCause};
+use crate::mutants::{self, Mutant};
 
 use super::client::Client;
 use super::control::Source;
@@ -31,7 +32,8 @@ impl<C: Client> Source<C> {
                     .filter(|ticket| self.ledger.epoch(ticket.slot) == ticket.epoch)
                     .map(|ticket| ticket.slot)
                     .collect();
-                current.into_iter().for_each(|slot| self.rewind(slot, cause, now));
+                let all = if mutants::on(Mutant::SeekOnlyTheFailing) { 1 } else { current.len() };
+                current.into_iter().take(all).for_each(|slot| self.rewind(slot, cause, now));
             }
             Report::GaveUp(cause) => self.gave_up(cause, now),
             Report::SinkAnswers => {
@@ -74,6 +76,7 @@ impl<C: Client> Source<C> {
         self.probing = true;
         self.pauses.for_all(PauseReason::Probe, true);
         let unresolved: Vec<_> = self.ledger.unresolved().collect();
-        unresolved.into_iter().for_each(|slot| self.rewind(slot, cause, now));
+        let all = if mutants::on(Mutant::SeekOnlyTheFailing) { 1 } else { unresolved.len() };
+        unresolved.into_iter().take(all).for_each(|slot| self.rewind(slot, cause, now));
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 
@@ -51,6 +52,8 @@ struct Rules {
     by_id: BTreeMap<String, ItemAnswer>,
     by_index: BTreeMap<String, ItemAnswer>,
     max_bytes: Option<usize>,
+    max_requests: Option<u64>,
+    stalled_until: Option<Instant>,
     root: Option<(u16, String)>,
 }
 
@@ -182,6 +185,16 @@ impl BulkEndpoint {
     /// Larger bodies are answered with 413 from now on.
     pub fn limit_bytes(&self, max_bytes: Option<usize>) {
         lock(&self.state.rules).max_bytes = max_bytes;
+    }
+
+    /// More bulk requests at once than this are answered with 429, until `None`.
+    pub fn limit_requests(&self, max_requests: Option<u64>) {
+        lock(&self.state.rules).max_requests = max_requests;
+    }
+
+    /// Nothing that comes from now on is worked on before this time has passed.
+    pub fn stall(&self, time: Duration) {
+        lock(&self.state.rules).stalled_until = Some(Instant::now() + time);
     }
 
     /// `GET /` is answered so, until `None`.

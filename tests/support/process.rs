@@ -57,6 +57,16 @@ impl Process {
         self.signal("TERM");
     }
 
+    /// Stops all its threads where they are; its connections stay open.
+    pub fn stand_still(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it run on.
+    pub fn go_on(&self) {
+        self.signal("CONT");
+    }
+
     /// Kills it with signal 9 and reaps it; returns its last lines.
     pub fn kill9(mut self) -> String {
         self.child.kill().unwrap();

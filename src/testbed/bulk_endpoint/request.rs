@@ -28,7 +28,7 @@ impl Answer {
         Self { status, body, retry_after: None, location: None }
     }
 
-    fn error(status: u16, kind: &str, reason: &str) -> Self {
+    pub fn error(status: u16, kind: &str, reason: &str) -> Self {
         let error = serde_json::json!({ "type": kind, "reason": reason });
         let body =
             serde_json::json!({ "error": { "root_cause": [error], "type": kind, "reason": reason }, "status": status });

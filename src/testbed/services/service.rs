@@ -26,7 +26,8 @@ impl Service {
     }
 
     /// Wraps an endpoint from the environment.
-    pub(super) fn given(endpoint: String) -> Service {
+    #[must_use]
+    pub fn given(endpoint: String) -> Service {
         Service { endpoint, origin: Origin::Environment }
     }
 

@@ -1,0 +1,303 @@
+//! What the runs of a session say about the goals: ratios of pairs, their spread, a verdict. Pure.
+
+use crate::history::Line;
+use crate::outage::{CATCH_UP, FIRST};
+use crate::paired::SERVER_CPU;
+use crate::scale::{TENFOLD, TENTH, TWO, partitions};
+use crate::scenario::Scenario;
+use crate::statistics::percentile;
+use crate::subject::{BUDGET_MIB, Subject};
+use crate::{lookups, scale};
+
+/// What the process may use beyond the budget, in MiB.
+const MARGIN_MIB: u64 = 64;
+
+/// A bound, or none where a value is only reported.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Bound {
+    /// Larger is missed.
+    AtMost(f64),
+    /// Smaller is missed.
+    AtLeast(f64),
+    /// No goal.
+    Reported,
+}
+
+/// One row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The goal's name; empty for a value that only explains.
+    pub goal: &'static str,
+    /// What against what.
+    pub what: String,
+    /// Its values, one a pair or run.
+    pub values: Vec<f64>,
+    /// Where it must be.
+    pub bound: Bound,
+}
+
+impl Row {
+    fn new(goal: &'static str, what: impl Into<String>, bound: Bound, values: Vec<f64>) -> Self {
+        Self { goal, what: what.into(), values, bound }
+    }
+
+    /// Whether its median is where it must be; `None` without a goal or a value.
+    pub fn is_met(&self) -> Option<bool> {
+        let median = percentile(&self.values, 0.5)?;
+        match self.bound {
+            Bound::AtMost(limit) => Some(median <= limit),
+            Bound::AtLeast(limit) => Some(median >= limit),
+            Bound::Reported => None,
+        }
+    }
+}
+
+type Figure = fn(&Line) -> f64;
+
+const RATE: Figure = |line| line.records_per_second;
+const CPU: Figure = |line| line.cpu_s_per_million;
+const CPU_ALL: Figure = |line| line.cpu_s_per_million_all;
+
+/// The rows of one session of a scenario; a row whose subjects did not run has no values and is left out.
+pub fn rows(scenario: Scenario, lines: &[Line]) -> Vec<Row> {
+    let mut rows = match scenario {
+        Scenario::Consume => consume(lines),
+        Scenario::Relay => relay(lines),
+        Scenario::IndexStub => index_stub(lines),
+        Scenario::IndexEs => index_es(lines),
+        Scenario::Lookups => look_ups(lines),
+        Scenario::Outage => outage(lines),
+        Scenario::Scale => scale(lines),
+        Scenario::Memory => Vec::new(),
+    };
+    let peaks = lines.iter().filter(|line| is_ours(line)).map(|line| line.peak_mib).collect();
+    rows.push(Row::new(
+        "P10",
+        "peak memory of one engine, MiB",
+        Bound::AtMost((BUDGET_MIB + MARGIN_MIB) as f64),
+        peaks,
+    ));
+    rows.extend(controls(scenario, lines));
+    rows.retain(|row| !row.values.is_empty());
+    rows
+}
+
+/// Whether a line is of one whole engine process.
+fn is_ours(line: &Line) -> bool {
+    let ours = [Subject::Engine, Subject::WarmLookups, Subject::ColdLookups];
+    ours.iter().any(|one| one.name() == line.subject)
+        || (line.scenario == Scenario::Scale.name() && line.subject != TWO)
+}
+
+fn consume(lines: &[Line]) -> Vec<Row> {
+    use Subject::{EngineSource, RawPoll, RawSum};
+    let ratio = |a: Subject, b: Subject, of| ratios(lines, a.name(), b.name(), of);
+    vec![
+        Row::new("P2", "CPU, engine-source / raw-sum", Bound::AtMost(1.15), ratio(EngineSource, RawSum, CPU_ALL)),
+        Row::new("P2", "CPU, engine-source / raw-poll", Bound::AtMost(1.0), ratio(EngineSource, RawPoll, CPU_ALL)),
+        Row::new(
+            "",
+            "CPU between 10 % and 100 %, engine-source / raw-sum",
+            Bound::Reported,
+            ratio(EngineSource, RawSum, CPU),
+        ),
+        Row::new("", "records/s, engine-source / raw-sum", Bound::Reported, ratio(EngineSource, RawSum, RATE)),
+    ]
+}
+
+fn relay(lines: &[Line]) -> Vec<Row> {
+    use Subject::{Engine, RawCopy, RawResult};
+    let ratio = |a: Subject, b: Subject, of| ratios(lines, a.name(), b.name(), of);
+    let mut rows = script(lines, Bound::AtLeast(100.0), 100.0);
+    rows.extend([
+        Row::new("P4", "CPU, engine / raw-result", Bound::AtMost(1.10), ratio(Engine, RawResult, CPU_ALL)),
+        Row::new("P4", "records/s, engine / raw-result", Bound::AtLeast(0.9), ratio(Engine, RawResult, RATE)),
+        Row::new("", "CPU, engine / raw-copy", Bound::Reported, ratio(Engine, RawCopy, CPU_ALL)),
+        Row::new("", "CPU, raw-result / raw-copy", Bound::Reported, ratio(RawResult, RawCopy, CPU_ALL)),
+    ]);
+    rows
+}
+
+fn index_stub(lines: &[Line]) -> Vec<Row> {
+    use Subject::{Engine, RawBulk, Replay};
+    let ratio = |a: Subject, b: Subject, of| ratios(lines, a.name(), b.name(), of);
+    let mut rows = script(lines, Bound::AtLeast(100.0), 120.0);
+    rows.extend([
+        Row::new("P6", "CPU, engine / raw-bulk", Bound::AtMost(1.15), ratio(Engine, RawBulk, CPU_ALL)),
+        Row::new("P6", "documents/s, engine / replay", Bound::AtLeast(0.8), ratio(Engine, Replay, RATE)),
+        Row::new("", "documents/s, raw-bulk / replay", Bound::Reported, ratio(RawBulk, Replay, RATE)),
+        Row::new("", "documents/s, engine / raw-bulk", Bound::Reported, ratio(Engine, RawBulk, RATE)),
+    ]);
+    rows
+}
+
+fn index_es(lines: &[Line]) -> Vec<Row> {
+    let engines = || lines.iter().filter(|line| line.subject == Subject::Engine.name());
+    let share = |line: &Line| Some(line.cpu_s_per_million_all / line.figures.get(SERVER_CPU)?);
+    let mut rows = vec![
+        Row::new(
+            "P5",
+            "documents/s, engine / replay",
+            Bound::AtLeast(0.95),
+            ratios(lines, Subject::Engine.name(), Subject::Replay.name(), RATE),
+        ),
+        Row::new("P5", "CPU, engine / server", Bound::AtMost(0.1), engines().filter_map(share).collect()),
+    ];
+    rows.extend(script(lines, Bound::Reported, 100.0));
+    rows
+}
+
+fn look_ups(lines: &[Line]) -> Vec<Row> {
+    use Subject::{ColdLookups, Engine, WarmLookups};
+    let trips = |line: &Line| Some(line.figures.get(lookups::TRIPS)? / line.figures.get(lookups::ALLOWED)?);
+    let cold = lines.iter().filter(|line| line.subject == ColdLookups.name());
+    vec![
+        Row::new(
+            "P8",
+            "CPU, warm look-ups / none",
+            Bound::AtMost(1.15),
+            ratios(lines, WarmLookups.name(), Engine.name(), CPU_ALL),
+        ),
+        Row::new("P8", "round trips a batch, cold / allowed", Bound::AtMost(1.0), cold.filter_map(trips).collect()),
+        Row::new(
+            "",
+            "CPU, cold look-ups / none",
+            Bound::Reported,
+            ratios(lines, ColdLookups.name(), Engine.name(), CPU_ALL),
+        ),
+    ]
+}
+
+fn outage(lines: &[Line]) -> Vec<Row> {
+    let figure = |name: &str| lines.iter().filter_map(|line| line.figures.get(name).copied()).collect();
+    vec![
+        Row::new("P10", "seconds from the sink's return to the first delivery", Bound::AtMost(2.0), figure(FIRST)),
+        Row::new("P10", "records/s after the return / before the outage", Bound::AtLeast(0.9), figure(CATCH_UP)),
+    ]
+}
+
+fn scale(lines: &[Line]) -> Vec<Row> {
+    let usual = partitions(4);
+    let against = |name: &str, of| ratios(lines, name, &usual, of);
+    let mut rows: Vec<Row> = [1, 16, 64]
+        .map(|count| {
+            let what = format!("CPU, {} / {usual}", partitions(count));
+            Row::new("P11", what, Bound::AtMost(1.1), against(&scale::partitions(count), CPU_ALL))
+        })
+        .into();
+    rows.extend([
+        Row::new(
+            "P11",
+            "CPU between 10 % and 100 %, a tenth of the records / all",
+            Bound::AtMost(1.1),
+            against(TENTH, CPU),
+        ),
+        Row::new("", "CPU, a tenth of the records / all", Bound::Reported, against(TENTH, CPU_ALL)),
+        Row::new("P11", "CPU, tenfold records / all", Bound::AtMost(1.1), against(TENFOLD, CPU_ALL)),
+        Row::new("P11", "records/s, two processes / one", Bound::AtLeast(1.0), against(TWO, RATE)),
+        Row::new("", "CPU, two processes / one", Bound::Reported, against(TWO, CPU_ALL)),
+    ]);
+    rows
+}
+
+/// The rows against the script. All of the engine's CPU from start to end is set against the script's without its start: the
+/// reading least kind to the engine.
+fn script(lines: &[Line], rate: Bound, per_cpu: f64) -> Vec<Row> {
+    let (engine, script) = (Subject::Engine.name(), Subject::Script.name());
+    let all = pairs(lines, engine, script);
+    let whole = all.iter().map(|(engine, script)| script.cpu_s_per_million / engine.cpu_s_per_million_all).collect();
+    vec![
+        Row::new("P1", "records/s, engine / script", rate, ratios(lines, engine, script, RATE)),
+        Row::new("P1", "records per CPU-second, engine / script", Bound::AtLeast(per_cpu), whole),
+    ]
+}
+
+/// Runs of equals next to each other.
+fn controls(scenario: Scenario, lines: &[Line]) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    for pair in lines.windows(2).filter(|pair| pair[0].subject == pair[1].subject && scenario != Scenario::Scale) {
+        for (name, of) in [("CPU", CPU_ALL), ("records/s", RATE)] {
+            let what = format!("control: {name}, {0} / {0}", pair[0].subject);
+            let value = of(&pair[0]) / of(&pair[1]);
+            match rows.iter_mut().find(|row| row.what == what) {
+                Some(row) => row.values.push(value),
+                None => rows.push(Row::new("", what, Bound::Reported, vec![value])),
+            }
+        }
+    }
+    rows
+}
+
+/// One value a pair.
+fn ratios(lines: &[Line], a: &str, b: &str, of: Figure) -> Vec<f64> {
+    pairs(lines, a, b).iter().map(|(a, b)| of(a) / of(b)).collect()
+}
+
+/// Pairs of two subjects: of each half round, which holds every subject once.
+fn pairs<'l>(lines: &'l [Line], a: &str, b: &str) -> Vec<(&'l Line, &'l Line)> {
+    let mut names: Vec<&str> = lines.iter().map(|line| line.subject.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let find = |half: &'l [Line], name: &str| half.iter().find(|line| line.subject == name);
+    lines.chunks(names.len().max(1)).filter_map(|half| Some((find(half, a)?, find(half, b)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::fixtures::line;
+
+    fn run(lines: &mut Vec<Line>, subject: &str, rate: f64, cpu: f64) {
+        let place = lines.len() as u32;
+        lines.push(line("relay", subject, place, rate, cpu));
+    }
+
+    fn row<'r>(rows: &'r [Row], what: &str) -> &'r Row {
+        rows.iter().find(|row| row.what == what).unwrap_or_else(|| panic!("no row {what} in {rows:?}"))
+    }
+
+    #[test]
+    fn each_half_round_is_a_pair_and_its_ends_are_controls() {
+        let mut lines = Vec::new();
+        for (subject, rate, cpu) in [
+            ("engine", 200.0, 4.0),
+            ("raw-result", 250.0, 4.0),
+            ("script", 1.0, 500.0),
+            ("script", 2.0, 400.0),
+            ("raw-result", 300.0, 4.0),
+            ("engine", 300.0, 5.0),
+            ("engine", 330.0, 4.0),
+        ] {
+            run(&mut lines, subject, rate, cpu);
+        }
+        let rows = rows(Scenario::Relay, &lines);
+        assert_eq!(row(&rows, "records/s, engine / script").values, [200.0, 150.0]);
+        assert_eq!(row(&rows, "records per CPU-second, engine / script").values, [125.0, 80.0]);
+        let cpu = row(&rows, "CPU, engine / raw-result");
+        assert_eq!((cpu.values.as_slice(), cpu.is_met()), ([1.0, 1.25].as_slice(), Some(false)));
+        assert_eq!(row(&rows, "records/s, engine / raw-result").is_met(), Some(true));
+        assert_eq!(row(&rows, "control: records/s, engine / engine").values, [300.0 / 330.0]);
+        assert_eq!(row(&rows, "control: CPU, script / script").values, [1.25]);
+        assert!(rows.iter().all(|row| row.what != "CPU, engine / raw-copy"), "it did not run");
+    }
+
+    #[test]
+    fn the_engines_start_counts_against_it() {
+        let mut lines = Vec::new();
+        run(&mut lines, "engine", 1.0, 2.0);
+        run(&mut lines, "script", 1.0, 400.0);
+        lines[0].cpu_s_per_million_all = 8.0;
+        let rows = rows(Scenario::Relay, &lines);
+        assert_eq!(row(&rows, "records per CPU-second, engine / script").values, [50.0]);
+    }
+
+    #[test]
+    fn memory_above_the_margin_is_missed() {
+        let mut lines = Vec::new();
+        run(&mut lines, "engine", 1.0, 2.0);
+        for (peak, met) in [(320.0, true), (320.5, false)] {
+            lines[0].peak_mib = peak;
+            assert_eq!(row(&rows(Scenario::Memory, &lines), "peak memory of one engine, MiB").is_met(), Some(met));
+        }
+    }
+}

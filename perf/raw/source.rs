@@ -1,0 +1,103 @@
+//! The engine's source with nothing behind it: its batches are summed and settled by one thread.
+//!
+//! Consumer, ledger, fence, budget, rebalance and commits are the engine's own and as `sluicegate run --until end` has them;
+//! parser, encoder and sink are left out, which no configuration can ask for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use anyhow::bail;
+use sluicegate::librdkafka::RecordBatch;
+use sluicegate::model::{Budget, Outcome, Part, Report, ReportSender, Run, Slot, Stop, Wake};
+use sluicegate::source::view::SourceView;
+use sluicegate::source::{Source, SourceContext, SourceEnd, Until, Wire};
+use sluicegate::telemetry::health::Health;
+use sluicegate::telemetry::lag::LagTable;
+use sluicegate::telemetry::latency::LatencyBook;
+use sluicegate::telemetry::metrics::PipelineMetrics;
+
+use super::progress::{self, Progress};
+use super::{Task, reader};
+
+/// As the engine has it.
+const RING: u64 = 64;
+/// Places of the report channel.
+const REPORTS: usize = 4096;
+
+/// Nothing is ever on a wire.
+struct NoWire;
+
+impl Wire for NoWire {
+    fn ask(&self, _slot: Slot) {}
+
+    fn is_quiet(&self, _slot: Slot) -> bool {
+        true
+    }
+
+    fn purge(&self) {}
+}
+
+/// See the module.
+///
+/// # Errors
+/// The source halts, or leaves records open.
+pub fn run(task: &Task) -> anyhow::Result<()> {
+    let progress = Progress::start(task.progress.as_deref())?;
+    let wake = Arc::new(Wake::default());
+    let (reports, reported) = flume::bounded(REPORTS);
+    let reports = ReportSender::new(reports, wake.clone());
+    let (batches, drained) = flume::bounded::<RecordBatch>(2);
+    let released = Arc::new(AtomicU64::new(0));
+    let source = start(task, &wake, reported, batches, &released)?;
+    for batch in drained {
+        let RecordBatch { sequence, messages, runs, charge, .. } = batch;
+        let sum = (0..messages.len()).filter_map(|index| messages.value(index)).map(progress::sum).sum();
+        progress.add(messages.len() as u64, sum);
+        drop(messages);
+        released.store(sequence + 1, Ordering::Release);
+        reports.send(Report::Settled(runs.iter().map(whole).collect()));
+        drop(charge);
+    }
+    drop(reports);
+    let end = source.join().map_err(|_| anyhow::anyhow!("the source panicked"))?;
+    if end.halt.is_some() || end.left_open > 0 || !end.committed {
+        bail!("the source ended with {end:?}");
+    }
+    progress.finish()
+}
+
+fn whole(run: &Run) -> Part {
+    Part { ticket: run.ticket, outcome: Outcome::Delivered, records: run.records() }
+}
+
+fn start(
+    task: &Task,
+    wake: &Arc<Wake>,
+    reports: flume::Receiver<Report>,
+    batches: flume::Sender<RecordBatch>,
+    released: &Arc<AtomicU64>,
+) -> anyhow::Result<JoinHandle<SourceEnd>> {
+    let plan = Arc::new(reader::pipeline(task)?);
+    let context = SourceContext {
+        table: Arc::default(),
+        reports,
+        batches,
+        released: released.clone(),
+        ring: RING,
+        budget: Budget::new(plan.memory_bytes / 16 * 11, wake.clone()),
+        wake: wake.clone(),
+        metrics: PipelineMetrics::new(&plan.name),
+        latency: LatencyBook::new(),
+        health: Health::new(),
+        stop: Arc::new(Stop::default()),
+        view: Arc::new(SourceView::default()),
+        lag: LagTable::new(),
+        wire: Arc::new(NoWire),
+        until: Some(Until::End),
+        dry_run: false,
+        plan,
+    };
+    let source = Source::open(context)?;
+    Ok(std::thread::Builder::new().name("source".into()).spawn(move || source.run())?)
+}
