@@ -448,7 +448,9 @@ impl World {
             Owner::Us => {}
             Owner::Nobody => {
                 let wanted = self.kafka.target.contains(&partition) && self.kafka.membership != Membership::Away;
-                if !wanted || self.kafka.is_expelled() {
+                // Until the join is over the old generation may still commit.
+                let joining = matches!(self.kafka.membership, Membership::Joining(_));
+                if (!wanted && !joining) || self.kafka.is_expelled() {
                     let log = &mut self.kafka.logs[partition as usize];
                     let committed = self.kafka.committed.get(&partition).copied().unwrap_or(0);
                     let at = if committed > log.end() { log.low } else { committed.max(log.low) };
