@@ -540,3 +540,19 @@ async fn one_held_index_does_not_stop_the_others_and_its_alert_stays() {
     assert_eq!(source(&endpoint, "held"), r#"{"n":2}"#);
     rig.until("the alert's end", |rig| rig.fault().is_none()).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_still_at_work_when_the_line_broke_finishes_before_it_is_asked_again() {
+    let endpoint = endpoint();
+    let mut plan = plan_for(&[&endpoint]);
+    plan.lanes = 1;
+    let mut rig = Rig::start(plan, RetryPlan { first: Duration::from_millis(300), ..retry() });
+    for round in 1..=6 {
+        endpoint.script(Fault::ResetThenApply(Duration::from_millis(150)));
+        rig.send_numbers(0..10).await;
+        rig.until_delivered(round * 10).await;
+    }
+    let requests: Vec<u64> = endpoint.log().iter().map(|entry| entry.request).collect();
+    assert!(requests.is_sorted(), "a request was applied after one sent later: {requests:?}");
+    assert_eq!(requests.len(), 6 * 2 * 10, "each round came twice");
+}
