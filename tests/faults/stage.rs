@@ -615,7 +615,8 @@ fn feed(
     commits: &CommitWatch,
     wants: &Wants,
 ) -> anyhow::Result<Feeder> {
-    let window_bytes = if wants.real.is_some() { usize::MAX } else { sluicegate::testbed::feeder::WINDOW_BYTES };
+    // Also where the broker keeps everything: a backlog of minutes would be a test of something else.
+    let window_bytes = sluicegate::testbed::feeder::WINDOW_BYTES;
     let plan = FeedPlan {
         rate: Some(rate),
         window_bytes,
