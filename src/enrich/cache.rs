@@ -1,19 +1,18 @@
 //! What keyed look-ups remember: bounded in entries and bytes, hits and misses with their own lifetimes.
 //!
-//! A map, a slab and a clock hand. Workers take the lock once a batch, not once a key: that is what makes a warm look-up
-//! cost little, and it is why this is not a concurrent cache from a library, which pays for every single key (measured:
-//! a quarter of a whole pipeline's CPU).
+//! Workers take one lock a batch, not one a key: that is what makes a warm look-up cost little. A concurrent cache pays for
+//! every single key (measured: a quarter of a whole pipeline's CPU).
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use foldhash::quality::RandomState;
+use quick_cache::Weighter;
+use quick_cache::unsync;
 
 use crate::config::plan::CachePlan;
 
-/// Bytes an entry costs beside its key and text: its places in map and slab, two reference counts, allocator rounding.
+/// Bytes an entry costs beside its key and text: its place in the cache, allocator rounding.
 const ENTRY_OVERHEAD: u64 = 192;
 
 /// What is known of a key.
@@ -27,129 +26,99 @@ pub(super) enum Known {
 
 /// The cache of one keyed look-up, shared by the workers. Each look-up has its own, so keys need no number.
 pub(super) struct Cache {
-    entries: u64,
     bytes: u64,
     found: Duration,
     missing: Duration,
-    store: Mutex<Store>,
+    /// `None`: it holds nothing.
+    store: Option<Mutex<Store>>,
+}
+
+type Store = unsync::Cache<Box<[u8]>, Entry, Weight>;
+
+#[derive(Clone)]
+struct Entry {
+    known: Known,
+    expires: Instant,
+}
+
+/// Bytes of an entry, and at least its share of them: so the bound in bytes is one in entries as well.
+#[derive(Clone)]
+struct Weight {
+    least: u64,
+}
+
+impl Weighter<Box<[u8]>, Entry> for Weight {
+    fn weight(&self, key: &Box<[u8]>, entry: &Entry) -> u64 {
+        bytes_of(key, &entry.known).max(self.least)
+    }
+}
+
+fn bytes_of(key: &[u8], known: &Known) -> u64 {
+    let text = match known {
+        Known::Found(json) => json.len(),
+        Known::Missing => 0,
+    };
+    (key.len() + text) as u64 + ENTRY_OVERHEAD
 }
 
 /// One worker's turn with the cache.
 pub(super) struct Turn<'c> {
     cache: &'c Cache,
-    store: MutexGuard<'c, Store>,
+    store: Option<MutexGuard<'c, Store>>,
     now: Instant,
-}
-
-#[derive(Default)]
-struct Store {
-    places: HashMap<Arc<[u8]>, usize, RandomState>,
-    slab: Vec<Option<Entry>>,
-    free: Vec<usize>,
-    /// Where the search for something to forget goes on.
-    hand: usize,
-    bytes: u64,
-}
-
-struct Entry {
-    key: Arc<[u8]>,
-    known: Known,
-    bytes: u64,
-    expires: Instant,
-    /// It was asked for since the hand last passed.
-    used: bool,
 }
 
 impl Cache {
     /// An empty cache; with `entries` or `bytes` 0 it holds nothing.
     pub(super) fn new(plan: &CachePlan) -> Self {
         let (entries, bytes) = (plan.entries, plan.bytes);
-        Self { entries, bytes, found: plan.ttl, missing: plan.miss_ttl, store: Mutex::default() }
+        let store = (entries > 0 && bytes > 0).then(|| {
+            let likely = entries.min(bytes / ENTRY_OVERHEAD);
+            let weight = Weight { least: bytes.div_ceil(entries) };
+            Mutex::new(Store::with_weighter(usize::try_from(likely).unwrap_or(usize::MAX), bytes, weight))
+        });
+        Self { bytes, found: plan.ttl, missing: plan.miss_ttl, store }
     }
 
     /// Takes the lock for a batch of keys. Short: nothing in a turn waits.
     pub(super) fn turn(&self, now: Instant) -> Turn<'_> {
-        Turn { cache: self, store: self.store.lock().unwrap_or_else(PoisonError::into_inner), now }
+        let store = self.store.as_ref().map(|store| store.lock().unwrap_or_else(PoisonError::into_inner));
+        Turn { cache: self, store, now }
     }
 }
 
 impl Turn<'_> {
     /// What is known of `key`. A hit clones a reference, nothing else.
     pub(super) fn get(&mut self, key: &[u8]) -> Option<Known> {
-        let place = *self.store.places.get(key)?;
-        let entry = self.store.slab.get_mut(place)?.as_mut()?;
-        if entry.expires <= self.now {
-            self.store.forget(place);
-            return None;
+        let store = self.store.as_mut()?;
+        let entry = store.get(key)?;
+        if entry.expires > self.now {
+            return Some(entry.known.clone());
         }
-        entry.used = true;
-        Some(entry.known.clone())
+        store.remove(key);
+        None
     }
 
     /// Remembers, from now on for the lifetime of a hit or a miss; forgets what was not asked for lately where room is
     /// needed.
     pub(super) fn put(&mut self, key: &[u8], known: Known) {
-        let (text, lifetime) = match &known {
-            Known::Found(json) => (json.len(), self.cache.found),
-            Known::Missing => (0, self.cache.missing),
+        let Some(store) = &mut self.store else { return };
+        let lifetime = match known {
+            Known::Found(_) => self.cache.found,
+            Known::Missing => self.cache.missing,
         };
-        let bytes = (key.len() + text) as u64 + ENTRY_OVERHEAD;
-        if let Some(place) = self.store.places.get(key).copied() {
-            self.store.forget(place);
-        }
-        let Some(expires) = self.now.checked_add(lifetime) else { return };
-        if bytes > self.cache.bytes || self.cache.entries == 0 {
-            return;
-        }
-        while self.store.bytes + bytes > self.cache.bytes || self.store.places.len() as u64 >= self.cache.entries {
-            self.store.forget_one();
-        }
-        self.store.keep(Entry { key: key.into(), known, bytes, expires, used: false });
-    }
-}
-
-impl Store {
-    fn keep(&mut self, entry: Entry) {
-        let key = entry.key.clone();
-        self.bytes += entry.bytes;
-        let place = match self.free.pop() {
-            Some(place) => {
-                self.slab[place] = Some(entry);
-                place
-            }
-            None => {
-                self.slab.push(Some(entry));
-                self.slab.len() - 1
-            }
-        };
-        self.places.insert(key, place);
-    }
-
-    fn forget(&mut self, place: usize) {
-        if let Some(entry) = self.slab.get_mut(place).and_then(Option::take) {
-            self.bytes -= entry.bytes;
-            self.places.remove(&entry.key);
-            self.free.push(place);
-        }
-    }
-
-    /// Forgets the next entry that was not asked for since the hand passed it last. Ends within two rounds, because the
-    /// first takes every mark away; called only while there is an entry.
-    fn forget_one(&mut self) {
-        loop {
-            self.hand = if self.hand + 1 < self.slab.len() { self.hand + 1 } else { 0 };
-            match self.slab.get_mut(self.hand) {
-                Some(Some(entry)) if entry.used => entry.used = false,
-                Some(Some(_)) => return self.forget(self.hand),
-                Some(None) => {}
-                None => return,
-            }
+        match self.now.checked_add(lifetime).filter(|_| bytes_of(key, &known) <= self.cache.bytes) {
+            Some(expires) => store.insert(key.into(), Entry { known, expires }),
+            // What was known before is out of date.
+            None => drop(store.remove(key)),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -162,14 +131,11 @@ mod tests {
         Known::Found(Bytes::from(vec![b'x'; size]))
     }
 
-    /// Entries, and bytes as the store counts them, which must be what it holds.
+    /// Entries and bytes.
     fn held(cache: &Cache) -> (u64, u64) {
         let turn = cache.turn(Instant::now());
-        let entries: Vec<&Entry> = turn.store.slab.iter().flatten().collect();
-        assert_eq!(entries.len(), turn.store.places.len());
-        assert_eq!(entries.len() + turn.store.free.len(), turn.store.slab.len());
-        assert_eq!(entries.iter().map(|entry| entry.bytes).sum::<u64>(), turn.store.bytes);
-        (entries.len() as u64, turn.store.bytes)
+        let entries = turn.store.iter().flat_map(|store| store.iter());
+        entries.fold((0, 0), |(count, bytes), (key, entry)| (count + 1, bytes + bytes_of(key, &entry.known)))
     }
 
     #[test]
