@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use sluicegate::config::plan::{
-    Action, Auth, ElasticsearchConnection, ElasticsearchSinkPlan, OnIndexFault, OnTombstone, Segment, ServerKind,
-    Template,
+    Action, Auth, ConcurrencyMode, ElasticsearchConnection, ElasticsearchSinkPlan, OnIndexFault, OnTombstone, Segment,
+    ServerKind, Template,
 };
 use sluicegate::model::{Encode, Epoch, Kept, NoHeaders, Offset, Place, Record, Slot, Ticket, TicketId};
 use sluicegate::sink::elasticsearch::{BulkEncoder, read_answer};
@@ -42,6 +42,7 @@ fn plan(action: Action) -> ElasticsearchSinkPlan {
         batch_bytes: 5 << 20,
         linger: Duration::from_millis(100),
         lanes: 4,
+        concurrency: ConcurrencyMode::Fixed,
     }
 }
 

@@ -8,8 +8,11 @@ pub mod config;
 pub mod enrich;
 pub mod librdkafka;
 pub mod model;
+pub mod mutants;
 pub mod pipeline;
 pub mod preprocess;
+#[cfg(test)]
+mod simulation;
 pub mod sink;
 pub mod source;
 pub mod telemetry;

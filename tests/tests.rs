@@ -3,11 +3,19 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod faults_short;
+#[cfg(test)]
 mod races;
 #[cfg(test)]
 mod real;
 #[cfg(test)]
+mod real_bench;
+#[cfg(test)]
 mod real_exits;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod services_smoke;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::output::{colors, finding, print, print_json};
 use super::{DataFormat, Failure, Global, connect};
-use crate::config::plan::{PipelinePlan, SinkPlan, StepPlan};
+use crate::config::plan::{ConcurrencyMode, PipelinePlan, SinkPlan, StepPlan};
 use crate::config::{Finding, Findings, Loaded, Severity};
 use crate::model::Exit;
 use crate::preprocess::{CostClass, Program, Tombstones};
@@ -140,10 +140,11 @@ pub fn explain(pipeline: &PipelinePlan, cost: CostOf<'_>) -> String {
         SinkPlan::Elasticsearch(sink) => line(
             "sink",
             format!(
-                "elasticsearch `{}`, index {}, {:?}, {} lanes of {} records or {} KiB",
+                "elasticsearch `{}`, index {}, {:?}, {}{} lanes of {} records or {} KiB",
                 sink.connection.name,
                 sink.index.text,
                 sink.action,
+                if sink.concurrency == ConcurrencyMode::Adaptive { "1 to " } else { "" },
                 sink.lanes,
                 sink.batch_records,
                 sink.batch_bytes >> 10

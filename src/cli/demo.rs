@@ -6,11 +6,7 @@
 //! what was generated.
 
 mod account;
-mod bench;
-pub mod machinery;
-mod plan;
-mod progress;
-pub mod real;
+mod play;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -18,8 +14,9 @@ use std::path::PathBuf;
 use crate::model::Exit;
 use crate::testbed::feeder::FeedError;
 
-use bench::Bench;
-use machinery::Machinery;
+use super::machinery::Machinery;
+
+use play::Play;
 
 /// Records per pipeline unless asked for otherwise.
 pub const DEFAULT_RECORDS: u64 = 500_000;
@@ -81,7 +78,7 @@ fn part(error: impl ToString) -> SetUp {
 /// Runs the demo with these rooms, prints the result to `out` and says how the process must end: [`Exit::Done`] only if
 /// every sum holds and everything that came out is right; the engine's own exit if that failed; else [`Exit::Failure`].
 pub fn run(args: &DemoArgs, machinery: Machinery<'_>, out: &mut dyn Write) -> Exit {
-    match Bench::open(args, machinery).and_then(|bench| bench.run(args)) {
+    match Play::open(args, machinery).and_then(|play| play.run(args)) {
         Ok(account) => {
             let printed = match args.format {
                 DemoFormat::Text => write!(out, "{}", account.text(&args.report)),

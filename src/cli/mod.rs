@@ -7,16 +7,22 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{Inputs, Loaded, Surroundings};
 use crate::model::Exit;
 
+pub mod bench;
+mod builtin;
 pub mod check;
 pub mod complete;
 pub mod config;
 pub mod connect;
 pub mod demo;
 pub mod failure;
+mod figures;
 pub mod init;
 pub mod logging;
+pub mod machinery;
 pub mod output;
+mod progress;
 pub mod property;
+pub mod real;
 pub mod report;
 pub mod run;
 pub mod version;
@@ -101,6 +107,8 @@ pub enum Command {
     Run(run::RunArgs),
     /// Runs both pipelines of a typical set-up in this process, without any server, and checks every record
     Demo(demo::DemoArgs),
+    /// Drives a pipeline at a set rate or at full speed, against servers in this process or its own, and measures
+    Bench(bench::BenchArgs),
     /// Renders run files; two are compared percentile by percentile
     Report(report::ReportArgs),
     /// Checks the configuration; reaches no server unless asked to
@@ -128,7 +136,11 @@ pub fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Run(args) => run::run(global, args),
         Command::Demo(args) => {
             logging::init(global, logging::DEMO)?;
-            Ok(demo::run(args, demo::real::machinery(), &mut std::io::stdout()))
+            Ok(demo::run(args, real::machinery(), &mut std::io::stdout()))
+        }
+        Command::Bench(args) => {
+            logging::init(global, logging::DEMO)?;
+            bench::run(global, args, &real::start_engine, &mut std::io::stdout())
         }
         Command::Report(args) => report::run(args, &mut std::io::stdout())
             .map(|()| Exit::Done)
@@ -148,21 +160,22 @@ impl Global {
     /// # Errors
     /// All findings; exit code 78.
     pub fn load(&self) -> Result<Loaded, Failure> {
-        crate::config::load(&self.inputs(), self.surroundings()).map_err(Failure::Config)
+        crate::config::load(&self.inputs(), surroundings()).map_err(Failure::Config)
     }
 
     fn inputs(&self) -> Inputs {
         let paths = if self.config.is_empty() { vec![PathBuf::from(DEFAULT_CONFIG)] } else { self.config.clone() };
         Inputs { paths, sets: self.set.clone() }
     }
+}
 
-    fn surroundings(&self) -> Surroundings<'static> {
-        Surroundings {
-            environment: &environment,
-            property: &property::accepted,
-            tls: version::HAS_TLS,
-            cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        }
+/// What a configuration is checked against.
+fn surroundings() -> Surroundings<'static> {
+    Surroundings {
+        environment: &environment,
+        property: &property::accepted,
+        tls: version::HAS_TLS,
+        cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
     }
 }
 

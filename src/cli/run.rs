@@ -67,6 +67,7 @@ fn run_plan(args: &RunArgs, plan: Plan, settings: serde_json::Value) -> Result<E
         lookups: None,
         report: args.report.clone(),
         settings,
+        warm_up: false,
     };
     let engine = match Engine::start_stoppable(plan, options, stops.clone()) {
         Ok(engine) => engine,

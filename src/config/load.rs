@@ -63,8 +63,21 @@ pub fn load(inputs: &Inputs, surroundings: Surroundings<'_>) -> Result<Loaded, F
 /// # Errors
 /// As [`load`].
 pub fn load_text(text: &str, file: &str, surroundings: Surroundings<'_>) -> Result<Loaded, Findings> {
+    load_text_and_sets(text, file, &[], surroundings)
+}
+
+/// The same with `path.to.key=value` applied last.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text_and_sets(
+    text: &str,
+    file: &str,
+    sets: &[String],
+    surroundings: Surroundings<'_>,
+) -> Result<Loaded, Findings> {
     let root = read::read(text, Format::Yaml, &Arc::from(file))?;
-    finish(root, &[], surroundings)
+    finish(root, sets, surroundings)
 }
 
 fn finish(mut root: Node, sets: &[String], surroundings: Surroundings<'_>) -> Result<Loaded, Findings> {

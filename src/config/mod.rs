@@ -27,7 +27,7 @@ pub mod written;
 
 pub use check::Surroundings;
 pub use finding::{Finding, Findings, Severity};
-pub use load::{Inputs, Loaded, load, load_text};
+pub use load::{Inputs, Loaded, load, load_text, load_text_and_sets};
 pub use template::parse as parse_template;
 
 #[cfg(test)]

@@ -54,6 +54,8 @@ pub struct PipelinePlan {
     pub span_records: usize,
     /// This pipeline's share of `limits.memory`.
     pub memory_bytes: usize,
+    /// Largest value that is parsed.
+    pub value_bytes: usize,
     /// Worker threads.
     pub workers: usize,
 }
@@ -447,8 +449,19 @@ pub struct ElasticsearchSinkPlan {
     pub batch_bytes: usize,
     /// How long a bulk waits for more while a send slot is free.
     pub linger: Duration,
-    /// Requests in flight, one a lane.
+    /// Most requests in flight, one a lane.
     pub lanes: usize,
+    /// How many of them may be out at once.
+    pub concurrency: ConcurrencyMode,
+}
+
+/// How the number of requests in flight is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConcurrencyMode {
+    /// Found between one and the lanes.
+    Adaptive,
+    /// As many as there are lanes.
+    Fixed,
 }
 
 /// Bulk action.
@@ -512,12 +525,23 @@ pub enum OnReject {
         connection: KafkaConnection,
         /// The topic.
         topic: String,
+        /// What happens to a letter the topic does not take.
+        on_too_large: OnTooLarge,
     },
     /// Appended to an NDJSON file, synced before the offset passes.
     DeadLetterFile {
         /// The file.
         path: PathBuf,
     },
+}
+
+/// What happens to a dead letter that is larger than its topic takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnTooLarge {
+    /// It waits until the topic takes it; a fault is named meanwhile.
+    Hold,
+    /// It is written without the value; the headers say so and where the record stands.
+    OmitValue,
 }
 
 /// When rejects stop the pipeline.

@@ -1,7 +1,9 @@
 //! Secrets: a string, `{ env: NAME }` or `{ file: PATH }`; and the masks for what may hold one.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::{ExposeSecret, SecretString};
@@ -11,6 +13,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::load::why;
 
+/// Longest secret file: a key with its chain fits many times.
+const MOST_BYTES: u64 = 64 * 1024;
 /// What stands for a secret in everything people see.
 pub const MASK: &str = "********";
 /// Name under which the decoder hands any scalar over as text and shows none of it in errors.
@@ -39,14 +43,22 @@ impl Secret {
                 .map(SecretString::from)
                 .ok_or_else(|| format!("environment variable `{name}` is not set")),
             Self::File(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| format!("secret file `{}` cannot be read: {}", path.display(), why(&error)))?;
+                let text = read_bounded(path)
+                    .map_err(|reason| format!("secret file `{}` cannot be read: {reason}", path.display()))?;
                 let line =
                     text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
                 Ok(SecretString::from(line))
             }
         }
     }
+}
+
+/// A wrong path may name a device that never ends, or a log.
+fn read_bounded(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| why(&error))?;
+    file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(|error| why(&error))?;
+    if text.len() as u64 > MOST_BYTES { Err(format!("larger than {MOST_BYTES} bytes")) } else { Ok(text) }
 }
 
 /// Whether a librdkafka property may hold a secret, by its name.
@@ -219,6 +231,14 @@ mod tests {
         }
         let missing = Secret::File(directory.path().join("none")).resolve(&|_| None).unwrap_err();
         assert!(missing.contains("none") && missing.contains("no such file"), "{missing}");
+        let long = directory.path().join("long");
+        std::fs::write(&long, vec![b's'; MOST_BYTES as usize]).unwrap();
+        assert!(Secret::File(long.clone()).resolve(&|_| None).is_ok());
+        std::fs::write(&long, vec![b's'; MOST_BYTES as usize + 1]).unwrap();
+        for path in [long, PathBuf::from("/dev/zero")].into_iter().filter(|path| path.exists()) {
+            let refused = Secret::File(path).resolve(&|_| None).unwrap_err();
+            assert!(refused.contains("larger than 65536 bytes") && !refused.contains("sss"), "{refused:.200}");
+        }
     }
 
     #[test]

@@ -92,6 +92,7 @@ fn the_shortest_pipeline_gets_the_documented_defaults() {
         (sink.batch_records, sink.batch_bytes, sink.linger, sink.lanes, sink.retry_on_conflict),
         (5_000, 5 << 20, Duration::from_millis(100), 4, 3)
     );
+    assert_eq!(sink.concurrency, ConcurrencyMode::Adaptive);
     assert_eq!(sink.connection.request_timeout, Duration::from_secs(60));
 }
 
@@ -122,6 +123,7 @@ fn directories_join_by_name_and_flags_come_last() {
     std::fs::write(directory.path().join("notes.txt"), "not: [yaml").unwrap();
     let sets = vec![
         "pipelines.index.sink.elasticsearch.lanes=9".to_owned(),
+        "pipelines.index.sink.elasticsearch.concurrency=fixed".to_owned(),
         "connections.kafka.upstream.librdkafka.fetch.wait.max.ms=7".to_owned(),
         "pipelines.index.steps=[{select: /result}]".to_owned(),
     ];
@@ -129,7 +131,7 @@ fn directories_join_by_name_and_flags_come_last() {
     let loaded = super::load(&inputs, SURROUNDINGS).unwrap_or_else(|findings| panic!("{findings}"));
     let pipeline = &loaded.plan.pipelines[0];
     let SinkPlan::Elasticsearch(sink) = &pipeline.sink else { panic!() };
-    assert_eq!(sink.lanes, 9);
+    assert_eq!((sink.lanes, sink.concurrency), (9, ConcurrencyMode::Fixed));
     assert_eq!(
         loaded.index.origin("pipelines.index.sink.elasticsearch.lanes").to_string(),
         "--set pipelines.index.sink.elasticsearch.lanes"

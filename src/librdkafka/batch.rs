@@ -286,11 +286,11 @@ impl MessageHeaders {
 }
 
 /// A batch on its way from the source to a worker.
-pub struct RecordBatch {
+pub struct RecordBatch<M = MessageBatch> {
     /// Place in the pipeline's order.
     pub sequence: Sequence,
     /// The messages.
-    pub messages: MessageBatch,
+    pub messages: M,
     /// Their runs, in order, covering all messages.
     pub runs: Vec<Run>,
     /// What the batch holds of the byte budget.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::mutants::{self, Mutant};
+
 use super::stop::Wake;
 
 /// Bytes a pipeline may hold between drain and resolution. Only the source asks before it drains; everything later
@@ -42,7 +44,7 @@ impl Budget {
     /// Whether the source may drain.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.used() < self.limit
+        self.used() < self.limit || mutants::on(Mutant::BudgetIgnored)
     }
 
     /// Charges without asking.
@@ -114,7 +116,9 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        if let Some(budget) = &self.budget {
+        if let Some(budget) = &self.budget
+            && !mutants::on(Mutant::BudgetLeak)
+        {
             budget.release(self.bytes);
         }
     }

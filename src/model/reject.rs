@@ -30,7 +30,7 @@ pub enum RejectReason {
     InvalidId,
     /// A rendered index or topic name cannot be one.
     InvalidTarget,
-    /// Too large for the sink.
+    /// Larger than `limits.value`, or too large for the sink.
     TooLarge,
     /// A null value where the sink cannot delete.
     Tombstone,

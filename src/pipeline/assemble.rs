@@ -320,10 +320,14 @@ impl Assembly<'_> {
     ) -> Worker<E> {
         let (program, lookups) = (program.clone(), self.lookups.clone());
         let lookups = lookups.unwrap_or_else(|| Lookups::in_memory(Vec::new()));
+        let value_bytes = self.shared.plan.value_bytes;
+        let make = move || {
+            Preprocessor::new(program.clone(), Enricher::new(lookups.clone()), encoder()).with_value_limit(value_bytes)
+        };
         Worker {
             batches,
             intake,
-            make: Box::new(move || Preprocessor::new(program.clone(), Enricher::new(lookups.clone()), encoder())),
+            make: Box::new(make),
             table: self.shared.table.clone(),
             reports: self.context.reports.clone(),
             keep_originals: self.context.desk.needs_original(),

@@ -39,6 +39,8 @@ pub struct EngineOptions {
     pub report: Option<PathBuf>,
     /// The effective configuration with secrets masked, for the report.
     pub settings: serde_json::Value,
+    /// Nothing is timed before [`Board::measure`].
+    pub warm_up: bool,
 }
 
 /// Why an engine did not start.

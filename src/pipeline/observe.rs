@@ -30,6 +30,9 @@ pub(super) fn reporter(
     let failed = |message: String| Halt { exit: Exit::Failure, message };
     let log =
         options.report.as_deref().map(run_files::open_log).transpose().map_err(|error| failed(error.to_string()))?;
+    if options.warm_up {
+        board.warm_up();
+    }
     let limits = WatchLimits { watchdog, ..WatchLimits::default() };
     Reporter::new(board.clone(), limits, log, Instant::now())
         .and_then(|reporter| reporter.spawn(move |name| drop(tell.send(Notice::Stuck(name.to_owned())))))

@@ -261,7 +261,7 @@ fn finish(
         if let Rendered::Late(outcomes) = rendering.templates[first + index] {
             let start = rendering.bytes.len();
             late(template, rendering, parser, outcomes, answers)
-                .map_err(|fault| Ending::Rejected(template.reject(&program.sink, fault)))?;
+                .map_err(|fault| template.reject(&program.sink, fault))?;
             rendering.templates[first + index] = Rendered::Span(start..rendering.bytes.len());
         }
     }
@@ -280,7 +280,7 @@ fn late(
             && let Some(json) = answers[*lookup]
         {
             let found = parser.read(json, |doc| {
-                let found = doc.find(doc.root(), below).map(|cursor| (doc, cursor));
+                let found = doc.find(doc.root(), below).map(|cursor| (&doc, cursor));
                 own.render(found, &mut rendering.bytes)
             });
             found.unwrap_or(Err(Fault::NotJson)).map_err(|fault| (index, fault))?;

@@ -19,23 +19,24 @@ pub struct Document<'d> {
     nodes: &'d [Node<'d>],
 }
 
-/// A value inside a [`Document`].
+/// A value inside a [`Document`]. Its numbers have 32 bits because the parser takes no value of 4 GiB, and because cursors
+/// are handed around for every record.
 #[derive(Debug, Clone, Copy)]
 pub struct Cursor {
-    node: usize,
+    node: u32,
     start: Start,
     end: End,
     /// Closing braces between this value's end and `end`.
-    closers: usize,
+    closers: u32,
 }
 
 /// Where a value starts.
 #[derive(Debug, Clone, Copy)]
 enum Start {
     Document,
-    /// Behind the key whose first character is here.
-    BehindKey(usize),
-    At(usize),
+    /// Behind its key, which is the node before it.
+    BehindKey,
+    At(u32),
 }
 
 /// What follows a value, behind `closers` braces.
@@ -43,7 +44,7 @@ enum Start {
 enum End {
     Document,
     /// The key whose first character is here.
-    NextKey(usize),
+    NextKey(u32),
     /// An array's element, or its last member: nothing known follows.
     Unknown,
 }
@@ -108,11 +109,12 @@ impl<'d> Document<'d> {
     /// Follows `members` from `from`: object members by name (the first of equal names), array elements by index.
     /// `None` when nothing is there.
     #[must_use]
+    #[inline]
     pub fn find(&self, from: Cursor, members: &[String]) -> Option<Cursor> {
         let mut at = from;
         for member in members {
-            at = match *self.nodes.get(at.node)? {
-                Node::Object { len, count } => self.member(at, len, count, member)?,
+            at = match *self.nodes.get(at.node as usize)? {
+                Node::Object { count, .. } => self.member(at, count, member)?,
                 Node::Array { len, .. } => self.element(at, len, member)?,
                 Node::String(_) | Node::Static(_) => return None,
             };
@@ -123,7 +125,7 @@ impl<'d> Document<'d> {
     /// What `cursor` points at.
     #[must_use]
     pub fn value(&self, cursor: Cursor) -> Value<'d> {
-        match self.nodes.get(cursor.node) {
+        match self.nodes.get(cursor.node as usize) {
             Some(Node::String(text)) => Value::String(text),
             Some(Node::Object { len, .. }) => Value::Object { empty: *len == 0 },
             Some(Node::Array { .. }) => Value::Array,
@@ -142,8 +144,8 @@ impl<'d> Document<'d> {
     #[must_use]
     pub fn range(&self, cursor: Cursor) -> Range<usize> {
         let start = self.start(cursor);
-        let end = match self.nodes.get(cursor.node) {
-            Some(Node::String(_)) => scan::string_end(self.original, start + 1),
+        let end = match self.nodes.get(cursor.node as usize) {
+            Some(Node::String(text)) => scan::known_string_end(self.original, start + 1, text.len()),
             Some(Node::Object { .. } | Node::Array { .. }) => self.container_end(cursor, start),
             Some(Node::Static(_)) | None => scan::token_end(self.original, start),
         };
@@ -156,58 +158,54 @@ impl<'d> Document<'d> {
         self.original.get(self.range(cursor)).unwrap_or_default()
     }
 
-    fn member(&self, object: Cursor, len: usize, count: usize, name: &str) -> Option<Cursor> {
-        let behind = object.node + 1 + count;
-        let mut key = object.node + 1;
-        for _ in 0..len {
-            let node = key + 1;
-            let next = node + 1 + self.inner(node);
-            if let Some(Node::String(text)) = self.nodes.get(key)
-                && *text == name
-            {
-                let start = Start::BehindKey(self.offset(text));
-                return Some(match self.nodes.get(next) {
-                    Some(Node::String(text)) if next < behind => {
-                        Cursor { node, start, end: End::NextKey(self.offset(text)), closers: 0 }
-                    }
-                    Some(_) | None => Cursor { node, start, end: object.end, closers: object.closers + 1 },
-                });
+    /// The member `name` of the object at `object`, whose inner nodes are `count`.
+    #[inline(never)]
+    fn member(&self, object: Cursor, count: usize, name: &str) -> Option<Cursor> {
+        let first = object.node as usize + 1;
+        let mut rest = self.nodes.get(first..first + count)?;
+        while let [Node::String(key), value, behind @ ..] = rest {
+            let behind = behind.get(inner(value)..)?;
+            if *key == name {
+                let (end, closers) = match behind.first() {
+                    Some(Node::String(next)) => (End::NextKey(self.offset(next)), 0),
+                    Some(_) | None => (object.end, object.closers + 1),
+                };
+                let node = first + count + 1 - rest.len();
+                return Some(Cursor { node: node as u32, start: Start::BehindKey, end, closers });
             }
-            key = next;
+            rest = behind;
         }
         None
     }
 
+    #[inline(never)]
     fn element(&self, array: Cursor, len: usize, index: &str) -> Option<Cursor> {
         let index = array_index(index).filter(|index| *index < len)?;
-        let mut node = array.node + 1;
+        let mut node = array.node as usize + 1;
         let mut at = scan::skip_blanks(self.original, self.start(array) + 1);
         for _ in 0..index {
-            node += 1 + self.inner(node);
+            node += 1 + inner(self.nodes.get(node)?);
             let comma = scan::skip_blanks(self.original, scan::value_end(self.original, at));
             at = scan::skip_blanks(self.original, comma + 1);
         }
-        Some(Cursor { node, start: Start::At(at), end: End::Unknown, closers: 0 })
+        Some(Cursor { node: node as u32, start: Start::At(at as u32), end: End::Unknown, closers: 0 })
     }
 
-    /// Nodes inside the value at `node`.
-    fn inner(&self, node: usize) -> usize {
-        match self.nodes.get(node) {
-            Some(Node::Object { count, .. } | Node::Array { count, .. }) => *count,
-            Some(Node::String(_) | Node::Static(_)) | None => 0,
-        }
+    fn offset(&self, text: &str) -> u32 {
+        (text.as_ptr() as usize).wrapping_sub(self.base) as u32
     }
 
-    fn offset(&self, text: &str) -> usize {
-        (text.as_ptr() as usize).wrapping_sub(self.base)
-    }
-
+    #[inline(always)]
     fn start(&self, cursor: Cursor) -> usize {
         match cursor.start {
             Start::Document => scan::skip_blanks(self.original, 0),
-            Start::At(at) => at,
-            Start::BehindKey(key) => {
-                let colon = scan::skip_blanks(self.original, scan::string_end(self.original, key));
+            Start::At(at) => at as usize,
+            Start::BehindKey => {
+                let Some(Node::String(key)) = self.nodes.get((cursor.node as usize).wrapping_sub(1)) else {
+                    return self.original.len();
+                };
+                let end = scan::known_string_end(self.original, self.offset(key) as usize, key.len());
+                let colon = scan::skip_blanks(self.original, end);
                 scan::skip_blanks(self.original, colon + 1)
             }
         }
@@ -218,13 +216,21 @@ impl<'d> Document<'d> {
             End::Unknown => return scan::value_end(self.original, start),
             End::Document => self.original.len(),
             // One over the key's opening quote, blanks, one over the comma.
-            End::NextKey(key) => scan::trim_blanks(self.original, key.saturating_sub(1)).saturating_sub(1),
+            End::NextKey(key) => scan::trim_blanks(self.original, (key as usize).saturating_sub(1)).saturating_sub(1),
         };
         let mut end = scan::trim_blanks(self.original, behind);
         for _ in 0..cursor.closers {
             end = scan::trim_blanks(self.original, end.saturating_sub(1));
         }
         end
+    }
+}
+
+/// Nodes inside the value `node`.
+fn inner(node: &Node<'_>) -> usize {
+    match node {
+        Node::Object { count, .. } | Node::Array { count, .. } => *count,
+        Node::String(_) | Node::Static(_) => 0,
     }
 }
 

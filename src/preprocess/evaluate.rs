@@ -84,7 +84,7 @@ impl Rendering {
             } else {
                 template
                     .render(scope, &mut self.stamps, &mut self.bytes)
-                    .map_err(|fault| Ending::Rejected(template.reject(place, fault)))?
+                    .map_err(|fault| template.reject(place, fault))?
             };
             self.templates.push(rendered);
         }
@@ -109,8 +109,9 @@ pub(super) struct Evaluation<'a> {
     pub(super) templates: &'a [Compiled],
     pub(super) sink: &'a StepName,
     pub(super) record: &'a Record<'a>,
-    pub(super) document: Document<'a>,
-    pub(super) original: Option<Document<'a>>,
+    pub(super) document: &'a Document<'a>,
+    /// The input, where the phase reads it.
+    pub(super) original: Option<&'a Document<'a>>,
 }
 
 impl Evaluation<'_> {
@@ -119,10 +120,10 @@ impl Evaluation<'_> {
     ///
     /// # Errors
     /// How the record ends. Look-ups asked before come first: their answers may end it otherwise.
+    #[inline(always)]
     pub(super) fn run(&self, asked: &mut Asked, rendering: &mut Rendering) -> Result<Range<usize>, Ending> {
-        let document = &self.document;
-        let root = document.root();
-        let mut window = root;
+        let document = self.document;
+        let mut window = document.root();
         let mut moved = false;
         for step in &self.phase.steps {
             match step {
@@ -139,22 +140,25 @@ impl Evaluation<'_> {
                 Step::Lookup(index) => self.ask(*index, window, asked, rendering)?,
             }
         }
-        rendering.sink(self.templates, &self.scope(window), self.sink)?;
+        // Nothing is built up for nothing: this runs for every record.
+        if !self.templates.is_empty() {
+            rendering.sink(self.templates, &self.scope(window), self.sink)?;
+        }
         Ok(if moved { document.range(window) } else { 0..document.original().len() })
     }
 
     fn ask(&self, index: usize, window: Cursor, asked: &mut Asked, rendering: &mut Rendering) -> Result<(), Ending> {
         let lookup = &self.phase.lookups[index];
-        let point = splice::locate(&self.document, window, &lookup.into.members)
+        let point = splice::locate(self.document, window, &lookup.into.members)
             .map_err(|fault| self.no_place(lookup, window, fault))?;
         rendering.key.clear();
         let key = match lookup.key.render(&self.scope(window), &mut rendering.stamps, &mut rendering.key) {
             Ok(Rendered::Span(_)) => asked.keys[index].intern(&rendering.key),
             // A template that is exactly `{key}`; a look-up has no use for a null key.
             Ok(Rendered::Null | Rendered::Late(_)) => {
-                return Err(Ending::Rejected(lookup.key.reject(&lookup.place, (0, Fault::NullKey))));
+                return Err(lookup.key.reject(&lookup.place, (0, Fault::NullKey)).into());
             }
-            Err(fault) => return Err(Ending::Rejected(lookup.key.reject(&lookup.place, fault))),
+            Err(fault) => return Err(lookup.key.reject(&lookup.place, fault).into()),
         };
         asked.questions.push(Question { lookup: index, key, point });
         Ok(())
@@ -170,7 +174,7 @@ impl Evaluation<'_> {
         let parent = into.members.split_last().map_or(&[][..], |(_, parents)| parents);
         let parent = super::path::Path { members: parent.to_vec(), text: super::path::text(parent) };
         let (reason, why) = match fault {
-            NoPlace::Missing => (RejectReason::Missing, steps::missing(&self.document, window, &parent)),
+            NoPlace::Missing => (RejectReason::Missing, steps::missing(self.document, window, &parent)),
             NoPlace::Null => (RejectReason::Null, format!("{} is null", shown(&parent.text))),
             NoPlace::NotAnObject => (RejectReason::WrongType, format!("{} is no object", shown(&parent.text))),
         };

@@ -6,23 +6,30 @@
 
 use std::mem;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::batch::Batch;
 use super::document::Document;
 use super::evaluate::{Asked, Evaluation, Rendering};
 use super::program::{Program, Tombstones};
 use super::steps::{self, Ending};
-use super::tape::Parser;
-use super::template::{Rendered, Scope};
+use super::tape::{Malformed, Parser};
+use super::template::{Compiled, Rendered, Scope};
 use crate::enrich::{Enricher, LookupStop};
 use crate::model::{
-    Encode, Kept, Outcome, Part, PartitionTable, Place, Prepared, Record, Records, Rejected, Run, Ticket,
+    Encode, Kept, Outcome, Part, PartitionTable, Place, Prepared, Record, Records, RejectReason, Rejected, Run,
+    StepName, Ticket,
 };
+use crate::mutants::{self, Mutant};
 
 /// Payload bytes reserved ahead for a batch, at most: the source aims at 256 KiB of input, and large records before must
 /// not make room for a thousand like them.
 const RESERVED_AT_MOST: usize = 1024 * 1024;
+
+/// Values above this are read one at a time in the whole process: a parser may need 36 times their size, which no budget
+/// knows of, and that must not be multiplied by the number of workers.
+const LARGE_BYTES: usize = 1024 * 1024;
+static LARGE_TURN: Mutex<()> = Mutex::new(());
 
 /// Turns records into a sink's items. One instance a worker.
 pub struct Preprocessor<E: Encode> {
@@ -43,6 +50,8 @@ pub(super) struct Tools {
     pub(super) second: Parser,
     pub(super) rendering: Rendering,
     pub(super) asked: Asked,
+    /// Larger values are rejected.
+    value_limit: usize,
 }
 
 impl<E: Encode> Preprocessor<E> {
@@ -50,7 +59,13 @@ impl<E: Encode> Preprocessor<E> {
     #[must_use]
     pub fn new(program: Arc<Program>, enricher: Enricher, encoder: E) -> Self {
         let rendering = Rendering::new(program.templates.len(), program.formats);
-        let tools = Tools { parser: Parser::default(), second: Parser::default(), rendering, asked: Asked::default() };
+        let tools = Tools {
+            parser: Parser::default(),
+            second: Parser::default(),
+            rendering,
+            asked: Asked::default(),
+            value_limit: usize::MAX,
+        };
         Self {
             program,
             enricher,
@@ -59,6 +74,13 @@ impl<E: Encode> Preprocessor<E> {
             batch: Batch::default(),
             bytes_per_record: 0,
         }
+    }
+
+    /// The same, rejecting values of more than `bytes` as too large (`limits.value`).
+    #[must_use]
+    pub fn with_value_limit(mut self, bytes: usize) -> Self {
+        self.tools.value_limit = bytes;
+        self
     }
 
     /// Prepares the records of `runs` into `prepared`: kept records as payload and items in input order, dropped ones as
@@ -105,20 +127,21 @@ impl<E: Encode> Preprocessor<E> {
         table: &PartitionTable,
         prepared: &mut Prepared<E::Item>,
     ) {
+        let Self { program, tools, output, .. } = self;
         for run in runs.iter().filter(|run| is_current(run, table)) {
             for index in run.start..run.end {
                 let record = records.record(index as usize);
                 let place = admit(run, index, &record, prepared);
-                if record.value.is_none() && self.program.tombstones == Tombstones::Drop {
-                    end(prepared, place, Ending::Dropped);
-                    continue;
-                }
-                self.tools.rendering.clear();
-                match self.tools.read(&self.program, 0, &record, record.value) {
-                    Ok(window) => {
-                        let value = record.value.and_then(|value| value.get(window)).map(|bytes| [bytes]);
-                        let value = value.as_ref().map(<[&[u8]; 1]>::as_slice);
-                        self.output.encode(place, &record, value, &self.tools.rendering, 0, prepared);
+                tools.rendering.clear();
+                let kept = match record.value {
+                    Some(value) => tools.input(program, &record, value).map(|window| value.get(window)),
+                    None if program.tombstones == Tombstones::Drop => Err(Ending::Dropped),
+                    None => tools.tombstone(&program.templates, &program.sink, &record).map(|_| None),
+                };
+                match kept {
+                    Ok(value) => {
+                        let value = value.as_ref().map(std::slice::from_ref);
+                        output.encode(place, &record, value, &tools.rendering, 0, prepared);
                     }
                     Err(ending) => end(prepared, place, ending),
                 }
@@ -148,28 +171,94 @@ impl Tools {
         record: &Record<'_>,
         bytes: Option<&[u8]>,
     ) -> Result<Range<usize>, Ending> {
-        let Self { parser, second, rendering, asked } = self;
-        let last = phase + 1 == program.phases.len();
-        let templates = if last { &program.templates[..] } else { &[] };
-        let plan = &program.phases[phase];
-        let Some(bytes) = bytes else {
-            let scope = Scope { record, document: None, original: None };
-            return rendering.sink(templates, &scope, &program.sink).map(|()| 0..0);
-        };
-        let mut evaluate = |document: Document<'_>, original: Option<Document<'_>>| {
-            let sink = &program.sink;
-            Evaluation { phase: plan, templates, sink, record, document, original }.run(asked, rendering)
-        };
-        let result = if phase == 0 {
-            parser.read(bytes, |document| evaluate(document, Some(document)))
-        } else if plan.reads_original {
-            let input = record.value.unwrap_or_default();
-            second.read(input, |original| parser.read(bytes, |document| evaluate(document, Some(original)))).flatten()
-        } else {
-            parser.read(bytes, |document| evaluate(document, None))
-        };
-        result.unwrap_or_else(|fault| Err(steps::rejected(fault.reason, &program.parse, fault.detail)))
+        match bytes {
+            None => self.tombstone(program.templates_of(phase), &program.sink, record),
+            Some(bytes) if phase == 0 => self.input(program, record, bytes),
+            Some(bytes) => self.rebuilt(program, phase, record, bytes),
+        }
     }
+
+    fn tombstone(
+        &mut self,
+        templates: &[Compiled],
+        sink: &StepName,
+        record: &Record<'_>,
+    ) -> Result<Range<usize>, Ending> {
+        let scope = Scope { record, document: None, original: None };
+        self.rendering.sink(templates, &scope, sink).map(|()| 0..0)
+    }
+
+    /// Reads a record as it came. Inlined into its callers, of which the pass without look-ups is the one that counts: a
+    /// small record costs about as much to hand down and up again as to look at.
+    #[inline(always)]
+    fn input(&mut self, program: &Program, record: &Record<'_>, bytes: &[u8]) -> Result<Range<usize>, Ending> {
+        if bytes.len() > LARGE_BYTES.min(self.value_limit) {
+            return self.large_input(program, record, bytes);
+        }
+        self.parse_input(program, record, bytes)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn large_input(&mut self, program: &Program, record: &Record<'_>, bytes: &[u8]) -> Result<Range<usize>, Ending> {
+        if bytes.len() > self.value_limit {
+            return Err(too_large(program, bytes.len(), self.value_limit));
+        }
+        let _turn = large_turn(bytes.len());
+        self.parse_input(program, record, bytes)
+    }
+
+    #[inline(always)]
+    fn parse_input(&mut self, program: &Program, record: &Record<'_>, bytes: &[u8]) -> Result<Range<usize>, Ending> {
+        let Self { parser, rendering, asked, .. } = self;
+        let (phase, templates, sink) = (&program.phases[0], program.templates_of(0), &program.sink);
+        parser
+            .read(bytes, |document| {
+                let (document, original) = (&document, Some(&document));
+                Evaluation { phase, templates, sink, record, document, original }.run(asked, rendering)
+            })
+            .unwrap_or_else(|fault| Err(malformed(program, fault)))
+    }
+
+    /// Reads a record as an earlier phase made it.
+    fn rebuilt(
+        &mut self,
+        program: &Program,
+        phase: usize,
+        record: &Record<'_>,
+        bytes: &[u8],
+    ) -> Result<Range<usize>, Ending> {
+        let Self { parser, second, rendering, asked, .. } = self;
+        let _turn = large_turn(bytes.len().max(record.value.map_or(0, <[u8]>::len)));
+        let (phase, templates, sink) = (&program.phases[phase], program.templates_of(phase), &program.sink);
+        let mut evaluate = |document: &Document<'_>, original: Option<&Document<'_>>| {
+            Evaluation { phase, templates, sink, record, document, original }.run(asked, rendering)
+        };
+        let result = if phase.reads_original {
+            let input = record.value.unwrap_or_default();
+            let read = |original: Document<'_>| parser.read(bytes, |document| evaluate(&document, Some(&original)));
+            second.read(input, read).flatten()
+        } else {
+            parser.read(bytes, |document| evaluate(&document, None))
+        };
+        result.unwrap_or_else(|fault| Err(malformed(program, fault)))
+    }
+}
+
+/// The turn a large value must have.
+fn large_turn(bytes: usize) -> Option<MutexGuard<'static, ()>> {
+    (bytes > LARGE_BYTES).then(|| LARGE_TURN.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+#[cold]
+fn malformed(program: &Program, fault: Malformed) -> Ending {
+    steps::rejected(fault.reason, &program.parse, fault.detail)
+}
+
+#[cold]
+fn too_large(program: &Program, bytes: usize, limit: usize) -> Ending {
+    let detail = format!("the value has {bytes} bytes, `limits.value` is {limit}");
+    steps::rejected(RejectReason::TooLarge, &program.parse, detail)
 }
 
 /// The way to the sink's encoder.
@@ -181,6 +270,7 @@ pub(super) struct Output<E: Encode> {
 
 impl<E: Encode> Output<E> {
     /// Encodes one kept record; `templates` is the index of its first rendered template.
+    #[inline(always)]
     pub(super) fn encode(
         &mut self,
         place: Place,
@@ -190,23 +280,28 @@ impl<E: Encode> Output<E> {
         templates: usize,
         prepared: &mut Prepared<E::Item>,
     ) {
-        let mut rendered = recycle(mem::take(&mut self.rendered));
+        let mut rendered: Vec<Option<&[u8]>> = mem::take(&mut self.rendered);
         rendered.extend(rendering.templates.iter().skip(templates).take(rendering.per_record).map(|template| {
             match template {
                 Rendered::Span(span) => rendering.bytes.get(span.clone()),
                 Rendered::Null | Rendered::Late(_) => None,
             }
         }));
+        if mutants::on(Mutant::BufferReused) {
+            prepared.payload.clear();
+        }
         let before = prepared.payload.len();
         let kept = Kept { value, rendered: &rendered };
         match self.encoder.encode(place, record, &kept, &mut prepared.payload) {
             Ok(item) => prepared.items.push(item),
             Err(reject) => {
                 prepared.payload.truncate(before);
-                end(prepared, place, Ending::Rejected(reject));
+                end(prepared, place, reject.into());
             }
         }
-        self.rendered = recycle(rendered);
+        if !rendered.is_empty() {
+            self.rendered = recycle(rendered);
+        }
     }
 }
 
@@ -223,8 +318,10 @@ pub(super) fn is_current(run: &Run, table: &PartitionTable) -> bool {
 
 /// Takes note of a record that is looked at, and where it stands.
 pub(super) fn admit<I>(run: &Run, index: u32, record: &Record<'_>, prepared: &mut Prepared<I>) -> Place {
-    if let Some(time) = record.timestamp_ms {
-        prepared.oldest_timestamp_ms = Some(prepared.oldest_timestamp_ms.map_or(time, |oldest| oldest.min(time)));
+    if let Some(time) = record.timestamp_ms
+        && prepared.oldest_timestamp_ms.is_none_or(|oldest| time < oldest)
+    {
+        prepared.oldest_timestamp_ms = Some(time);
     }
     place(run.ticket, index, record)
 }
@@ -237,7 +334,7 @@ pub(super) fn place(ticket: Ticket, index: u32, record: &Record<'_>) -> Place {
 /// Writes down that a record goes no further. Records of one ticket dropped one after the other share a part.
 pub(super) fn end<I>(prepared: &mut Prepared<I>, place: Place, ending: Ending) {
     match ending {
-        Ending::Rejected(reject) => prepared.rejects.push(Rejected { place, reject }),
+        Ending::Rejected(reject) => prepared.rejects.push(Rejected { place, reject: *reject }),
         Ending::Dropped => match prepared.ended.last_mut() {
             Some(part) if part.ticket == place.ticket && part.outcome == Outcome::Dropped => part.records += 1,
             Some(_) | None => {

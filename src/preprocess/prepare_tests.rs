@@ -147,6 +147,50 @@ impl Case {
     }
 }
 
+#[test]
+fn a_value_beyond_the_limit_is_rejected_and_not_parsed() {
+    let fits = r#"{"result":{"id":1,"user":"1"}}"#;
+    let longer = r#"{"result":{"id":12,"user":"1"}}"#;
+    let broken = format!("{longer} broken");
+    let kinds = vec![select("/result"), lookup("{/user}", "/info", OnMiss::Keep), require(&["/info"], Otherwise::Drop)];
+    let case = Case::new(kinds, &["{/id}"]).table(&[("1", r#"{"name":"longer than the value itself may be"}"#)]);
+    let records: Vec<_> = [fits, longer, &broken, fits]
+        .iter()
+        .enumerate()
+        .map(|(offset, value)| record(offset as i64, Some("k"), Some(value)))
+        .collect();
+    let mut preprocessor = case.build().with_value_limit(fits.len());
+    let fences = Fences::new(1);
+    let mut prepared = prepared();
+    preprocessor.prepare(&fences.runs(&[4]), &records[..], &fences.table, &|| true, &mut prepared).expect("answers");
+    let lines = outcomes(&prepared);
+    let kept = r#"{"id":1,"user":"1","info":{"name":"longer than the value itself may be"}}|1"#;
+    assert_eq!(
+        lines,
+        [format!("0 {kept}"), "1 too_large at parse".into(), "2 too_large at parse".into(), format!("3 {kept}")],
+        "what a look-up adds does not count"
+    );
+    let detail = &prepared.rejects[0].reject.detail;
+    assert!(detail.contains("limits.value") && detail.contains(&longer.len().to_string()), "{detail}");
+}
+
+/// Workers take turns with large values, also where one reads the input beside the rebuilt record.
+#[test]
+fn large_values_are_read_by_one_worker_at_a_time_and_all_of_them_end() {
+    let value = format!(r#"{{"user":"1","pad":"{}"}}"#, "x".repeat(LARGE_BYTES));
+    let kinds = vec![lookup("{/user}", "/info", OnMiss::Keep), require(&["/info/name"], Otherwise::Drop)];
+    let case = Case::new(kinds, &["{original:/user}-{/info/name}"]).table(&[("1", r#"{"name":"n"}"#)]);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let records: Vec<_> = (0..4).map(|offset| record(offset, Some("k"), Some(&value))).collect();
+                let (lines, _) = case.run(&records);
+                assert!(lines.len() == 4 && lines.iter().all(|line| line.ends_with("|1-n")), "{}", lines.len());
+            });
+        }
+    });
+}
+
 fn drop_debug() -> StepKind {
     filter("/level", Test::NotIn(vec![Scalar::String("debug".to_owned())]), Otherwise::Drop)
 }

@@ -168,6 +168,11 @@ impl Program {
         self.phases.iter().map(|phase| phase.lookups.len()).sum()
     }
 
+    /// The templates rendered in phase number `phase`: all of them, in the last.
+    pub(super) fn templates_of(&self, phase: usize) -> &[Compiled] {
+        if phase + 1 == self.phases.len() { &self.templates } else { &[] }
+    }
+
     /// The only phase of a program without look-ups, which needs one pass.
     pub(super) fn single_pass(&self) -> Option<&Phase> {
         match &self.phases[..] {

@@ -35,6 +35,20 @@ pub(super) fn string_end(bytes: &[u8], mut content: usize) -> usize {
     bytes.len()
 }
 
+/// The position behind the closing quote of the string whose first character is at `content` and that has `len` bytes
+/// without its escapes. Strings without escapes, which nearly all are, cost the same whatever their length.
+#[inline]
+pub(super) fn known_string_end(bytes: &[u8], content: usize, len: usize) -> usize {
+    let quote = content + len;
+    // No escape is shorter than what it stands for, so the closing quote is here or later. A quote here that no backslash
+    // precedes is not escaped, so it closes the string; the one that does may still close it, as in `"\\\\"`.
+    if bytes.get(quote) == Some(&b'"') && bytes.get(quote.wrapping_sub(1)) != Some(&b'\\') {
+        quote + 1
+    } else {
+        string_end(bytes, content)
+    }
+}
+
 /// The position behind the number, `true`, `false` or `null` that starts at `at`.
 pub(super) fn token_end(bytes: &[u8], mut at: usize) -> usize {
     while bytes.get(at).is_some_and(|byte| !is_blank(*byte) && !matches!(byte, b',' | b']' | b'}')) {
@@ -113,6 +127,24 @@ mod tests {
             (r#""open\"#, 6),
         ] {
             assert_eq!(value_end(text.as_bytes(), 0), end, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_known_length_gives_the_same_end() {
+        for (text, len) in [
+            (r#""""#, 0),
+            (r#""a","b""#, 1),
+            (r#""\"",""#, 1),
+            (r#""a\"b""c""#, 3),
+            (r#""\\"","#, 1),
+            (r#""\\\"","#, 2),
+            (r#""\u00e9"",""#, 2),
+            (r#""\ud83d\ude80\"","#, 5),
+            (r#""é""#, 2),
+            (r#""open"#, 4),
+        ] {
+            assert_eq!(known_string_end(text.as_bytes(), 1, len), string_end(text.as_bytes(), 1), "{text}");
         }
     }
 

@@ -11,8 +11,8 @@ use crate::model::{Reject, RejectReason, StepName};
 pub(super) enum Ending {
     /// By a rule.
     Dropped,
-    /// It can never be delivered.
-    Rejected(Reject),
+    /// It can never be delivered. Boxed, because results are handed up for every record and few are rejects.
+    Rejected(Box<Reject>),
 }
 
 /// A compiled condition of `where`.
@@ -23,6 +23,7 @@ pub(super) struct Check {
 }
 
 /// The object at `path` becomes the record.
+#[inline(always)]
 pub(super) fn select(doc: &Document<'_>, window: Cursor, path: &Path, place: &StepName) -> Result<Cursor, Ending> {
     let Some(found) = doc.find(window, &path.members) else {
         return Err(rejected(RejectReason::Missing, place, missing(doc, window, path)));
@@ -137,7 +138,14 @@ fn refuse(otherwise: Otherwise, place: &StepName, detail: impl FnOnce() -> Strin
 
 #[cold]
 pub(super) fn rejected(reason: RejectReason, place: &StepName, detail: String) -> Ending {
-    Ending::Rejected(reject(reason, place, detail))
+    reject(reason, place, detail).into()
+}
+
+impl From<Reject> for Ending {
+    #[cold]
+    fn from(reject: Reject) -> Self {
+        Self::Rejected(Box::new(reject))
+    }
 }
 
 /// A reject whose detail keeps the bound of [`Reject::detail`].

@@ -18,6 +18,7 @@ pub struct Compiled {
     text: String,
     pub(super) parts: Vec<Part>,
     needs_document: bool,
+    late: bool,
 }
 
 /// One piece of a template.
@@ -94,9 +95,9 @@ impl Fault {
 pub(super) struct Scope<'a> {
     pub(super) record: &'a Record<'a>,
     /// The record at this point: the parsed value and the window; `None` for a tombstone.
-    pub(super) document: Option<(Document<'a>, Cursor)>,
+    pub(super) document: Option<(&'a Document<'a>, Cursor)>,
     /// The parsed input, where the program needs it.
-    pub(super) original: Option<Document<'a>>,
+    pub(super) original: Option<&'a Document<'a>>,
 }
 
 /// A rendered template, as a range of the bytes it was rendered into.
@@ -112,7 +113,8 @@ pub(super) enum Rendered {
 impl Compiled {
     /// A template whose parts are `parts`, one for each segment of `template`.
     pub(super) fn new(template: &Template, parts: Vec<Part>) -> Self {
-        Self { text: template.text.clone(), parts, needs_document: template.needs_document() }
+        let late = parts.iter().any(|part| matches!(part, Part::Found { .. }));
+        Self { text: template.text.clone(), parts, needs_document: template.needs_document(), late }
     }
 
     /// Whether a tombstone cannot render it.
@@ -122,7 +124,7 @@ impl Compiled {
 
     /// Whether it reads what a look-up of its own phase finds.
     pub(super) fn is_late(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Found { .. }))
+        self.late
     }
 
     /// Whether it reads the input.
@@ -208,10 +210,10 @@ impl Part {
 
 impl Field {
     /// Renders what `found` points at, or the fallback.
-    pub(super) fn render(&self, found: Option<(Document<'_>, Cursor)>, out: &mut Vec<u8>) -> Result<(), Fault> {
+    pub(super) fn render(&self, found: Option<(&Document<'_>, Cursor)>, out: &mut Vec<u8>) -> Result<(), Fault> {
         let fault = match found {
             None => Fault::Missing,
-            Some((doc, cursor)) => match scalar(&doc, cursor, out) {
+            Some((doc, cursor)) => match scalar(doc, cursor, out) {
                 Ok(()) => return Ok(()),
                 Err(fault) => fault,
             },

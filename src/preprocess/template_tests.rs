@@ -15,7 +15,7 @@ fn rendered(text: &str, key: Option<&str>, value: &str) -> Result<Option<String>
     let mut out = b"before".to_vec();
     let result = Parser::default().read(value.as_bytes(), |doc| {
         let window = doc.find(doc.root(), &["result".to_owned()]).unwrap_or(doc.root());
-        let scope = Scope { record: &record, document: Some((doc, window)), original: Some(doc) };
+        let scope = Scope { record: &record, document: Some((&doc, window)), original: Some(&doc) };
         compiled.render(&scope, &mut stamps, &mut out)
     });
     match result.expect("valid") {

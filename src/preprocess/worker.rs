@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::enrich::LookupStop;
 use crate::librdkafka::{RecordBatch, SharedBatch};
 use crate::model::{Charge, Encode, PartitionTable, Prepared, Report, ReportSender, Run, Sequence, Stop, Ticket};
+use crate::mutants::{self, Mutant};
 use crate::telemetry::latency::{LatencyBook, Stage};
 use crate::telemetry::metrics::{PipelineMetrics, StageName};
 
@@ -115,6 +116,10 @@ impl<'a, E: Encode> Promise<'a, E> {
 
     fn keep(&mut self, prepared: Prepared<E::Item>) {
         self.kept = true;
+        let nothing = prepared.items.is_empty() && prepared.rejects.is_empty() && prepared.ended.is_empty();
+        if nothing && mutants::on(Mutant::FencedBatchKeptBack) {
+            return;
+        }
         // The sink is gone only when the process ends.
         drop(self.worker.intake.send(prepared));
     }
@@ -122,7 +127,7 @@ impl<'a, E: Encode> Promise<'a, E> {
 
 impl<E: Encode> Drop for Promise<'_, E> {
     fn drop(&mut self) {
-        if !self.kept {
+        if !self.kept && !mutants::on(Mutant::SequenceLostWithItsWorker) {
             let mut empty = Prepared::empty(self.sequence, Charge::none(), self.polled);
             empty.lost = std::mem::take(&mut self.tickets);
             drop(self.worker.intake.send(empty));

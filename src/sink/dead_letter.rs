@@ -1,10 +1,11 @@
 //! The dead-letter thread: writes rejected records to a topic or a file and settles each once that is acknowledged.
 //!
 //! A fault holds in place: the same letters are tried again for as long as it takes, with a named fault in `/status`, and
-//! nothing rewinds. Letters of a fenced epoch that were not sent yet are dropped: their records come again. Letters
+//! nothing rewinds. A letter that is too large for its topic is found by writing it alone, for a broker judges batches; it
+//! holds like any fault, or goes without its value where the user chose that (`on_too_large`). Letters of a fenced epoch that were not sent yet are dropped: their records come again. Letters
 //! written above the committed position are remembered, so a rewind does not write them twice.
 
-pub(super) mod envelope;
+pub mod envelope;
 mod file;
 mod memory;
 mod topic;
@@ -12,11 +13,13 @@ mod topic;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::config::plan::OnReject;
+use crate::config::plan::{OnReject, OnTooLarge};
 use crate::model::{Charge, Outcome, OwnedRecord, Part, Place, Reject, Report};
+use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Room;
 
 use super::reject::DeskHandles;
+use envelope::Omitted;
 use file::LetterFile;
 use memory::Memory;
 use topic::LetterTopic;
@@ -43,6 +46,16 @@ pub(super) struct Letter {
     pub(super) charge: Charge,
 }
 
+/// What became of letters that were written together.
+pub(super) struct Attempt {
+    /// Which were acknowledged.
+    pub(super) done: Vec<bool>,
+    /// Whether the broker called one of the others, or the batch it travelled in, too large.
+    pub(super) too_large: bool,
+    /// Why the others were not.
+    pub(super) fault: Option<String>,
+}
+
 enum Target {
     Topic(Box<LetterTopic>),
     File(LetterFile),
@@ -58,15 +71,16 @@ pub(super) fn start(
     waiting: flume::Receiver<Letter>,
     handles: DeskHandles,
 ) -> Result<JoinHandle<()>, String> {
-    let target = match target {
-        OnReject::DeadLetterKafka { connection, topic } => {
+    let (target, on_too_large) = match target {
+        OnReject::DeadLetterKafka { connection, topic, on_too_large } => {
             handles.health.needs(Room::DeadLetter);
-            Target::Topic(Box::new(LetterTopic::open(connection, topic, memory_bytes, handles.clone())?))
+            let target = LetterTopic::open(connection, topic, memory_bytes, handles.clone())?;
+            (Target::Topic(Box::new(target)), *on_too_large)
         }
-        OnReject::DeadLetterFile { path } => Target::File(LetterFile::open(path)?),
+        OnReject::DeadLetterFile { path } => (Target::File(LetterFile::open(path)?), OnTooLarge::Hold),
         OnReject::Stop | OnReject::Drop => return Err("no dead letters are configured".to_owned()),
     };
-    let writer = Writer { waiting, target, memory: Memory::default(), handles };
+    let writer = Writer { waiting, target, on_too_large, memory: Memory::default(), handles };
     std::thread::Builder::new()
         .name("dead-letter".into())
         .spawn(move || writer.run())
@@ -76,6 +90,7 @@ pub(super) fn start(
 struct Writer {
     waiting: flume::Receiver<Letter>,
     target: Target,
+    on_too_large: OnTooLarge,
     memory: Memory,
     handles: DeskHandles,
 }
@@ -84,6 +99,9 @@ impl Writer {
     fn run(mut self) {
         while let Some(group) = self.next_group() {
             let group = self.settle_known(group);
+            if mutants::on(Mutant::DeadLetterBeforeItsAck) {
+                self.settle(&group);
+            }
             self.write_all(group);
         }
         match self.target {
@@ -132,10 +150,11 @@ impl Writer {
             if letters.is_empty() {
                 return;
             }
-            let (written, fault) = match &mut self.target {
-                Target::Topic(topic) => topic.write(&letters),
-                Target::File(file) => file.write(&letters, &self.handles.pipeline),
-            };
+            let mut attempt = self.attempt(&letters);
+            if attempt.too_large {
+                attempt = self.write_each(&letters, attempt.done);
+            }
+            let Attempt { done: written, fault, .. } = attempt;
             let (done, left) = split(letters, &written);
             for letter in &done {
                 self.memory.add(letter);
@@ -154,6 +173,59 @@ impl Writer {
                 return;
             }
         }
+    }
+
+    fn attempt(&mut self, letters: &[Letter]) -> Attempt {
+        match &mut self.target {
+            Target::Topic(topic) => topic.write(letters),
+            Target::File(file) => file.write(letters, &self.handles.pipeline),
+        }
+    }
+
+    /// Writes those that are not `done` one by one, until one fails for another reason than its size.
+    fn write_each(&mut self, letters: &[Letter], mut done: Vec<bool>) -> Attempt {
+        let mut fault = None;
+        for (letter, done) in letters.iter().zip(&mut done).filter(|(_, done)| !**done) {
+            let mut alone = self.attempt(std::slice::from_ref(letter));
+            if alone.too_large {
+                match self.on_too_large {
+                    OnTooLarge::Hold => {}
+                    OnTooLarge::OmitValue => alone = self.write_shortened(letter, alone),
+                }
+            }
+            *done = alone.done.iter().all(|done| *done);
+            let stop = alone.fault.is_some() && !alone.too_large;
+            fault = fault.or(alone.fault);
+            if stop || self.handles.stop.is_aborting() {
+                break;
+            }
+        }
+        Attempt { done, too_large: false, fault }
+    }
+
+    /// Writes a letter that is too large without its value or, when that is still too large, without anything but where
+    /// the record stands and why it was rejected. Returns the last attempt, `refused` being the first.
+    fn write_shortened(&mut self, letter: &Letter, refused: Attempt) -> Attempt {
+        let mut last = refused;
+        for omitted in [Omitted::Value, Omitted::All] {
+            if !last.too_large {
+                break;
+            }
+            let original = envelope::without(&letter.original, omitted);
+            let reject = letter.reject.clone();
+            last = self.attempt(&[Letter { place: letter.place, reject, original, charge: Charge::none() }]);
+            if last.fault.is_none() {
+                let OwnedRecord { topic, partition, offset, .. } = &letter.original;
+                tracing::warn!(
+                    pipeline = %self.handles.pipeline,
+                    "the dead letter of {topic}[{partition}] offset {offset} was too large ({} bytes) and was written \
+                     without its {}; the original is only in its topic",
+                    letter.original.bytes(),
+                    omitted.name()
+                );
+            }
+        }
+        last
     }
 
     fn is_wanted(&self, letter: &Letter) -> bool {

@@ -1,7 +1,7 @@
 //! The far side: takes prepared batches in sequence, delivers, judges every item and settles parts of tickets.
 
 pub mod context;
-mod dead_letter;
+pub mod dead_letter;
 pub mod elasticsearch;
 pub mod kafka;
 pub mod null;

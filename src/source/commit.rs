@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::librdkafka::{CommitAnswer, ErrorCode};
 use crate::model::{Position, Slot, TopicPartition};
+use crate::mutants::{self, Mutant};
 
 /// One partition of a commit request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +108,7 @@ fn fate(error: Option<ErrorCode>) -> Fate {
         Some(code @ (ErrorCode::UnknownMemberId | ErrorCode::FencedInstanceId | ErrorCode::AssignmentLost)) => {
             Fate::NotOurs(code)
         }
+        Some(_) if mutants::on(Mutant::RefusedCommitIsStored) => Fate::Stored,
         Some(code) => Fate::Again(code),
     }
 }

@@ -2,21 +2,16 @@
 //! own wake-up (I3, I6).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::config::plan::PipelinePlan;
-use crate::librdkafka::{Consumer, ErrorCode, OpenError, RecordBatch};
-use crate::model::{
-    Budget, Epoch, Halt, PartitionTable, Position, Report, RewindCause, Sequence, Slot, Stop, TopicPartition, Wake,
-};
-use crate::telemetry::health::Health;
-use crate::telemetry::lag::LagTable;
-use crate::telemetry::latency::LatencyBook;
-use crate::telemetry::metrics::{PipelineMetrics, StageName};
+use crate::librdkafka::{Consumer, ErrorCode, OpenError};
+use crate::model::{Epoch, Halt, Offset, Position, RewindCause, Sequence, Slot, TopicPartition};
+use crate::telemetry::metrics::StageName;
 
+use super::client::Client;
 use super::commit::Commits;
+use super::context::{SourceContext, SourceEnd};
 use super::credentials::Credentials;
 use super::hold::Hold;
 use super::ledger::Ledger;
@@ -27,121 +22,73 @@ use super::rebalance::Rebalance;
 use super::rewind::Rewinds;
 use super::topics::TopicIds;
 use super::until::Marks;
-use super::view::SourceView;
 
 /// Longest park: timers are looked at this often even without a wake-up.
 const LONGEST_PARK: Duration = Duration::from_millis(100);
 
-/// What the source of a pipeline is given.
-pub struct SourceContext {
-    /// The pipeline's plan.
-    pub plan: Arc<PipelinePlan>,
-    /// The fence.
-    pub table: Arc<PartitionTable>,
-    /// From workers and sink.
-    pub reports: flume::Receiver<Report>,
-    /// To the workers.
-    pub batches: flume::Sender<RecordBatch>,
-    /// Lowest sequence number the sink's intake has not taken.
-    pub released: Arc<AtomicU64>,
-    /// Places of the sink's ring.
-    pub ring: u64,
-    /// The byte budget.
-    pub budget: Arc<Budget>,
-    /// This thread's wake-up.
-    pub wake: Arc<Wake>,
-    /// Counters.
-    pub metrics: Arc<PipelineMetrics>,
-    /// Histograms.
-    pub latency: Arc<LatencyBook>,
-    /// Named faults.
-    pub health: Arc<Health>,
-    /// The stop switch of this pipeline.
-    pub stop: Arc<Stop>,
-    /// What others may see of the books.
-    pub view: Arc<SourceView>,
-    /// Lag by partition.
-    pub lag: Arc<LagTable>,
-    /// Whether the sink still has anything of these partitions on the wire.
-    pub wire: Arc<dyn Wire>,
-    /// Where a bounded run stops.
-    pub until: Option<Until>,
-    /// Read by assignment, without joining the group; commit nothing.
-    pub dry_run: bool,
-}
-
-/// Where a bounded run stops.
+/// What is known of a seek. Its first record may lie above the target because there is nothing between, or because the seek
+/// was lost: then it is done again, until two in a row begin at the same record. One repetition would not do: where there
+/// is nothing at the target, the first seek looks lost although it was not, and the second may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Until {
-    /// At each partition's last stable offset, pinned when it is first assigned.
-    End,
-    /// At the first record whose timestamp is not before this; at the end where there is none.
-    Time {
-        /// Milliseconds since the epoch.
-        unix_ms: i64,
-    },
+pub(crate) enum SeekProof {
+    /// A record came at the target, or twice the same one above it.
+    Given,
+    /// No record has come yet.
+    Awaited,
+    /// This record came first, above the target; the seek is done again.
+    Above(Offset),
 }
 
-/// What a revoke asks of the sink.
-pub trait Wire: Send + Sync {
-    /// Asks for a [`Report::Quiet`] once nothing of the partition's fenced epochs is on its way to the sink's servers.
-    fn ask(&self, slot: Slot);
-    /// Whether that is known to be so already.
-    fn is_quiet(&self, slot: Slot) -> bool;
-    /// Gives up what is on its way as far as that is possible (a producer's queue).
-    fn purge(&self);
+impl SeekProof {
+    /// The first record came, above the target: whether that is proof enough.
+    pub(super) fn accepts(self, first: Offset) -> bool {
+        match self {
+            Self::Given => true,
+            Self::Awaited => false,
+            Self::Above(before) => first <= before,
+        }
+    }
 }
 
 /// A partition that is ours.
-pub(super) struct Assigned {
-    pub(super) name: TopicPartition,
+pub(crate) struct Assigned {
+    pub(crate) name: TopicPartition,
     /// The topic was reported unknown since the last record: it may come back as another topic.
     pub(super) was_gone: bool,
     /// The topic has another id than before: its beginning is asked for until it is known, then read.
-    pub(super) recreated: bool,
+    pub(crate) recreated: bool,
     /// Oldest offset the broker had when last asked.
     pub(super) low: Option<Position>,
     /// A first record above this position (after an assign or rewind) may be a gap: ask.
     pub(super) check_gap: bool,
-    /// The first record after a rewind has not come yet: if it lies above the target, the seek is repeated once.
-    pub(super) seek_unproven: bool,
+    /// Whether the last seek went where it should.
+    pub(super) seek: SeekProof,
     /// A record was read since the last assign, rewind or seek: only then the client's own position may be trusted.
     pub(super) read_in_epoch: bool,
     /// Records of this epoch were destroyed unread and are not sought again: the client's position lies behind them.
     pub(super) destroyed: bool,
 }
 
-/// How the source ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceEnd {
-    /// Why it halted, if it did.
-    pub halt: Option<Halt>,
-    /// Records left unresolved, to be read again.
-    pub left_open: u64,
-    /// Whether the last commit was acknowledged.
-    pub committed: bool,
-}
-
 /// The source thread's state. Nobody else touches it.
-pub struct Source {
-    pub(super) cx: SourceContext,
-    pub(super) consumer: Consumer,
-    pub(super) ledger: Ledger,
-    pub(super) pauses: Pauses,
-    pub(super) rewinds: Rewinds,
+pub struct Source<C: Client = Consumer> {
+    pub(super) cx: SourceContext<C::Messages>,
+    pub(super) consumer: C,
+    pub(crate) ledger: Ledger,
+    pub(crate) pauses: Pauses,
+    pub(crate) rewinds: Rewinds,
     pub(super) commits: Commits,
-    pub(super) hold: Hold,
+    pub(crate) hold: Hold<C::Messages>,
     pub(super) rebalance: Rebalance,
     pub(super) questions: Questions,
     pub(super) topic_ids: TopicIds,
-    pub(super) until: Option<Marks>,
-    pub(super) assigned: BTreeMap<Slot, Assigned>,
+    pub(crate) until: Option<Marks>,
+    pub(crate) assigned: BTreeMap<Slot, Assigned>,
     pub(super) next_sequence: Sequence,
     pub(super) mean_record_bytes: usize,
     pub(super) queue_seen_empty: u32,
     pub(super) holding: bool,
     pub(super) probing: bool,
-    pub(super) halt: Option<Halt>,
+    pub(crate) halt: Option<Halt>,
     pub(super) halted_at: Option<Instant>,
     pub(super) next_drip: Instant,
     pub(super) last_progress: Instant,
@@ -164,18 +111,24 @@ impl Source {
     /// # Errors
     /// When librdkafka refuses properties or topics. Unreachable brokers are not an error here.
     pub fn open(cx: SourceContext) -> Result<Self, OpenError> {
-        let memory = cx.plan.memory_bytes;
-        let all = properties::consumer(&cx.plan.source, memory, cx.until.is_some());
+        let all = properties::consumer(&cx.plan.source, cx.plan.memory_bytes, cx.until.is_some());
         let topics = if cx.dry_run { &[][..] } else { &cx.plan.source.topics };
         let consumer = Consumer::open(&all, &cx.plan.source.group, topics, cx.wake.clone())?;
-        let now = Instant::now();
-        Ok(Self {
+        Ok(Self::with(consumer, cx))
+    }
+}
+
+impl<C: Client> Source<C> {
+    /// A source that reads from this client.
+    pub fn with(consumer: C, cx: SourceContext<C::Messages>) -> Self {
+        let now = consumer.now();
+        Self {
             consumer,
             ledger: Ledger::default(),
             pauses: Pauses::default(),
             rewinds: Rewinds::default(),
             commits: Commits::new(cx.plan.commit_interval),
-            hold: Hold::new(memory / 16),
+            hold: Hold::new(cx.plan.memory_bytes / 16),
             rebalance: Rebalance::Stable,
             questions: Questions::default(),
             topic_ids: TopicIds::default(),
@@ -198,7 +151,7 @@ impl Source {
             lost_uncommitted: false,
             blocked_since: None,
             cx,
-        })
+        }
     }
 
     /// Runs until stopped, halted or at the end of a bounded run; then drains, commits and leaves the group.
@@ -209,7 +162,7 @@ impl Source {
             self.assign_by_hand();
         }
         while !self.is_over() {
-            let busy = self.turn(Instant::now());
+            let busy = self.turn(self.consumer.now());
             if !busy {
                 self.park();
             }
@@ -217,19 +170,22 @@ impl Source {
         self.finish()
     }
 
-    fn is_over(&mut self) -> bool {
+    pub(crate) fn is_over(&mut self) -> bool {
         self.cx.stop.is_draining() || self.halt.is_some() || self.bounded_run_is_over()
     }
 
     /// One turn: reports, drain (which serves callbacks), rebalance, answers, deadlines. Returns whether there may be more.
-    pub(super) fn turn(&mut self, now: Instant) -> bool {
-        let started = Instant::now();
+    pub(crate) fn turn(&mut self, now: Instant) -> bool {
+        let started = self.consumer.now();
         self.cx.wake.take();
         let reported = self.take_reports(now);
         let drained = self.take_records(now);
         self.upkeep(now);
         if reported || drained {
-            self.cx.metrics.busy(StageName::Source).add(started.elapsed().as_nanos() as u64);
+            self.cx
+                .metrics
+                .busy(StageName::Source)
+                .add(self.consumer.now().saturating_duration_since(started).as_nanos() as u64);
         }
         reported || drained
     }
@@ -245,11 +201,11 @@ impl Source {
         self.apply_pauses();
         self.look_at_credentials(now);
         self.cx.health.tick();
-        self.publish();
+        self.publish(now);
     }
 
     fn park(&mut self) {
-        let now = Instant::now();
+        let now = self.consumer.now();
         let due = [self.commit_wake(), self.rewinds.next_due(), self.rebalance.next_due()];
         let limit = due
             .into_iter()
@@ -257,7 +213,8 @@ impl Source {
             .map(|at| at.saturating_duration_since(now))
             .fold(LONGEST_PARK, Duration::min)
             .max(Duration::from_millis(1));
-        self.cx.wake.park(limit);
+        let wake = self.cx.wake.clone();
+        self.consumer.park(&wake, limit);
     }
 
     fn commit_wake(&self) -> Option<Instant> {
@@ -289,7 +246,7 @@ impl Source {
         }
         if let Some(assigned) = self.assigned.get_mut(&slot) {
             assigned.check_gap = true;
-            assigned.seek_unproven = true;
+            assigned.seek = SeekProof::Awaited;
             assigned.read_in_epoch = false;
             assigned.destroyed = false;
             tracing::warn!(pipeline = %self.cx.plan.name, partition = %assigned.name, cause = cause.name(),
@@ -322,13 +279,15 @@ impl Source {
                 self.rewinds.again(slot, now, Duration::from_millis(50));
                 continue;
             }
-            let Some(assigned) = self.assigned.get(&slot) else { continue };
+            let Some(assigned) = self.assigned.get_mut(&slot) else { continue };
             if assigned.recreated && self.ledger.position(slot).is_some() {
                 self.ask_truncation(slot, now);
                 self.rewinds.again(slot, now, Duration::from_millis(200));
                 continue;
             }
-            let to = self.ledger.position(slot).map_or(crate::librdkafka::START_STORED, |position| position.0);
+            // Where nothing is known of it, its beginning loses nothing; the client refuses a seek to what the group stored.
+            assigned.recreated = false;
+            let to = self.ledger.position(slot).map_or(crate::librdkafka::START_EARLIEST, |position| position.0);
             // Just assigned, or its broker is slow: the client answers `State` or a timeout; asked again soon.
             self.rewinds.again(slot, now, Duration::from_millis(20));
             positions.push((assigned.name.clone(), to));
@@ -364,14 +323,14 @@ impl Source {
     }
 
     /// Lets others see the books.
-    fn publish(&mut self) {
+    fn publish(&mut self, now: Instant) {
         let tally = self.ledger.tally();
         self.cx.metrics.open_records.set(tally.open as i64);
         if !tally.holds() {
             self.cx.metrics.conservation_errors.add(1);
         }
         if self.cx.view.wants() {
-            let since = self.ledger.oldest_polled().map_or(0, unix_ms);
+            let since = self.ledger.oldest_polled().map_or(0, |at| unix_ms(at, now));
             self.cx.metrics.oldest_unresolved_since_ms.set(since);
         }
         self.cx.view.publish(&self.ledger, &self.assigned_names(), self.last_progress);
@@ -393,7 +352,24 @@ impl Source {
 }
 
 /// Milliseconds since the epoch at a moment of the past.
-fn unix_ms(at: Instant) -> i64 {
-    let past = SystemTime::now().checked_sub(at.elapsed()).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+fn unix_ms(at: Instant, now: Instant) -> i64 {
+    let past = SystemTime::now()
+        .checked_sub(now.saturating_duration_since(at))
+        .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     past.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_record_above_the_target_counts_only_when_it_comes_twice() {
+        let first = Offset(7);
+        assert!(!SeekProof::Awaited.accepts(first), "the seek may have been lost");
+        assert!(SeekProof::Above(first).accepts(first), "there is nothing between");
+        assert!(SeekProof::Above(Offset(9)).accepts(first), "the first one was lost, this one was not");
+        assert!(!SeekProof::Above(Offset(6)).accepts(first), "one of them was lost");
+        assert!(SeekProof::Given.accepts(first), "a gap in the middle of the log");
+    }
 }

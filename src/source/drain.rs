@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use crate::librdkafka::{MessageBatch, RecordBatch};
+use crate::librdkafka::RecordBatch;
 use crate::model::{Epoch, Offset, Position, RewindCause, Run, Slot, TopicPartition};
+use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Room;
 use crate::telemetry::latency::Stage;
 use crate::telemetry::metrics::StageName;
 
-use super::control::Source;
+use super::client::{Client, Messages};
+use super::control::{SeekProof, Source};
 use super::pauses::PauseReason;
 
 /// Bytes wanted in a batch: the parser works on a cache-warm scratch, and a batch of 1,024 makes the channel hop free.
@@ -20,7 +22,7 @@ const DRIP: Duration = Duration::from_millis(300);
 /// What a message costs beyond its bytes while it is out: librdkafka's operation (304 bytes, measured) and our entries.
 const RECORD_OVERHEAD: usize = 400;
 
-impl Source {
+impl<C: Client> Source<C> {
     /// Takes the next records, if there is room and the group is stable. Returns whether there may be more at once.
     pub(super) fn take_records(&mut self, now: Instant) -> bool {
         if !self.rebalance.is_stable() {
@@ -48,7 +50,7 @@ impl Source {
         }
         self.queue_seen_empty = 0;
         self.admit(messages, now);
-        true
+        !mutants::on(Mutant::HalfDrainedQueueSleeps)
     }
 
     fn unblocked(&mut self, now: Instant) {
@@ -77,11 +79,11 @@ impl Source {
     }
 
     /// Slot and epoch of each message; `None` where it must be destroyed.
-    fn tag(&self, messages: &MessageBatch) -> Vec<Option<(Slot, Epoch)>> {
+    fn tag(&self, messages: &C::Messages) -> Vec<Option<(Slot, Epoch)>> {
         let mut tags = Vec::with_capacity(messages.len());
         for segment in messages.segments() {
             let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };
-            let slot = self.cx.table.slot(&name).filter(|slot| !self.rewinds.is_waiting(*slot));
+            let slot = self.cx.table.slot(&name).filter(|slot| !self.waits_for_seek(*slot));
             let tag = slot.map(|slot| (slot, self.ledger.epoch(slot))).filter(|(_, epoch)| *epoch != Epoch::NONE);
             tags.extend((segment.start..segment.end).map(|_| tag));
         }
@@ -89,7 +91,7 @@ impl Source {
     }
 
     /// Opens tickets for what may be read and hands the batch to the workers; destroys, uncounted, what may not.
-    pub(super) fn admit(&mut self, mut messages: MessageBatch, now: Instant) {
+    pub(super) fn admit(&mut self, mut messages: C::Messages, now: Instant) {
         let verdicts = self.judge(&messages, now);
         if verdicts.iter().any(|stretch| stretch.slot.is_none()) {
             let mut refused = vec![false; messages.len()];
@@ -102,7 +104,7 @@ impl Source {
         if runs.is_empty() {
             return;
         }
-        let polled = Instant::now();
+        let polled = now;
         let mut bytes = 0;
         for run in &runs {
             let (start, end) = (run.start as usize, run.end as usize);
@@ -126,7 +128,7 @@ impl Source {
         drop(self.cx.batches.try_send(batch));
     }
 
-    fn record_queue_latency(&self, messages: &MessageBatch) {
+    fn record_queue_latency(&self, messages: &C::Messages) {
         if let Some(at) = messages.timestamp_ms(0)
             && let Ok(wall) = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)
         {
@@ -135,14 +137,19 @@ impl Source {
         }
     }
 
+    /// Whether records of the partition must be destroyed because its seek is still to come.
+    fn waits_for_seek(&self, slot: Slot) -> bool {
+        self.rewinds.is_waiting(slot) && !mutants::on(Mutant::DrainDuringABackoff)
+    }
+
     /// Cuts a batch into stretches of one partition and says of each whether it may be read.
-    fn judge(&mut self, messages: &MessageBatch, now: Instant) -> Vec<Stretch> {
+    fn judge(&mut self, messages: &C::Messages, now: Instant) -> Vec<Stretch> {
         let mut stretches = Vec::new();
         for segment in messages.segments() {
             let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };
             let slot = self.cx.table.slot(&name).filter(|slot| self.assigned.contains_key(slot));
             let (start, end) = (segment.start, segment.end);
-            let Some(slot) = slot.filter(|slot| !self.rewinds.is_waiting(*slot)) else {
+            let Some(slot) = slot.filter(|slot| !self.waits_for_seek(*slot)) else {
                 stretches.push(Stretch::refused(start, end));
                 continue;
             };
@@ -170,7 +177,7 @@ impl Source {
         }
         // A partition that went back further on in this batch takes all of its records with it.
         for stretch in &mut stretches {
-            stretch.slot = stretch.slot.filter(|slot| !self.rewinds.is_waiting(*slot));
+            stretch.slot = stretch.slot.filter(|slot| !self.waits_for_seek(*slot));
         }
         stretches
     }
@@ -186,10 +193,14 @@ impl Source {
         }
         if let Some(assigned) = self.assigned.get_mut(&slot) {
             assigned.was_gone = false;
-            if std::mem::take(&mut assigned.seek_unproven) && first > expected.0 {
+            // Both of these would be caught here once more.
+            let believed = mutants::on(Mutant::ReleaseHeldOfAnOldEpoch) || mutants::on(Mutant::DrainDuringABackoff);
+            if first > expected.0 && !believed && !assigned.seek.accepts(Offset(first)) {
+                assigned.seek = SeekProof::Above(Offset(first));
                 self.seek_again(slot, now);
                 return false;
             }
+            assigned.seek = SeekProof::Given;
             let jumped = first > expected.0 && std::mem::take(&mut assigned.check_gap);
             assigned.check_gap = false;
             if jumped {
@@ -215,7 +226,9 @@ impl Source {
     /// The client went back unasked, or the log is another one: rewind, and ask for the ends before the seek.
     fn suspect_truncation(&mut self, slot: Slot, now: Instant) {
         self.rewind(slot, RewindCause::Redelivered, now);
-        self.ask_truncation(slot, now);
+        if !mutants::on(Mutant::TruncationUnnoticed) {
+            self.ask_truncation(slot, now);
+        }
     }
 
     fn open_runs(&mut self, stretches: &[Stretch], now: Instant) -> Vec<Run> {
@@ -235,7 +248,8 @@ impl Source {
             if let Some(assigned) = self.assigned.get_mut(&slot) {
                 assigned.read_in_epoch = true;
             }
-            if self.ledger.span(slot) > self.cx.plan.span_records as u64 {
+            let bounded = !mutants::on(Mutant::UnboundedSpan);
+            if bounded && self.ledger.span(slot) > self.cx.plan.span_records as u64 {
                 self.pauses.add(slot, PauseReason::Span);
             }
             at += records;

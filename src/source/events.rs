@@ -4,15 +4,17 @@ use std::time::Instant;
 
 use crate::librdkafka::{ErrorCode, Event};
 use crate::model::{Exit, Halt, Position, TopicPartition};
+use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Room;
 use crate::telemetry::lag::Lag;
 
+use super::client::Client;
 use super::control::Source;
 use super::credentials;
 use super::statistics;
 use super::until::Standing;
 
-impl Source {
+impl<C: Client> Source<C> {
     pub(super) fn take_events(&mut self, now: Instant) {
         for event in self.consumer.events() {
             match event {
@@ -114,7 +116,10 @@ impl Source {
                     until.pin(slot, Position(entry.last_stable), None);
                 }
                 let next_offset = (running && entry.next_offset >= 0).then_some(Position(entry.next_offset));
-                until.next_offset(slot, next_offset, seen_empty);
+                let no_records = !assigned.read_in_epoch && mutants::on(Mutant::EmptiedPartitionHasNoEnd);
+                if !no_records && !mutants::on(Mutant::MarkersHideTheEnd) {
+                    until.next_offset(slot, next_offset, seen_empty);
+                }
             }
             if let (Some(position), 0..) = (self.ledger.position(slot), entry.last_stable) {
                 let records = (entry.last_stable - position.0).max(0) as u64;
@@ -130,7 +135,11 @@ impl Source {
     /// Takes over the client's own position, which includes control records, where nothing of ours contradicts it.
     fn adopt(&mut self, slot: crate::model::Slot) {
         let Some(assigned) = self.assigned.get(&slot) else { return };
-        if !assigned.read_in_epoch || assigned.destroyed || self.hold.holds(slot) || !self.ledger.is_quiet(slot) {
+        let held = self.hold.holds(slot) && !mutants::on(Mutant::AdoptWithRecordsHeld);
+        if !assigned.read_in_epoch || assigned.destroyed || held || !self.ledger.is_quiet(slot) {
+            return;
+        }
+        if mutants::on(Mutant::MarkersHideTheEnd) {
             return;
         }
         let at = Position(self.consumer.position(&assigned.name));
@@ -141,7 +150,7 @@ impl Source {
     /// Whether a bounded run has everything.
     pub(super) fn bounded_run_is_over(&mut self) -> bool {
         let Some(until) = &self.until else { return false };
-        if !until.knows_share(!self.assigned.is_empty(), Instant::now())
+        if !until.knows_share(!self.assigned.is_empty(), self.consumer.now())
             || !self.rebalance.is_stable()
             || !self.cx.reports.is_empty()
         {
@@ -161,10 +170,16 @@ impl Source {
         true
     }
 
+    /// Never, but for a mutant.
+    fn must_read_first(&self, slot: crate::model::Slot) -> bool {
+        mutants::on(Mutant::EmptiedPartitionHasNoEnd)
+            && self.assigned.get(&slot).is_some_and(|assigned| !assigned.read_in_epoch)
+    }
+
     fn standing(&self, slot: crate::model::Slot) -> Standing {
         Standing {
             idle: self.ledger.is_quiet(slot) && !self.hold.holds(slot) && !self.rewinds.is_waiting(slot),
-            position: self.ledger.position(slot),
+            position: self.ledger.position(slot).filter(|_| !self.must_read_first(slot)),
             queue_seen_empty: self.queue_seen_empty > 0,
         }
     }

@@ -1,10 +1,12 @@
 //! The end of a source: drain, commit, leave the group, in the measured order; every wait bounded.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::model::{Slot, TopicPartition};
 
-use super::control::{Source, SourceEnd};
+use super::client::{Client, Messages};
+use super::context::SourceEnd;
+use super::control::Source;
 use super::rebalance::Rebalance;
 
 /// Bound of the last commit after a halt or an abort, refused ones sent again: a cooperative rejoin takes a few seconds.
@@ -22,8 +24,8 @@ const HALTED_DRAIN: Duration = Duration::from_secs(5);
 /// How often the group is served while draining.
 const SERVE_EVERY: Duration = Duration::from_millis(100);
 
-impl Source {
-    pub(super) fn finish(mut self) -> SourceEnd {
+impl<C: Client> Source<C> {
+    pub(crate) fn finish(mut self) -> SourceEnd {
         self.lost_uncommitted = false;
         self.stop_taking();
         self.await_settlements();
@@ -54,9 +56,9 @@ impl Source {
 
     /// Until nothing is open, or whoever could settle it is gone, or the deadline says stop.
     fn await_settlements(&mut self) {
-        let mut next_serve = Instant::now();
+        let mut next_serve = self.consumer.now();
         while self.ledger.tally().open > 0 && !self.cx.stop.is_aborting() {
-            let now = Instant::now();
+            let now = self.consumer.now();
             let halted = self.halt.as_ref().map(|_| self.halted_at.get_or_insert(now).checked_add(HALTED_DRAIN));
             if halted.flatten().is_some_and(|deadline| now >= deadline) {
                 break;
@@ -72,9 +74,14 @@ impl Source {
             }
             self.upkeep(now);
             if !more {
-                self.cx.wake.park(Duration::from_millis(20));
+                self.park_for(Duration::from_millis(20));
             }
         }
+    }
+
+    fn park_for(&mut self, limit: Duration) {
+        let wake = self.cx.wake.clone();
+        self.consumer.park(&wake, limit);
     }
 
     /// Keeps the group membership and runs callbacks; what comes is not read any more: destroyed, uncounted.
@@ -98,9 +105,9 @@ impl Source {
         if self.cx.dry_run {
             return true;
         }
-        let started = Instant::now();
+        let started = self.consumer.now();
         loop {
-            let now = Instant::now();
+            let now = self.consumer.now();
             self.take_reports(now);
             self.take_events(now);
             self.take_replies(now);
@@ -124,7 +131,7 @@ impl Source {
             }
             self.serve_group();
             self.cx.wake.take();
-            self.cx.wake.park(Duration::from_millis(if self.last_commit_error.is_some() { 50 } else { 10 }));
+            self.park_for(Duration::from_millis(if self.last_commit_error.is_some() { 50 } else { 10 }));
         }
     }
 
@@ -141,9 +148,9 @@ impl Source {
             tracing::warn!(pipeline = %self.cx.plan.name, %code, "the group cannot be left in order; the session will time out");
             return;
         }
-        let started = Instant::now();
+        let started = self.consumer.now();
         while !self.consumer.is_closed() {
-            if Instant::now() >= started + self.patience(CLOSE_WITHIN) {
+            if self.consumer.now() >= started + self.patience(CLOSE_WITHIN) {
                 tracing::warn!(pipeline = %self.cx.plan.name, "leaving the group took too long; the session will time out");
                 return;
             }

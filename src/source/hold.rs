@@ -2,27 +2,29 @@
 
 use std::collections::VecDeque;
 
-use crate::librdkafka::MessageBatch;
 use crate::model::{Epoch, Slot};
+use crate::mutants::{self, Mutant};
+
+use super::client::Messages;
 
 /// Most records held.
 const RECORDS: usize = 1024;
 
-struct Held {
-    messages: MessageBatch,
+struct Held<M> {
+    messages: M,
     tags: Vec<(Slot, Epoch)>,
     bytes: usize,
 }
 
 /// Records drained while there was no room, each with the epoch it was drained in. Not counted as consumed yet.
-pub struct Hold {
-    held: VecDeque<Held>,
+pub struct Hold<M> {
+    held: VecDeque<Held<M>>,
     records: usize,
     bytes: usize,
     byte_bound: usize,
 }
 
-impl Hold {
+impl<M: Messages> Hold<M> {
     /// An empty hold: full at 1,024 records or at `byte_bound` bytes.
     #[must_use]
     pub fn new(byte_bound: usize) -> Self {
@@ -30,7 +32,7 @@ impl Hold {
     }
 
     /// Keeps messages with their slot and epoch, index for index; those without are destroyed.
-    pub fn keep(&mut self, mut messages: MessageBatch, tags: Vec<Option<(Slot, Epoch)>>) {
+    pub fn keep(&mut self, mut messages: M, tags: Vec<Option<(Slot, Epoch)>>) {
         messages.retain(|index| tags.get(index).is_some_and(Option::is_some));
         if messages.is_empty() {
             return;
@@ -44,6 +46,9 @@ impl Hold {
 
     /// Destroys a partition's records, uncounted. Returns how many.
     pub fn destroy(&mut self, slot: Slot) -> usize {
+        if mutants::on(Mutant::ReleaseHeldOfAnOldEpoch) {
+            return 0;
+        }
         self.destroy_where(|tag| tag.0 == slot)
     }
 
@@ -64,9 +69,11 @@ impl Hold {
     }
 
     /// Takes everything out, in order, as one batch; records whose epoch is not `current` any more are destroyed.
-    pub fn release(&mut self, current: impl Fn(Slot) -> Epoch) -> Option<MessageBatch> {
-        self.destroy_where(|(slot, epoch)| current(*slot) != *epoch);
-        let mut all: Option<MessageBatch> = None;
+    pub fn release(&mut self, current: impl Fn(Slot) -> Epoch) -> Option<M> {
+        if !mutants::on(Mutant::ReleaseHeldOfAnOldEpoch) {
+            self.destroy_where(|(slot, epoch)| current(*slot) != *epoch);
+        }
+        let mut all: Option<M> = None;
         for held in self.held.drain(..) {
             match &mut all {
                 None => all = Some(held.messages),

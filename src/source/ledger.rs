@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use crate::model::{Epoch, Offset, Outcome, Part, Position, Slot, Ticket, TicketId};
+use crate::mutants::{self, Mutant};
 
 /// Books of one pipeline. Touched by the source thread only.
 #[derive(Debug, Default)]
@@ -111,6 +112,9 @@ impl Ledger {
 
     /// A partition is not ours any more: its open tickets are forgotten. Returns how many records.
     pub fn revoke(&mut self, slot: Slot) -> u64 {
+        if mutants::on(Mutant::AcceptAfterRevoke) {
+            return 0;
+        }
         self.partitions.remove(&slot).map_or(0, |previous| self.tally.forget(&previous))
     }
 
@@ -125,6 +129,7 @@ impl Ledger {
         };
         if let Some(expected) = partition.expected
             && first.0 < expected.0
+            && !mutants::on(Mutant::AcceptAnOverlappingRun)
         {
             return Err(WentBack { offset: first, expected });
         }
@@ -170,10 +175,12 @@ impl Ledger {
     /// Takes in a part. Outcome counters move only when the ticket closes in the current epoch.
     pub fn settle(&mut self, part: Part) -> Settled {
         let Some(partition) = self.partitions.get_mut(&part.ticket.slot) else { return Settled::Stale };
-        if partition.epoch != part.ticket.epoch {
+        let old = partition.epoch != part.ticket.epoch;
+        if old && !mutants::on(Mutant::AcceptAnOldEpoch) {
             return Settled::Stale;
         }
-        let Ok(at) = partition.entries.binary_search_by_key(&part.ticket.id, |entry| entry.id) else {
+        let found = partition.entries.binary_search_by_key(&part.ticket.id, |entry| entry.id);
+        let Some(at) = found.ok().or((old && !partition.entries.is_empty()).then_some(0)) else {
             return Settled::Stale;
         };
         let entry = &mut partition.entries[at];
@@ -185,13 +192,23 @@ impl Ledger {
         }
         entry.open -= part.records;
         entry.parts[part.outcome as usize] += part.records;
+        if mutants::on(Mutant::CountAtTheSink) {
+            self.tally.ended[part.outcome as usize] += u64::from(part.records);
+        }
         if entry.open > 0 {
             return Settled::Part;
         }
         let parts = entry.parts;
+        let next = entry.next;
         self.tally.open -= u64::from(entry.records);
-        for (sum, ended) in self.tally.ended.iter_mut().zip(parts) {
-            *sum += u64::from(ended);
+        if !mutants::on(Mutant::CountAtTheSink) {
+            for (sum, ended) in self.tally.ended.iter_mut().zip(parts) {
+                *sum += u64::from(ended);
+            }
+        }
+        if mutants::on(Mutant::CommitOutOfOrder) {
+            partition.position = Some(next);
+            partition.asked = None;
         }
         Settled::Closed { parts, advanced: partition.advance() }
     }
@@ -200,6 +217,11 @@ impl Ledger {
     pub fn rewind(&mut self, slot: Slot, epoch: Epoch) -> Rewound {
         let Some(partition) = self.partitions.get_mut(&slot) else { return Rewound { to: None, records: 0 } };
         let records = self.tally.forget(partition);
+        if mutants::on(Mutant::ResidueForgottenOnRewind)
+            && let Some(newest) = partition.entries.back()
+        {
+            partition.position = Some(Position(newest.first.0));
+        }
         partition.entries.clear();
         partition.span = 0;
         partition.epoch = epoch;
@@ -233,6 +255,12 @@ impl Ledger {
     pub fn committable(&self) -> impl Iterator<Item = (Slot, Position)> {
         self.partitions.iter().filter_map(|(slot, partition)| {
             let position = partition.position?;
+            if mutants::on(Mutant::CommitTheReadPosition) {
+                return partition
+                    .expected
+                    .filter(|read| partition.asked.is_none_or(|asked| *read > asked))
+                    .map(|read| (*slot, read));
+            }
             (partition.touched() && partition.asked.is_none_or(|asked| position > asked)).then_some((*slot, position))
         })
     }
@@ -311,7 +339,8 @@ impl Partition {
         while let Some(front) = self.entries.front()
             && front.open == 0
         {
-            self.position = self.position.max(Some(front.next));
+            let next = if mutants::on(Mutant::CommitWithoutPlusOne) { Position(front.next.0 - 1) } else { front.next };
+            self.position = self.position.max(Some(next));
             self.span -= u64::from(front.records);
             self.entries.pop_front();
             moved = true;
@@ -387,7 +416,10 @@ mod tests {
         let b = open(&mut ledger, 2, 2);
         ledger.rewind(SLOT, Epoch::fresh());
         assert_eq!(ledger.settle(done(b, 2)), Settled::Stale);
-        assert_eq!(ledger.position(SLOT), Some(Position(2)));
+        let again = open(&mut ledger, 2, 2);
+        assert_eq!(ledger.settle(done(b, 2)), Settled::Stale, "the same records, read again, are another matter");
+        assert_eq!((ledger.position(SLOT), ledger.tally().open), (Some(Position(2)), 2));
+        assert_eq!(ledger.settle(done(again, 1)), Settled::Part);
         assert_eq!(ledger.tally().ended, before.ended);
         assert_eq!(ledger.tally().rewound, 2);
         ledger.revoke(SLOT);

@@ -1,9 +1,11 @@
 //! The Kafka source: one thread owns the consumer, the ledger, the rewinds and the commits.
 //!
-//! [`control`] is the loop; [`ledger`], [`pauses`], [`rewind`], [`commit`], [`credentials`], [`start`] and [`until`] decide
+//! [`control`] is the loop, over any [`client`]; [`context`] is what it is given; [`ledger`], [`pauses`], [`rewind`], [`commit`], [`credentials`], [`start`] and [`until`] decide
 //! and know no clock; [`drain`], [`reports`], [`rebalance`], [`questions`], [`events`] and [`finish`] are the loop's parts.
 
+pub mod client;
 pub mod commit;
+pub mod context;
 pub mod control;
 pub mod credentials;
 mod drain;
@@ -27,4 +29,6 @@ pub mod view;
 #[cfg(test)]
 mod tests;
 
-pub use control::{Source, SourceContext, SourceEnd, Until, Wire};
+pub use client::{Client, Messages};
+pub use context::{SourceContext, SourceEnd, Until, Wire};
+pub use control::Source;

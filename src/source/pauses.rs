@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::Slot;
+use crate::mutants::{self, Mutant};
 
 /// A reason to pause a partition. The client is paused while there is any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,7 +51,8 @@ impl Pauses {
     pub fn assign(&mut self, slot: Slot, all: &[PauseReason]) {
         let set = all.iter().fold(0, |set, reason| set | reason.bit());
         // Told the opposite of what is wanted, so that `plan` always speaks.
-        self.partitions.insert(slot, Reasons { set, paused: set == 0 });
+        let paused = (set == 0) != mutants::on(Mutant::PauseSurvivesARevoke);
+        self.partitions.insert(slot, Reasons { set, paused });
     }
 
     /// A partition is given up: its reasons end. Resume it at the client before it is unassigned.
@@ -60,6 +62,9 @@ impl Pauses {
 
     /// Adds a reason.
     pub fn add(&mut self, slot: Slot, reason: PauseReason) {
+        if reason == PauseReason::Rewind && mutants::on(Mutant::DrainDuringABackoff) {
+            return;
+        }
         if let Some(reasons) = self.partitions.get_mut(&slot) {
             reasons.set |= reason.bit();
         }

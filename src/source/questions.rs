@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::librdkafka::{OffsetKind, OffsetsAnswer, Reply, TopicsAnswer};
 use crate::model::{Epoch, Position, RewindCause, Slot};
+use crate::mutants::{self, Mutant};
 
+use super::client::Client;
 use super::commit::{Fate, Sent};
 use super::control::Source;
 
@@ -80,7 +82,7 @@ impl Questions {
     }
 }
 
-impl Source {
+impl<C: Client> Source<C> {
     pub(super) fn ask_gap(&mut self, slot: Slot, expected: Position, first: Position, _now: Instant) {
         let Some(name) = self.cx.table.name(slot).cloned() else { return };
         let request = self.questions.ask(Purpose::Gap { slot, expected, first });
@@ -118,7 +120,8 @@ impl Source {
     /// A topic with another id was deleted and made again: none of our positions in it mean anything.
     fn topics_answered(&mut self, answer: &TopicsAnswer, now: Instant) {
         for (topic, id) in &answer.topics {
-            if !self.topic_ids.told(topic, *id) {
+            let deaf = mutants::on(Mutant::RecreatedTopicUnnoticed) || mutants::on(Mutant::TruncationUnnoticed);
+            if !self.topic_ids.told(topic, *id) || deaf {
                 continue;
             }
             let slots: Vec<_> =

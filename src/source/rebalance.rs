@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 
 use crate::librdkafka::{OffsetKind, OffsetsAnswer, PartitionAnswer};
 use crate::model::{Epoch, Exit, Halt, Position, Slot, TopicPartition};
+use crate::mutants::{self, Mutant};
 use crate::telemetry::health::{Room, State};
 
-use super::control::{Assigned, Source, Until};
+use super::client::Client;
+use super::context::Until;
+use super::control::{Assigned, SeekProof, Source};
 use super::pauses::PauseReason;
 use super::questions::ANSWER_WITHIN_MS;
 use super::start::{Known, beginning};
@@ -109,11 +112,11 @@ impl Rebalance {
     }
 }
 
-impl Source {
+impl<C: Client> Source<C> {
     /// A dry run takes every partition of its topics, beside whatever the group's members read.
     pub(super) fn assign_by_hand(&mut self) {
         match super::probe::partitions(&self.cx.plan.source, METADATA_WITHIN) {
-            Ok(partitions) => self.begin_assign(partitions, Instant::now()),
+            Ok(partitions) => self.begin_assign(partitions, self.consumer.now()),
             Err(why) => {
                 let message = format!("pipeline {}: the topics could not be listed: {why}", self.cx.plan.name);
                 self.halt.get_or_insert(Halt { exit: Exit::Unavailable, message });
@@ -264,7 +267,7 @@ impl Source {
             recreated: false,
             low: known.low,
             check_gap: beginning.position.is_some(),
-            seek_unproven: false,
+            seek: SeekProof::Given,
             read_in_epoch: false,
             destroyed: false,
         };
@@ -361,7 +364,7 @@ impl Source {
             .filter(|slot| self.pauses.is_paused(**slot))
             .filter_map(|slot| self.cx.table.name(*slot).cloned())
             .collect();
-        if !paused.is_empty() {
+        if !paused.is_empty() && !mutants::on(Mutant::PauseSurvivesARevoke) {
             self.consumer.resume(&paused);
         }
         for slot in &revoking.slots {

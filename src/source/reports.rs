@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use crate::model::{Part, Report, RewindCause};
+use crate::mutants::{self, Mutant};
 
+use super::client::Client;
 use super::control::Source;
 use super::ledger::Settled;
 use super::pauses::PauseReason;
@@ -11,7 +13,7 @@ use super::pauses::PauseReason;
 /// Most reports taken in one turn, so that drains get their turn too.
 const REPORTS_A_TURN: usize = 1024;
 
-impl Source {
+impl<C: Client> Source<C> {
     /// Takes what workers and sink reported. Returns whether the bound was reached, so that more may wait.
     pub(super) fn take_reports(&mut self, now: Instant) -> bool {
         for taken in 0..REPORTS_A_TURN {
@@ -30,7 +32,8 @@ impl Source {
                     .filter(|ticket| self.ledger.epoch(ticket.slot) == ticket.epoch)
                     .map(|ticket| ticket.slot)
                     .collect();
-                current.into_iter().for_each(|slot| self.rewind(slot, cause, now));
+                let all = if mutants::on(Mutant::SeekOnlyTheFailing) { 1 } else { current.len() };
+                current.into_iter().take(all).for_each(|slot| self.rewind(slot, cause, now));
             }
             Report::GaveUp(cause) => self.gave_up(cause, now),
             Report::SinkAnswers => {
@@ -73,6 +76,7 @@ impl Source {
         self.probing = true;
         self.pauses.for_all(PauseReason::Probe, true);
         let unresolved: Vec<_> = self.ledger.unresolved().collect();
-        unresolved.into_iter().for_each(|slot| self.rewind(slot, cause, now));
+        let all = if mutants::on(Mutant::SeekOnlyTheFailing) { 1 } else { unresolved.len() };
+        unresolved.into_iter().take(all).for_each(|slot| self.rewind(slot, cause, now));
     }
 }

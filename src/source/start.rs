@@ -3,6 +3,7 @@
 use crate::config::plan::Start;
 use crate::librdkafka::{START_EARLIEST, START_STORED};
 use crate::model::Position;
+use crate::mutants::{self, Mutant};
 
 /// What is known of a partition when it is assigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,11 +41,13 @@ pub fn beginning(known: Known, start: Start) -> Beginning {
     let logical = |at| Beginning { at, position: None, gap: 0, truncated: false };
     match (known.committed, start) {
         (None, _) => logical(START_STORED),
-        (Some(None), Start::Earliest) => known.low.map_or(logical(START_EARLIEST), at),
-        (Some(None), Start::Latest) => known.end.map_or(logical(START_LATEST), at),
+        (Some(None), Start::Earliest) if !mutants::on(Mutant::ResetToLatest) => {
+            known.low.map_or(logical(START_EARLIEST), at)
+        }
+        (Some(None), Start::Latest | Start::Earliest) => known.end.map_or(logical(START_LATEST), at),
         (Some(Some(committed)), _) => match (known.low, known.end) {
             (Some(low), _) if low > committed => Beginning { gap: (low.0 - committed.0) as u64, ..at(low) },
-            (low, Some(end)) if end < committed => {
+            (low, Some(end)) if end < committed && !mutants::on(Mutant::PositionBeyondTheEnd) => {
                 Beginning { truncated: true, ..low.map_or(logical(START_EARLIEST), at) }
             }
             (Some(_) | None, Some(_) | None) => at(committed),

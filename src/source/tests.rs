@@ -11,6 +11,7 @@ use secrecy::SecretString;
 
 use std::sync::Arc;
 
+use super::context::*;
 use super::control::*;
 use super::pauses::PauseReason;
 use super::rebalance::Rebalance;
@@ -69,6 +70,7 @@ fn plan(brokers: &str) -> PipelinePlan {
         commit_interval: Duration::from_millis(20),
         on_halt: OnHalt::Exit,
         span_records: 200_000,
+        value_bytes: 16 << 20,
         memory_bytes: 64 << 20,
         workers: 1,
     }

@@ -1,5 +1,6 @@
 //! What the endpoint, the reporter and the run files look at: every pipeline's handles, and the last judgement on it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -100,13 +101,31 @@ pub struct Board {
     pub started_at: SystemTime,
     /// The pipelines, in the order configured.
     pub pipelines: Vec<Arc<PipelineView>>,
+    warming_up: AtomicBool,
 }
 
 impl Board {
     /// A board that starts now.
     #[must_use]
     pub fn new(build: BuildInfo, config_hash: String, pipelines: Vec<Arc<PipelineView>>) -> Arc<Self> {
-        Arc::new(Self { build, config_hash, started: Instant::now(), started_at: SystemTime::now(), pipelines })
+        let (started, started_at, warming_up) = (Instant::now(), SystemTime::now(), AtomicBool::new(false));
+        Arc::new(Self { build, config_hash, started, started_at, pipelines, warming_up })
+    }
+
+    /// What is timed from now on is of a warm-up: the reporter keeps none of it. To be said before it starts.
+    pub fn warm_up(&self) {
+        self.warming_up.store(true, Ordering::Release);
+    }
+
+    /// The warm-up is over; the reporter's next turn begins the measurement.
+    pub fn measure(&self) {
+        self.warming_up.store(false, Ordering::Release);
+    }
+
+    /// Whether what is timed now is of a warm-up.
+    #[must_use]
+    pub fn is_warming_up(&self) -> bool {
+        self.warming_up.load(Ordering::Acquire)
     }
 }
 

@@ -51,6 +51,8 @@ const MORE: &[&str] = &[
     "commits_total",
     "commit_failures_total",
     "stale_parts_total",
+    "sink_requests_in_flight",
+    "sink_requests_in_flight_limit",
 ];
 
 fn filled() -> Arc<Board> {
@@ -65,6 +67,7 @@ fn filled() -> Arc<Board> {
     metrics.oldest_unresolved_since_ms.set(1_000);
     metrics.queue_records_limit.set(5);
     metrics.queue_bytes_limit.set(6);
+    metrics.requests_in_flight_limit.set(4);
     metrics.sink_item_errors.count(400, "mapper_parsing_exception", 3);
     metrics.rewind(RewindCause::Lost).add(4);
     metrics.reject(RejectReason::Missing).add(5);

@@ -252,6 +252,12 @@ fn sink(page: &mut Page<'_>) {
         };
         errors.map(|(status, kind, n)| (labels(status, kind), Value::Count(n))).collect()
     });
+    page.level("sink_requests_in_flight", "Bulk requests out", |m| {
+        known(m.requests_in_flight_limit.get()).map(|_| m.requests_in_flight.get())
+    });
+    page.level("sink_requests_in_flight_limit", "How many may be out at once now", |m| {
+        known(m.requests_in_flight_limit.get())
+    });
     page.count("retries", "Sends repeated in place", |metrics| metrics.retries.get());
     page.each("rewinds", "Partitions that went back, by cause", kind, |view| {
         let cause = |cause| Value::Count(view.metrics.rewind(cause).get());

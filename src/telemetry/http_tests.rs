@@ -143,6 +143,44 @@ async fn a_client_that_does_not_finish_its_head_is_dropped() {
     assert!(!answer.contains(" 200 "), "{answer}");
 }
 
+/// The answer does not wait for a body that was announced.
+#[tokio::test]
+async fn bodies_are_not_waited_for() {
+    let (address, _serving) = serving(&board_of_two()).await;
+    for (method, status) in [("POST", 405), ("PUT", 405), ("GET", 200)] {
+        let mut stream = TcpStream::connect(address).await.expect("connects");
+        let head =
+            format!("{method} /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 100000000000\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.expect("written");
+        let mut first = [0; 16];
+        tokio::time::timeout(DEADLINE, stream.read_exact(&mut first)).await.expect("in time").expect("an answer");
+        assert_eq!(String::from_utf8_lossy(&first[9..12]), status.to_string(), "{method}");
+    }
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_a_place() {
+    const LONG: Duration = Duration::from_secs(60);
+    let endpoint = Endpoint::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
+    let address = endpoint.address();
+    let _serving = endpoint.serve_within(board_of_two(), LONG);
+    let mut idle = Vec::new();
+    for _ in 0..MOST_CONNECTIONS {
+        // An answered request shows that the connection has its place; kept alive, it keeps it.
+        let mut stream = TcpStream::connect(address).await.expect("connects");
+        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("written");
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).await.expect("an answer");
+        idle.push(stream);
+    }
+    let mut next = Box::pin(ask(address, "GET", "/livez"));
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut next).await;
+    assert!(early.is_err(), "served beyond the limit: {early:?}");
+    idle.pop();
+    let (status, ..) = tokio::time::timeout(DEADLINE, next).await.expect("a place is free");
+    assert_eq!(status, 200);
+}
+
 #[tokio::test]
 async fn an_address_that_is_taken_is_a_configuration_error() {
     let (address, _serving) = serving(&board_of_two()).await;

@@ -229,6 +229,10 @@ pub struct PipelineMetrics {
     pub queue_bytes: Gauge,
     /// Bound of `queue_bytes`; 0 = not known yet.
     pub queue_bytes_limit: Gauge,
+    /// Bulk requests out now (Elasticsearch).
+    pub requests_in_flight: Gauge,
+    /// How many may be out at once now; 0 = not bounded by us (Kafka).
+    pub requests_in_flight_limit: Gauge,
     /// Milliseconds since the epoch of the last acknowledgement.
     pub last_delivered_ms: Gauge,
     /// Conservation violated: always 0 unless there is a bug.

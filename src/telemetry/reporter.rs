@@ -35,6 +35,9 @@ pub struct Reporter {
     board: Arc<Board>,
     desks: Vec<Desk>,
     log: LatencyLog<LogFile>,
+    /// During a warm-up: the file the log will be written to.
+    log_to_come: Option<LogFile>,
+    warming_up: bool,
     spare: Histogram<u64>,
     started: Instant,
     next_summary: Instant,
@@ -45,6 +48,7 @@ pub struct Reporter {
 struct Desk {
     watch: Watch,
     sampler: Sampler,
+    before: Levels,
     window: StageHistograms,
     window_before: StageHistograms,
     latency: [Percentiles; 6],
@@ -55,7 +59,7 @@ struct Desk {
 
 /// What a run leaves behind.
 pub struct Collected {
-    /// Duration of the run.
+    /// Duration of the run, without its warm-up.
     pub duration: Duration,
     /// By pipeline, in the board's order.
     pub pipelines: Vec<CollectedPipeline>,
@@ -67,10 +71,12 @@ pub struct CollectedPipeline {
     pub view: Arc<PipelineView>,
     /// The last judgement.
     pub judgement: Arc<Judgement>,
-    /// Histograms of the whole run.
+    /// Histograms of the whole run, without its warm-up.
     pub totals: StageHistograms,
     /// The time series.
     pub series: Vec<SeriesPoint>,
+    /// What there was before, in a warm-up.
+    pub before: Levels,
 }
 
 impl Reporter {
@@ -79,10 +85,10 @@ impl Reporter {
     /// # Errors
     /// What writing the log's head answers.
     pub fn new(board: Arc<Board>, limits: WatchLimits, log: Option<LogFile>, now: Instant) -> io::Result<Self> {
-        let names: Vec<Arc<str>> = board.pipelines.iter().map(|view| view.name.clone()).collect();
         let desk = |view: &Arc<PipelineView>| Desk {
             watch: Watch::new(limits, view.workers, view.lanes),
-            sampler: Sampler::new(now),
+            sampler: Sampler::new(now, Levels::default()),
+            before: Levels::default(),
             window: std::array::from_fn(|_| empty_histogram()),
             window_before: std::array::from_fn(|_| empty_histogram()),
             latency: Default::default(),
@@ -90,9 +96,13 @@ impl Reporter {
             broken: false,
             stalled: 0,
         };
+        let warming_up = board.is_warming_up();
+        let (log, log_to_come) = if warming_up { (None, log) } else { (log, None) };
         Ok(Self {
             desks: board.pipelines.iter().map(desk).collect(),
-            log: LatencyLog::new(log, &names, now, board.started_at)?,
+            log: LatencyLog::new(log, &names(&board), now, board.started_at)?,
+            log_to_come,
+            warming_up,
             board,
             spare: empty_histogram(),
             started: now,
@@ -133,10 +143,29 @@ impl Reporter {
         if percentiles_due {
             self.next_percentiles = now + PERCENTILES_EVERY;
         }
+        if self.warming_up && !self.board.is_warming_up() {
+            self.begin_measurement(now, wall);
+        }
         if let Err(error) = self.log.turn(now) {
             tracing::error!("failed to write latency.hlog: {error}; the run goes on without it");
         }
         stuck
+    }
+
+    /// Forgets what the warm-up has left in the log, the totals and the series.
+    fn begin_measurement(&mut self, now: Instant, wall: SystemTime) {
+        self.warming_up = false;
+        match LatencyLog::new(self.log_to_come.take(), &names(&self.board), now, wall) {
+            Ok(log) => self.log = log,
+            Err(error) => {
+                tracing::error!("failed to write latency.hlog: {error}; the run goes on without it");
+            }
+        }
+        self.started = now;
+        for (desk, view) in self.desks.iter_mut().zip(&self.board.pipelines) {
+            desk.before = levels(view);
+            desk.sampler = Sampler::new(now, desk.before);
+        }
     }
 
     /// The last turn, and everything collected.
@@ -150,7 +179,8 @@ impl Reporter {
         let views = self.board.pipelines.iter();
         let finished = views.zip(self.desks).zip(totals).filter_map(|((view, desk), totals)| {
             let series = desk.sampler.finish(now, levels(view));
-            Some(CollectedPipeline { view: view.clone(), judgement: view.judgement()?, totals, series })
+            let (view, judgement, before) = (view.clone(), view.judgement()?, desk.before);
+            Some(CollectedPipeline { view, judgement, totals, series, before })
         });
         Collected { duration: now.saturating_duration_since(self.started), pipelines: finished.collect() }
     }
@@ -244,6 +274,10 @@ impl Desk {
     }
 }
 
+fn names(board: &Board) -> Vec<Arc<str>> {
+    board.pipelines.iter().map(|view| view.name.clone()).collect()
+}
+
 fn merge(into: &mut Histogram<u64>, from: &Histogram<u64>) {
     if !from.is_empty()
         && let Err(error) = into.add(from)
@@ -283,6 +317,7 @@ fn observe(view: &PipelineView, now_ms: i64) -> Observation {
             .map(|(room, fault)| format!("{}: {}", room.name(), fault.message))
             .collect(),
         joined: view.has_joined(),
+        sink_slots: usize::try_from(metrics.requests_in_flight_limit.get()).unwrap_or(0),
     }
 }
 
@@ -321,6 +356,48 @@ mod tests {
         );
         assert_eq!(collected.pipelines[0].series.len(), 41);
         assert_eq!(collected.pipelines[1].totals[Stage::EndToEnd as usize].len(), 0);
+    }
+
+    #[test]
+    fn nothing_of_a_warm_up_is_kept() {
+        let board = board_of_two();
+        let (start, wall) = (Instant::now(), SystemTime::now());
+        board.warm_up();
+        let file = Written::default();
+        let log: LogFile = Box::new(file.clone());
+        let mut reporter = Reporter::new(board.clone(), WatchLimits::default(), Some(log), start).expect("a log");
+        let relay = &board.pipelines[0];
+        for turn in 1..=20_u32 {
+            if turn == 8 {
+                board.measure();
+            }
+            relay.metrics.outcome(Outcome::Delivered).add(100);
+            relay.latency.record(Stage::Age, Duration::from_millis(if turn <= 8 { 900 } else { 5 }), 100);
+            let _ = reporter.turn(start + TURN * turn, wall);
+        }
+        let collected = reporter.finish(start + TURN * 21, wall);
+        assert_eq!(collected.duration, TURN * 13);
+        let one = &collected.pipelines[0];
+        let ages = &one.totals[Stage::Age as usize];
+        assert_eq!((ages.len(), ages.max() / 1_000), (1_200, 5));
+        assert_eq!((one.before.resolved, one.series.len()), (800, 13));
+        assert!(one.series.iter().take(12).all(|point| (point.resolved_per_second - 400.0).abs() < 1.0));
+        let lines = String::from_utf8(file.0.lock().expect("unpoisoned").clone()).expect("text");
+        let first = lines.lines().find(|line| line.contains("Tag=")).expect("a line");
+        assert!(first.starts_with("Tag=relay.age,0."), "times are of the measurement: {first}");
+    }
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("unpoisoned").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 
     #[test]

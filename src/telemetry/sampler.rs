@@ -70,18 +70,20 @@ pub struct Sampler {
     step: Duration,
     points: Vec<Point>,
     running: Histogram<u64>,
+    before: Levels,
     serializer: V2DeflateSerializer,
 }
 
 impl Sampler {
-    /// A series that starts now.
+    /// A series that starts now, at these levels.
     #[must_use]
-    pub fn new(now: Instant) -> Self {
+    pub fn new(now: Instant, before: Levels) -> Self {
         Self {
             started: now,
             step: FIRST_STEP,
             points: Vec::new(),
             running: empty_histogram(),
+            before,
             serializer: V2DeflateSerializer::new(),
         }
     }
@@ -105,7 +107,7 @@ impl Sampler {
         if last != Some((at, levels)) && at > last.map_or(Duration::ZERO, |(at, _)| at) {
             self.close(at, levels);
         }
-        let mut before = (Duration::ZERO, Levels::default());
+        let mut before = (Duration::ZERO, self.before);
         let mut series = Vec::with_capacity(self.points.len());
         for point in &self.points {
             series.push(finished(before, point));
@@ -202,7 +204,7 @@ mod tests {
     #[test]
     fn rates_are_of_the_step_and_latencies_of_what_was_acknowledged_in_it() {
         let start = Instant::now();
-        let mut sampler = Sampler::new(start);
+        let mut sampler = Sampler::new(start, Levels::default());
         sampler.push(start + Duration::from_millis(100), levels(10), &recorded(1_000));
         sampler.push(start + Duration::from_millis(250), levels(100), &recorded(3_000));
         sampler.push(start + Duration::from_millis(500), levels(100), &empty_histogram());
@@ -219,7 +221,7 @@ mod tests {
     #[test]
     fn a_long_run_keeps_its_totals_in_a_bounded_series() {
         let start = Instant::now();
-        let mut sampler = Sampler::new(start);
+        let mut sampler = Sampler::new(start, Levels::default());
         let ticks = 6_000_u64;
         for tick in 1..=ticks {
             sampler.push(start + FIRST_STEP * tick as u32, levels(tick * 5), &recorded(tick));

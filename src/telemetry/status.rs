@@ -51,6 +51,7 @@ struct PipelineStatus {
     retries: u64,
     rejects: u64,
     memory_budget_bytes: MemoryStatus,
+    sink_requests_in_flight: Option<InFlightStatus>,
     stuck_seconds: f64,
     last_errors: Vec<String>,
 }
@@ -100,6 +101,13 @@ struct ConservationStatus {
     counts: Counts,
     difference: i64,
     holds: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct InFlightStatus {
+    now: i64,
+    limit: i64,
+    most: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -211,9 +219,16 @@ fn pipeline(view: &PipelineView, now_ms: i64) -> PipelineStatus {
             peak: view.budget.peak(),
             limit: view.budget.limit(),
         },
+        sink_requests_in_flight: in_flight(view),
         stuck_seconds: judged.map_or(0.0, |judged| judged.stuck.as_secs_f64()),
         last_errors: view.health.last_errors(),
     }
+}
+
+/// `None` where nothing bounds requests but the client (Kafka).
+fn in_flight(view: &PipelineView) -> Option<InFlightStatus> {
+    let limit = view.metrics.requests_in_flight_limit.get();
+    (limit > 0).then(|| InFlightStatus { now: view.metrics.requests_in_flight.get(), limit, most: view.lanes })
 }
 
 fn rates(rates: &super::watch::Rates) -> RatesStatus {

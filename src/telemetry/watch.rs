@@ -47,6 +47,8 @@ pub struct Observation {
     pub faults: Vec<String>,
     /// Whether the group has answered with an assignment.
     pub joined: bool,
+    /// Requests the sink may have out at once now; 0 = as many as it has lanes.
+    pub sink_slots: usize,
 }
 
 /// Busy and blocked time of a stage.
@@ -138,6 +140,8 @@ pub struct Watch {
     limits: WatchLimits,
     workers: usize,
     lanes: usize,
+    /// Lanes that may have a request out at once.
+    slots: usize,
     readings: VecDeque<Reading>,
     standing: BTreeMap<TopicPartition, (Position, Instant)>,
     broken_in_a_row: u32,
@@ -156,6 +160,7 @@ impl Watch {
             limits,
             workers: workers.max(1),
             lanes: lanes.max(1),
+            slots: lanes.max(1),
             readings: VecDeque::new(),
             standing: BTreeMap::new(),
             broken_in_a_row: 0,
@@ -171,6 +176,7 @@ impl Watch {
     pub fn observe(&mut self, now: Instant, base: State, seen: &Observation) -> Judgement {
         self.count_stuck(now, seen);
         self.remember(now, seen);
+        self.slots = if seen.sink_slots > 0 { seen.sink_slots } else { self.lanes };
         self.broken_in_a_row = if seen.counts.conserved() { 0 } else { self.broken_in_a_row.saturating_add(1) };
         let stalled = self.stalled(now, &seen.lag);
         let rates = self.rates();
@@ -249,7 +255,8 @@ impl Watch {
         let (first, last, seconds) = self.edges()?;
         let share = |stage: StageName| {
             let nanos = last.stages[stage as usize].busy_nanos.saturating_sub(first.stages[stage as usize].busy_nanos);
-            nanos as f64 / 1e9 / seconds / self.threads(stage)
+            // Slots may have become fewer within the window.
+            (nanos as f64 / 1e9 / seconds / self.threads(stage)).min(1.0)
         };
         let busiest = StageName::ALL.map(|stage| (stage, share(stage)));
         busiest.into_iter().filter(|(_, share)| *share > 0.0).max_by(|a, b| a.1.total_cmp(&b.1))
@@ -258,7 +265,7 @@ impl Watch {
     fn threads(&self, stage: StageName) -> f64 {
         match stage {
             StageName::Source => 1.0,
-            StageName::Sink => self.lanes as f64,
+            StageName::Sink => self.slots as f64,
             StageName::Preprocess | StageName::Lookup => self.workers as f64,
         }
     }

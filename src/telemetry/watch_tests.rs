@@ -212,4 +212,12 @@ fn the_slowest_stage_is_the_busiest_for_its_threads() {
     };
     assert_eq!(run(&mut watch, start, 0..1, reading).slowest, None, "one reading says nothing");
     assert_eq!(run(&mut watch, start, 1..20, reading).slowest, Some((StageName::Source, 0.5)));
+    // Of four lanes one may send at a time: 0.8 s of a second is nearly all it can do.
+    let mut watch = Watch::new(limits(), 4, 4);
+    let held = |s: u64| Observation {
+        stages: [busy(0), busy(0), busy(0), busy(s * 800_000_000)],
+        sink_slots: 1,
+        ..seen(s, 0)
+    };
+    assert_eq!(run(&mut watch, start, 0..20, held).slowest, Some((StageName::Sink, 0.8)));
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpListener;
 
@@ -51,6 +52,8 @@ struct Rules {
     by_id: BTreeMap<String, ItemAnswer>,
     by_index: BTreeMap<String, ItemAnswer>,
     max_bytes: Option<usize>,
+    max_requests: Option<u64>,
+    stalled_until: Option<Instant>,
     root: Option<(u16, String)>,
 }
 
@@ -59,6 +62,8 @@ struct State {
     rules: Mutex<Rules>,
     documents: Documents,
     log: Mutex<Vec<LogEntry>>,
+    /// Requests whose answer was sent whole, and when that began; empty unless `Options::log`.
+    told: Mutex<BTreeMap<u64, SystemTime>>,
     requests: AtomicU64,
     items: AtomicU64,
     ids: AtomicU64,
@@ -116,6 +121,7 @@ impl BulkEndpoint {
             rules,
             documents: Documents::default(),
             log: Mutex::default(),
+            told: Mutex::default(),
             requests: AtomicU64::new(0),
             items: AtomicU64::new(0),
             ids: AtomicU64::new(0),
@@ -184,6 +190,16 @@ impl BulkEndpoint {
         lock(&self.state.rules).max_bytes = max_bytes;
     }
 
+    /// More bulk requests at once than this are answered with 429, until `None`.
+    pub fn limit_requests(&self, max_requests: Option<u64>) {
+        lock(&self.state.rules).max_requests = max_requests;
+    }
+
+    /// Nothing that comes from now on is worked on before this time has passed.
+    pub fn stall(&self, time: Duration) {
+        lock(&self.state.rules).stalled_until = Some(Instant::now() + time);
+    }
+
     /// `GET /` is answered so, until `None`.
     pub fn answer_root(&self, answer: Option<(u16, String)>) {
         lock(&self.state.rules).root = answer;
@@ -210,7 +226,10 @@ impl BulkEndpoint {
     /// What was asked, in the order it was worked on; empty unless `Options::log`.
     #[must_use]
     pub fn log(&self) -> Vec<LogEntry> {
-        lock(&self.state.log).clone()
+        let mut log = lock(&self.state.log).clone();
+        let told = lock(&self.state.told);
+        log.iter_mut().for_each(|entry| entry.told = told.get(&entry.request).copied());
+        log
     }
 
     /// Bulk requests seen.

@@ -7,12 +7,14 @@
 mod feeding;
 mod window;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rdkafka::error::KafkaError;
+use secrecy::SecretString;
 
 use super::generator::{Generated, Generator};
 
@@ -39,6 +41,8 @@ pub struct FeedPlan {
     pub rate: Option<f64>,
     /// Nothing consumed for this long while there is no room ends the feeding.
     pub patience: Duration,
+    /// Properties of the client, after our own: what a broker asks for of its clients.
+    pub properties: BTreeMap<String, SecretString>,
 }
 
 impl FeedPlan {
@@ -53,6 +57,7 @@ impl FeedPlan {
             window_bytes: WINDOW_BYTES,
             rate: None,
             patience: Duration::from_secs(60),
+            properties: BTreeMap::new(),
         }
     }
 }
@@ -66,6 +71,8 @@ pub struct Fed {
     pub bytes: u64,
     /// Records per partition.
     pub by_partition: Vec<u64>,
+    /// Where each partition ended when everything was acknowledged.
+    pub ends: Vec<i64>,
 }
 
 /// Why feeding ended early.
@@ -177,6 +184,19 @@ impl Feeder {
     pub fn join(self) -> Result<Fed, FeedError> {
         self.thread.join().unwrap_or_else(|_| Err(FeedError::Thread("it panicked".into())))
     }
+}
+
+/// How many partitions a topic has, by its name and the brokers' own properties.
+///
+/// # Errors
+/// [`FeedError::Kafka`] when no broker answers within 10 s or the topic is not there.
+pub fn partitions_of(
+    brokers: &str,
+    topic: &str,
+    properties: &BTreeMap<String, SecretString>,
+) -> Result<i32, FeedError> {
+    feeding::partitions_of(brokers, topic, properties)
+        .map_err(|source| FeedError::Kafka { topic: topic.to_owned(), source })
 }
 
 #[cfg(test)]

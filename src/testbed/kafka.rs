@@ -22,6 +22,8 @@ use crate::librdkafka::mock::set_initial_rebalance_delay;
 /// Bytes a partition keeps before its oldest batches are dropped without a word (librdkafka's constant, no API).
 pub const PARTITION_LIMIT_BYTES: usize = 5 * 1024 * 1024;
 
+const WATERMARKS_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long a group waits for members here; 3 s unless set, which would be most of a test.
 const JOIN_DELAY: Duration = Duration::from_millis(100);
 
@@ -156,6 +158,20 @@ impl MockKafka {
         self.try_to(format!("move the coordinator of group {group}"), |cluster| {
             cluster.coordinator(MockCoordinator::Group(group.to_owned()), broker)
         })
+    }
+
+    /// Where the partitions of a topic end, summed: the records it was ever given.
+    ///
+    /// # Errors
+    /// [`MockError`] for an unknown topic.
+    pub fn records_of(&self, topic: &str, partitions: i32) -> Result<u64, MockError> {
+        let refused = |source| MockError::Refused { action: format!("tell the ends of {topic}"), source };
+        let end = |partition| {
+            let (_, end) =
+                self.owner.client().fetch_watermarks(topic, partition, WATERMARKS_TIMEOUT).map_err(refused)?;
+            Ok(u64::try_from(end).unwrap_or(0))
+        };
+        (0..partitions).map(end).sum()
     }
 
     fn with<T>(&self, control: impl FnOnce(&MockCluster<'_, DefaultProducerContext>) -> T) -> Result<T, MockError> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use sluicegate::config::plan::PipelinePlan;
+use sluicegate::config::plan::{OnReject, OnTooLarge, PipelinePlan};
 use sluicegate::model::{Exit, Outcome, RejectReason};
 use sluicegate::testbed::kafka::MockKafka;
 use sluicegate::testbed::services::shared::Need;
@@ -218,9 +218,60 @@ fn records_of_megabytes_leave_a_relay_as_dead_letters() {
     let mut plan = plans::on_a_real_broker(upstream.endpoint(), &topic, sink);
     let mut connection = cluster("dead", downstream.endpoint());
     connection.properties.insert("message.max.bytes".into(), "20000000".to_owned().into());
-    plan.on_reject = sluicegate::config::plan::OnReject::DeadLetterKafka { connection, topic: dead.clone() };
+    plan.on_reject = OnReject::DeadLetterKafka { connection, topic: dead.clone(), on_too_large: OnTooLarge::Hold };
     let expected = expected_letters(&rows, false);
     assert_eq!(run(plan, count, expected.len()), 3);
     assert_eq!(check_letters(client.read_all(&dead).unwrap(), &rows, &topic), expected);
     assert_eq!(client.read_all(&out).unwrap().len(), 3);
+}
+
+/// A broker judges whole batches of letters, and every letter of a refused batch must not be taken for too large.
+#[test]
+fn letters_above_the_limit_of_their_topic_go_without_their_value_and_the_others_whole() {
+    let test = "letters_above_the_limit_of_their_topic_go_without_their_value_and_the_others_whole";
+    let Some([upstream, downstream]) = servers(test, [Need::KafkaIn, Need::KafkaOut]) else { return };
+    let (topic, out, dead) = (unique("toolarge"), unique("out"), unique("dead"));
+    let (input_client, client) = (KafkaClient::new(upstream), KafkaClient::new(downstream));
+    input_client.create_topic(&topic, 1, &[]).unwrap();
+    client.create_topic(&out, 1, &[]).unwrap();
+    client.create_topic(&dead, 1, &[("max.message.bytes", "20000")]).unwrap();
+    let bad = |bytes: usize| format!(r#"{{"other":"{}"}}"#, "x".repeat(bytes));
+    let mut records: Vec<NewRecord> =
+        (0..12).map(|n| NewRecord::keyed(format!("fits-{n}"), bad(8_000)).to(0)).collect();
+    records.insert(5, NewRecord::keyed("large-value", bad(40_000)).to(0));
+    records.insert(8, NewRecord::keyed("k".repeat(30_000), bad(100)).to(0));
+    records.push(NewRecord::keyed("good", r#"{"result":{}}"#).to(0));
+    let count = records.len() as i64;
+    input_client.produce(&topic, records.clone()).unwrap();
+    let mut plan = plans::on_a_real_broker(upstream.endpoint(), &topic, plans::relay(downstream.endpoint(), &out));
+    let connection = cluster("dead", downstream.endpoint());
+    plan.on_reject = OnReject::DeadLetterKafka { connection, topic: dead.clone(), on_too_large: OnTooLarge::OmitValue };
+    assert_eq!(run(plan, count, 14), 1);
+
+    let letters = client.read_all(&dead).unwrap();
+    assert_eq!(letters.len(), 14, "one letter each");
+    for letter in &letters {
+        let header = |name: &str| {
+            let found = letter.headers.iter().find(|(known, _)| known == name)?;
+            Some(String::from_utf8(found.1.clone()?).unwrap())
+        };
+        let offset: usize = header("sluicegate-offset").unwrap().parse().unwrap();
+        let original = &records[offset];
+        assert_eq!(header("sluicegate-reason").as_deref(), Some("missing"));
+        match header("sluicegate-omitted").as_deref() {
+            None => assert_eq!((&letter.key, &letter.value), (&original.key, &original.value), "offset {offset}"),
+            Some("value") => {
+                assert_eq!((offset, letter.value.as_deref()), (5, Some(&b""[..])));
+                assert_eq!(letter.key, original.key);
+                assert_eq!(header("sluicegate-value-bytes").as_deref(), Some("40012"));
+            }
+            Some("value, key and headers") => {
+                assert_eq!((offset, letter.key.as_deref()), (8, None));
+                assert_eq!(header("sluicegate-key-bytes").as_deref(), Some("30000"));
+            }
+            Some(other) => panic!("omitted: {other}"),
+        }
+    }
+    let shortened = letters.iter().filter(|letter| letter.headers.iter().any(|(name, _)| name == "sluicegate-omitted"));
+    assert_eq!(shortened.count(), 2);
 }

@@ -13,7 +13,8 @@ use sluicegate::testbed::services::{KafkaClient, TransactionEnd};
 use super::engine_rig::{EngineRig, count, endpoint};
 use super::plans::{self, INDEX};
 use super::source_rig::{GROUP, TOPIC, cluster};
-use super::waiting::{join_in_time, padded, record, wait_until};
+use super::waiting::{LIMIT, join_in_time, padded, record, wait_until};
+use crate::support::process::Process;
 use crate::support::{servers, unique};
 
 /// A bounded run over everything there is; it must end by itself.
@@ -91,25 +92,39 @@ fn a_bounded_run_ends_behind_a_transactional_tail() {
     assert_eq!(delivered(&run_to_the_end(plan)), 0);
 }
 
-/// The new log may be shorter than the old one was read, as long, or longer: an offset alone does not tell.
+/// The new log may be shorter than the old one was read, as long, or longer: an offset alone does not tell. The engine is a
+/// process that stands still while the topic is not there: it meets the new topic without having seen the old one go.
 fn a_topic_deleted_and_recreated(test: &str, old: i64, new: i64) {
-    let Some((client, topic, search, mut plan)) = on_a_real_broker(test, 1) else { return };
-    // The new topic is noticed within a second and not within the default of a minute.
-    let properties = &mut plan.source.connection.properties;
-    properties.insert("topic.metadata.refresh.interval.ms".into(), "1000".to_owned().into());
+    let Some([kafka]) = servers(test, [Need::KafkaIn]) else { return };
+    let (client, topic, search) = (KafkaClient::new(kafka), unique(test), endpoint());
+    client.create_topic(&topic, 1, &[]).unwrap();
     client.produce(&topic, (0..old).map(|n| record(0, &format!("old-{n}"), n))).unwrap();
-    let rig = EngineRig::start(plan);
-    wait_until("the old topic is read", || rig.committed() == [Some(old)]);
+    let engine = Process::run(test, &configuration(kafka.endpoint(), &topic, &search.url()), &[]);
+    let committed = || client.committed(&topic, &topic).unwrap();
+    wait_until("the old topic is read", || committed() == [Some(old)]);
+    engine.stand_still();
     client.delete_topic(&topic).unwrap();
     client.create_topic(&topic, 1, &[]).unwrap();
     client.produce(&topic, (0..new).map(|n| record(0, &format!("new-{n}"), n))).unwrap();
+    engine.go_on();
     let missing = |search: &BulkEndpoint| {
         let documents: BTreeMap<_, _> = search.documents(INDEX);
         (0..new).filter(|n| !documents.contains_key(&format!("new-{n}"))).count()
     };
     wait_until("every record of the new topic arrives", || missing(&search) == 0);
-    wait_until("the position is the new topic's", || rig.committed() == [Some(new)]);
-    assert_eq!(rig.drain().exit, Exit::Done);
+    wait_until("the position is the new topic's", || committed() == [Some(new)]);
+    engine.terminate();
+    engine.wait(LIMIT).assert_code(0);
+}
+
+/// One pipeline; the group has the topic's name.
+fn configuration(brokers: &str, topic: &str, node: &str) -> String {
+    format!(
+        "version: 1\nconnections:\n  kafka:\n    upstream: {{ brokers: [\"{brokers}\"] }}\n  elasticsearch:\n    \
+         search: {{ nodes: [\"{node}\"] }}\npipelines:\n  index:\n    source:\n      kafka: {{ connection: upstream, \
+         topics: [{topic}], group: {topic} }}\n    steps:\n      - select: /result\n    sink:\n      elasticsearch: {{ \
+         connection: search, index: {INDEX}, id: \"{{key}}\" }}\ntelemetry: {{ listen: \"127.0.0.1:0\" }}\n"
+    )
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use sluicegate::config::plan::{
-    Action, Auth, BreakerPlan, ElasticsearchConnection, ElasticsearchSinkPlan, KafkaConnection, KafkaSinkPlan, OnHalt,
-    OnIndexFault, OnReject, OnTombstone, PipelinePlan, Plan, Pointer, RetryPlan, Segment, ServerKind, SinkPlan,
-    SourcePlan, Start, StepKind, StepPlan, Template,
+    Action, Auth, BreakerPlan, ConcurrencyMode, ElasticsearchConnection, ElasticsearchSinkPlan, KafkaConnection,
+    KafkaSinkPlan, OnHalt, OnIndexFault, OnReject, OnTombstone, OnTooLarge, PipelinePlan, Plan, Pointer, RetryPlan,
+    Segment, ServerKind, SinkPlan, SourcePlan, Start, StepKind, StepPlan, Template,
 };
 
 use crate::support::unique;
@@ -48,6 +48,7 @@ pub fn pipeline(brokers: &str, topic: &str, group: &str, sink: SinkPlan) -> Pipe
         commit_interval: Duration::from_millis(20),
         on_halt: OnHalt::Exit,
         span_records: 200_000,
+        value_bytes: 16 << 20,
         memory_bytes: 64 * 1024 * 1024,
         workers: 2,
     }
@@ -126,11 +127,16 @@ pub fn bulk_plan(url: &str) -> ElasticsearchSinkPlan {
         batch_bytes: 1 << 20,
         linger: Duration::from_millis(100),
         lanes: 2,
+        concurrency: ConcurrencyMode::Fixed,
     }
 }
 
 pub fn dead_letters(brokers: &str, topic: &str) -> OnReject {
-    OnReject::DeadLetterKafka { connection: cluster("downstream", brokers), topic: topic.into() }
+    OnReject::DeadLetterKafka {
+        connection: cluster("downstream", brokers),
+        topic: topic.into(),
+        on_too_large: OnTooLarge::Hold,
+    }
 }
 
 pub fn literal(text: &str) -> Template {

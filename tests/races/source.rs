@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use sluicegate::model::{Report, RewindCause, Run};
 use sluicegate::testbed::services::KafkaClient;
 
 use super::source_rig::{GROUP, Options, SourceRig, TOPIC, cluster};
@@ -199,4 +200,60 @@ fn a_paused_partition_revoked_and_assigned_again_is_read() {
     assert!(run.ticket.epoch > epochs[&lent]);
     assert!(again.runs.iter().all(|run| rig.partition(run) != kept), "the one that stayed is still paused");
     rig.abort();
+}
+
+/// One record in the way must not let everything behind it pile up.
+#[test]
+fn a_partition_whose_first_record_stays_open_is_read_no_further_than_its_span() {
+    const SPAN: usize = 500;
+    // The mock keeps 5 MB of a partition.
+    const RECORDS: usize = 4_000;
+    let kafka = cluster(1);
+    let client = KafkaClient::at(kafka.brokers());
+    client.produce(TOPIC, padded(0, 0, RECORDS as i64)).unwrap();
+    let rig = SourceRig::start(&kafka, &Options { span: SPAN, ring: 200, ..Options::default() });
+    let first = rig.take();
+    let mut read = rig.offsets(&first).len();
+    rig.release(first.sequence);
+    while let Ok(batch) = rig.batches.recv_timeout(Duration::from_millis(700)) {
+        read += rig.offsets(&batch).len();
+        rig.settle(&batch.runs);
+        rig.release(batch.sequence);
+    }
+    // One batch may pass the bound.
+    assert!(read > SPAN && read <= SPAN + 1024, "{read}");
+    assert_eq!(rig.committed(), [Some(0)], "the first record is open");
+    let mut next = BTreeMap::from([(0, read as i64)]);
+    rig.settle(&first.runs);
+    rig.take_in_order(&mut next, RECORDS - read);
+    wait_until("everything is committed", || rig.committed() == [Some(RECORDS as i64)]);
+    rig.drain();
+}
+
+/// What the replaced script got wrong: it sought back in the partition of the failed record only.
+#[test]
+fn a_failure_takes_back_every_partition_of_the_failed_records() {
+    let kafka = cluster(4);
+    let client = KafkaClient::at(kafka.brokers());
+    client.produce(TOPIC, (0..4).flat_map(|partition| padded(partition, 0, 10))).unwrap();
+    let rig = SourceRig::start(&kafka, &Options::default());
+    let open_all = || {
+        let mut runs = Vec::new();
+        while runs.iter().map(Run::records).sum::<u32>() < 40 {
+            let batch = rig.take();
+            runs.extend(batch.runs.iter().filter(|run| rig.is_current(run)).cloned());
+            rig.release(batch.sequence);
+        }
+        runs
+    };
+    let tickets = open_all().iter().map(|run| run.ticket).collect();
+    rig.reports.send(Report::Rewind { tickets, cause: RewindCause::Delivery });
+    wait_until("all four were taken back", || rig.metrics.rewound.get() == 40);
+    open_all();
+    rig.reports.send(Report::GaveUp(RewindCause::Exhausted));
+    wait_until("all four once more", || rig.metrics.rewound.get() == 80);
+    rig.reports.send(Report::SinkAnswers);
+    rig.take_in_order(&mut (0..4).map(|partition| (partition, 0)).collect(), 40);
+    wait_until("everything is committed", || rig.committed() == [Some(10); 4]);
+    rig.drain();
 }

@@ -24,12 +24,17 @@ pub struct Process {
 impl Process {
     /// `sluicegate run -c FILE`, with `arguments` behind.
     pub fn run(name: &str, yaml: &str, arguments: &[&str]) -> Process {
+        Process::of("run", name, yaml, arguments)
+    }
+
+    /// `sluicegate COMMAND -c FILE`, with `arguments` behind.
+    pub fn of(verb: &str, name: &str, yaml: &str, arguments: &[&str]) -> Process {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("sluicegate.yaml");
         fs::write(&file, yaml).unwrap();
         let log = File::create(folder.path().join("stderr")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluicegate"));
-        command.args(["--log-format", "text", "run", "-c"]).arg(&file).args(arguments).current_dir(folder.path());
+        command.args(["--log-format", "text", verb, "-c"]).arg(&file).args(arguments).current_dir(folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         Process { child: command.spawn().unwrap(), folder, name: name.to_owned() }
     }
@@ -55,6 +60,16 @@ impl Process {
     /// Asks it to drain and end.
     pub fn terminate(&self) {
         self.signal("TERM");
+    }
+
+    /// Stops all its threads where they are; its connections stay open.
+    pub fn stand_still(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it run on.
+    pub fn go_on(&self) {
+        self.signal("CONT");
     }
 
     /// Kills it with signal 9 and reaps it; returns its last lines.

@@ -10,8 +10,9 @@ use crate::model::Exit;
 use crate::testbed::feeder::Fed;
 use crate::testbed::oracle::{DocumentVerdict, OutputVerdict};
 
-use super::machinery::{StageLatency, Tally};
-use super::progress::grouped;
+use crate::cli::figures;
+use crate::cli::machinery::{StageLatency, Tally};
+use crate::cli::progress::grouped;
 
 /// What one pipeline was fed and did.
 pub(super) struct PipelineAccount {
@@ -35,18 +36,10 @@ pub(super) struct Account {
     pub(super) run_file: Value,
 }
 
-const PERCENTILES: [(&str, f64); 5] = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9), ("max", 100.0)];
-
 impl PipelineAccount {
     fn faults(&self) -> Vec<String> {
         let Self { name, fed, tally, .. } = self;
-        let mut faults = Vec::new();
-        if tally.consumed != tally.sum() {
-            faults.push(format!("{name}: {} records were read, but {} accounted for", tally.consumed, tally.sum()));
-        }
-        if tally.open != 0 {
-            faults.push(format!("{name}: {} records were left open", tally.open));
-        }
+        let mut faults = figures::sum_faults(tally);
         if tally.delivered != fed.records {
             faults.push(format!("{name}: {} records were fed, but {} delivered", fed.records, tally.delivered));
         }
@@ -95,7 +88,7 @@ impl Account {
         // Writing into a String cannot fail.
         let _ = writeln!(text, "\noutput topic: {}", self.output);
         let _ = writeln!(text, "documents:    {}", self.documents);
-        text.push_str(&self.latency_table());
+        text.push_str(&figures::latency_table(&self.latencies));
         let faults = self.faults();
         for fault in &faults {
             let _ = writeln!(text, "WRONG: {fault}");
@@ -110,26 +103,6 @@ impl Account {
         text
     }
 
-    fn latency_table(&self) -> String {
-        if self.latencies.is_empty() {
-            return String::new();
-        }
-        let mut text = format!("\n{:<8} {:<12}", "latency", "ms");
-        for (name, _) in PERCENTILES {
-            let _ = write!(text, "{name:>10}");
-        }
-        text.push('\n');
-        for latency in &self.latencies {
-            let _ = write!(text, "{:<8} {:<12}", latency.pipeline, latency.stage.name());
-            for (_, percentile) in PERCENTILES {
-                let _ = write!(text, "{:>10.2}", millis(latency, percentile));
-            }
-            text.push('\n');
-        }
-        text.push('\n');
-        text
-    }
-
     /// The run file's members and what the demo found.
     pub(super) fn json(&self) -> Value {
         let mut object = self.run_file.as_object().cloned().unwrap_or_default();
@@ -139,17 +112,6 @@ impl Account {
 
     fn demo_json(&self) -> Value {
         let pipelines: Vec<Value> = self.pipelines.iter().map(pipeline_json).collect();
-        let latencies: Vec<Value> = self
-            .latencies
-            .iter()
-            .map(|latency| {
-                let mut line = json!({ "pipeline": latency.pipeline, "stage": latency.stage.name() });
-                for (name, percentile) in PERCENTILES {
-                    line[format!("{name}_ms")] = json!(millis(latency, percentile));
-                }
-                line
-            })
-            .collect();
         let (output, documents) = (&self.output, &self.documents);
         json!({
             "pipelines": pipelines,
@@ -162,44 +124,32 @@ impl Account {
                 "expected": documents.expected, "equal": documents.equal, "missing": documents.missing,
                 "different": documents.different, "extra": documents.extra,
             },
-            "latencies": latencies,
+            "latencies": figures::latency_json(&self.latencies),
             "faults": self.faults(),
             "correct": self.exit() == Exit::Done,
         })
     }
 }
 
-fn millis(latency: &StageLatency, percentile: f64) -> f64 {
-    latency.histogram.value_at_percentile(percentile) as f64 / 1_000.0
-}
-
 fn pipeline_text(pipeline: &PipelineAccount) -> String {
-    let tally = &pipeline.tally;
-    let equal = if tally.consumed == tally.sum() { "=" } else { "≠" };
     format!(
-        "{}: {} records in {:.1} s, {} records/s, {} MB/s\n  consumed {} {equal} delivered {} + superseded {} + \
-         dropped {} + dead_lettered {} + rewound {} + open {}\n",
+        "{}: {} records in {:.1} s, {} records/s, {} MB/s\n  {}\n",
         pipeline.name,
         grouped(pipeline.fed.records),
         pipeline.elapsed.as_secs_f64(),
         grouped(pipeline.rate()),
         (pipeline.fed.bytes as f64 / 1e6 / pipeline.elapsed.as_secs_f64().max(0.001)) as u64,
-        tally.consumed,
-        tally.delivered,
-        tally.superseded,
-        tally.dropped,
-        tally.dead_lettered,
-        tally.rewound,
-        tally.open,
+        figures::sum(&pipeline.tally),
     )
 }
 
 fn pipeline_json(pipeline: &PipelineAccount) -> Value {
-    let tally = &pipeline.tally;
-    json!({
+    let mut object = json!({
         "name": pipeline.name, "fed": pipeline.fed.records, "fed_bytes": pipeline.fed.bytes,
         "seconds": pipeline.elapsed.as_secs_f64(), "records_per_second": pipeline.rate(),
-        "consumed": tally.consumed, "delivered": tally.delivered, "superseded": tally.superseded,
-        "dropped": tally.dropped, "dead_lettered": tally.dead_lettered, "rewound": tally.rewound, "open": tally.open,
-    })
+    });
+    if let (Some(object), Value::Object(sum)) = (object.as_object_mut(), figures::sum_json(&pipeline.tally)) {
+        object.extend(sum);
+    }
+    object
 }

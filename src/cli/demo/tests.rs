@@ -1,15 +1,14 @@
 //! The demo over engines with planted mistakes: it must notice each.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::machinery::{Ending, Endpoint, PATIENCE, PositionOf, Running, Tally};
-use super::plan::{INDEX, INDEX_TOPIC, OUTPUT_TOPIC, PARTITIONS, RELAY, RELAY_TOPIC};
 use super::*;
+use crate::cli::builtin::{self, INDEX, INDEX_TOPIC, OUTPUT_TOPIC, PARTITIONS, RELAY, RELAY_TOPIC};
+use crate::cli::machinery::{self, Ending, Endpoint, Order, PATIENCE, PositionOf, Running, Tally};
 use crate::config::plan::{Plan, SinkPlan};
 use crate::enrich::{Enricher, Found, Lookups};
 use crate::telemetry::latency::Stage;
@@ -41,6 +40,8 @@ fn start(plan: &Plan, lookups: &Arc<Lookups>, documents: &Documents, plant: Plan
     Running {
         position,
         ended: Box::new(move || lie == Lie::Halted),
+        measure: Box::new(|| ()),
+        resolved: Box::new(|| 0),
         stop: Box::new(move || stop.store(true, Ordering::Release)),
         join: Box::new(move || ending(engine.join(), lie)),
     }
@@ -91,14 +92,17 @@ fn arguments(line: &[&str]) -> DemoArgs {
 
 fn play(line: &[&str], plant: Plant, lie: Lie) -> (Exit, String) {
     let documents: Documents = Arc::default();
-    let engine = |plan: Plan, lookups: Arc<Lookups>, _: &Path| Ok(start(&plan, &lookups, &documents, plant, lie));
+    let engine = |order: Order| {
+        let lookups = order.lookups.expect("from memory");
+        Ok(start(&order.plan, &lookups, &documents, plant, lie))
+    };
     let endpoint = || {
         let (by_id, all) = (documents.clone(), documents.clone());
         Ok(Endpoint {
             url: "http://127.0.0.1:1".into(),
             document: Box::new(move |index, id| {
                 let documents = lock(&by_id);
-                (index == plan::INDEX_NAME).then(|| serde_json::to_vec(documents.get(id)?).ok()).flatten()
+                (index == builtin::INDEX_NAME).then(|| serde_json::to_vec(documents.get(id)?).ok()).flatten()
             }),
             count: Box::new(move |_| lock(&all).len() as u64),
         })
@@ -165,7 +169,7 @@ fn every_planted_fault_fails_the_demo() {
 
 #[test]
 fn parts_that_do_not_start_end_the_demo_with_a_failure() {
-    let engine = |_: Plan, _: Arc<Lookups>, _: &Path| Err("no engine".to_owned());
+    let engine = |_: Order| Err("no engine".to_owned());
     let endpoint = || Err("no port".to_owned());
     let machinery = Machinery { engine: &engine, endpoint: &endpoint, patience: PATIENCE };
     assert_eq!(run(&arguments(&["--records", "10"]), machinery, &mut Vec::new()), Exit::Failure);

@@ -184,6 +184,9 @@ impl Checker<'_> {
         if written.limits.span == 0 {
             self.error("limits.span", "must be at least 1", "leave it out for the default of 200000");
         }
+        if written.limits.value.0 == 0 {
+            self.error("limits.value", "must be more than 0", "leave it out for the default of 16MiB");
+        }
         let watchdog = written.watchdog.timeout.0;
         for (name, pipeline) in &written.pipelines.0 {
             if !watchdog.is_zero() && pipeline.retry.in_place.0 >= watchdog {

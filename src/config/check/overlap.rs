@@ -83,7 +83,7 @@ impl Checker<'_> {
                 &pipeline.source,
             );
         }
-        if let OnReject::DeadLetterKafka { connection, topic } = &pipeline.on_reject {
+        if let OnReject::DeadLetterKafka { connection, topic, .. } = &pipeline.on_reject {
             let path = format!("{base}.on_reject.dead_letter.kafka.topic");
             self.comes_back(&path, "the dead-letter topic", topic, connection, &pipeline.source);
             if output.is_some_and(|(target, output)| output == topic && same_cluster(target, connection)) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Checker;
 use crate::config::plan::{
-    BreakerPlan, ElasticsearchSinkPlan, OnHalt, OnReject, PipelinePlan, RetryPlan, SinkPlan, SourcePlan,
+    BreakerPlan, ElasticsearchSinkPlan, OnHalt, OnReject, OnTooLarge, PipelinePlan, RetryPlan, SinkPlan, SourcePlan,
 };
 use crate::config::quantity::{ByteSize, Interval};
 use crate::config::tree::join;
@@ -53,6 +53,7 @@ impl Checker<'_> {
             },
             span_records: self.written.limits.span,
             memory_bytes: usize::try_from(memory_bytes).unwrap_or(usize::MAX),
+            value_bytes: usize::try_from(self.written.limits.value.0).unwrap_or(usize::MAX),
             workers,
         })
     }
@@ -76,7 +77,11 @@ impl Checker<'_> {
                 } else {
                     self.topic_name(&place, &dead.topic);
                 }
-                Some(OnReject::DeadLetterKafka { connection: connection?, topic: dead.topic.clone() })
+                let on_too_large = match dead.on_too_large {
+                    pipeline::OnTooLarge::Hold => OnTooLarge::Hold,
+                    pipeline::OnTooLarge::OmitValue => OnTooLarge::OmitValue,
+                };
+                Some(OnReject::DeadLetterKafka { connection: connection?, topic: dead.topic.clone(), on_too_large })
             }
             pipeline::OnReject::DeadLetter(DeadLetter::File(dead)) => {
                 let place = format!("{path}.dead_letter.file.path");

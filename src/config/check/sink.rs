@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Checker;
 use crate::config::plan::{
-    Action, ElasticsearchSinkPlan, KafkaSinkPlan, OnIndexFault, OnTombstone, ServerKind, SinkPlan, Template,
-    VersionSource,
+    Action, ConcurrencyMode, ElasticsearchSinkPlan, KafkaSinkPlan, OnIndexFault, OnTombstone, ServerKind, SinkPlan,
+    Template, VersionSource,
 };
 use crate::config::quantity::ByteSize;
 use crate::config::template::{constant, literal_bytes, literals};
@@ -111,6 +111,10 @@ impl Checker<'_> {
             batch_bytes: usize::try_from(written.batch.bytes.0).unwrap_or(usize::MAX),
             linger: written.batch.linger.0,
             lanes: written.lanes,
+            concurrency: match written.concurrency {
+                sink::Concurrency::Adaptive => ConcurrencyMode::Adaptive,
+                sink::Concurrency::Fixed => ConcurrencyMode::Fixed,
+            },
         })
     }
 

@@ -43,6 +43,7 @@ fn forms() {
         ("pipelines:", "limits: {memory: lots}\npipelines:", 9, "limits.memory", "a size such as"),
         ("pipelines:", "limits: {span: -1}\npipelines:", 9, "limits.span", "0 or more"),
         ("pipelines:", "limits: {span: 0}\npipelines:", 9, "limits.span", "at least 1"),
+        ("pipelines:", "limits: {value: 0B}\npipelines:", 9, "limits.value", "more than 0"),
         ("pipelines:", "limits: [1]\npipelines:", 9, "limits", "a map with"),
         ("pipelines:", "startup: {timeout: 30}\npipelines:", 9, "startup.timeout", "`30s`"),
         ("pipelines:", "startup: {timeout: 0}\npipelines:", 9, "startup.timeout", "longer than 0"),
@@ -623,6 +624,13 @@ fn sinks() {
             14,
             "pipelines.index.sink.elasticsearch.lanes",
             "from 1 to 64",
+        ),
+        (
+            SINK,
+            "elasticsearch: { connection: search, index: items, concurrency: 4 }",
+            14,
+            "pipelines.index.sink.elasticsearch.concurrency",
+            "adaptive",
         ),
         (
             SINK,

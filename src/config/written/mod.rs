@@ -76,11 +76,14 @@ pub struct Limits {
     /// Most records between the first unresolved and the last read, per partition; beyond it the partition is paused.
     #[schemars(range(min = 1))]
     pub span: usize,
+    /// Largest value that is parsed; a larger one is rejected as `too_large`. While one above 1 MiB is parsed, the parser
+    /// may take up to 36 times its size outside `memory`; one is parsed at a time.
+    pub value: ByteSize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: ByteSize(256 << 20), span: 200_000 }
+        Self { memory: ByteSize(256 << 20), span: 200_000, value: ByteSize(16 << 20) }
     }
 }
 

@@ -124,6 +124,20 @@ pub struct DeadLetterTopic {
     pub connection: String,
     /// The topic.
     pub topic: String,
+    /// What happens to a dead letter that is larger than the topic takes.
+    #[serde(default)]
+    pub on_too_large: OnTooLarge,
+}
+
+/// What happens to a dead letter that is larger than its topic takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnTooLarge {
+    /// It waits, with an alert, until the topic takes it; records behind it wait too.
+    #[default]
+    Hold,
+    /// It is written without the value; its headers say so and where the record stands in the input.
+    OmitValue,
 }
 
 /// A file for rejected records.

@@ -204,6 +204,9 @@ pub struct ElasticsearchSink {
     #[serde(default = "lanes")]
     #[schemars(range(min = 1, max = 64))]
     pub lanes: usize,
+    /// How many of them may be in flight at once.
+    #[serde(default)]
+    pub concurrency: Concurrency,
 }
 
 fn doc_type() -> String {
@@ -281,6 +284,18 @@ pub enum HttpCompression {
     None,
     /// gzip: less network, more CPU.
     Gzip,
+}
+
+/// How many bulk requests may be in flight at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Concurrency {
+    /// Found between 1 and `lanes`: one more while the servers answer as fast as before, a quarter fewer when they are
+    /// too busy.
+    #[default]
+    Adaptive,
+    /// Always `lanes`.
+    Fixed,
 }
 
 /// When a bulk request is closed.

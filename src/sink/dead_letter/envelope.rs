@@ -12,12 +12,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::librdkafka::producer::message::append_header;
-
-use super::Letter;
+use crate::model::{OwnedRecord, Reject};
 
 /// Appends the envelope's headers, then the record's own, as the producer takes them. `false` when one does not fit.
-pub(super) fn append_headers(payload: &mut Vec<u8>, letter: &Letter, pipeline: &str) -> bool {
-    let (original, reject) = (&letter.original, &letter.reject);
+pub fn append_headers(payload: &mut Vec<u8>, original: &OwnedRecord, reject: &Reject, pipeline: &str) -> bool {
     let facts = [
         ("sluicegate-pipeline", Some(pipeline.to_owned())),
         ("sluicegate-step", Some(reject.step.to_string())),
@@ -38,8 +36,7 @@ pub(super) fn append_headers(payload: &mut Vec<u8>, letter: &Letter, pipeline: &
 }
 
 /// Appends the letter as one line of JSON, newline included.
-pub(super) fn append_line(out: &mut Vec<u8>, letter: &Letter, pipeline: &str) {
-    let (original, reject) = (&letter.original, &letter.reject);
+pub fn append_line(out: &mut Vec<u8>, original: &OwnedRecord, reject: &Reject, pipeline: &str) {
     let headers: Vec<Value> =
         original.headers.iter().map(|(name, value)| json!([name, bytes(value.as_deref())])).collect();
     let line = json!({
@@ -61,6 +58,51 @@ pub(super) fn append_line(out: &mut Vec<u8>, letter: &Letter, pipeline: &str) {
     out.push(b'\n');
 }
 
+/// How much of a record is left out of a letter that is too large for its topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Omitted {
+    /// The value; key and headers stay.
+    Value,
+    /// The value, the key and the headers.
+    All,
+}
+
+impl Omitted {
+    /// For people, and the header `sluicegate-omitted`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::All => "value, key and headers",
+        }
+    }
+}
+
+/// The record without what is `omitted`, for a letter: its headers begin with `sluicegate-omitted` and the sizes of what
+/// is missing. The value is empty rather than null, so that compaction does not take the letter for a tombstone.
+#[must_use]
+pub fn without(original: &OwnedRecord, omitted: Omitted) -> OwnedRecord {
+    let fact = |name: &str, fact: String| (name.to_owned(), Some(fact.into_bytes()));
+    let size = |bytes: Option<&Vec<u8>>| bytes.map_or(0, Vec::len).to_string();
+    let mut headers = vec![
+        fact("sluicegate-omitted", omitted.name().to_owned()),
+        fact("sluicegate-value-bytes", size(original.value.as_ref())),
+    ];
+    let key = match omitted {
+        Omitted::Value => {
+            headers.extend(original.headers.iter().cloned());
+            original.key.clone()
+        }
+        Omitted::All => {
+            headers.push(fact("sluicegate-key-bytes", size(original.key.as_ref())));
+            None
+        }
+    };
+    let OwnedRecord { topic, partition, offset, timestamp_ms, .. } = original;
+    let (topic, partition, offset, timestamp_ms) = (topic.clone(), *partition, *offset, *timestamp_ms);
+    OwnedRecord { topic, partition, offset, timestamp_ms, key, value: Some(Vec::new()), headers }
+}
+
 fn bytes(bytes: Option<&[u8]>) -> Value {
     bytes.map_or(Value::Null, |bytes| match std::str::from_utf8(bytes) {
         Ok(text) => Value::from(text),
@@ -72,10 +114,11 @@ fn bytes(bytes: Option<&[u8]>) -> Value {
 pub(crate) mod tests {
     use super::*;
     use crate::librdkafka::producer::message::headers;
-    use crate::model::{Charge, Epoch, Offset, OwnedRecord, Place, Reject, RejectReason, Slot, Ticket, TicketId};
+    use crate::model::{Charge, Epoch, Offset, Place, RejectReason, Slot, Ticket, TicketId};
+    use crate::sink::dead_letter::Letter;
 
     /// A letter of partition 3 of `events`, slot 0, epoch 1.
-    pub(crate) fn letter(offset: i64, value: &[u8]) -> Letter {
+    pub(in crate::sink) fn letter(offset: i64, value: &[u8]) -> Letter {
         let ticket = Ticket { id: TicketId(1), slot: Slot(0), epoch: Epoch(1) };
         let mut reject = Reject::new(RejectReason::Missing, &"steps[0].select".into(), "/result not found");
         reject.status = Some(400);
@@ -98,7 +141,8 @@ pub(crate) mod tests {
     #[test]
     fn headers_tell_the_facts_and_then_the_record_s_own() {
         let mut payload = Vec::new();
-        assert!(append_headers(&mut payload, &letter(9, b"{}"), "relay"));
+        let letter = letter(9, b"{}");
+        assert!(append_headers(&mut payload, &letter.original, &letter.reject, "relay"));
         let read: Vec<(String, Option<String>)> = headers(&payload)
             .map(|header| header.expect("well formed"))
             .map(|(name, value)| {
@@ -130,19 +174,35 @@ pub(crate) mod tests {
         letter.original.timestamp_ms = None;
         letter.reject.status = None;
         let mut payload = Vec::new();
-        assert!(append_headers(&mut payload, &letter, "relay"));
+        assert!(append_headers(&mut payload, &letter.original, &letter.reject, "relay"));
         let names: Vec<_> = headers(&payload).map(|header| header.expect("well formed").0.to_vec()).collect();
         assert!(!names.iter().any(|name| name == b"sluicegate-timestamp" || name == b"sluicegate-status"));
         let mut line = Vec::new();
-        append_line(&mut line, &letter, "relay");
+        append_line(&mut line, &letter.original, &letter.reject, "relay");
         let line: Value = serde_json::from_slice(&line).expect("json");
         assert_eq!((&line["timestamp"], &line["status"]), (&Value::Null, &Value::Null));
     }
 
     #[test]
+    fn a_record_without_its_value_says_so_and_keeps_its_origin() {
+        let original = letter(9, &[b'x'; 5_000]).original;
+        let own = original.headers.clone();
+        let short = without(&original, Omitted::Value);
+        assert_eq!((short.key.as_ref(), short.value.as_deref()), (original.key.as_ref(), Some(&b""[..])));
+        assert_eq!((short.topic.as_str(), short.partition, short.offset), ("events", 3, 9));
+        assert_eq!(short.headers[0], ("sluicegate-omitted".to_owned(), Some(b"value".to_vec())));
+        assert_eq!(short.headers[1], ("sluicegate-value-bytes".to_owned(), Some(b"5000".to_vec())));
+        assert_eq!(short.headers[2..], own[..]);
+        let bare = without(&original, Omitted::All);
+        assert_eq!((bare.key, bare.headers.len()), (None, 3));
+        assert_eq!(bare.headers[2], ("sluicegate-key-bytes".to_owned(), Some(b"2".to_vec())));
+    }
+
+    #[test]
     fn a_line_is_one_line_and_keeps_every_byte() {
         let mut out = Vec::new();
-        append_line(&mut out, &letter(9, b"{\"a\":\n1}"), "relay");
+        let letter = letter(9, b"{\"a\":\n1}");
+        append_line(&mut out, &letter.original, &letter.reject, "relay");
         assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
         assert_eq!(out.last(), Some(&b'\n'));
         let line: Value = serde_json::from_slice(&out).expect("json");

@@ -4,8 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::Letter;
 use super::envelope::append_line;
+use super::{Attempt, Letter};
 
 /// An append-only NDJSON file. A group of letters is written and synced as one; a group that failed half way is cut off
 /// again, so every line is whole. A line that a crash left unfinished is ended with a newline when the file is opened.
@@ -30,13 +30,13 @@ impl LetterFile {
     }
 
     /// Writes all letters or none. The flags say which are safe on disk.
-    pub(super) fn write(&mut self, letters: &[Letter], pipeline: &str) -> (Vec<bool>, Option<String>) {
+    pub(super) fn write(&mut self, letters: &[Letter], pipeline: &str) -> Attempt {
         self.lines.clear();
         for letter in letters {
-            append_line(&mut self.lines, letter, pipeline);
+            append_line(&mut self.lines, &letter.original, &letter.reject, pipeline);
         }
         match self.append() {
-            Ok(()) => (vec![true; letters.len()], None),
+            Ok(()) => Attempt { done: vec![true; letters.len()], too_large: false, fault: None },
             Err(error) => {
                 let path = self.path.display();
                 let fault = format!(
@@ -44,7 +44,7 @@ impl LetterFile {
                      tried again",
                     letters.len()
                 );
-                (vec![false; letters.len()], Some(fault))
+                Attempt { done: vec![false; letters.len()], too_large: false, fault: Some(fault) }
             }
         }
     }
@@ -121,7 +121,8 @@ mod tests {
         let path = directory.path().join("dead.ndjson");
         std::fs::write(&path, "{\"offset\":1}\n{\"cut").expect("written");
         let mut file = LetterFile::open(&path).expect("opens");
-        assert_eq!(file.write(&[letter(2, b"a"), letter(3, b"b")], "relay"), (vec![true, true], None));
+        let attempt = file.write(&[letter(2, b"a"), letter(3, b"b")], "relay");
+        assert_eq!((attempt.done, attempt.fault), (vec![true, true], None));
         assert_eq!(offsets(&path), [1, 2, 3]);
         let text = std::fs::read_to_string(&path).expect("readable");
         assert_eq!(text.lines().nth(1), Some("{\"cut"), "what a crash left is kept, on a line of its own");
@@ -132,9 +133,9 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("dead.ndjson");
         let mut file = LetterFile::open(&path).expect("opens");
-        assert!(file.write(&[letter(1, b"a")], "relay").1.is_none());
+        assert!(file.write(&[letter(1, b"a")], "relay").fault.is_none());
         std::fs::rename(&path, directory.path().join("dead.1")).expect("moved");
-        assert!(file.write(&[letter(2, b"a")], "relay").1.is_none());
+        assert!(file.write(&[letter(2, b"a")], "relay").fault.is_none());
         assert_eq!(offsets(&path), [2]);
     }
 
@@ -150,9 +151,9 @@ mod tests {
         let mut file = LetterFile::open(&path).expect("opens");
         file.file = OpenOptions::new().read(true).write(true).open(full).expect("opens");
         file.path = full.to_owned();
-        let (written, fault) = file.write(&[letter(1, b"a")], "relay");
-        assert_eq!(written, [false]);
-        let fault = fault.expect("a fault");
+        let attempt = file.write(&[letter(1, b"a")], "relay");
+        assert_eq!(attempt.done, [false]);
+        let fault = attempt.fault.expect("a fault");
         assert!(fault.contains("/dev/full"), "{fault}");
     }
 

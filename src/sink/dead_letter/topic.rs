@@ -13,7 +13,7 @@ use crate::sink::reject::DeskHandles;
 use crate::telemetry::health::Room;
 
 use super::envelope::append_headers;
-use super::{GLANCE, Letter};
+use super::{Attempt, GLANCE, Letter};
 
 /// Without an acknowledgement for this long the wait becomes a named fault.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -74,9 +74,8 @@ impl LetterTopic {
         }
     }
 
-    /// Writes letters and waits for every answer. The flags say which were acknowledged; with a fault, why the others
-    /// were not.
-    pub(super) fn write(&mut self, letters: &[Letter]) -> (Vec<bool>, Option<String>) {
+    /// Writes letters and waits for every answer.
+    pub(super) fn write(&mut self, letters: &[Letter]) -> Attempt {
         let mut answers = vec![None; letters.len()];
         match self.take_producer() {
             Ok(mut producer) => {
@@ -88,7 +87,9 @@ impl LetterTopic {
                     None => {}
                 }
             }
-            Err(fault) => return (vec![false; letters.len()], Some(fault)),
+            Err(fault) => {
+                return Attempt { done: vec![false; letters.len()], too_large: false, fault: Some(fault) };
+            }
         }
         if answers.contains(&Some(ErrorCode::NONE)) {
             self.handles.health.reached(Room::DeadLetter);
@@ -98,7 +99,8 @@ impl LetterTopic {
             .zip(&answers)
             .find(|(_, answer)| **answer != Some(ErrorCode::NONE))
             .map(|(letter, answer)| self.fault(letter, *answer));
-        (answers.iter().map(|answer| *answer == Some(ErrorCode::NONE)).collect(), fault)
+        let too_large = answers.iter().flatten().any(|answer| is_too_large(*answer));
+        Attempt { done: answers.iter().map(|answer| *answer == Some(ErrorCode::NONE)).collect(), too_large, fault }
     }
 
     pub(super) fn close(self) {
@@ -162,7 +164,10 @@ impl LetterTopic {
         let (topic, connection) = (&self.topic, &self.connection.name);
         let code = answer.map_or_else(|| "no answer".to_owned(), |code| code.to_string());
         let advice = match answer {
-            Some(ErrorCode::MSG_SIZE_TOO_LARGE) => "raise the topic's `max.message.bytes`",
+            Some(code) if is_too_large(code) => {
+                "raise the topic's `max.message.bytes`, or set `on_too_large: omit_value` beside it to keep such letters \
+                 without their value"
+            }
             Some(
                 ErrorCode::TOPIC_AUTHORIZATION_FAILED
                 | ErrorCode::CLUSTER_AUTHORIZATION_FAILED
@@ -180,6 +185,11 @@ impl LetterTopic {
             letter.original.bytes(),
         )
     }
+}
+
+/// Whether a letter, or the batch it travelled in, is larger than the topic takes.
+fn is_too_large(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::MSG_SIZE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE)
 }
 
 /// Purges what is open and takes the last answers, for a bounded time.
@@ -236,7 +246,7 @@ fn encode(letters: &[Letter], pipeline: &str) -> (Vec<u8>, Vec<Message>) {
             let value = append(&mut payload, letter.original.value.as_deref());
             let key = append(&mut payload, letter.original.key.as_deref());
             let start = payload.len();
-            append_headers(&mut payload, letter, pipeline);
+            append_headers(&mut payload, &letter.original, &letter.reject, pipeline);
             Message { value, key, headers: Span::since(start, &payload), timestamp_ms: None }
         })
         .collect();

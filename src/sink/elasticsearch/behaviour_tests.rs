@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::rig::{Rig, plan_for, retry};
-use crate::config::plan::{Action, OnTombstone, RetryPlan, ServerKind, VersionSource};
+use crate::config::plan::{Action, ConcurrencyMode, OnTombstone, RetryPlan, ServerKind, VersionSource};
 use crate::model::{Epoch, Exit, Outcome, Report, RewindCause};
-use crate::telemetry::metrics::StageName;
+use crate::telemetry::metrics::{RequestClass, StageName};
 use crate::testbed::bulk_endpoint::{BulkEndpoint, Fault, ItemAnswer, LogEntry, Options, Version};
 
 fn endpoint() -> BulkEndpoint {
@@ -539,4 +539,49 @@ async fn one_held_index_does_not_stop_the_others_and_its_alert_stays() {
     rig.until_delivered(502).await;
     assert_eq!(source(&endpoint, "held"), r#"{"n":2}"#);
     rig.until("the alert's end", |rig| rig.fault().is_none()).await;
+}
+
+/// P12 through the whole sink: the number of requests in flight settles below what the server refuses, and follows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_in_flight_settle_below_what_the_server_refuses() {
+    let endpoint = endpoint();
+    endpoint.always(Some(Fault::Delay(Duration::from_millis(10))));
+    endpoint.limit_requests(Some(3));
+    let mut plan = plan_for(&[&endpoint]);
+    plan.lanes = 12;
+    plan.concurrency = ConcurrencyMode::Adaptive;
+    plan.batch_records = 10;
+    plan.linger = Duration::ZERO;
+    let mut rig = Rig::start(plan, retry());
+    assert_eq!(rig.ctx.metrics.requests_in_flight_limit.get(), 1);
+    for batch in 0..15 {
+        rig.send_numbers(batch * 200..(batch + 1) * 200).await;
+    }
+    rig.until_delivered(3000).await;
+    let metrics = rig.ctx.metrics.clone();
+    let (good, busy) =
+        (metrics.sink_request(RequestClass::Success).get(), metrics.sink_request(RequestClass::Busy).get());
+    assert_eq!(endpoint.most_in_flight(), 3, "it used what there was");
+    assert!(busy > 0 && busy * 10 < good, "{good} requests were taken and {busy} refused");
+    let limit = metrics.requests_in_flight_limit.get();
+    assert!((2..=4).contains(&limit), "a fourth was refused: {limit}");
+    rig.until_empty().await;
+    assert_eq!(metrics.requests_in_flight.get(), 0);
+    assert_eq!(rig.finish().await.count(Outcome::Delivered), 3000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_still_at_work_when_the_line_broke_finishes_before_it_is_asked_again() {
+    let endpoint = endpoint();
+    let mut plan = plan_for(&[&endpoint]);
+    plan.lanes = 1;
+    let mut rig = Rig::start(plan, RetryPlan { first: Duration::from_millis(300), ..retry() });
+    for round in 1..=6 {
+        endpoint.script(Fault::ResetThenApply(Duration::from_millis(150)));
+        rig.send_numbers(0..10).await;
+        rig.until_delivered(round * 10).await;
+    }
+    let requests: Vec<u64> = endpoint.log().iter().map(|entry| entry.request).collect();
+    assert!(requests.is_sorted(), "a request was applied after one sent later: {requests:?}");
+    assert_eq!(requests.len(), 6 * 2 * 10, "each round came twice");
 }

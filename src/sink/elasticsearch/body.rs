@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::model::Ticket;
+use crate::mutants::{self, Mutant};
 
 use super::batch::Held;
 use super::chain::Chains;
@@ -38,7 +39,7 @@ impl<'a> Fence<'a> {
         {
             return wanted;
         }
-        let wanted = (self.current)(ticket);
+        let wanted = (self.current)(ticket) || mutants::on(Mutant::SendAfterARevoke);
         self.last = Some((ticket, wanted));
         wanted
     }
@@ -132,7 +133,8 @@ fn fill_from(
         let bytes = op.item.bytes();
         if !fence.wants(&op) {
             body.dropped.push(op);
-        } else if let Some(op) = if chains.is_empty() { Some(op) } else { chains.wait_behind(op) }
+        } else if let Some(op) =
+            if chains.is_empty() || mutants::on(Mutant::RetryOutOfKeyOrder) { Some(op) } else { chains.wait_behind(op) }
             && let Err(op) = body.offer(op, limits)
         {
             source.push_front(op);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::config::plan::{Action, ElasticsearchSinkPlan, OnTombstone, Segment, Template, VersionSource};
 use crate::model::{Encode, Kept, Place, Record, Reject, RejectReason, StepName};
+use crate::mutants::{self, Mutant};
 
 use super::entry::{self, ActionLine};
 
@@ -58,6 +59,9 @@ impl BulkItem {
     /// The lane of this item, below `lanes`.
     #[must_use]
     pub fn lane(&self, lanes: usize) -> usize {
+        if mutants::on(Mutant::LaneHashIgnoresTheId) {
+            return self.place.index as usize % lanes.max(1);
+        }
         // The high half: hash maps of the lanes use the low bits.
         (((self.id_hash >> 32) * lanes as u64) >> 32) as usize
     }

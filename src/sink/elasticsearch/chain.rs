@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::mutants::{self, Mutant};
+
 use super::op::{End, Op};
 
 /// How an operation that was sent stands.
@@ -155,7 +157,7 @@ impl Chains {
                     drop(op);
                 }
             }
-            let over = free_to_end && chain.sent.is_empty();
+            let over = free_to_end && chain.sent.is_empty() && !mutants::on(Mutant::FencedLeavesSuccessorsOpen);
             if over {
                 freed.append(&mut chain.waiting);
             }

@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::model::{Exit, Halt, Report, Ticket};
+use crate::model::{Exit, Halt, Ticket};
 use crate::telemetry::latency::Stage;
 use crate::telemetry::metrics::StageName;
 
 use super::batch::Chunk;
+use super::concurrency::Sign;
 use super::gzip::compress;
 use super::lane::{Lane, Ready, Request, Rules};
-use super::op::{Effects, Pace};
+use super::op::Pace;
 use super::patience::{backoff, is_probed};
 use super::shared::Shared;
+use super::slots::Slot;
 use super::verdict::{Reply, Trouble};
 
 /// How long anything waits before the fence, the stop switch and the clocks are looked at again.
@@ -97,20 +99,23 @@ impl Drive {
             }
             match self.next_send(Instant::now()) {
                 Some(until) => self.idle(until).await,
-                None => self.send().await,
+                None => {
+                    if let Some(slot) = self.slot().await {
+                        self.send(slot).await;
+                    }
+                }
             }
         }
         self.lane.purge(false, &|_| false);
         let effects = self.lane.take_effects();
-        self.count_left(&effects);
+        self.shared.count_left(&effects);
         self.shared.set_fault(self.number, None);
     }
 
     /// `None`: send now; otherwise when to look again at the latest.
     fn next_send(&mut self, now: Instant) -> Option<Instant> {
         let tick = now + TICK;
-        let barred = self.shared.patience(|patience| patience.has_given_up()) || self.shared.path.get().is_none();
-        if barred || self.shared.is_halted() {
+        if self.is_barred() {
             return Some(tick);
         }
         let ready = self.lane.ready(now, self.residue_due, !self.open);
@@ -126,6 +131,40 @@ impl Drive {
             Ready::At(when) => Some(when.min(tick)),
             Ready::Idle => Some(tick),
         }
+    }
+
+    /// Whether no lane may send anything now.
+    fn is_barred(&self) -> bool {
+        let shared = &self.shared;
+        shared.patience(|patience| patience.has_given_up()) || shared.path.get().is_none() || shared.is_halted()
+    }
+
+    /// Waits for this lane's turn to have a request out, while more comes in: bulks grow. `None`: look again.
+    async fn slot(&mut self) -> Option<Slot> {
+        let shared = self.shared.clone();
+        if let Some(slot) = shared.slots.try_take() {
+            return Some(slot);
+        }
+        let since = Instant::now();
+        let turn = shared.slots.clone().take();
+        tokio::pin!(turn);
+        let slot = loop {
+            tokio::select! {
+                slot = &mut turn => break slot,
+                chunk = self.inbox.recv_async(), if self.open => match chunk {
+                    Ok(chunk) => self.lane.push(chunk),
+                    Err(_) => self.open = false,
+                },
+                () = tokio::time::sleep(TICK) => {
+                    if shared.ctx.stop.is_aborting() || shared.is_halted() {
+                        return None;
+                    }
+                    self.sweep(false);
+                }
+            }
+        };
+        shared.ctx.metrics.waited(StageName::Sink, since.elapsed());
+        Some(slot)
     }
 
     /// Waits; the time counts as blocked while something is there that may not be sent.
@@ -175,17 +214,18 @@ impl Drive {
             self.shared.give_up_if_exhausted(now);
         }
         let effects = self.lane.take_effects();
-        self.pass_on(effects);
+        self.shared.pass_on(effects);
     }
 
     /// Sends the next request and takes its answer.
-    async fn send(&mut self) {
+    async fn send(&mut self, mut slot: Slot) {
         self.hold_until = None;
-        let request = self.take_request();
+        // While it waited for its slot, all sending may have been barred.
+        let request = if self.is_barred() { None } else { self.take_request() };
         let reply = match request {
             Some(request) => {
                 let since = Instant::now();
-                let reply = self.exchange(&request).await;
+                let reply = self.exchange(&request, &mut slot).await;
                 self.shared.ctx.metrics.worked(StageName::Sink, since.elapsed());
                 self.shared.wire.remove(&request.tenures);
                 reply.map(|reply| (reply, request.records))
@@ -196,10 +236,11 @@ impl Drive {
             self.shared.patience(|patience| patience.probe_returned(Instant::now()));
         }
         if let Some((reply, records)) = reply {
-            self.take_answer(&reply, records);
+            let sign = self.take_answer(&reply, records);
+            slot.ended(sign);
         }
         let effects = self.lane.take_effects();
-        self.pass_on(effects);
+        self.shared.pass_on(effects);
     }
 
     /// The next request, counted as on the wire before the fence is looked at for the last time.
@@ -218,7 +259,7 @@ impl Drive {
     }
 
     /// `None` when the process aborts meanwhile.
-    async fn exchange(&mut self, request: &Request) -> Option<Reply> {
+    async fn exchange(&mut self, request: &Request, slot: &mut Slot) -> Option<Reply> {
         let shared = self.shared.clone();
         let path = shared.path.get()?;
         let (body, gzipped) = if shared.plan.gzip {
@@ -230,6 +271,7 @@ impl Drive {
             (request.body.clone(), false)
         };
         let started = Instant::now();
+        slot.sends(started, body.len());
         let exchange = shared.cluster.bulk(path, body, gzipped, self.same_node.take());
         tokio::pin!(exchange);
         let (node, reply) = loop {
@@ -254,11 +296,12 @@ impl Drive {
         Some(reply)
     }
 
-    fn take_answer(&mut self, reply: &Reply, records: u32) {
+    fn take_answer(&mut self, reply: &Reply, records: u32) -> Sign {
         let now = Instant::now();
         let shared = self.shared.clone();
         let failures_before = self.failures;
         let pace = self.lane.answered(reply);
+        let sign = Sign::of(reply, &pace);
         if matches!(pace, Pace::Go | Pace::Residue { .. } | Pace::Split) {
             shared.ctx.health.reached(crate::telemetry::health::Room::Sink);
             let was_failing = shared.patience(|patience| patience.answered());
@@ -280,6 +323,7 @@ impl Drive {
         if matches!(reply, Reply::Answer { .. }) {
             self.thin_open();
         }
+        sign
     }
 
     /// The servers are well. What is held because of an index stays named while anything of it is.
@@ -316,8 +360,12 @@ impl Drive {
         let asked = matches!(reply, Reply::Answer { retry_after: Some(_), .. });
         self.probed = is_probed(trouble) && !asked;
         let wait = self.pause(self.failures, reply);
-        // A server still at work on the request deserves a moment before it gets it again.
-        let wait = if trouble == Trouble::Timeout { wait.max(self.shared.retry.first) } else { wait };
+        // A server may still be at work on a request it did not answer, also after the line broke: it gets a moment before
+        // it gets the request again, or the old one could be applied after newer ones.
+        let wait = match reply {
+            Reply::Timeout | Reply::Broken(_) => wait.max(self.shared.retry.first),
+            Reply::Answer { .. } => wait,
+        };
         self.hold_until = Some(now + wait);
         let what_to_do = "it is sent again until it is answered";
         self.shared.set_fault(self.number, Some(format!("bulk request failed: {message}; {what_to_do}")));
@@ -350,48 +398,4 @@ impl Drive {
             self.lane.batches().filter(|batch| batch.pins_fetch()).for_each(|batch| batch.thin());
         }
     }
-
-    fn count_left(&self, effects: &Effects) {
-        self.shared.ctx.metrics.queue_records.add(-i64::from(effects.left));
-        self.shared.ctx.metrics.queue_bytes.add(-effects.left_bytes);
-    }
-
-    /// Settles, files and counts what the lane decided.
-    fn pass_on(&mut self, effects: Effects) {
-        let ctx = &self.shared.ctx;
-        ctx.metrics.retries.add(u64::from(effects.resent));
-        for ((status, kind), errors) in &effects.item_errors {
-            ctx.metrics.sink_item_errors.count(*status, kind, *errors);
-        }
-        self.count_left(&effects);
-        let now = Instant::now();
-        for group in &effects.sent {
-            ctx.latency.record(Stage::SinkWait, now - group.batch.arrived, u64::from(group.records));
-        }
-        let mut passed = 0;
-        let now_ms = unix_ms();
-        for group in &effects.acknowledged {
-            passed += group.records;
-            ctx.latency.record(Stage::EndToEnd, now - group.batch.polled, u64::from(group.records));
-            if let Some(oldest) = group.batch.oldest_timestamp_ms {
-                let age = Duration::from_millis(u64::try_from(now_ms - oldest).unwrap_or(0));
-                ctx.latency.record(Stage::Age, age, u64::from(group.records));
-            }
-        }
-        if passed > 0 {
-            ctx.metrics.last_delivered_ms.set(now_ms);
-            ctx.desk.passed(passed);
-        }
-        if !effects.parts.is_empty() {
-            ctx.report(Report::Settled(effects.parts));
-        }
-        for refusal in effects.refusals {
-            ctx.desk.file(refusal.place, refusal.reject, refusal.original);
-        }
-    }
-}
-
-fn unix_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::plan::{
-    Action, Auth, ElasticsearchConnection, ElasticsearchSinkPlan, OnIndexFault, OnTombstone, Segment, ServerKind,
-    Template,
+    Action, Auth, ConcurrencyMode, ElasticsearchConnection, ElasticsearchSinkPlan, OnIndexFault, OnTombstone, Segment,
+    ServerKind, Template,
 };
 use crate::model::{Offset, Place, Ticket};
 
@@ -52,6 +52,7 @@ pub fn sink_plan(index: &str) -> ElasticsearchSinkPlan {
         batch_bytes: 1 << 20,
         linger: Duration::from_millis(10),
         lanes: 2,
+        concurrency: ConcurrencyMode::Fixed,
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! `bulk` and `entry` write entries on the workers; `sink` puts batches in order and spreads them over lanes by document
 //! id; `lane`, `chain` and `settle` decide what is sent next and what an answer settles (pure); `verdict` and `answer`
-//! read what servers say (pure); `patience` knows when to wait, probe or give up (pure); `drive` runs a lane; `client`,
-//! `nodes` and `server` talk to the servers.
+//! read what servers say (pure); `patience` knows when to wait, probe or give up (pure); `concurrency`
+//! finds how many requests may be out at once (pure); `drive` runs a lane, `slots` gives it its turn, `tell` passes on what
+//! it decided; `client`, `nodes` and `server` talk to the servers.
 
 mod answer;
 mod batch;
@@ -15,6 +16,7 @@ mod bulk;
 mod bulk_tests;
 mod chain;
 mod client;
+mod concurrency;
 mod drive;
 mod entry;
 #[cfg(test)]
@@ -34,7 +36,9 @@ mod server;
 mod settle;
 mod shared;
 mod sink;
+mod slots;
 mod store;
+mod tell;
 mod verdict;
 #[cfg(test)]
 mod verdict_tests;
@@ -46,3 +50,14 @@ pub use client::{Cluster, ConnectFault, Unidentified};
 pub use server::Server;
 pub use sink::ElasticsearchSink;
 pub use wire::Wire;
+
+/// The parts that decide, for the simulation, which drives them with a clock and a server of its own.
+#[cfg(test)]
+pub(crate) mod pure {
+    pub use super::bulk::{BulkItem, ItemAction};
+    pub use super::lane::{Lane, Ready, Rules, Tenure};
+    pub use super::op::{Effects, Pace};
+    pub use super::patience::{PROBE_EVERY, Patience, backoff, is_probed};
+    pub use super::sink::split;
+    pub use super::verdict::{Reply, Trouble};
+}

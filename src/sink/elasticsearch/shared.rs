@@ -14,6 +14,7 @@ use crate::telemetry::metrics::RequestClass;
 
 use super::client::Cluster;
 use super::patience::Patience;
+use super::slots::Slots;
 use super::verdict::Reply;
 use super::wire::Wire;
 
@@ -29,6 +30,8 @@ pub struct Shared {
     pub retry: RetryPlan,
     /// What is on the wire.
     pub wire: Arc<Wire>,
+    /// How many requests may be out.
+    pub slots: Arc<Slots>,
     /// Path and query of bulk requests; unset until the servers' kind is known. Nothing is sent before.
     pub path: OnceLock<String>,
     /// Largest request the servers are known to take, learnt from 413.
@@ -58,6 +61,7 @@ impl Shared {
             path: OnceLock::new(),
             wakes: watch::Sender::new(0),
             halted: AtomicBool::new(false),
+            slots: Slots::new(plan.concurrency, plan.lanes, Instant::now(), ctx.metrics.clone()),
             ctx,
             cluster,
             plan,

@@ -230,7 +230,7 @@ fn drop_tombstones(items: &mut Vec<BulkItem>) -> Vec<Part> {
 }
 
 /// One chunk for each lane that has items of this batch, with the charge shared out between payload and the rest.
-fn split(batch: Prepared<BulkItem>, lanes: usize, now: Instant) -> Vec<(usize, Chunk)> {
+pub fn split(batch: Prepared<BulkItem>, lanes: usize, now: Instant) -> Vec<(usize, Chunk)> {
     let Prepared { payload, items, originals, mut charge, polled, oldest_timestamp_ms, .. } = batch;
     let mut payload_charge = charge.split(payload.capacity());
     payload_charge.set(payload.capacity());

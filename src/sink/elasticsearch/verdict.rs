@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::config::plan::OnIndexFault;
 use crate::model::{Exit, Halt, RejectReason};
+use crate::mutants::{self, Mutant};
 
 use super::answer::{ItemFault, ServerError, request_error};
 use super::bulk::ItemAction;
@@ -189,6 +190,9 @@ fn is_document_fault(status: u16, kind: &str) -> bool {
 #[must_use]
 pub fn judge_item(fault: &ItemFault, action: ItemAction, versioned: bool, on_index_fault: OnIndexFault) -> ItemVerdict {
     let status = fault.status;
+    if status == 429 && mutants::on(Mutant::DropOnItem429) {
+        return ItemVerdict::Superseded;
+    }
     let Some(error) = &fault.error else {
         return match status {
             200..=299 => ItemVerdict::Delivered,

@@ -23,7 +23,7 @@ impl Wire {
     }
 
     /// These records are about to be sent.
-    pub(super) fn add(&self, tenures: &[Tenure]) {
+    pub(crate) fn add(&self, tenures: &[Tenure]) {
         let mut counts = self.lock();
         for tenure in tenures {
             *counts.entry(tenure.slot).or_default() += u64::from(tenure.records);
@@ -31,7 +31,7 @@ impl Wire {
     }
 
     /// They were answered, or were not sent after all.
-    pub(super) fn remove(&self, tenures: &[Tenure]) {
+    pub(crate) fn remove(&self, tenures: &[Tenure]) {
         let mut counts = self.lock();
         for tenure in tenures {
             let left = counts.get(&tenure.slot).map_or(0, |count| count.saturating_sub(u64::from(tenure.records)));

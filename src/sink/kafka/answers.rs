@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::librdkafka::producer::code::ErrorCode;
 use crate::librdkafka::producer::{ClientEvent, DeliveryReport};
 use crate::model::{Halt, Outcome, Place, Report, RewindCause};
+use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Room;
 
 use super::flight::{Flight, wall_clock_ms};
@@ -23,6 +24,9 @@ impl KafkaSink {
         self.settle(&reports, now);
         let halted = self.phase == Phase::Halted;
         for report in reports.iter().filter(|report| !report.code.is_none() && !halted) {
+            if mutants::on(Mutant::IgnoreADeliveryError) {
+                continue;
+            }
             self.judge_failed(*report, &named);
         }
         self.sweep(&reports);
@@ -96,7 +100,7 @@ impl KafkaSink {
         let mut acknowledged = 0;
         for report in group {
             flight.open = flight.open.saturating_sub(1);
-            if !report.code.is_none() {
+            if !report.code.is_none() && !mutants::on(Mutant::IgnoreADeliveryError) {
                 continue;
             }
             if let Some(place) = flight.answer(report.index) {

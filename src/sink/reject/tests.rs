@@ -10,7 +10,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{ClientConfig, Offset as ReadFrom, TopicPartitionList};
 
 use super::*;
-use crate::config::plan::{BreakerPlan, KafkaConnection, OnHalt, RetryPlan, SinkPlan, SourcePlan, Start};
+use crate::config::plan::{BreakerPlan, KafkaConnection, OnHalt, OnTooLarge, RetryPlan, SinkPlan, SourcePlan, Start};
 use crate::model::{Epoch, Offset, RejectReason, Ticket, TicketId, TopicPartition, Wake};
 use crate::sink::kafka::tests::sink_plan;
 use crate::telemetry::health::Room;
@@ -51,6 +51,7 @@ fn plan(on_reject: OnReject, breaker: BreakerPlan) -> PipelinePlan {
         commit_interval: Duration::from_millis(200),
         on_halt: OnHalt::Exit,
         span_records: 200_000,
+        value_bytes: 16 << 20,
         memory_bytes: 64 << 20,
         workers: 1,
     }
@@ -161,7 +162,7 @@ fn original(offset: i64) -> OwnedRecord {
 fn topic_target(cluster: &MockCluster<'static, rdkafka::producer::DefaultProducerContext>, topic: &str) -> OnReject {
     let brokers = cluster.bootstrap_servers().split(',').map(str::to_owned).collect();
     let connection = KafkaConnection { name: "down".into(), brokers, properties: BTreeMap::new() };
-    OnReject::DeadLetterKafka { connection, topic: topic.into() }
+    OnReject::DeadLetterKafka { connection, topic: topic.into(), on_too_large: OnTooLarge::Hold }
 }
 
 #[test]

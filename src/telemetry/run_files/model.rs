@@ -57,9 +57,9 @@ pub struct PipelineRun {
     pub counts: Counts,
     /// Whether it holds.
     pub conserved: bool,
-    /// Records resolved per second over the whole run.
+    /// Records resolved per second over the whole run, without its warm-up.
     pub records_per_second: f64,
-    /// Bytes read per second over the whole run.
+    /// Bytes read per second over the whole run, without its warm-up.
     pub bytes_per_second: f64,
     /// Bytes read.
     pub source_bytes: u64,
@@ -136,8 +136,8 @@ fn pipeline(one: &CollectedPipeline, seconds: f64) -> PipelineRun {
         state: one.judgement.state.name().to_owned(),
         counts,
         conserved: counts.conserved(),
-        records_per_second: rounded(counts.resolved() as f64 / seconds.max(1e-9), 1),
-        bytes_per_second: rounded(bytes as f64 / seconds.max(1e-9), 1),
+        records_per_second: rounded((counts.resolved() - one.before.resolved) as f64 / seconds.max(1e-9), 1),
+        bytes_per_second: rounded((bytes - one.before.bytes) as f64 / seconds.max(1e-9), 1),
         source_bytes: bytes,
         retries: metrics.retries.get(),
         rewinds: occurred(RewindCause::ALL.map(|cause| (cause.name(), metrics.rewind(cause).get()))),

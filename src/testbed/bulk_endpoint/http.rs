@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -111,11 +112,12 @@ fn inflate(body: &[u8]) -> Option<Vec<u8>> {
 async fn respond(stream: &mut TcpStream, state: &State, head: &Head, body: &[u8]) -> Option<()> {
     let segments: Vec<&str> = head.path.split('/').filter(|segment| !segment.is_empty()).collect();
     if head.method == "POST" && segments.last() == Some(&"_bulk") {
-        let now = state.in_flight.fetch_add(1, Ordering::AcqRel) + 1;
-        state.most_in_flight.fetch_max(now, Ordering::AcqRel);
-        let done = bulk(stream, state, &segments, body).await;
-        state.in_flight.fetch_sub(1, Ordering::AcqRel);
-        return done;
+        let Some(_working) = Working::admit(state) else {
+            state.requests.fetch_add(1, Ordering::AcqRel);
+            let refused = Answer::error(429, "es_rejected_execution_exception", "rejected execution of coordinating");
+            return send(stream, &refused, None).await;
+        };
+        return bulk(stream, state, &segments, body).await;
     }
     let answer = match (head.method.as_str(), segments.as_slice()) {
         ("GET" | "HEAD", []) => {
@@ -136,6 +138,29 @@ async fn respond(stream: &mut TcpStream, state: &State, head: &Head, body: &[u8]
     send(stream, &answer, None).await
 }
 
+/// A bulk request that is being worked on.
+struct Working<'a>(&'a State);
+
+impl<'a> Working<'a> {
+    /// `None`: too many are.
+    fn admit(state: &'a State) -> Option<Self> {
+        let max_requests = lock(&state.rules).max_requests;
+        let now = state.in_flight.fetch_add(1, Ordering::AcqRel) + 1;
+        let working = Self(state);
+        if max_requests.is_some_and(|most| now > most) {
+            return None;
+        }
+        state.most_in_flight.fetch_max(now, Ordering::AcqRel);
+        Some(working)
+    }
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 fn root(version: Version) -> Answer {
     let distribution = match version {
         Version::Elasticsearch(_) => "",
@@ -148,11 +173,14 @@ fn root(version: Version) -> Answer {
 async fn bulk(stream: &mut TcpStream, state: &State, segments: &[&str], body: &[u8]) -> Option<()> {
     let number = state.requests.fetch_add(1, Ordering::AcqRel);
     state.bytes.fetch_add(body.len() as u64, Ordering::AcqRel);
-    let (fault, max_bytes) = {
+    let (fault, max_bytes, stalled_until) = {
         let mut rules = lock(&state.rules);
         let fault = rules.script.pop_front().or_else(|| rules.always.clone());
-        (fault, rules.max_bytes)
+        (fault, rules.max_bytes, rules.stalled_until)
     };
+    if let Some(until) = stalled_until {
+        tokio::time::sleep_until(until.into()).await;
+    }
     if max_bytes.is_some_and(|most| body.len() > most) {
         return send(stream, &Answer::new(413, String::new()), None).await;
     }
@@ -169,8 +197,8 @@ async fn bulk(stream: &mut TcpStream, state: &State, segments: &[&str], body: &[
     };
     let all = || work(&[], usize::MAX);
     match fault {
-        None => send(stream, &all(), None).await,
-        Some(Fault::Items(items)) => send(stream, &work(&items, usize::MAX), None).await,
+        None => tell(stream, state, number, &all()).await,
+        Some(Fault::Items(items)) => tell(stream, state, number, &work(&items, usize::MAX)).await,
         Some(Fault::Answer { status, body, retry_after, location }) => {
             send(stream, &Answer { status, body, retry_after, location }, None).await
         }
@@ -181,14 +209,20 @@ async fn bulk(stream: &mut TcpStream, state: &State, segments: &[&str], body: &[
         Some(Fault::LateAnswer(after)) => {
             let answer = all();
             tokio::time::sleep(after).await;
-            send(stream, &answer, None).await
+            tell(stream, state, number, &answer).await
         }
         Some(Fault::Delay(before)) => {
             tokio::time::sleep(before).await;
-            send(stream, &all(), None).await
+            tell(stream, state, number, &all()).await
         }
         Some(Fault::HalfOpen) => std::future::pending().await,
         Some(Fault::Reset) => None,
+        Some(Fault::ResetThenApply(after)) => {
+            let _ = stream.shutdown().await;
+            tokio::time::sleep(after).await;
+            all();
+            None
+        }
         Some(Fault::ResetInAnswer) => {
             let answer = all();
             let half = answer.body.len() / 2;
@@ -210,6 +244,19 @@ async fn bulk(stream: &mut TcpStream, state: &State, segments: &[&str], body: &[
             send(stream, &answer, None).await
         }
     }
+}
+
+/// Sends the whole answer of a request and notes that its items' ends were told; before, because the client may act on
+/// the answer before this task runs again.
+async fn tell(stream: &mut TcpStream, state: &State, number: u64, answer: &Answer) -> Option<()> {
+    if state.options.log {
+        lock(&state.told).insert(number, SystemTime::now());
+    }
+    let sent = send(stream, answer, None).await;
+    if sent.is_none() {
+        lock(&state.told).remove(&number);
+    }
+    sent
 }
 
 fn recount(body: &str, by: i32) -> String {

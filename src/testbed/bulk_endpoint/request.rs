@@ -28,7 +28,7 @@ impl Answer {
         Self { status, body, retry_after: None, location: None }
     }
 
-    fn error(status: u16, kind: &str, reason: &str) -> Self {
+    pub fn error(status: u16, kind: &str, reason: &str) -> Self {
         let error = serde_json::json!({ "type": kind, "reason": reason });
         let body =
             serde_json::json!({ "error": { "root_cause": [error], "type": kind, "reason": reason }, "status": status });
@@ -159,6 +159,8 @@ pub fn apply(
                 action: item.verb.to_owned(),
                 body: item.body.to_vec(),
                 status: answer.status,
+                at: std::time::SystemTime::now(),
+                told: None,
             });
         }
         write_item(&mut out, at, item.verb, &answer);

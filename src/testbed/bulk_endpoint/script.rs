@@ -1,6 +1,6 @@
 //! What an endpoint can be told to do, and what it notes down.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// What the endpoint says it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +87,8 @@ pub enum Fault {
     HalfOpen,
     /// The connection is closed without an answer, nothing applied.
     Reset,
+    /// The connection is closed at once; applied after this time: a broken line does not stop the server's work.
+    ResetThenApply(Duration),
     /// Applied; the connection is closed in the middle of the answer.
     ResetInAnswer,
     /// Applied; the answer ends in the middle, with a length that fits.
@@ -120,4 +122,8 @@ pub struct LogEntry {
     pub body: Vec<u8>,
     /// Status it was given (not necessarily told); 2xx = applied.
     pub status: u16,
+    /// When it was worked on.
+    pub at: SystemTime,
+    /// When the whole answer of its request began to be sent; `None`: it was not, or could not be.
+    pub told: Option<SystemTime>,
 }

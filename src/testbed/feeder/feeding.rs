@@ -1,5 +1,6 @@
 //! The feeding thread: paces, waits for room, produces, and waits for the last delivery report.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -9,12 +10,18 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext};
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::testbed::generator::{Generated, Generator, Scratch};
 
 use super::window::Window;
 use super::{Fed, FeedError, FeedHooks, FeedPlan, Shared};
 
+/// Shortest pause of an open loop: a system call a record would be most of its cost. Records that are late by it carry
+/// the moment they were meant for all the same.
+const SHORTEST_PAUSE: Duration = Duration::from_micros(500);
+/// Longest pause before reports are served and the end of the feeding is looked for.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 const PAUSE: Duration = Duration::from_millis(1);
 /// Records between two looks at delivery reports.
 const REPORTS_EVERY: u64 = 256;
@@ -40,7 +47,7 @@ impl Feeding {
         shared: Arc<Shared>,
     ) -> Result<Self, FeedError> {
         let refused = |source| FeedError::Kafka { topic: plan.topic.clone(), source };
-        let producer = producer(brokers, shared.clone()).map_err(refused)?;
+        let producer = producer(brokers, &plan.properties, shared.clone()).map_err(refused)?;
         let mut windows = Vec::new();
         for partition in 0..plan.partitions {
             let end = end_of(&producer, &plan.topic, partition).map_err(refused)?;
@@ -66,6 +73,11 @@ impl Feeding {
             }
         }
         self.drain()?;
+        for partition in 0..self.plan.partitions {
+            let end = end_of(&self.producer, &self.plan.topic, partition);
+            let end = end.map_err(|source| FeedError::Kafka { topic: self.plan.topic.clone(), source })?;
+            self.fed.ends.push(end);
+        }
         Ok(self.fed)
     }
 
@@ -79,7 +91,7 @@ impl Feeding {
                 break;
             }
             self.producer.poll(Duration::ZERO);
-            std::thread::park_timeout(wait.min(Duration::from_millis(20)));
+            std::thread::park_timeout(wait.clamp(SHORTEST_PAUSE, LONGEST_PAUSE));
         }
         Some(started_wall + after)
     }
@@ -193,7 +205,27 @@ impl ProducerContext for Reports {
     }
 }
 
-fn producer(brokers: &str, shared: Arc<Shared>) -> Result<BaseProducer<Reports>, KafkaError> {
+/// See [`super::partitions_of`].
+pub(super) fn partitions_of(
+    brokers: &str,
+    topic: &str,
+    properties: &BTreeMap<String, SecretString>,
+) -> Result<i32, KafkaError> {
+    let producer = producer(brokers, properties, Arc::default())?;
+    let metadata = producer.client().fetch_metadata(Some(topic), WATERMARKS_TIMEOUT)?;
+    let found = metadata.topics().iter().find(|one| one.name() == topic);
+    let partitions = found.map_or(0, |one| one.partitions().len());
+    match i32::try_from(partitions) {
+        Ok(partitions) if partitions > 0 => Ok(partitions),
+        Ok(_) | Err(_) => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)),
+    }
+}
+
+fn producer(
+    brokers: &str,
+    properties: &BTreeMap<String, SecretString>,
+    shared: Arc<Shared>,
+) -> Result<BaseProducer<Reports>, KafkaError> {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", brokers)
@@ -207,5 +239,8 @@ fn producer(brokers: &str, shared: Arc<Shared>) -> Result<BaseProducer<Reports>,
         .set("retry.backoff.ms", "20")
         .set("reconnect.backoff.ms", "20")
         .set_log_level(RDKafkaLogLevel::Critical);
+    for (name, value) in properties {
+        config.set(name, value.expose_secret());
+    }
     BaseProducer::from_config_and_context(&config, Reports(shared))
 }

@@ -11,15 +11,15 @@ use crate::testbed::oracle::{DocumentVerdict, Enrichment, OutputOracle, Write, c
 use crate::testbed::tap::Tap;
 
 use super::account::{Account, PipelineAccount};
-use super::machinery::{Endpoint, Machinery, Running};
-use super::plan::{self, INDEX, INDEX_TOPIC, OUTPUT_TOPIC, PARTITIONS, RELAY, RELAY_TOPIC};
-use super::progress::Progress;
 use super::{DemoArgs, SetUp, part};
+use crate::cli::builtin::{self, Addresses, INDEX, INDEX_TOPIC, OUTPUT_TOPIC, PARTITIONS, RELAY, RELAY_TOPIC};
+use crate::cli::machinery::{Endpoint, Machinery, Order, Running};
+use crate::cli::progress::Progress;
 
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Everything that runs during a demo.
-pub(super) struct Bench {
+pub(super) struct Play {
     generator: Arc<Generator>,
     upstream: MockKafka,
     /// Kept for its brokers: the engine writes there and the tap reads.
@@ -47,7 +47,7 @@ struct Moved {
     verified: u64,
 }
 
-impl Bench {
+impl Play {
     pub(super) fn open(args: &DemoArgs, machinery: Machinery<'_>) -> Result<Self, SetUp> {
         let value_bytes = args.value_bytes as usize;
         let shape = Shape { seed: args.seed, keys: args.keys, value_bytes, ..Shape::default() };
@@ -61,9 +61,17 @@ impl Bench {
         })
         .map_err(part)?;
         let endpoint = (machinery.endpoint)().map_err(part)?;
-        let plan = plan::plan(upstream.brokers(), downstream.brokers(), &endpoint.url);
-        let lookups = Lookups::in_memory(vec![generator.lookup_table()]);
-        let engine = (machinery.engine)(plan, lookups, &args.report).map_err(part)?;
+        let addresses =
+            Addresses { upstream: upstream.brokers(), downstream: downstream.brokers(), search: &endpoint.url };
+        let loaded = builtin::load(&addresses, &[RELAY, INDEX], &[]).map_err(part)?;
+        let order = Order {
+            plan: loaded.plan,
+            lookups: Some(Lookups::in_memory(vec![generator.lookup_table()])),
+            report: args.report.clone(),
+            settings: serde_json::Value::Null,
+            warm_up: false,
+        };
+        let engine = (machinery.engine)(order).map_err(part)?;
         let patience = machinery.patience;
         Ok(Self { generator, upstream, _downstream: downstream, endpoint, oracle, tap, engine, patience })
     }
@@ -213,7 +221,7 @@ fn collect(feeders: &mut [Option<Feeder>; 2], outcome: &mut Outcome) {
 fn compare_documents(generator: &Generator, records: u64, endpoint: &Endpoint) -> DocumentVerdict {
     let table = generator.lookup_table();
     let enrichment = Enrichment { table: &table, prefix: "user:", field: "user", into: "user_info" };
-    let count = (endpoint.count)(plan::INDEX_NAME);
-    let document = |id: &str| (endpoint.document)(plan::INDEX_NAME, id);
+    let count = (endpoint.count)(builtin::INDEX_NAME);
+    let document = |id: &str| (endpoint.document)(builtin::INDEX_NAME, id);
     check_documents(generator, records, Write::Merge, Some(enrichment), document, count)
 }

@@ -1,4 +1,4 @@
-//! The demo's live line on a terminal; plain lines elsewhere. Always on stderr.
+//! The live line of `demo` and `bench` on a terminal; plain lines elsewhere. Always on stderr.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 const PLAIN_EVERY: Duration = Duration::from_secs(2);
 
 /// A progress line.
-pub(super) struct Progress {
+pub(in crate::cli) struct Progress {
     bar: Option<ProgressBar>,
     total: u64,
     last_plain: Option<Duration>,
@@ -16,7 +16,7 @@ pub(super) struct Progress {
 
 impl Progress {
     /// For a run of `records` records through each pipeline; `u64::MAX` is unknown.
-    pub(super) fn start(records: u64) -> Self {
+    pub(in crate::cli) fn start(records: u64) -> Self {
         let bar = terminal_bar();
         if let Some(bar) = &bar
             && records != u64::MAX
@@ -28,14 +28,14 @@ impl Progress {
     }
 
     /// A line that says what is being done.
-    pub(super) fn note(text: &str) -> Self {
+    pub(in crate::cli) fn note(text: &str) -> Self {
         let progress = Self { bar: terminal_bar(), total: u64::MAX, last_plain: None };
         progress.note_next(text);
         progress
     }
 
     /// Replaces the text of the line.
-    pub(super) fn note_next(&self, text: &str) {
+    pub(in crate::cli) fn note_next(&self, text: &str) {
         match &self.bar {
             Some(bar) => {
                 bar.set_message(text.to_owned());
@@ -46,7 +46,7 @@ impl Progress {
     }
 
     /// Shows how many records went through each pipeline.
-    pub(super) fn show(&mut self, elapsed: Duration, relay: u64, index: u64) {
+    pub(in crate::cli) fn show(&mut self, elapsed: Duration, relay: u64, index: u64) {
         let line = format!("relay {}  index {}", self.amount(relay, elapsed), self.amount(index, elapsed));
         if let Some(bar) = &self.bar {
             bar.set_position(relay + index);
@@ -60,7 +60,7 @@ impl Progress {
     }
 
     /// Takes the line away.
-    pub(super) fn end(self) {
+    pub(in crate::cli) fn end(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
@@ -86,7 +86,7 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 /// A number with a comma every three digits.
-pub(super) fn grouped(number: u64) -> String {
+pub(in crate::cli) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (place, digit) in digits.chars().enumerate() {

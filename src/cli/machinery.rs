@@ -1,6 +1,6 @@
-//! What the demo is given: how an engine and a bulk endpoint are started, and the little it needs of them.
+//! What `demo` and `bench` are given: how an engine and a bulk endpoint are started, and the little they need of them.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +12,25 @@ use crate::model::Exit;
 use crate::telemetry::latency::Stage;
 
 /// See [`Machinery::engine`].
-pub type StartEngine<'a> = dyn Fn(Plan, Arc<Lookups>, &Path) -> Result<Running, String> + 'a;
+pub type StartEngine<'a> = dyn Fn(Order) -> Result<Running, String> + 'a;
 
-/// Starts the parts the demo checks.
+/// What an engine is to run.
+pub struct Order {
+    /// The pipelines.
+    pub plan: Plan,
+    /// Look-ups from memory in the place of Redis.
+    pub lookups: Option<Arc<Lookups>>,
+    /// The directory for its report.
+    pub report: PathBuf,
+    /// For the report: what was run, secrets masked.
+    pub settings: serde_json::Value,
+    /// Nothing is timed before [`Running::measure`].
+    pub warm_up: bool,
+}
+
+/// Starts the parts that are checked.
 pub struct Machinery<'a> {
-    /// Starts the engine with a plan, look-ups from memory and the directory for its report.
+    /// Starts the engine.
     pub engine: &'a StartEngine<'a>,
     /// Starts a bulk endpoint that keeps documents.
     pub endpoint: &'a dyn Fn() -> Result<Endpoint, String>,
@@ -36,6 +50,10 @@ pub struct Running {
     pub position: PositionOf,
     /// Whether the engine ended, or halted, by itself.
     pub ended: Box<dyn Fn() -> bool>,
+    /// Ends the warm-up.
+    pub measure: Box<dyn Fn()>,
+    /// Records resolved so far, over all pipelines.
+    pub resolved: Box<dyn Fn() -> u64>,
     /// Asks it to drain and stop; does not wait.
     pub stop: Box<dyn Fn()>,
     /// Waits for its end, within its own shutdown deadline.

@@ -1,19 +1,17 @@
-//! The demo's machinery with the real engine and the real bulk endpoint.
+//! The machinery of `demo` and `bench` with the real engine and the real bulk endpoint.
 
 use std::cell::RefCell;
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::config::plan::Plan;
-use crate::enrich::Lookups;
 use crate::model::{Outcome, TopicPartition};
 use crate::pipeline::{self, Engine, EngineOptions, PipelineTally};
+use crate::telemetry::counts::Counts;
 use crate::telemetry::latency::Stage;
 use crate::telemetry::reporter::Collected;
 use crate::testbed::bulk_endpoint::{BulkEndpoint, Options};
 
-use super::machinery::{Ending, Endpoint, Machinery, PATIENCE, Running, StageLatency, Tally};
+use super::machinery::{Ending, Endpoint, Machinery, Order, PATIENCE, Running, StageLatency, Tally};
 
 /// The machinery of the command.
 #[must_use]
@@ -21,10 +19,16 @@ pub fn machinery() -> Machinery<'static> {
     Machinery { engine: &start_engine, endpoint: &start_endpoint, patience: PATIENCE }
 }
 
-fn start_engine(plan: Plan, lookups: Arc<Lookups>, report: &Path) -> Result<Running, String> {
-    let options = EngineOptions { lookups: Some(lookups), report: Some(report.to_owned()), ..EngineOptions::default() };
+/// Starts the engine of the process.
+///
+/// # Errors
+/// What kept it from starting.
+pub fn start_engine(order: Order) -> Result<Running, String> {
+    let Order { plan, lookups, report, settings, warm_up } = order;
+    let options = EngineOptions { lookups, report: Some(report), settings, warm_up, ..EngineOptions::default() };
     let engine = Engine::start(plan, options).map_err(|error| error.to_string())?;
     let (positions, stop) = (engine.positions(), engine.stop_handle());
+    let (measured, counted) = (engine.board().clone(), engine.board().clone());
     let engine = Rc::new(RefCell::new(Some(engine)));
     let watched = engine.clone();
     Ok(Running {
@@ -32,6 +36,8 @@ fn start_engine(plan: Plan, lookups: Arc<Lookups>, report: &Path) -> Result<Runn
             positions(pipeline, &TopicPartition { topic: topic.into(), partition })
         }),
         ended: Box::new(move || watched.borrow_mut().as_mut().is_none_or(Engine::has_ended)),
+        measure: Box::new(move || measured.measure()),
+        resolved: Box::new(move || counted.pipelines.iter().map(|one| Counts::read(&one.metrics).resolved()).sum()),
         stop: Box::new(move || stop.drain()),
         join: Box::new(move || {
             let engine = engine.borrow_mut().take();

@@ -1,0 +1,173 @@
+//! One measurement: start the engine, feed, warm up, measure, wait until everything fed is resolved, stop.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::cli::machinery::{Order, PATIENCE, Running, StartEngine};
+use crate::cli::progress::Progress;
+use crate::telemetry::process::ProcessUse;
+use crate::testbed::feeder::{Fed, FeedHooks, FeedPlan, Feeder};
+
+use super::account::{Account, Mark};
+use super::target::Target;
+
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What is asked of the pipeline.
+#[derive(Debug, Clone)]
+pub(super) struct Load {
+    /// Records a second in an open loop; `None`: as fast as it goes.
+    pub(super) rate: Option<f64>,
+    pub(super) warm_up: Duration,
+    pub(super) time: Duration,
+    /// The sink's server stands still for so long in the middle.
+    pub(super) stall: Option<Duration>,
+}
+
+/// Feeding and watching one engine.
+struct Measurement<'a> {
+    target: &'a Target,
+    load: &'a Load,
+    engine: &'a Running,
+    progress: Progress,
+    trouble: Vec<String>,
+}
+
+/// Measures.
+///
+/// # Errors
+/// An engine or feeder that does not start. Everything later is in the account.
+pub(super) fn run(target: Target, load: Load, report: PathBuf, start: &StartEngine<'_>) -> Result<Account, String> {
+    let settings = super::settings(&target.args, &load, target.settings.clone());
+    let (plan, lookups) = (target.plan.clone(), target.lookups.clone());
+    let engine = start(Order { plan, lookups, report, settings, warm_up: true })?;
+    let progress = Progress::note("starting");
+    let mut measurement = Measurement { target: &target, load: &load, engine: &engine, progress, trouble: Vec::new() };
+    let (fed, marks) = measurement.feed_and_watch();
+    let Measurement { progress, trouble, .. } = measurement;
+    progress.note_next("draining");
+    (engine.stop)();
+    let ending = (engine.join)();
+    progress.end();
+    let arrived = target.testbed.as_ref().map(|testbed| testbed.arrived());
+    Ok(Account { pipeline: target.pipeline, load, fed, marks, arrived, ending, trouble })
+}
+
+impl Measurement<'_> {
+    fn feed_and_watch(&mut self) -> (Fed, Option<(Mark, Mark)>) {
+        if !self.await_assignment() {
+            return (Fed::default(), None);
+        }
+        let feeder = match self.start_feeder() {
+            Ok(feeder) => feeder,
+            Err(why) => {
+                self.trouble.push(why);
+                return (Fed::default(), None);
+            }
+        };
+        let marks = self.watch(&feeder);
+        feeder.finish();
+        match feeder.join() {
+            Ok(fed) => {
+                self.await_resolution(&fed);
+                (fed, marks)
+            }
+            Err(error) => {
+                self.trouble.push(error.to_string());
+                (Fed::default(), marks)
+            }
+        }
+    }
+
+    fn position(&self, partition: i32) -> Option<i64> {
+        (self.engine.position)(&self.target.pipeline, &self.target.feed.topic, partition)
+    }
+
+    /// Records produced before would not be read by a group that starts at the end.
+    fn await_assignment(&mut self) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        while (0..self.target.feed.partitions).any(|partition| self.position(partition).is_none()) {
+            if Instant::now() >= deadline || (self.engine.ended)() {
+                self.trouble.push(format!("the partitions of {} were not assigned", self.target.feed.topic));
+                return false;
+            }
+            std::thread::park_timeout(LOOK);
+        }
+        true
+    }
+
+    fn start_feeder(&self) -> Result<Feeder, String> {
+        let position = self.engine.position.clone();
+        let (pipeline, topic) = (self.target.pipeline.clone(), self.target.feed.topic.clone());
+        let consumed = move |partition| position(&pipeline, &topic, partition);
+        let hooks = FeedHooks { consumed: Box::new(consumed), announce: Box::new(|_, _| {}) };
+        let plan = FeedPlan { rate: self.load.rate, ..self.target.feed.clone() };
+        Feeder::start(&self.target.brokers, self.target.generator.clone(), plan, hooks)
+            .map_err(|error| error.to_string())
+    }
+
+    /// The beginning and the end of the measurement; `None` when it did not come to that.
+    fn watch(&mut self, feeder: &Feeder) -> Option<(Mark, Mark)> {
+        let Load { warm_up, time, stall, .. } = *self.load;
+        self.progress.note_next(&format!("warming up for {} s", warm_up.as_secs()));
+        self.pass(feeder, warm_up)?;
+        (self.engine.measure)();
+        let begin = self.mark(feeder);
+        self.progress.note_next(&format!("measuring for {} s", time.as_secs()));
+        if let (Some(stall), Some(testbed)) = (stall, &self.target.testbed) {
+            let first = time.saturating_sub(stall) / 2;
+            self.pass(feeder, first)?;
+            testbed.stall(stall);
+            self.pass(feeder, stall)?;
+            testbed.end_stall();
+            self.pass(feeder, time.saturating_sub(first + stall))?;
+        } else {
+            self.pass(feeder, time)?;
+        }
+        Some((begin, self.mark(feeder)))
+    }
+
+    /// Lets time pass; `None` when engine or feeder ended meanwhile.
+    fn pass(&mut self, feeder: &Feeder, time: Duration) -> Option<()> {
+        let end = Instant::now() + time;
+        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            if (self.engine.ended)() {
+                self.trouble.push("the engine ended by itself".to_owned());
+                return None;
+            }
+            if feeder.is_finished() {
+                return None;
+            }
+            std::thread::park_timeout(left.min(LOOK));
+        }
+        Some(())
+    }
+
+    fn mark(&self, feeder: &Feeder) -> Mark {
+        let (resolved, fed) = ((self.engine.resolved)(), feeder.fed());
+        Mark { at: Instant::now(), resolved, fed, cpu_seconds: ProcessUse::now().cpu_seconds }
+    }
+
+    /// Until everything that was fed is resolved, or nothing moves any more.
+    fn await_resolution(&mut self, fed: &Fed) {
+        let behind = |partition: usize, end: i64| self.position(partition as i32).is_none_or(|at| at < end);
+        let (mut moved, mut since) = (0, Instant::now());
+        while fed.ends.iter().enumerate().any(|(partition, end)| behind(partition, *end)) {
+            let resolved = (self.engine.resolved)();
+            if resolved != moved {
+                (moved, since) = (resolved, Instant::now());
+            }
+            let ended = (self.engine.ended)();
+            if ended || since.elapsed() > PATIENCE {
+                let why = if ended {
+                    "the engine ended by itself".to_owned()
+                } else {
+                    format!("nothing moved for {PATIENCE:?}")
+                };
+                self.trouble.push(format!("{why}, with {moved} records resolved"));
+                return;
+            }
+            std::thread::park_timeout(LOOK);
+        }
+    }
+}

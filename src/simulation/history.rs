@@ -1,0 +1,498 @@
+//! One history: a world, one or more lives of the engine, faults, then calm; and what must hold all along.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{Budget, PartitionTable, RewindCause};
+use crate::sink::elasticsearch::Wire as ElasticsearchWire;
+use crate::source::{Source, SourceContext, Until, Wire};
+use crate::telemetry::health::Health;
+use crate::telemetry::lag::LagTable;
+use crate::telemetry::latency::LatencyBook;
+use crate::telemetry::metrics::PipelineMetrics;
+
+use super::client::SimulatedClient;
+use super::engine::{Engine, LanesWire, RING, RelayWire, Sink, no_wake};
+use super::kafka::{Kafka, Membership, Trouble};
+use super::lanes::Lanes;
+use super::log::Log;
+use super::messages::Batch;
+use super::plan::{plan, retry};
+use super::relay::Relay;
+use super::world::{Mix, World};
+
+/// Steps in calm after which a partition has stalled.
+const CALM_STEPS: usize = 4000;
+
+/// Bytes above twice the budget that may be charged: a batch that was drained when there was still room.
+const SLACK: usize = 16 << 10;
+
+/// What all histories of a thread share: making them is dear and they decide nothing.
+pub struct Instruments {
+    /// Counters.
+    pub metrics: Arc<PipelineMetrics>,
+    latency: Arc<LatencyBook>,
+}
+
+impl Instruments {
+    /// Fresh ones.
+    pub fn new() -> Self {
+        Self { metrics: PipelineMetrics::new("simulated"), latency: LatencyBook::new() }
+    }
+
+    /// What the engine counted.
+    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        let metrics = &self.metrics;
+        let mut counts: Vec<_> =
+            RewindCause::ALL.iter().map(|cause| (cause.name(), metrics.rewind(*cause).get())).collect();
+        counts.push(("redelivered", metrics.redelivered.get()));
+        counts.push(("rebalances", metrics.rebalances.get()));
+        counts.push(("commit failures", metrics.commit_failures.get()));
+        counts.push(("stale parts", metrics.stale_parts.get()));
+        counts.push(("gap records", metrics.gap_records.get()));
+        counts
+    }
+}
+
+/// What a history did, for those who want to know whether it did anything.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Account {
+    /// Steps taken.
+    pub steps: u64,
+    /// Records read.
+    pub consumed: u64,
+    /// Of these given back.
+    pub rewound: u64,
+    /// Writes that landed.
+    pub landed: u64,
+    /// Lives of the engine.
+    pub lives: u64,
+}
+
+impl Account {
+    /// Adds another history's.
+    pub fn add(&mut self, other: Self) {
+        self.steps += other.steps;
+        self.consumed += other.consumed;
+        self.rewound += other.rewound;
+        self.landed += other.landed;
+        self.lives += other.lives;
+    }
+}
+
+/// Why a history failed, and its steps if they were wanted.
+#[derive(Debug)]
+pub struct Failure {
+    /// What must not be.
+    pub what: String,
+    /// Step by step.
+    pub trace: Vec<String>,
+}
+
+struct Settings {
+    relay: bool,
+    lanes: usize,
+    records: usize,
+    span: usize,
+    memory: usize,
+    channel: usize,
+    interval: Duration,
+    revoke: Duration,
+    steps: usize,
+    crashes: bool,
+    stops: bool,
+    until: bool,
+}
+
+pub struct History<'a> {
+    /// Everything but the source.
+    pub world: Rc<RefCell<World>>,
+    source: Option<Source<SimulatedClient>>,
+    settings: Settings,
+    instruments: &'a Instruments,
+    account: Account,
+}
+
+/// Runs the history of a seed.
+pub fn run(seed: u64, instruments: &Instruments, traced: bool) -> Result<Account, Failure> {
+    let mut history = History::new(seed, instruments, traced);
+    let ended = catch_unwind(AssertUnwindSafe(|| history.run()));
+    let what = match ended {
+        Ok(Ok(())) => return Ok(history.account),
+        Ok(Err(what)) => what,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or("a panic".to_owned())
+        }
+    };
+    let trace = history.world.try_borrow_mut().map_or(None, |mut world| world.trace.take());
+    Err(Failure { what, trace: trace.unwrap_or_default() })
+}
+
+impl<'a> History<'a> {
+    /// One partition, one life, a sink that reports failed deliveries, and nothing goes wrong but what is told to.
+    pub fn quiet(instruments: &'a Instruments) -> Self {
+        let settings = Settings {
+            relay: true,
+            lanes: 1,
+            records: 8,
+            span: 1000,
+            memory: 1 << 20,
+            channel: 2,
+            interval: Duration::ZERO,
+            revoke: Duration::from_secs(1),
+            steps: 0,
+            crashes: false,
+            stops: false,
+            until: false,
+        };
+        let mut world = World::new(fastrand::Rng::with_seed(1), Kafka::new(1, true), Mix::default(), false);
+        world.calm = true;
+        let world = Rc::new(RefCell::new(world));
+        let mut history = Self { world, source: None, settings, instruments, account: Account::default() };
+        history.start();
+        history
+    }
+
+    fn new(seed: u64, instruments: &'a Instruments, traced: bool) -> Self {
+        let mut dice = fastrand::Rng::with_seed(seed);
+        let rare = |dice: &mut fastrand::Rng, one_in: u32| dice.u32(0..one_in) == 0;
+        let level = |dice: &mut fastrand::Rng| [0.0, 0.05, 0.2, 0.4][dice.usize(0..4)];
+        let question = |dice: &mut fastrand::Rng| [0.0, 0.05, 0.3, 1.0][dice.usize(0..4)];
+        let relay = rare(&mut dice, 3);
+        let versioned = !relay && dice.bool();
+        let rival = dice.bool();
+        let truncation = !rival && rare(&mut dice, 5);
+        let recreation = !rival && !truncation && rare(&mut dice, 5);
+        let until = !rival && !truncation && !recreation && rare(&mut dice, 3);
+        let lives = !truncation && !recreation && !until;
+        let mix = Mix {
+            rival,
+            expels: (versioned || !rival) && lives && rare(&mut dice, 2),
+            requests: level(&mut dice),
+            items: level(&mut dice),
+            panics: level(&mut dice),
+            late: versioned && dice.bool(),
+            odd: if truncation || recreation { 0.0 } else { level(&mut dice) },
+            retention: rare(&mut dice, 4),
+            truncation,
+            growth: lives && rare(&mut dice, 4),
+            outages: rare(&mut dice, 3),
+            recreation,
+            whole: until,
+            pace_ms: [15, 60, 200][dice.usize(0..3)],
+            lazy: rare(&mut dice, 4),
+        };
+        let mut kafka = Kafka::new(dice.usize(1..4), dice.u32(0..4) > 0);
+        kafka.trouble = Trouble { commit: level(&mut dice), question: question(&mut dice), call: level(&mut dice) };
+        let settings = Settings {
+            relay,
+            lanes: dice.usize(1..4),
+            records: dice.usize(2..9),
+            span: [12, 40, 1000][dice.usize(0..3)],
+            memory: [6 << 10, 24 << 10, 1 << 20][dice.usize(0..3)],
+            channel: dice.usize(1..4),
+            interval: Duration::from_millis([0, 30, 200][dice.usize(0..3)]),
+            revoke: Duration::from_millis([100, 2000][dice.usize(0..2)]),
+            steps: dice.usize(30..200),
+            crashes: lives && rare(&mut dice, 3),
+            stops: lives && rare(&mut dice, 4),
+            until,
+        };
+        let mut world = World::new(dice, kafka, mix, traced);
+        world.server.versioned = versioned;
+        if rare(&mut world.dice, 4) {
+            world.slowest_answer = Duration::from_secs(3);
+        }
+        if rare(&mut world.dice, 4) {
+            world.slowest_commit = Duration::from_secs(1);
+        }
+        world.slowest_request = Duration::from_millis([30, 300, 800][world.dice.usize(0..3)]);
+        world.largest_drain = world.dice.usize(1..20);
+        let world = Rc::new(RefCell::new(world));
+        Self { world, source: None, settings, instruments, account: Account::default() }
+    }
+
+    fn run(&mut self) -> Result<(), String> {
+        if self.settings.until {
+            (0..6).for_each(|_| self.world.borrow_mut().append());
+        }
+        let ends: Vec<i64> = self.world.borrow().kafka.logs.iter().map(Log::end).collect();
+        self.start();
+        for _ in 0..self.settings.steps {
+            self.step()?;
+            if self.is_over() {
+                return self.end_of_bounded_run(&ends);
+            }
+        }
+        self.world.borrow_mut().calm_down();
+        if self.source.is_none() {
+            self.start();
+        }
+        let mut steps = 0;
+        while self.settings.until || !self.is_all_resolved() {
+            steps += 1;
+            if steps > CALM_STEPS {
+                return Err(self.stalled());
+            }
+            self.world.borrow_mut().step();
+            self.turn()?;
+            if self.is_over() {
+                return self.end_of_bounded_run(&ends);
+            }
+        }
+        self.stop(false)?;
+        self.world.borrow_mut().late.clear();
+        self.check_end()
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.settings.until && self.source.as_mut().is_some_and(|source| source.is_over())
+    }
+
+    /// A bounded run ends by itself, with everything below its marks resolved and committed, and nothing above.
+    fn end_of_bounded_run(&mut self, ends: &[i64]) -> Result<(), String> {
+        let mut marks = Vec::new();
+        if let Some(source) = &self.source {
+            for (slot, assigned) in &source.assigned {
+                let mark = source.until.as_ref().and_then(|until| until.mark(*slot)).map_or(-1, |mark| mark.0);
+                marks.push((assigned.name.partition, mark));
+            }
+        }
+        self.world.borrow_mut().calm_down();
+        self.stop(false)?;
+        let world = &mut *self.world.borrow_mut();
+        for (partition, log) in world.kafka.logs.iter_mut().enumerate() {
+            let mark = marks.iter().find(|(number, _)| *number == partition as i32).map_or(-1, |(_, mark)| *mark);
+            let committed = world.kafka.committed.get(&(partition as i32)).copied().unwrap_or(0);
+            let last = log.behind_last_record_below(mark);
+            if mark < ends[partition]
+                || log.resolved_below() < last
+                || committed > mark.max(log.low)
+                || committed < last
+            {
+                return Err(format!(
+                    "the bounded run ended with {partition} committed at {committed}, resolved below {}, mark {mark}, \
+                     last record {last}, end at start {}",
+                    log.resolved_below(),
+                    ends[partition]
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A new life of the engine.
+    fn start(&mut self) {
+        self.account.lives += 1;
+        let context = self.engine();
+        self.source = Some(Source::with(SimulatedClient::new(&self.world), context));
+    }
+
+    fn engine(&self) -> SourceContext<Batch> {
+        let world = &mut *self.world.borrow_mut();
+        world.note(|| "the engine starts".to_owned());
+        let plan =
+            Arc::new(plan(self.settings.span, self.settings.memory, self.settings.interval, self.settings.revoke));
+        let wake = no_wake();
+        let budget = Budget::new(self.settings.memory, wake.clone());
+        let table = Arc::new(PartitionTable::default());
+        let (batches, waiting) = flume::bounded(self.settings.channel);
+        let (reports, reported) = flume::bounded(4096);
+        let (sink, wire): (Sink, Arc<dyn Wire>) = if self.settings.relay {
+            let (commands, ordered) = flume::bounded(4096);
+            (Sink::Relay(Relay::default(), ordered), Arc::new(RelayWire(commands)))
+        } else {
+            let wire = Arc::new(ElasticsearchWire::default());
+            let (now, lanes, records) = (world.instant(), self.settings.lanes, self.settings.records);
+            let lanes = Lanes::new(lanes, records, retry(), &budget, table.clone(), wire.clone(), now);
+            (Sink::Lanes(lanes), Arc::new(LanesWire(wire)))
+        };
+        let engine = Engine::new(waiting, sink, reports, table.clone(), budget.clone());
+        let context = SourceContext {
+            plan,
+            table,
+            reports: reported,
+            batches,
+            released: engine.released.clone(),
+            ring: RING,
+            budget,
+            wake,
+            metrics: self.instruments.metrics.clone(),
+            latency: self.instruments.latency.clone(),
+            health: Health::new(),
+            stop: engine.stop.clone(),
+            view: Arc::default(),
+            lag: LagTable::new(),
+            wire,
+            until: self.settings.until.then_some(Until::End),
+            dry_run: false,
+        };
+        world.engine = Some(engine);
+        world.lost.clear();
+        let joined = world.now + world.up_to(Duration::from_millis(100));
+        world.kafka.join(joined);
+        world.kafka.target.clear();
+        context
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        self.account.steps += 1;
+        self.world.borrow_mut().step();
+        if self.source.is_none() {
+            if self.world.borrow_mut().chance(0.2) {
+                self.start();
+            }
+            return self.look();
+        }
+        if self.settings.crashes && self.world.borrow_mut().chance(0.02) {
+            self.crash();
+            return self.look();
+        }
+        if self.settings.stops && self.world.borrow_mut().chance(0.02) {
+            return self.stop(true);
+        }
+        if self.world.borrow_mut().chance(0.85) { self.turn() } else { self.look() }
+    }
+
+    /// The source turns, and is looked at.
+    pub fn turn(&mut self) -> Result<(), String> {
+        let now = self.world.borrow().instant();
+        if let Some(source) = &mut self.source {
+            source.turn(now);
+            source.turn(now);
+        }
+        self.look()
+    }
+
+    fn crash(&mut self) {
+        if let Some(source) = self.source.take() {
+            self.close_books(&source);
+            drop(source);
+        }
+        self.world.borrow_mut().crash();
+    }
+
+    fn close_books(&mut self, source: &Source<SimulatedClient>) {
+        let tally = source.ledger.tally();
+        self.account.consumed += tally.consumed;
+        self.account.rewound += tally.rewound;
+    }
+
+    /// A stop as by SIGTERM; `under_fire` with faults, and perhaps a deadline.
+    fn stop(&mut self, under_fire: bool) -> Result<(), String> {
+        let Some(source) = self.source.take() else { return Ok(()) };
+        self.close_books(&source);
+        {
+            let mut world = self.world.borrow_mut();
+            world.note(|| "stop".to_owned());
+            world.begin_stop();
+            let hurry = world.chance(0.3);
+            if let Some(engine) = &world.engine {
+                engine.stop.drain();
+                if hurry {
+                    engine.stop.abort();
+                }
+            }
+        }
+        let end = source.finish();
+        let mut world = self.world.borrow_mut();
+        world.note(|| format!("stopped: {end:?}"));
+        if !under_fire && (end.halt.is_some() || end.left_open > 0 || !end.committed) {
+            return Err(format!("a calm stop ends with {end:?}"));
+        }
+        world.crash();
+        drop(world);
+        self.look()
+    }
+
+    /// What must hold after every step.
+    fn look(&mut self) -> Result<(), String> {
+        let mut world = self.world.borrow_mut();
+        if let Some(violation) = world.server.violation.take() {
+            return Err(violation);
+        }
+        let Some(source) = &self.source else { return Ok(()) };
+        let tally = source.ledger.tally();
+        if !tally.holds() {
+            return Err(format!("the sum does not hold: {tally:?}"));
+        }
+        if let Some(halt) = &source.halt {
+            return Err(format!("the source halts: {halt:?}"));
+        }
+        let most = (self.settings.span + 2 * world.largest_drain + 64) as u64;
+        for (slot, assigned) in &source.assigned {
+            if source.ledger.span(*slot) > most {
+                return Err(format!("span {} of {}", source.ledger.span(*slot), assigned.name));
+            }
+            let known = [source.ledger.position(*slot), source.ledger.expected(*slot)];
+            let known: Vec<i64> = known.into_iter().flatten().map(|position| position.0).collect();
+            if known.len() == 2 && !source.hold.holds(*slot) {
+                world.kafka.may_thaw(assigned.name.partition, known.into_iter().max().unwrap_or(0));
+            }
+        }
+        let Some(engine) = &world.engine else { return Ok(()) };
+        let (peak, limit) = (engine.budget.peak(), 2 * engine.budget.limit() + SLACK);
+        if peak > limit {
+            return Err(format!("{peak} bytes were charged, {limit} is too much"));
+        }
+        if tally.open == 0 && engine.budget.used() > 0 && engine.is_idle() {
+            return Err(format!("{} bytes are charged and nothing is open", engine.budget.used()));
+        }
+        Ok(())
+    }
+
+    /// Whether all there is was resolved and committed.
+    pub fn is_all_resolved(&self) -> bool {
+        let world = &mut *self.world.borrow_mut();
+        let resolved = world.kafka.logs.iter_mut().enumerate().all(|(partition, log)| {
+            let behind = log.behind_last_record();
+            let committed = world.kafka.committed.get(&(partition as i32)).copied().unwrap_or(0);
+            log.resolved_below() >= behind && committed >= behind && (committed <= log.end().max(log.low) || log.frozen)
+        });
+        resolved
+            && world.kafka.logs.iter().all(|log| !log.unsure)
+            && world.kafka.membership == Membership::Stable
+            && self.source.as_ref().is_some_and(|source| source.ledger.tally().open == 0)
+    }
+
+    fn stalled(&self) -> String {
+        let world = &mut *self.world.borrow_mut();
+        let mut text = format!("no end in calm: {:?}", world.kafka.membership);
+        for (partition, log) in world.kafka.logs.iter_mut().enumerate() {
+            let committed = world.kafka.committed.get(&(partition as i32)).copied();
+            text += &format!(
+                "; {partition}: resolved below {} of {}, committed {committed:?}, frozen {}",
+                log.resolved_below(),
+                log.behind_last_record(),
+                log.frozen
+            );
+        }
+        if let Some(source) = &self.source {
+            text += &format!("; {:?}; {:?}; {:?}", source.ledger, source.pauses, source.rewinds);
+        }
+        text + &format!("; {:?}", world.kafka.library)
+    }
+
+    fn check_end(&mut self) -> Result<(), String> {
+        let mut world = self.world.borrow_mut();
+        self.account.landed = world.server.landed;
+        let mut faults = Vec::new();
+        for log in &world.kafka.logs {
+            for (key, version) in log.newest() {
+                let holds = world.server.version(key);
+                let lost = holds.is_some_and(|holds| log.lost_versions.contains(&holds));
+                if holds != Some(version) && !lost {
+                    faults.push(format!("key {key} holds {holds:?} at the end, not {version}"));
+                }
+            }
+        }
+        match faults.into_iter().next().or_else(|| world.server.violation.take()) {
+            Some(fault) => Err(fault),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Everything but the source, and the clock: one step at a time, chosen by the dice.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::engine::Engine;
+use super::kafka::{Kafka, Trouble};
+use super::log::{Entry, Fate, Input};
+use super::server::{Server, Write};
+
+/// Waits of one stop before it counts as hung.
+const WAITS: u32 = 20_000;
+
+/// How often things happen in a history.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Mix {
+    /// The other member exists.
+    pub rival: bool,
+    /// Our member may be expelled.
+    pub expels: bool,
+    /// Requests fail as a whole, from 0 to 1.
+    pub requests: f64,
+    /// Items fail, from 0 to 1.
+    pub items: f64,
+    /// Workers panic, from 0 to 1.
+    pub panics: f64,
+    /// Writes may land after the client has given up on them.
+    pub late: bool,
+    /// Records that are not plainly good, from 0 to 1.
+    pub odd: f64,
+    /// Retention removes what was not read.
+    pub retention: bool,
+    /// Logs lose their ends.
+    pub truncation: bool,
+    /// Partitions are added.
+    pub growth: bool,
+    /// The sink goes away for a while.
+    pub outages: bool,
+    /// The topic is deleted and made again.
+    pub recreation: bool,
+    /// Every rebalance gives us everything.
+    pub whole: bool,
+    /// Longest time between two steps.
+    pub pace_ms: u64,
+    /// Workers are slow.
+    pub lazy: bool,
+}
+
+/// See the module.
+pub struct World {
+    /// Time since the history began.
+    pub now: Duration,
+    base: Instant,
+    /// Chance.
+    pub dice: fastrand::Rng,
+    /// Faults are over: everything that waits is served in every step.
+    pub calm: bool,
+    /// How often things happen.
+    pub mix: Mix,
+    /// The cluster.
+    pub kafka: Kafka,
+    /// The far side.
+    pub server: Server,
+    /// One life of the engine, without its source.
+    pub engine: Option<Engine>,
+    /// Partitions our client was told it has lost.
+    pub lost: BTreeSet<i32>,
+    /// Writes that land although their client has given up on them.
+    pub late: Vec<(Duration, Write)>,
+    /// The sink does not answer.
+    pub down: bool,
+    /// The next request fails, for scripts.
+    fails_next: bool,
+    /// Whether the next seeks are lost, for scripts.
+    pub lost_seeks: VecDeque<bool>,
+    /// Most records a drain returns.
+    pub largest_drain: usize,
+    /// Bounds of answers.
+    pub slowest_commit: Duration,
+    /// See `slowest_commit`.
+    pub slowest_answer: Duration,
+    /// See `slowest_commit`.
+    pub slowest_request: Duration,
+    /// Keys by partition.
+    pub keys: u64,
+    next_version: u64,
+    pub(super) next_statistics: Duration,
+    waits: u32,
+    /// Steps, when somebody wants to read them.
+    pub trace: Option<Vec<String>>,
+}
+
+impl World {
+    /// A world at rest.
+    pub fn new(dice: fastrand::Rng, kafka: Kafka, mix: Mix, traced: bool) -> Self {
+        Self {
+            now: Duration::from_secs(1),
+            base: Instant::now(),
+            dice,
+            calm: false,
+            mix,
+            kafka,
+            server: Server::default(),
+            engine: None,
+            lost: BTreeSet::new(),
+            late: Vec::new(),
+            down: false,
+            fails_next: false,
+            lost_seeks: VecDeque::new(),
+            largest_drain: 16,
+            slowest_commit: Duration::from_millis(60),
+            slowest_answer: Duration::from_millis(60),
+            slowest_request: Duration::from_millis(300),
+            keys: 4,
+            next_version: 1,
+            next_statistics: Duration::ZERO,
+            waits: 0,
+            trace: traced.then(Vec::new),
+        }
+    }
+
+    /// The time as the engine sees it.
+    pub fn instant(&self) -> Instant {
+        self.base + self.now
+    }
+
+    /// Whether something that happens with this probability happens. Never in calm.
+    pub fn chance(&mut self, probability: f64) -> bool {
+        !self.calm && self.dice.f64() < probability
+    }
+
+    /// A time up to `most`.
+    pub fn up_to(&mut self, most: Duration) -> Duration {
+        most.mul_f64(self.dice.f64())
+    }
+
+    /// The next request of the sink fails.
+    pub fn fail_next_request(&mut self) {
+        self.fails_next = true;
+    }
+
+    /// Whether a request fails as a whole.
+    pub fn fails_request(&mut self) -> bool {
+        std::mem::take(&mut self.fails_next) || self.chance(self.mix.requests)
+    }
+
+    /// A seek that was answered well and never happened. Where no record follows, nobody could tell.
+    pub fn loses_seek(&mut self, partition: i32) -> bool {
+        let planned = self.lost_seeks.pop_front().unwrap_or(false);
+        let lost = planned || self.chance(self.kafka.trouble.call / 2.0);
+        let behind = self.kafka.library.toppars.get(&partition).and_then(|toppar| toppar.handed_out);
+        lost && behind.is_some_and(|behind| self.kafka.logs[partition as usize].behind_last_record() > behind)
+    }
+
+    /// Writes a step down.
+    pub fn note(&mut self, step: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:>7.3} {}", self.now.as_secs_f64(), step()));
+        }
+    }
+
+    /// The source waits: time passes and everything else moves.
+    pub fn wait(&mut self, limit: Duration) {
+        self.waits += 1;
+        if self.waits > WAITS {
+            self.server.violated("a stop does not end".to_owned());
+            if let Some(engine) = &self.engine {
+                engine.stop.abort();
+            }
+        }
+        let before = self.now;
+        self.step();
+        self.now = self.now.min(before + limit.max(Duration::from_millis(1)));
+        self.now = self.now.max(before + Duration::from_millis(1));
+    }
+
+    /// A stop begins: its waits are counted from here.
+    pub fn begin_stop(&mut self) {
+        self.waits = 0;
+    }
+
+    /// Faults are over.
+    pub fn calm_down(&mut self) {
+        self.note(|| "faults are over".to_owned());
+        self.calm = true;
+        self.down = false;
+        self.kafka.trouble = Trouble::default();
+    }
+
+    /// Adds an entry to a log.
+    pub fn append(&mut self) {
+        let partition = self.dice.usize(0..self.kafka.logs.len());
+        if self.kafka.logs[partition].frozen {
+            return;
+        }
+        let odd = self.mix.odd;
+        for _ in 0..self.dice.usize(1..8) {
+            let roll = self.dice.f64();
+            let entry = if roll < 0.08 {
+                Entry::Control
+            } else if roll < 0.14 {
+                Entry::Nothing
+            } else {
+                let fate = match self.dice.f64() {
+                    roll if roll < odd / 3.0 => Fate::Dropped,
+                    roll if roll < odd * 2.0 / 3.0 => Fate::Poison,
+                    roll if roll < odd => Fate::Refused,
+                    _ => Fate::Good,
+                };
+                let key = partition as u64 * 10 + self.dice.u64(0..self.keys);
+                self.next_version += 1;
+                Entry::Record(Input { key, version: self.next_version, fate })
+            };
+            self.kafka.logs[partition].append(entry);
+        }
+    }
+
+    /// A write lands.
+    pub fn land(&mut self, write: Write) -> u16 {
+        let ordered = self.kafka.logs.get(write.partition as usize).is_some_and(|log| !log.anew);
+        self.server.land(write, ordered)
+    }
+
+    /// The sink acknowledged a record, or somebody else is done with it.
+    pub fn resolve(&mut self, partition: i32, offset: i64) {
+        if let Some(log) = self.kafka.logs.get_mut(partition as usize) {
+            log.resolve(offset);
+        }
+    }
+
+    /// Whether an entry of a log still is what was read.
+    pub fn is_there(&self, write: Write) -> bool {
+        let entry = self.kafka.logs.get(write.partition as usize).and_then(|log| log.at(write.offset));
+        entry == Some(Entry::Record(write.input))
+    }
+
+    /// I1: everything below these positions is resolved, and they are ours.
+    pub fn expect_resolved(&mut self, positions: &[(i32, i64)]) {
+        for (partition, at) in positions {
+            let log = &mut self.kafka.logs[*partition as usize];
+            let resolved = log.resolved_below();
+            if *at > resolved && !log.is_doubtful() {
+                self.server.violated(format!("partition {partition}: {at} is committed, {resolved} is not resolved"));
+            }
+            if !self.kafka.library.is_assigned(*partition) {
+                self.server.violated(format!("partition {partition}: committed, but not assigned"));
+            }
+            if self.lost.contains(partition) {
+                self.server.violated(format!("partition {partition}: committed after it was lost"));
+            }
+        }
+    }
+
+    /// An assignment begins nowhere behind an unresolved record.
+    pub fn expect_no_lost_record(&mut self, positions: &[(i32, i64)]) {
+        for (partition, at) in positions {
+            let log = &mut self.kafka.logs[*partition as usize];
+            let resolved = log.resolved_below();
+            if *at > resolved && !log.is_doubtful() {
+                self.server.violated(format!("partition {partition}: assigned at {at}, {resolved} is not resolved"));
+            }
+        }
+    }
+
+    /// A commit reached the coordinator and was stored.
+    pub fn store(&mut self, positions: &[(i32, i64)]) {
+        for (partition, at) in positions {
+            let anew = self.kafka.logs[*partition as usize].anew;
+            let before = self.kafka.committed.insert(*partition, *at);
+            if before.is_some_and(|before| before > *at) && !anew {
+                self.server.violated(format!("partition {partition}: committed {at} after {before:?}"));
+            }
+        }
+    }
+}

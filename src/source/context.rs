@@ -1,0 +1,85 @@
+//! What a source is given by its pipeline, and what it gives back.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use crate::config::plan::PipelinePlan;
+use crate::librdkafka::{MessageBatch, RecordBatch};
+use crate::model::{Budget, Halt, PartitionTable, Report, Slot, Stop, Wake};
+use crate::telemetry::health::Health;
+use crate::telemetry::lag::LagTable;
+use crate::telemetry::latency::LatencyBook;
+use crate::telemetry::metrics::PipelineMetrics;
+
+use super::view::SourceView;
+
+/// What the source of a pipeline is given.
+pub struct SourceContext<M = MessageBatch> {
+    /// The pipeline's plan.
+    pub plan: Arc<PipelinePlan>,
+    /// The fence.
+    pub table: Arc<PartitionTable>,
+    /// From workers and sink.
+    pub reports: flume::Receiver<Report>,
+    /// To the workers.
+    pub batches: flume::Sender<RecordBatch<M>>,
+    /// Lowest sequence number the sink's intake has not taken.
+    pub released: Arc<AtomicU64>,
+    /// Places of the sink's ring.
+    pub ring: u64,
+    /// The byte budget.
+    pub budget: Arc<Budget>,
+    /// This thread's wake-up.
+    pub wake: Arc<Wake>,
+    /// Counters.
+    pub metrics: Arc<PipelineMetrics>,
+    /// Histograms.
+    pub latency: Arc<LatencyBook>,
+    /// Named faults.
+    pub health: Arc<Health>,
+    /// The stop switch of this pipeline.
+    pub stop: Arc<Stop>,
+    /// What others may see of the books.
+    pub view: Arc<SourceView>,
+    /// Lag by partition.
+    pub lag: Arc<LagTable>,
+    /// Whether the sink still has anything of these partitions on the wire.
+    pub wire: Arc<dyn Wire>,
+    /// Where a bounded run stops.
+    pub until: Option<Until>,
+    /// Read by assignment, without joining the group; commit nothing.
+    pub dry_run: bool,
+}
+
+/// Where a bounded run stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// At each partition's last stable offset, pinned when it is first assigned.
+    End,
+    /// At the first record whose timestamp is not before this; at the end where there is none.
+    Time {
+        /// Milliseconds since the epoch.
+        unix_ms: i64,
+    },
+}
+
+/// What a revoke asks of the sink.
+pub trait Wire: Send + Sync {
+    /// Asks for a [`Report::Quiet`] once nothing of the partition's fenced epochs is on its way to the sink's servers.
+    fn ask(&self, slot: Slot);
+    /// Whether that is known to be so already.
+    fn is_quiet(&self, slot: Slot) -> bool;
+    /// Gives up what is on its way as far as that is possible (a producer's queue).
+    fn purge(&self);
+}
+
+/// How the source ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceEnd {
+    /// Why it halted, if it did.
+    pub halt: Option<Halt>,
+    /// Records left unresolved, to be read again.
+    pub left_open: u64,
+    /// Whether the last commit was acknowledged.
+    pub committed: bool,
+}
