@@ -15,6 +15,8 @@ mod real_bench;
 #[cfg(test)]
 mod real_exits;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod services_smoke;
 #[cfg(test)]
 mod support;

@@ -83,7 +83,10 @@ fn collect(directory: &Path, paths: &mut Vec<PathBuf>) {
     for entry in entries {
         let path = entry.expect("a directory entry").path();
         if path.is_dir() {
-            collect(&path, paths);
+            // The fuzz targets are a workspace of their own, with build output and a corpus.
+            if !["target", "corpus", "artifacts"].iter().any(|name| path.ends_with(name)) {
+                collect(&path, paths);
+            }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             paths.push(path);
         }
@@ -244,8 +247,17 @@ fn files_are_short() {
 #[test]
 fn no_file_knows_the_machine_it_was_written_on() {
     let mut faults = Vec::new();
-    let texts = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "Cargo.toml", ".ci/run"]
-        .map(|path| (path.to_owned(), fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))));
+    let texts = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "SECURITY.md",
+        "docs/guarantees.md",
+        "tests/fuzz/README.md",
+        "Cargo.toml",
+        ".ci/run",
+    ]
+    .map(|path| (path.to_owned(), fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))));
     let sources = sources("src").into_iter().chain(sources("tests")).chain(sources("benches"));
     for (path, text) in sources.map(|source| (source.path, source.text)).chain(texts) {
         for home in ["/root", "/work", "/home/", "/Users/"] {
@@ -308,6 +320,34 @@ fn every_configuration_key_is_in_the_commented_file() {
     let words: BTreeSet<&str> = file.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
     let missing: Vec<_> = keys.iter().filter(|key| !words.contains(key.as_str())).cloned().collect();
     none(&missing, "keys that config/sluicegate.yaml does not explain");
+}
+
+/// `file::test` in backquotes.
+fn cited_tests(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let is_word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    text.split('`').skip(1).step_by(2).filter_map(|quoted| quoted.split_once("::")).filter(move |(file, test)| {
+        is_word(file) && is_word(test) && file.starts_with(|c: char| c.is_ascii_lowercase())
+    })
+}
+
+#[test]
+fn every_test_the_guarantees_name_exists() {
+    let mut tests = BTreeSet::new();
+    for source in sources("src").iter().chain(&sources("tests")) {
+        let stem = Path::new(&source.path).file_stem().and_then(|stem| stem.to_str()).expect("UTF-8").to_owned();
+        // What follows an attribute of a test; property tests have their attributes inside a macro, like others.
+        for part in source.text.split("#[test]").chain(source.text.split("#[tokio::test")).skip(1) {
+            if let Some(name) = words_after(part, "fn ").first() {
+                tests.insert((stem.clone(), (*name).to_owned()));
+            }
+        }
+    }
+    let text = fs::read_to_string("docs/guarantees.md").expect("docs/guarantees.md");
+    let cited: BTreeSet<(String, String)> =
+        cited_tests(&text).map(|(file, test)| (file.to_owned(), test.to_owned())).collect();
+    assert!(cited.len() > 40, "{cited:?}");
+    let missing: Vec<_> = cited.difference(&tests).map(|(file, test)| format!("{file}::{test}")).collect();
+    none(&missing, "docs/guarantees.md names tests that are not there");
 }
 
 /// Files that decide: they are given the time and touch nothing (I7).
