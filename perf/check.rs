@@ -34,11 +34,20 @@ pub fn counted(records: u64, items: u64, ids: u64) -> Verdict {
     verdict
 }
 
+/// What the values of a topic are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Values {
+    /// The input's `result`.
+    Result,
+    /// The input, copied.
+    Whole,
+}
+
 /// Reads a topic whole and judges it.
 ///
 /// # Errors
 /// The topic cannot be read to its end.
-pub fn topic(client: &KafkaClient, topic: &str, records: u64) -> anyhow::Result<Verdict> {
+pub fn topic(client: &KafkaClient, topic: &str, values: Values, records: u64) -> anyhow::Result<Verdict> {
     let ends = client.offsets(topic)?;
     let mut config = client.config();
     config.set("group.id", "perf-check").set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
@@ -53,7 +62,7 @@ pub fn topic(client: &KafkaClient, topic: &str, records: u64) -> anyhow::Result<
     let mut heard = Instant::now();
     while left > 0 {
         if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
-            seen.add(message.payload().and_then(number));
+            seen.add(message.payload().and_then(|value| number(values, value)));
             left -= 1;
             heard = Instant::now();
         } else if heard.elapsed() > SILENCE {
@@ -63,9 +72,16 @@ pub fn topic(client: &KafkaClient, topic: &str, records: u64) -> anyhow::Result<
     Ok(seen.verdict())
 }
 
-/// The number of a record, from its member `id`, which is the first of the object.
-fn number(value: &[u8]) -> Option<u64> {
-    let head = std::str::from_utf8(value.get(..40.min(value.len()))?).ok()?;
+/// The number of a record, from the member `id` of its `result`, which is the first of that object.
+fn number(values: Values, value: &[u8]) -> Option<u64> {
+    let object = match values {
+        Values::Result => value,
+        Values::Whole => {
+            let name = b"\"result\":";
+            value.get(memchr::memmem::find(value, name)? + name.len()..)?
+        }
+    };
+    let head = std::str::from_utf8(object.get(..40.min(object.len()))?).ok()?;
     let rest = head.strip_prefix('{')?.trim_start().strip_prefix("\"id\":")?.trim_start().strip_prefix("\"k-")?;
     rest.split('"').next()?.parse().ok()
 }
@@ -108,13 +124,16 @@ mod tests {
 
     #[test]
     fn numbers_are_read_from_both_spellings() {
-        for (value, found) in [
-            (r#"{"id":"k-0000000042","user":"u"}"#, Some(42)),
-            (r#"{"id": "k-0000000007", "user": "u"}"#, Some(7)),
-            (r#"{"user":"u"}"#, None),
-            ("", None),
+        for (values, value, found) in [
+            (Values::Result, r#"{"id":"k-0000000042","user":"u"}"#, Some(42)),
+            (Values::Result, r#"{"id": "k-0000000007", "user": "u"}"#, Some(7)),
+            (Values::Result, r#"{"user":"u"}"#, None),
+            (Values::Result, r#"{"meta":{},"result":{"id":"k-0000000042"}}"#, None),
+            (Values::Result, "", None),
+            (Values::Whole, r#"{"meta":{},"result":{"id":"k-0000000042"}}"#, Some(42)),
+            (Values::Whole, r#"{"id":"k-0000000042","user":"u"}"#, None),
         ] {
-            assert_eq!(number(value.as_bytes()), found, "{value}");
+            assert_eq!(number(values, value.as_bytes()), found, "{value}");
         }
     }
 

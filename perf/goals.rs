@@ -1,16 +1,19 @@
 //! What the runs of a session say about the goals: ratios of pairs, their spread, a verdict. Pure.
 
 use crate::history::Line;
+use crate::lookups;
 use crate::outage::{CATCH_UP, FIRST};
 use crate::paired::SERVER_CPU;
 use crate::scale::{TENFOLD, TENTH, TWO, partitions};
 use crate::scenario::Scenario;
 use crate::statistics::percentile;
 use crate::subject::{BUDGET_MIB, Subject};
-use crate::{lookups, scale};
 
 /// What the process may use beyond the budget, in MiB.
 const MARGIN_MIB: u64 = 64;
+
+/// Where others took more than this share of the subjects' core, as the median of the runs, rates are not compared.
+const OTHERS: f64 = 0.5;
 
 /// A bound, or none where a value is only reported.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,16 +37,28 @@ pub struct Row {
     pub values: Vec<f64>,
     /// Where it must be.
     pub bound: Bound,
+    /// It compares rates of runs whose core others took for most of the time: no verdict.
+    pub void: bool,
 }
 
 impl Row {
-    fn new(goal: &'static str, what: impl Into<String>, bound: Bound, values: Vec<f64>) -> Self {
-        Self { goal, what: what.into(), values, bound }
+    /// Whether it has a goal, whatever came of it.
+    pub fn has_goal(&self) -> bool {
+        self.bound != Bound::Reported
     }
 
-    /// Whether its median is where it must be; `None` without a goal or a value.
+    /// CPU per record stands up to a busy machine, records a second do not.
+    fn is_of_rates(&self) -> bool {
+        ["records/s", "documents/s"].iter().any(|unit| self.what.starts_with(unit))
+    }
+
+    fn new(goal: &'static str, what: impl Into<String>, bound: Bound, values: Vec<f64>) -> Self {
+        Self { goal, what: what.into(), values, bound, void: false }
+    }
+
+    /// Whether its median is where it must be; `None` without a goal or a value, or when it is void.
     pub fn is_met(&self) -> Option<bool> {
-        let median = percentile(&self.values, 0.5)?;
+        let median = percentile(&self.values, 0.5).filter(|_| !self.void)?;
         match self.bound {
             Bound::AtMost(limit) => Some(median <= limit),
             Bound::AtLeast(limit) => Some(median >= limit),
@@ -79,6 +94,10 @@ pub fn rows(scenario: Scenario, lines: &[Line]) -> Vec<Row> {
     ));
     rows.extend(controls(scenario, lines));
     rows.retain(|row| !row.values.is_empty());
+    let others: Vec<f64> = lines.iter().map(|line| line.others).collect();
+    if percentile(&others, 0.5).is_some_and(|others| others > OTHERS) {
+        rows.iter_mut().filter(|row| row.is_of_rates()).for_each(|row| row.void = true);
+    }
     rows
 }
 
@@ -182,7 +201,7 @@ fn scale(lines: &[Line]) -> Vec<Row> {
     let mut rows: Vec<Row> = [1, 16, 64]
         .map(|count| {
             let what = format!("CPU, {} / {usual}", partitions(count));
-            Row::new("P11", what, Bound::AtMost(1.1), against(&scale::partitions(count), CPU_ALL))
+            Row::new("P11", what, Bound::AtMost(1.1), against(&partitions(count), CPU_ALL))
         })
         .into();
     rows.extend([
@@ -289,6 +308,19 @@ mod tests {
         lines[0].cpu_s_per_million_all = 8.0;
         let rows = rows(Scenario::Relay, &lines);
         assert_eq!(row(&rows, "records per CPU-second, engine / script").values, [50.0]);
+    }
+
+    #[test]
+    fn rates_of_a_busy_core_get_no_verdict() {
+        let mut lines = Vec::new();
+        run(&mut lines, "engine", 200.0, 4.0);
+        run(&mut lines, "script", 1.0, 500.0);
+        for (others, verdict) in [(0.5, Some(true)), (0.6, None)] {
+            lines.iter_mut().for_each(|line| line.others = others);
+            let rows = rows(Scenario::Relay, &lines);
+            assert_eq!(row(&rows, "records/s, engine / script").is_met(), verdict);
+            assert_eq!(row(&rows, "records per CPU-second, engine / script").is_met(), Some(true));
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ static ALLOCATOR: jemallocator::Jemalloc = jemallocator::Jemalloc;
 #[derive(Debug, clap::Parser)]
 #[command(name = "perf")]
 struct Args {
-    /// Scenarios to run, or `all`
+    /// Scenarios to run, or `all`; or `report`, which runs nothing and writes the report of the runs there are
     #[arg(required = true)]
     scenarios: Vec<String>,
     /// Records for the engine; the script gets 1/200 of them [default: by scenario]
@@ -61,6 +61,9 @@ struct Args {
     #[arg(long)]
     long: bool,
 }
+
+/// The word for the report alone.
+const REPORT: &str = "report";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -81,6 +84,9 @@ fn main() -> ExitCode {
 }
 
 fn measure(args: &Args) -> anyhow::Result<()> {
+    if args.scenarios == [REPORT] {
+        return report::write(&history::read()?);
+    }
     let scenarios = chosen(&args.scenarios)?;
     let bench = machine::Bench::take()?;
     let mut wrong = Vec::new();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sluicegate::testbed::services::KafkaClient;
 
+use crate::check::Values;
 use crate::history::Line;
 use crate::machine::Bench;
 use crate::run::{self, Observed};
@@ -27,7 +28,7 @@ pub fn measure(records: u64, bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let output = format!("perf-memory-{:08x}", fastrand::u32(..));
     let filled = bench.topics.get(&near, PARTITIONS, half)?;
     let source = filled.topic.as_str();
-    let (topic, index) = (Sink::topic(&far, &output)?, Sink::stub(&stub));
+    let (topic, index) = (Sink::topic(&far, &output, Values::Result)?, Sink::stub(&stub));
     let (relay, into_index) = (format!("{output}-relay"), format!("{output}-index"));
     let pipelines = [
         Pipeline {

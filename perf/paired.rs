@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use sluicegate::testbed::services::{ElasticsearchClient, KafkaClient, RedisClient};
 
+use crate::check::Values;
 use crate::history::{Line, round};
 use crate::lookups::Watched;
 use crate::machine::Bench;
@@ -115,9 +116,10 @@ impl<'b> Paired<'b> {
             (Some((_, filled)), Subject::Script) => filled,
             _ => &self.source,
         };
+        let values = if subject == Subject::RawCopy { Values::Whole } else { Values::Result };
         let (sink, target) = match &self.far {
             Far::Nothing => (Sink::nothing(source.sum)?, Target::Topic("", "")),
-            Far::Kafka(client) => (Sink::topic(client, &name)?, Target::Topic(client.brokers(), &name)),
+            Far::Kafka(client) => (Sink::topic(client, &name, values)?, Target::Topic(client.brokers(), &name)),
             Far::Stub(stub) => (Sink::stub(stub), Target::Index(stub.url(), &name)),
             Far::Elasticsearch(client) => {
                 (Sink::index(client, &name)?, Target::Index(self.bench.servers.search()?.endpoint(), &name))

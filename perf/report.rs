@@ -21,7 +21,8 @@ compression, acks=all. Figures come from the sink's side, between 10 % and 100 %
 time of the subject's process tree from `/proc`, `all` is from its start to its end, and that is what the raw loops are
 compared by. Subjects run in order and backwards; each half round gives one pair of any two. *others* is the share of the
 subject's core that other programs took: rates of runs with much of it say little, and CPU per record swells with it too.
-The controls are pairs of equals: a ratio nearer to 1 than theirs is no finding.
+The controls are pairs of equals: a ratio nearer to 1 than theirs is no finding. Where others had more than half of the core,
+rates get no verdict (*void*).
 ";
 
 const ELSEWHERE: &str = "
@@ -54,7 +55,7 @@ fn summary(sessions: &[(Scenario, Vec<Line>)]) -> String {
     let mut rows: Vec<(Scenario, Row)> = sessions
         .iter()
         .flat_map(|(scenario, lines)| goals::rows(*scenario, lines).into_iter().map(|row| (*scenario, row)))
-        .filter(|(_, row)| row.is_met().is_some())
+        .filter(|(_, row)| row.has_goal())
         .collect();
     let number = |row: &Row| row.goal.trim_start_matches('P').parse::<u32>().unwrap_or(u32::MAX);
     rows.sort_by_key(|(_, row)| number(row));
@@ -140,6 +141,7 @@ fn cells(row: &Row) -> String {
     let verdict = match row.is_met() {
         Some(true) => "met",
         Some(false) => "**not met**",
+        None if row.void => "void",
         None => "",
     };
     format!(

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use sluicegate::testbed::services::{ElasticsearchClient, KafkaClient};
 
-use crate::check::{self, Verdict};
+use crate::check::{self, Values, Verdict};
 use crate::raw::progress;
 use crate::stub::Stub;
 
@@ -23,6 +23,8 @@ pub enum Sink<'s> {
         client: KafkaClient,
         /// The topic.
         topic: String,
+        /// What its values must be.
+        values: Values,
         /// Asks for the ends of the partitions.
         asker: BaseConsumer,
     },
@@ -54,10 +56,10 @@ impl<'s> Sink<'s> {
     ///
     /// # Errors
     /// The cluster refuses it.
-    pub fn topic(client: &KafkaClient, topic: &str) -> anyhow::Result<Self> {
+    pub fn topic(client: &KafkaClient, topic: &str, values: Values) -> anyhow::Result<Self> {
         client.create_topic(topic, PARTITIONS, &[])?;
         let asker = client.config().set("group.id", "perf-watch").create()?;
-        Ok(Self::Topic { client: client.clone(), topic: topic.to_owned(), asker })
+        Ok(Self::Topic { client: client.clone(), topic: topic.to_owned(), values, asker })
     }
 
     /// The endpoint as it is now.
@@ -113,8 +115,8 @@ impl<'s> Sink<'s> {
     /// The target cannot be read or removed.
     pub fn judge(self, records: u64) -> anyhow::Result<Verdict> {
         match self {
-            Self::Topic { client, topic, .. } => {
-                let verdict = check::topic(&client, &topic, records)?;
+            Self::Topic { client, topic, values, .. } => {
+                let verdict = check::topic(&client, &topic, values, records)?;
                 client.delete_topic(&topic)?;
                 Ok(verdict)
             }

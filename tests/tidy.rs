@@ -19,6 +19,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("preprocess", &["model", "librdkafka", "telemetry", "config", "enrich"]),
     ("sink", &["model", "librdkafka", "telemetry", "config"]),
     ("testbed", &["model", "librdkafka", "telemetry", "config", "source", "enrich", "preprocess", "sink"]),
+    // Tests only.
+    ("simulation", &[]),
     ("pipeline", &["model", "librdkafka", "telemetry", "config", "source", "enrich", "preprocess", "sink"]),
     (
         "cli",
@@ -99,6 +101,7 @@ fn is_test_file(path: &str) -> bool {
     name == "tests.rs"
         || name.ends_with("_tests.rs")
         || path.contains("/tests/")
+        || path.starts_with("src/simulation/")
         || ["fixtures.rs", "rig.rs", "test_plans.rs"].contains(&name)
 }
 

@@ -35,6 +35,9 @@ static ALLOCATOR: jemallocator::Jemalloc = jemallocator::Jemalloc;
 /// The word by which this program starts itself as the engine.
 const AS_ENGINE: &str = "--as-engine";
 
+/// Records a second of the feed.
+const RATE: f64 = 1_200.0;
+
 /// Plays faults against the engine and judges what came out.
 #[derive(Debug, clap::Parser)]
 #[command(name = "faults")]
@@ -107,8 +110,8 @@ fn campaign(args: &Args) -> anyhow::Result<bool> {
         return Ok(true);
     }
     let program = match &args.engine {
-        Some(path) => Program { path: path.canonicalize().context("--engine")?, words: Vec::new() },
-        None => Program { path: std::env::current_exe()?, words: vec![AS_ENGINE.into()] },
+        Some(path) => Program { path: path.canonicalize().context("--engine")?, words: Vec::new(), rate: RATE },
+        None => Program { path: std::env::current_exe()?, words: vec![AS_ENGINE.into()], rate: RATE },
     };
     let all = runs(&chosen, args);
     let on = |place| all.iter().filter(|(one, _)| one.on == place).copied().collect::<Vec<_>>();

@@ -88,7 +88,9 @@ impl Writer {
         let all = properties(&sink.connection, &settings);
         let (wake, woken) = flume::bounded(1);
         let pairs = all.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
-        let producer = Producer::open(pairs, move || drop(wake.try_send(())))?;
+        let producer = Producer::open(pairs, move || {
+            let _ = wake.try_send(());
+        })?;
         Ok(Self { producer, woken, topic: task.to_topic.clone(), reports: Vec::new() })
     }
 

@@ -38,8 +38,10 @@ pub struct Reader {
 /// # Errors
 /// The configuration is refused.
 pub fn plan(task: &Task) -> anyhow::Result<config::plan::Plan> {
-    let target =
-        Target::Topic(if task.to_brokers.is_empty() { "127.0.0.1:1" } else { &task.to_brokers }, &task.to_topic);
+    // A loop without a target topic still has a pipeline's client settings.
+    let or = |given: &str, other: &str| if given.is_empty() { other.to_owned() } else { given.to_owned() };
+    let (to_brokers, to_topic) = (or(&task.to_brokers, "127.0.0.1:1"), or(&task.to_topic, "nothing"));
+    let target = Target::Topic(&to_brokers, &to_topic);
     let pipeline = Pipeline { brokers: &task.brokers, topic: &task.topic, group: &task.group, target };
     let text = subject::configuration(&[pipeline]).to_string();
     let property = |_: &str, _: &str| Ok(());

@@ -1,14 +1,19 @@
 //! What keyed look-ups remember: bounded in entries and bytes, hits and misses with their own lifetimes.
+//!
+//! A map, a slab and a clock hand. Workers take the lock once a batch, not once a key: that is what makes a warm look-up
+//! cost little, and it is why this is not a concurrent cache from a library, which pays for every single key (measured:
+//! a quarter of a whole pipeline's CPU).
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use foldhash::quality::RandomState;
-use moka::Expiry;
 
 use crate::config::plan::CachePlan;
 
-/// Bytes an entry costs beside its key and text: the cache's nodes, two reference counts, allocator rounding.
+/// Bytes an entry costs beside its key and text: its places in map and slab, two reference counts, allocator rounding.
 const ENTRY_OVERHEAD: u64 = 192;
 
 /// What is known of a key.
@@ -20,90 +25,151 @@ pub(super) enum Known {
     Missing,
 }
 
-struct Lifetimes {
-    found: Duration,
-    missing: Duration,
-}
-
-impl Lifetimes {
-    fn of(&self, known: &Known) -> Option<Duration> {
-        Some(match known {
-            Known::Found(_) => self.found,
-            Known::Missing => self.missing,
-        })
-    }
-}
-
-impl Expiry<Box<[u8]>, Known> for Lifetimes {
-    fn expire_after_create(&self, _key: &Box<[u8]>, known: &Known, _now: Instant) -> Option<Duration> {
-        self.of(known)
-    }
-    fn expire_after_update(
-        &self,
-        _key: &Box<[u8]>,
-        known: &Known,
-        _now: Instant,
-        _left: Option<Duration>,
-    ) -> Option<Duration> {
-        self.of(known)
-    }
-}
-
 /// The cache of one keyed look-up, shared by the workers. Each look-up has its own, so keys need no number.
 pub(super) struct Cache {
-    inner: moka::sync::Cache<Box<[u8]>, Known, RandomState>,
+    entries: u64,
+    bytes: u64,
+    found: Duration,
+    missing: Duration,
+    store: Mutex<Store>,
+}
+
+/// One worker's turn with the cache.
+pub(super) struct Turn<'c> {
+    cache: &'c Cache,
+    store: MutexGuard<'c, Store>,
+    now: Instant,
+}
+
+#[derive(Default)]
+struct Store {
+    places: HashMap<Arc<[u8]>, usize, RandomState>,
+    slab: Vec<Option<Entry>>,
+    free: Vec<usize>,
+    /// Where the search for something to forget goes on.
+    hand: usize,
+    bytes: u64,
+}
+
+struct Entry {
+    key: Arc<[u8]>,
+    known: Known,
+    bytes: u64,
+    expires: Instant,
+    /// It was asked for since the hand last passed.
+    used: bool,
 }
 
 impl Cache {
     /// An empty cache; with `entries` or `bytes` 0 it holds nothing.
-    ///
-    /// moka knows one bound only. Every entry weighs its bytes, but at least `bytes / entries`: so neither bound is passed.
     pub(super) fn new(plan: &CachePlan) -> Self {
-        let least = plan.bytes.checked_div(plan.entries).unwrap_or(0).max(1);
-        let capacity = if plan.entries == 0 { 0 } else { plan.bytes };
-        let inner = moka::sync::Cache::<Box<[u8]>, Known>::builder()
-            .max_capacity(capacity)
-            .weigher(move |key, known| weight(key, known, least))
-            .expire_after(Lifetimes { found: plan.ttl, missing: plan.miss_ttl })
-            .build_with_hasher(RandomState::default());
-        Self { inner }
+        let (entries, bytes) = (plan.entries, plan.bytes);
+        Self { entries, bytes, found: plan.ttl, missing: plan.miss_ttl, store: Mutex::default() }
     }
 
-    /// What is known of `key`. A hit clones a reference, nothing else.
-    pub(super) fn get(&self, key: &[u8]) -> Option<Known> {
-        self.inner.get(key)
-    }
-
-    /// Remembers.
-    pub(super) fn put(&self, key: &[u8], known: Known) {
-        self.inner.insert(key.into(), known);
+    /// Takes the lock for a batch of keys. Short: nothing in a turn waits.
+    pub(super) fn turn(&self, now: Instant) -> Turn<'_> {
+        Turn { cache: self, store: self.store.lock().unwrap_or_else(PoisonError::into_inner), now }
     }
 }
 
-fn weight(key: &[u8], known: &Known, least: u64) -> u32 {
-    let text = match known {
-        Known::Found(json) => json.len(),
-        Known::Missing => 0,
-    };
-    let bytes = (key.len() + text) as u64 + ENTRY_OVERHEAD;
-    u32::try_from(bytes.max(least)).unwrap_or(u32::MAX)
+impl Turn<'_> {
+    /// What is known of `key`. A hit clones a reference, nothing else.
+    pub(super) fn get(&mut self, key: &[u8]) -> Option<Known> {
+        let place = *self.store.places.get(key)?;
+        let entry = self.store.slab.get_mut(place)?.as_mut()?;
+        if entry.expires <= self.now {
+            self.store.forget(place);
+            return None;
+        }
+        entry.used = true;
+        Some(entry.known.clone())
+    }
+
+    /// Remembers, from now on for the lifetime of a hit or a miss; forgets what was not asked for lately where room is
+    /// needed.
+    pub(super) fn put(&mut self, key: &[u8], known: Known) {
+        let (text, lifetime) = match &known {
+            Known::Found(json) => (json.len(), self.cache.found),
+            Known::Missing => (0, self.cache.missing),
+        };
+        let bytes = (key.len() + text) as u64 + ENTRY_OVERHEAD;
+        if let Some(place) = self.store.places.get(key).copied() {
+            self.store.forget(place);
+        }
+        let Some(expires) = self.now.checked_add(lifetime) else { return };
+        if bytes > self.cache.bytes || self.cache.entries == 0 {
+            return;
+        }
+        while self.store.bytes + bytes > self.cache.bytes || self.store.places.len() as u64 >= self.cache.entries {
+            self.store.forget_one();
+        }
+        self.store.keep(Entry { key: key.into(), known, bytes, expires, used: false });
+    }
+}
+
+impl Store {
+    fn keep(&mut self, entry: Entry) {
+        let key = entry.key.clone();
+        self.bytes += entry.bytes;
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.slab[place] = Some(entry);
+                place
+            }
+            None => {
+                self.slab.push(Some(entry));
+                self.slab.len() - 1
+            }
+        };
+        self.places.insert(key, place);
+    }
+
+    fn forget(&mut self, place: usize) {
+        if let Some(entry) = self.slab.get_mut(place).and_then(Option::take) {
+            self.bytes -= entry.bytes;
+            self.places.remove(&entry.key);
+            self.free.push(place);
+        }
+    }
+
+    /// Forgets the next entry that was not asked for since the hand passed it last. Ends within two rounds, because the
+    /// first takes every mark away; called only while there is an entry.
+    fn forget_one(&mut self) {
+        loop {
+            self.hand = if self.hand + 1 < self.slab.len() { self.hand + 1 } else { 0 };
+            match self.slab.get_mut(self.hand) {
+                Some(Some(entry)) if entry.used => entry.used = false,
+                Some(Some(_)) => return self.forget(self.hand),
+                Some(None) => {}
+                None => return,
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn plan(entries: u64, bytes: u64) -> CachePlan {
         CachePlan { entries, bytes, ttl: Duration::from_secs(60), miss_ttl: Duration::from_secs(10) }
     }
 
+    fn text(size: usize) -> Known {
+        Known::Found(Bytes::from(vec![b'x'; size]))
+    }
+
+    /// Entries, and bytes as the store counts them, which must be what it holds.
     fn held(cache: &Cache) -> (u64, u64) {
-        cache.inner.run_pending_tasks();
-        let bytes = cache.inner.iter().map(|(key, known)| match known {
-            Known::Found(json) => (key.len() + json.len()) as u64,
-            Known::Missing => key.len() as u64,
-        });
-        (cache.inner.entry_count(), bytes.sum())
+        let turn = cache.turn(Instant::now());
+        let entries: Vec<&Entry> = turn.store.slab.iter().flatten().collect();
+        assert_eq!(entries.len(), turn.store.places.len());
+        assert_eq!(entries.len() + turn.store.free.len(), turn.store.slab.len());
+        assert_eq!(entries.iter().map(|entry| entry.bytes).sum::<u64>(), turn.store.bytes);
+        (entries.len() as u64, turn.store.bytes)
     }
 
     #[test]
@@ -111,7 +177,7 @@ mod tests {
         for (entries, bytes, size) in [(10, 1 << 20, 1), (1_000_000, 100_000, 5_000), (50, 50_000, 900), (7, 10, 1)] {
             let cache = Cache::new(&plan(entries, bytes));
             for number in 0..300u32 {
-                cache.put(&number.to_be_bytes(), Known::Found(Bytes::from(vec![b'x'; size])));
+                cache.turn(Instant::now()).put(&number.to_be_bytes(), text(size));
             }
             let (count, total) = held(&cache);
             assert!(count <= entries, "{count} entries of {entries}");
@@ -124,21 +190,57 @@ mod tests {
     fn nothing_is_held_when_a_bound_is_zero() {
         for (entries, bytes) in [(0, 1 << 20), (10, 0)] {
             let cache = Cache::new(&plan(entries, bytes));
-            cache.put(b"k", Known::Missing);
-            assert_eq!(held(&cache).0, 0);
-            assert_eq!(cache.get(b"k"), None);
+            let mut turn = cache.turn(Instant::now());
+            turn.put(b"k", Known::Missing);
+            assert_eq!(turn.get(b"k"), None);
         }
     }
 
     #[test]
     fn hits_and_misses_live_for_their_own_time_from_their_last_write() {
-        let lifetimes = Lifetimes { found: Duration::from_secs(60), missing: Duration::from_secs(10) };
-        let (key, now) = (Box::from(&b"k"[..]), Instant::now());
-        let found = Known::Found(Bytes::from_static(b"{}"));
-        assert_eq!(lifetimes.expire_after_create(&key, &found, now), Some(Duration::from_secs(60)));
-        assert_eq!(lifetimes.expire_after_create(&key, &Known::Missing, now), Some(Duration::from_secs(10)));
-        let left = Some(Duration::from_secs(1));
-        assert_eq!(lifetimes.expire_after_update(&key, &found, now, left), Some(Duration::from_secs(60)));
-        assert_eq!(lifetimes.expire_after_update(&key, &Known::Missing, now, left), Some(Duration::from_secs(10)));
+        let cache = Cache::new(&plan(10, 1 << 20));
+        let start = Instant::now();
+        // One turn at a time: a turn holds the lock.
+        let put = |seconds, key: &[u8], known| cache.turn(start + Duration::from_secs(seconds)).put(key, known);
+        let get = |seconds, key: &[u8]| cache.turn(start + Duration::from_secs(seconds)).get(key);
+        put(0, b"hit", text(1));
+        put(0, b"miss", Known::Missing);
+        for (seconds, hit, miss) in [(9, Some(text(1)), Some(Known::Missing)), (10, Some(text(1)), None)] {
+            assert_eq!((get(seconds, b"hit"), get(seconds, b"miss")), (hit, miss), "after {seconds} s");
+        }
+        put(50, b"hit", text(2));
+        assert_eq!(get(109, b"hit"), Some(text(2)), "the last write counts");
+        assert_eq!(get(110, b"hit"), None);
+        assert_eq!(held(&cache), (0, 0), "what has expired is let go when it is asked for");
+    }
+
+    #[test]
+    fn what_is_asked_for_stays_when_others_pass_through() {
+        let cache = Cache::new(&plan(100, 1 << 20));
+        let mut turn = cache.turn(Instant::now());
+        turn.put(b"wanted", text(1));
+        for number in 0..10_000u32 {
+            assert!(turn.get(b"wanted").is_some(), "forgotten after {number}");
+            turn.put(&number.to_be_bytes(), Known::Missing);
+        }
+    }
+
+    proptest! {
+        /// Against a map without bounds: what is answered was written last, and the bounds hold after every step.
+        #[test]
+        fn answers_are_never_wrong(steps in prop::collection::vec((any::<bool>(), 0u8..40, 0usize..600), 1..400)) {
+            let cache = Cache::new(&plan(12, 6_000));
+            let mut model = HashMap::new();
+            for (write, key, size) in steps {
+                if write {
+                    cache.turn(Instant::now()).put(&[key], text(size));
+                    model.insert(key, size);
+                } else if let Some(known) = cache.turn(Instant::now()).get(&[key]) {
+                    prop_assert_eq!(Some(known), model.get(&key).map(|size| text(*size)));
+                }
+                let (count, bytes) = held(&cache);
+                prop_assert!(count <= 12 && bytes <= 6_000);
+            }
+        }
     }
 }

@@ -130,8 +130,9 @@ impl Enricher {
 /// Answers what the cache knows; lists the places of the rest, which hold [`Found::Miss`] until then.
 fn from_cache(lookups: &Lookups, keyed: &Keyed, keys: &[&[u8]], found: &mut Vec<Found>, missing: &mut Vec<usize>) {
     missing.clear();
+    let mut cache = keyed.cache.turn(Instant::now());
     for (place, key) in keys.iter().enumerate() {
-        found.push(match keyed.cache.get(key) {
+        found.push(match cache.get(key) {
             Some(Known::Found(json)) => Found::Json(json),
             Some(Known::Missing) => Found::Miss,
             None => {
@@ -140,6 +141,7 @@ fn from_cache(lookups: &Lookups, keyed: &Keyed, keys: &[&[u8]], found: &mut Vec<
             }
         });
     }
+    drop(cache);
     lookups.metrics.lookup(LookupResult::Cached).add((keys.len() - missing.len()) as u64);
 }
 
@@ -299,6 +301,7 @@ fn remember(
     found: &mut [Found],
 ) {
     let (mut hits, mut unusable) = (0, 0);
+    let mut cache = keyed.cache.turn(Instant::now());
     for (place, answer) in places.iter().zip(answers.drain(..)) {
         let known = match answer {
             Answer::Found(json) => {
@@ -313,8 +316,9 @@ fn remember(
                 Known::Missing
             }
         };
-        keyed.cache.put(question.keys[*place], known);
+        cache.put(question.keys[*place], known);
     }
+    drop(cache);
     lookups.metrics.lookup(LookupResult::Found).add(hits);
     lookups.metrics.lookup(LookupResult::Unusable).add(unusable);
     lookups.metrics.lookup(LookupResult::Missed).add(places.len() as u64 - hits - unusable);

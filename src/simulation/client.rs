@@ -89,7 +89,12 @@ impl Client for SimulatedClient {
 
     fn reply(&mut self) -> Option<Reply> {
         let world = &mut *self.world.borrow_mut();
-        if world.kafka.replies.is_empty() { None } else { Some(world.kafka.replies.remove(0)) }
+        if world.kafka.replies.is_empty() {
+            return None;
+        }
+        let reply = world.kafka.replies.remove(0);
+        world.kafka.told_topics |= matches!(&reply, Reply::Topics(answer) if !answer.topics.is_empty());
+        Some(reply)
     }
 
     fn assign(&mut self, partitions: &[(TopicPartition, i64)]) -> Result<(), ErrorCode> {
@@ -123,7 +128,9 @@ impl Client for SimulatedClient {
             let late = world.chance(world.kafka.trouble.call);
             let done = !late || world.chance(0.5);
             let now = world.now + Duration::from_millis(wait_ms.max(0) as u64 / 5);
-            let error = if done { world.kafka.library.seek(name.partition, *at, now) } else { None };
+            let lost = done && !late && world.loses_seek(name.partition);
+            let error = if done && !lost { world.kafka.library.seek(name.partition, *at, now) } else { None };
+            world.kafka.goes_back(name.partition, *at);
             let error = if late { Some(ErrorCode::OperationTimedOut) } else { error };
             answers.push(PartitionAnswer { name: name.clone(), offset: *at, error });
         }

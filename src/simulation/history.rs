@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::model::{Budget, PartitionTable, RewindCause};
 use crate::sink::elasticsearch::Wire as ElasticsearchWire;
-use crate::source::{Source, SourceContext, Wire};
+use crate::source::{Source, SourceContext, Until, Wire};
 use crate::telemetry::health::Health;
 use crate::telemetry::lag::LagTable;
 use crate::telemetry::latency::LatencyBook;
@@ -18,6 +18,7 @@ use super::client::SimulatedClient;
 use super::engine::{Engine, LanesWire, RING, RelayWire, Sink, no_wake};
 use super::kafka::{Kafka, Membership, Trouble};
 use super::lanes::Lanes;
+use super::log::Log;
 use super::messages::Batch;
 use super::plan::{plan, retry};
 use super::relay::Relay;
@@ -103,10 +104,12 @@ struct Settings {
     steps: usize,
     crashes: bool,
     stops: bool,
+    until: bool,
 }
 
-struct History<'a> {
-    world: Rc<RefCell<World>>,
+pub struct History<'a> {
+    /// Everything but the source.
+    pub world: Rc<RefCell<World>>,
     source: Option<Source<SimulatedClient>>,
     settings: Settings,
     instruments: &'a Instruments,
@@ -130,29 +133,61 @@ pub fn run(seed: u64, instruments: &Instruments, traced: bool) -> Result<Account
 }
 
 impl<'a> History<'a> {
+    /// One partition, one life, a sink that reports failed deliveries, and nothing goes wrong but what is told to.
+    pub fn quiet(instruments: &'a Instruments) -> Self {
+        let settings = Settings {
+            relay: true,
+            lanes: 1,
+            records: 8,
+            span: 1000,
+            memory: 1 << 20,
+            channel: 2,
+            interval: Duration::ZERO,
+            revoke: Duration::from_secs(1),
+            steps: 0,
+            crashes: false,
+            stops: false,
+            until: false,
+        };
+        let mut world = World::new(fastrand::Rng::with_seed(1), Kafka::new(1, true), Mix::default(), false);
+        world.calm = true;
+        let world = Rc::new(RefCell::new(world));
+        let mut history = Self { world, source: None, settings, instruments, account: Account::default() };
+        history.start();
+        history
+    }
+
     fn new(seed: u64, instruments: &'a Instruments, traced: bool) -> Self {
         let mut dice = fastrand::Rng::with_seed(seed);
         let rare = |dice: &mut fastrand::Rng, one_in: u32| dice.u32(0..one_in) == 0;
-        let level = |dice: &mut fastrand::Rng| [0.0, 0.0, 0.05, 0.2][dice.usize(0..4)];
+        let level = |dice: &mut fastrand::Rng| [0.0, 0.05, 0.2, 0.4][dice.usize(0..4)];
+        let question = |dice: &mut fastrand::Rng| [0.0, 0.05, 0.3, 1.0][dice.usize(0..4)];
         let relay = rare(&mut dice, 3);
         let versioned = !relay && dice.bool();
         let rival = dice.bool();
-        let truncation = !rival && rare(&mut dice, 6);
+        let truncation = !rival && rare(&mut dice, 5);
+        let recreation = !rival && !truncation && rare(&mut dice, 5);
+        let until = !rival && !truncation && !recreation && rare(&mut dice, 3);
+        let lives = !truncation && !recreation && !until;
         let mix = Mix {
             rival,
-            expels: (versioned || !rival) && rare(&mut dice, 3),
+            expels: (versioned || !rival) && lives && rare(&mut dice, 2),
             requests: level(&mut dice),
             items: level(&mut dice),
             panics: level(&mut dice),
             late: versioned && dice.bool(),
-            odd: level(&mut dice),
+            odd: if truncation || recreation { 0.0 } else { level(&mut dice) },
             retention: rare(&mut dice, 4),
             truncation,
-            growth: rare(&mut dice, 4),
+            growth: lives && rare(&mut dice, 4),
             outages: rare(&mut dice, 3),
+            recreation,
+            whole: until,
+            pace_ms: [15, 60, 200][dice.usize(0..3)],
+            lazy: rare(&mut dice, 4),
         };
         let mut kafka = Kafka::new(dice.usize(1..4), dice.u32(0..4) > 0);
-        kafka.trouble = Trouble { commit: level(&mut dice), question: level(&mut dice), call: level(&mut dice) };
+        kafka.trouble = Trouble { commit: level(&mut dice), question: question(&mut dice), call: level(&mut dice) };
         let settings = Settings {
             relay,
             lanes: dice.usize(1..4),
@@ -162,9 +197,10 @@ impl<'a> History<'a> {
             channel: dice.usize(1..4),
             interval: Duration::from_millis([0, 30, 200][dice.usize(0..3)]),
             revoke: Duration::from_millis([100, 2000][dice.usize(0..2)]),
-            steps: dice.usize(30..160),
-            crashes: !truncation && rare(&mut dice, 3),
-            stops: !truncation && rare(&mut dice, 4),
+            steps: dice.usize(30..200),
+            crashes: lives && rare(&mut dice, 3),
+            stops: lives && rare(&mut dice, 4),
+            until,
         };
         let mut world = World::new(dice, kafka, mix, traced);
         world.server.versioned = versioned;
@@ -174,32 +210,79 @@ impl<'a> History<'a> {
         if rare(&mut world.dice, 4) {
             world.slowest_commit = Duration::from_secs(1);
         }
+        world.slowest_request = Duration::from_millis([30, 300, 800][world.dice.usize(0..3)]);
         world.largest_drain = world.dice.usize(1..20);
         let world = Rc::new(RefCell::new(world));
         Self { world, source: None, settings, instruments, account: Account::default() }
     }
 
     fn run(&mut self) -> Result<(), String> {
+        if self.settings.until {
+            (0..6).for_each(|_| self.world.borrow_mut().append());
+        }
+        let ends: Vec<i64> = self.world.borrow().kafka.logs.iter().map(Log::end).collect();
         self.start();
         for _ in 0..self.settings.steps {
             self.step()?;
+            if self.is_over() {
+                return self.end_of_bounded_run(&ends);
+            }
         }
         self.world.borrow_mut().calm_down();
         if self.source.is_none() {
             self.start();
         }
         let mut steps = 0;
-        while !self.is_all_resolved() {
+        while self.settings.until || !self.is_all_resolved() {
             steps += 1;
             if steps > CALM_STEPS {
                 return Err(self.stalled());
             }
             self.world.borrow_mut().step();
             self.turn()?;
+            if self.is_over() {
+                return self.end_of_bounded_run(&ends);
+            }
         }
         self.stop(false)?;
         self.world.borrow_mut().late.clear();
         self.check_end()
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.settings.until && self.source.as_mut().is_some_and(|source| source.is_over())
+    }
+
+    /// A bounded run ends by itself, with everything below its marks resolved and committed, and nothing above.
+    fn end_of_bounded_run(&mut self, ends: &[i64]) -> Result<(), String> {
+        let mut marks = Vec::new();
+        if let Some(source) = &self.source {
+            for (slot, assigned) in &source.assigned {
+                let mark = source.until.as_ref().and_then(|until| until.mark(*slot)).map_or(-1, |mark| mark.0);
+                marks.push((assigned.name.partition, mark));
+            }
+        }
+        self.world.borrow_mut().calm_down();
+        self.stop(false)?;
+        let world = &mut *self.world.borrow_mut();
+        for (partition, log) in world.kafka.logs.iter_mut().enumerate() {
+            let mark = marks.iter().find(|(number, _)| *number == partition as i32).map_or(-1, |(_, mark)| *mark);
+            let committed = world.kafka.committed.get(&(partition as i32)).copied().unwrap_or(0);
+            let last = log.behind_last_record_below(mark);
+            if mark < ends[partition]
+                || log.resolved_below() < last
+                || committed > mark.max(log.low)
+                || committed < last
+            {
+                return Err(format!(
+                    "the bounded run ended with {partition} committed at {committed}, resolved below {}, mark {mark}, \
+                     last record {last}, end at start {}",
+                    log.resolved_below(),
+                    ends[partition]
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// A new life of the engine.
@@ -245,7 +328,7 @@ impl<'a> History<'a> {
             view: Arc::default(),
             lag: LagTable::new(),
             wire,
-            until: None,
+            until: self.settings.until.then_some(Until::End),
             dry_run: false,
         };
         world.engine = Some(engine);
@@ -275,7 +358,8 @@ impl<'a> History<'a> {
         if self.world.borrow_mut().chance(0.85) { self.turn() } else { self.look() }
     }
 
-    fn turn(&mut self) -> Result<(), String> {
+    /// The source turns, and is looked at.
+    pub fn turn(&mut self) -> Result<(), String> {
         let now = self.world.borrow().instant();
         if let Some(source) = &mut self.source {
             source.turn(now);
@@ -361,14 +445,16 @@ impl<'a> History<'a> {
         Ok(())
     }
 
-    fn is_all_resolved(&self) -> bool {
+    /// Whether all there is was resolved and committed.
+    pub fn is_all_resolved(&self) -> bool {
         let world = &mut *self.world.borrow_mut();
         let resolved = world.kafka.logs.iter_mut().enumerate().all(|(partition, log)| {
             let behind = log.behind_last_record();
             let committed = world.kafka.committed.get(&(partition as i32)).copied().unwrap_or(0);
-            log.resolved_below() >= behind && committed >= behind
+            log.resolved_below() >= behind && committed >= behind && (committed <= log.end().max(log.low) || log.frozen)
         });
         resolved
+            && world.kafka.logs.iter().all(|log| !log.unsure)
             && world.kafka.membership == Membership::Stable
             && self.source.as_ref().is_some_and(|source| source.ledger.tally().open == 0)
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::librdkafka::{
-    CommitAnswer, ErrorCode, Event, NO_OFFSET, OffsetKind, OffsetsAnswer, PartitionAnswer, Reply, TopicId, TopicsAnswer,
+    CommitAnswer, ErrorCode, Event, NO_OFFSET, OffsetKind, OffsetsAnswer, PartitionAnswer, Reply, START_EARLIEST,
+    TopicId, TopicsAnswer,
 };
 use crate::model::TopicPartition;
 
@@ -105,6 +106,8 @@ pub struct Kafka {
     pub target: BTreeSet<i32>,
     /// The client leaves the group.
     pub closing: bool,
+    /// The client was told the topic's id.
+    pub told_topics: bool,
     /// How often things go wrong.
     pub trouble: Trouble,
 }
@@ -129,6 +132,7 @@ impl Kafka {
             questions: Vec::new(),
             target: BTreeSet::new(),
             closing: false,
+            told_topics: false,
             trouble: Trouble::default(),
         }
     }
@@ -145,6 +149,25 @@ impl Kafka {
         self.library = Library::default();
         self.membership = Membership::Joining(done);
         self.closing = false;
+        self.told_topics = false;
+    }
+
+    /// Whether a log is another one than its reader may think.
+    pub fn is_doubtful(&self) -> bool {
+        self.logs.iter().any(Log::is_doubtful)
+    }
+
+    /// A reader that begins at the beginning has noticed that the topic is another one.
+    pub fn goes_back(&mut self, partition: i32, at: i64) {
+        let log = &mut self.logs[partition as usize];
+        log.unsure &= at != START_EARLIEST && !(0..=log.low).contains(&at);
+    }
+
+    /// The topic is deleted, with the group's positions in it, and made again.
+    pub fn make_again(&mut self) {
+        self.id += 1;
+        self.committed.clear();
+        self.logs.iter_mut().for_each(Log::make_again);
     }
 
     /// Our member is gone; what it had asked of the broker still arrives there.
@@ -241,6 +264,8 @@ impl Kafka {
     /// The client's `unassign`.
     pub fn unassign(&mut self, partitions: &[i32], rejoined_at: Duration) -> Result<(), ErrorCode> {
         self.library.unassign(partitions, self.cooperative)?;
+        // A member that has nothing of a topic forgets its id: others may read it meanwhile.
+        self.told_topics &= self.library.toppars.values().any(|toppar| toppar.assigned);
         for partition in 0..self.owners.len() as i32 {
             let owner = &mut self.owners[partition as usize];
             if *owner == Owner::Us && !self.library.is_assigned(partition) {
@@ -341,7 +366,10 @@ impl Kafka {
         if client != self.client {
             return true;
         }
-        let failed = dice < self.trouble.question;
+        let failed = match question {
+            Question::Topics => dice < self.trouble.question.min(0.4),
+            Question::Offsets { .. } => dice < self.trouble.question,
+        };
         match question {
             Question::Topics => {
                 let topics = if failed { Vec::new() } else { vec![(self.topic.clone(), TopicId::test(self.id))] };

@@ -51,6 +51,8 @@ pub struct Log {
     pub anew: bool,
     /// Nothing is appended before whoever reads it has noticed: what cannot be told apart is nobody's fault.
     pub frozen: bool,
+    /// The topic was made again, and whoever reads it does not know yet.
+    pub unsure: bool,
     /// Versions that went with a lost end.
     pub lost_versions: BTreeSet<u64>,
 }
@@ -111,6 +113,19 @@ impl Log {
         self.frozen = true;
     }
 
+    /// The topic was deleted and made again.
+    pub fn make_again(&mut self) {
+        self.low = 0;
+        self.truncate(0);
+        self.frozen = false;
+        self.unsure = true;
+    }
+
+    /// Whether what is read of it says nothing about what it holds.
+    pub fn is_doubtful(&self) -> bool {
+        self.frozen || self.unsure
+    }
+
     /// The newest record of each key that the sink is to hold.
     pub fn newest(&self) -> BTreeMap<u64, u64> {
         let mut newest = BTreeMap::new();
@@ -126,7 +141,12 @@ impl Log {
 
     /// One past the last record.
     pub fn behind_last_record(&self) -> i64 {
-        let last = (self.low..self.end()).rev().find(|at| matches!(self.at(*at), Some(Entry::Record(_))));
+        self.behind_last_record_below(self.end())
+    }
+
+    /// One past the last record below an offset.
+    pub fn behind_last_record_below(&self, end: i64) -> i64 {
+        let last = (self.low..end).rev().find(|at| matches!(self.at(*at), Some(Entry::Record(_))));
         last.map_or(0, |last| last + 1)
     }
 }

@@ -1,9 +1,11 @@
 //! A sink like the one for Kafka: one queue, one producer, reports in order; a failed report rewinds.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use crate::model::{PartitionTable, Place, Slot, Ticket};
 
+use super::plan::retry;
 use super::server::Write;
 
 /// One record on its way.
@@ -32,6 +34,8 @@ pub struct Relay {
     /// Produced, not reported yet.
     pub flight: VecDeque<Produced>,
     asked: Vec<Slot>,
+    silent_since: Option<Instant>,
+    gave_up: bool,
 }
 
 impl Relay {
@@ -60,6 +64,21 @@ impl Relay {
             }
             Command::Purge => self.flight.drain(..).collect(),
         }
+    }
+
+    /// Whether it gives up on a silent broker (`false`), or has its answer again (`true`).
+    pub fn patience(&mut self, now: Instant, silent: bool) -> Option<bool> {
+        if !silent {
+            self.silent_since = None;
+            return std::mem::take(&mut self.gave_up).then_some(true);
+        }
+        if self.flight.is_empty() {
+            return None;
+        }
+        let since = *self.silent_since.get_or_insert(now);
+        let over = !self.gave_up && now.duration_since(since) >= retry().in_place;
+        self.gave_up |= over;
+        over.then_some(false)
     }
 
     /// Slots that were asked about and are quiet.

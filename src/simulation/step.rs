@@ -13,7 +13,7 @@ use super::engine::{Engine, Sink};
 use super::kafka::{Membership, Owner};
 use super::lanes::Said;
 use super::log::{Entry, Fate};
-use super::relay::Produced;
+use super::relay::{Command, Produced};
 use super::server::{Write, parse};
 use super::world::World;
 
@@ -25,10 +25,19 @@ impl World {
             self.serve_all();
             return;
         }
-        let pause = if self.dice.u32(0..40) == 0 { 900 } else { 25 };
+        let pause = if self.dice.u32(0..40) == 0 { 900 } else { self.mix.pace_ms };
         self.now += Duration::from_millis(self.dice.u64(1..pause));
         for _ in 0..self.dice.usize(1..6) {
             self.act();
+        }
+        if self.mix.rival && self.chance(0.4) {
+            self.rival();
+        }
+        if self.mix.truncation && self.chance(0.03) {
+            self.truncate();
+        }
+        if self.mix.recreation && self.chance(0.02) {
+            self.make_again();
         }
         self.serve_due();
     }
@@ -38,13 +47,13 @@ impl World {
             0..10 => self.append(),
             10..34 => self.fetch(),
             34..44 => drop(self.take_batch()),
+            44..56 if self.mix.lazy && self.dice.u32(0..4) > 0 => {}
             44..56 => self.prepare(),
             56..66 => self.take_in(),
             66..86 => self.sink(),
             86..89 => self.post(),
-            89..91 => self.kafka.statistics(),
-            91..94 => self.coordinate(),
-            94..97 => self.rival(),
+            89..93 => self.kafka.statistics(),
+            93..97 => self.coordinate(),
             _ => self.disturb(),
         }
     }
@@ -271,14 +280,26 @@ impl World {
     }
 
     fn relay(&mut self, engine: &mut Engine) {
-        let (failed, batch) = (self.down || self.chance(self.mix.requests), self.dice.usize(1..8));
+        let batch = self.dice.usize(1..8);
+        let (down, now) = (self.down, self.instant());
         let Sink::Relay(relay, commands) = &mut engine.sink else { return };
         let ordered: Vec<_> = commands.try_iter().collect();
-        let given_up: Vec<Produced> = ordered.into_iter().flat_map(|command| relay.command(command)).collect();
+        let mut given_up: Vec<Produced> = ordered.into_iter().flat_map(|command| relay.command(command)).collect();
         relay.produce(&engine.table, batch);
-        let reported: Vec<Produced> = relay.flight.drain(..batch.min(relay.flight.len())).collect();
+        let count = if down { 0 } else { batch.min(relay.flight.len()) };
+        let reported: Vec<Produced> = relay.flight.drain(..count).collect();
         let quiet = relay.quiet(&engine.table);
+        let patience = relay.patience(now, down);
+        if patience == Some(false) {
+            given_up.extend(relay.command(Command::Purge));
+        }
+        let failed = !reported.is_empty() && self.fails_request();
         self.give_up(engine, given_up);
+        match patience {
+            Some(false) => engine.report(Report::GaveUp(RewindCause::Exhausted)),
+            Some(true) => engine.report(Report::SinkAnswers),
+            None => {}
+        }
         if failed {
             // Some landed, all are reported as failed.
             for one in reported.iter().take(self.dice.usize(0..batch)) {
@@ -364,7 +385,7 @@ impl World {
             return;
         }
         match self.kafka.membership.clone() {
-            Membership::Stable if self.kafka.closing => {}
+            Membership::Stable if self.kafka.closing || (self.mix.recreation && self.kafka.is_doubtful()) => {}
             Membership::Stable if self.calm => {
                 let all: BTreeSet<i32> = (0..self.kafka.logs.len() as i32).collect();
                 if self.kafka.ours() != all {
@@ -372,7 +393,7 @@ impl World {
                 }
             }
             Membership::Stable => {
-                if self.mix.expels && self.dice.u32(0..6) == 0 {
+                if self.mix.expels && self.dice.u32(0..3) == 0 {
                     self.note(|| "our member is expelled".to_owned());
                     self.kafka.expel();
                 } else if self.dice.u32(0..2) == 0 {
@@ -398,7 +419,7 @@ impl World {
 
     fn share(&mut self) -> BTreeSet<i32> {
         let all = 0..self.kafka.logs.len() as i32;
-        if !self.mix.rival && self.dice.u32(0..3) > 0 {
+        if self.mix.whole || (!self.mix.rival && self.dice.u32(0..3) > 0) {
             return all.collect();
         }
         all.filter(|_| self.dice.u32(0..5) > 1).collect()
@@ -427,7 +448,9 @@ impl World {
             Owner::Us => {}
             Owner::Nobody => {
                 let wanted = self.kafka.target.contains(&partition) && self.kafka.membership != Membership::Away;
-                if !wanted || self.kafka.is_expelled() {
+                // Until the join is over the old generation may still commit.
+                let joining = matches!(self.kafka.membership, Membership::Joining(_));
+                if (!wanted && !joining) || self.kafka.is_expelled() {
                     let log = &mut self.kafka.logs[partition as usize];
                     let committed = self.kafka.committed.get(&partition).copied().unwrap_or(0);
                     let at = if committed > log.end() { log.low } else { committed.max(log.low) };
@@ -469,12 +492,7 @@ impl World {
                 log.retain_from(low);
                 self.note(|| format!("retention: {partition} begins at {low}"));
             }
-            1 if self.mix.truncation && self.kafka.owners[partition] == Owner::Us && !log.frozen => {
-                let end = log.end() - self.dice.i64(1..6);
-                log.truncate(end);
-                self.note(|| format!("{partition} is truncated to {end}"));
-            }
-            2 if self.mix.growth && self.kafka.logs.len() < 5 => {
+            1 | 2 if self.mix.growth && self.kafka.logs.len() < 5 => {
                 self.kafka.logs.push(Default::default());
                 self.kafka.owners.push(Owner::Nobody);
             }
@@ -485,6 +503,26 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    fn truncate(&mut self) {
+        let partition = self.dice.usize(0..self.kafka.logs.len());
+        let log = &mut self.kafka.logs[partition];
+        if self.kafka.owners[partition] == Owner::Us && !log.is_doubtful() {
+            let end = log.end() - self.dice.i64(1..20);
+            log.truncate(end);
+            self.note(|| format!("{partition} is truncated to {end}"));
+        }
+    }
+
+    /// The topic is deleted and made again, while we read all of it and know its id.
+    fn make_again(&mut self) {
+        let all = self.kafka.ours().len() == self.kafka.logs.len() && self.kafka.membership == Membership::Stable;
+        if !all || !self.kafka.told_topics || self.kafka.is_doubtful() {
+            return;
+        }
+        self.note(|| "the topic is deleted and made again".to_owned());
+        self.kafka.make_again();
     }
 
     /// The engine dies at once. What it had sent may still arrive.

@@ -1,6 +1,6 @@
 //! Everything but the source, and the clock: one step at a time, chosen by the dice.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::engine::Engine;
@@ -36,6 +36,14 @@ pub struct Mix {
     pub growth: bool,
     /// The sink goes away for a while.
     pub outages: bool,
+    /// The topic is deleted and made again.
+    pub recreation: bool,
+    /// Every rebalance gives us everything.
+    pub whole: bool,
+    /// Longest time between two steps.
+    pub pace_ms: u64,
+    /// Workers are slow.
+    pub lazy: bool,
 }
 
 /// See the module.
@@ -61,6 +69,10 @@ pub struct World {
     pub late: Vec<(Duration, Write)>,
     /// The sink does not answer.
     pub down: bool,
+    /// The next request fails, for scripts.
+    fails_next: bool,
+    /// Whether the next seeks are lost, for scripts.
+    pub lost_seeks: VecDeque<bool>,
     /// Most records a drain returns.
     pub largest_drain: usize,
     /// Bounds of answers.
@@ -93,6 +105,8 @@ impl World {
             lost: BTreeSet::new(),
             late: Vec::new(),
             down: false,
+            fails_next: false,
+            lost_seeks: VecDeque::new(),
             largest_drain: 16,
             slowest_commit: Duration::from_millis(60),
             slowest_answer: Duration::from_millis(60),
@@ -118,6 +132,24 @@ impl World {
     /// A time up to `most`.
     pub fn up_to(&mut self, most: Duration) -> Duration {
         most.mul_f64(self.dice.f64())
+    }
+
+    /// The next request of the sink fails.
+    pub fn fail_next_request(&mut self) {
+        self.fails_next = true;
+    }
+
+    /// Whether a request fails as a whole.
+    pub fn fails_request(&mut self) -> bool {
+        std::mem::take(&mut self.fails_next) || self.chance(self.mix.requests)
+    }
+
+    /// A seek that was answered well and never happened. Where no record follows, nobody could tell.
+    pub fn loses_seek(&mut self, partition: i32) -> bool {
+        let planned = self.lost_seeks.pop_front().unwrap_or(false);
+        let lost = planned || self.chance(self.kafka.trouble.call / 2.0);
+        let behind = self.kafka.library.toppars.get(&partition).and_then(|toppar| toppar.handed_out);
+        lost && behind.is_some_and(|behind| self.kafka.logs[partition as usize].behind_last_record() > behind)
     }
 
     /// Writes a step down.
@@ -207,7 +239,7 @@ impl World {
         for (partition, at) in positions {
             let log = &mut self.kafka.logs[*partition as usize];
             let resolved = log.resolved_below();
-            if *at > resolved && !log.frozen {
+            if *at > resolved && !log.is_doubtful() {
                 self.server.violated(format!("partition {partition}: {at} is committed, {resolved} is not resolved"));
             }
             if !self.kafka.library.is_assigned(*partition) {
@@ -224,7 +256,7 @@ impl World {
         for (partition, at) in positions {
             let log = &mut self.kafka.logs[*partition as usize];
             let resolved = log.resolved_below();
-            if *at > resolved && !log.frozen {
+            if *at > resolved && !log.is_doubtful() {
                 self.server.violated(format!("partition {partition}: assigned at {at}, {resolved} is not resolved"));
             }
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::librdkafka::{Consumer, ErrorCode, OpenError};
-use crate::model::{Epoch, Halt, Position, RewindCause, Sequence, Slot, TopicPartition};
+use crate::model::{Epoch, Halt, Offset, Position, RewindCause, Sequence, Slot, TopicPartition};
 use crate::telemetry::metrics::StageName;
 
 use super::client::Client;
@@ -26,19 +26,43 @@ use super::until::Marks;
 /// Longest park: timers are looked at this often even without a wake-up.
 const LONGEST_PARK: Duration = Duration::from_millis(100);
 
+/// What is known of a seek. Its first record may lie above the target because there is nothing between, or because the seek
+/// was lost: then it is done again, until two in a row begin at the same record. One repetition would not do: where there
+/// is nothing at the target, the first seek looks lost although it was not, and the second may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SeekProof {
+    /// A record came at the target, or twice the same one above it.
+    Given,
+    /// No record has come yet.
+    Awaited,
+    /// This record came first, above the target; the seek is done again.
+    Above(Offset),
+}
+
+impl SeekProof {
+    /// The first record came, above the target: whether that is proof enough.
+    pub(super) fn accepts(self, first: Offset) -> bool {
+        match self {
+            Self::Given => true,
+            Self::Awaited => false,
+            Self::Above(before) => first <= before,
+        }
+    }
+}
+
 /// A partition that is ours.
 pub(crate) struct Assigned {
     pub(crate) name: TopicPartition,
     /// The topic was reported unknown since the last record: it may come back as another topic.
     pub(super) was_gone: bool,
     /// The topic has another id than before: its beginning is asked for until it is known, then read.
-    pub(super) recreated: bool,
+    pub(crate) recreated: bool,
     /// Oldest offset the broker had when last asked.
     pub(super) low: Option<Position>,
     /// A first record above this position (after an assign or rewind) may be a gap: ask.
     pub(super) check_gap: bool,
-    /// The first record after a rewind has not come yet: if it lies above the target, the seek is repeated once.
-    pub(super) seek_unproven: bool,
+    /// Whether the last seek went where it should.
+    pub(super) seek: SeekProof,
     /// A record was read since the last assign, rewind or seek: only then the client's own position may be trusted.
     pub(super) read_in_epoch: bool,
     /// Records of this epoch were destroyed unread and are not sought again: the client's position lies behind them.
@@ -57,7 +81,7 @@ pub struct Source<C: Client = Consumer> {
     pub(super) rebalance: Rebalance,
     pub(super) questions: Questions,
     pub(super) topic_ids: TopicIds,
-    pub(super) until: Option<Marks>,
+    pub(crate) until: Option<Marks>,
     pub(crate) assigned: BTreeMap<Slot, Assigned>,
     pub(super) next_sequence: Sequence,
     pub(super) mean_record_bytes: usize,
@@ -146,7 +170,7 @@ impl<C: Client> Source<C> {
         self.finish()
     }
 
-    fn is_over(&mut self) -> bool {
+    pub(crate) fn is_over(&mut self) -> bool {
         self.cx.stop.is_draining() || self.halt.is_some() || self.bounded_run_is_over()
     }
 
@@ -222,7 +246,7 @@ impl<C: Client> Source<C> {
         }
         if let Some(assigned) = self.assigned.get_mut(&slot) {
             assigned.check_gap = true;
-            assigned.seek_unproven = true;
+            assigned.seek = SeekProof::Awaited;
             assigned.read_in_epoch = false;
             assigned.destroyed = false;
             tracing::warn!(pipeline = %self.cx.plan.name, partition = %assigned.name, cause = cause.name(),
@@ -255,13 +279,15 @@ impl<C: Client> Source<C> {
                 self.rewinds.again(slot, now, Duration::from_millis(50));
                 continue;
             }
-            let Some(assigned) = self.assigned.get(&slot) else { continue };
+            let Some(assigned) = self.assigned.get_mut(&slot) else { continue };
             if assigned.recreated && self.ledger.position(slot).is_some() {
                 self.ask_truncation(slot, now);
                 self.rewinds.again(slot, now, Duration::from_millis(200));
                 continue;
             }
-            let to = self.ledger.position(slot).map_or(crate::librdkafka::START_STORED, |position| position.0);
+            // Where nothing is known of it, its beginning loses nothing; the client refuses a seek to what the group stored.
+            assigned.recreated = false;
+            let to = self.ledger.position(slot).map_or(crate::librdkafka::START_EARLIEST, |position| position.0);
             // Just assigned, or its broker is slow: the client answers `State` or a timeout; asked again soon.
             self.rewinds.again(slot, now, Duration::from_millis(20));
             positions.push((assigned.name.clone(), to));
@@ -331,4 +357,19 @@ fn unix_ms(at: Instant, now: Instant) -> i64 {
         .checked_sub(now.saturating_duration_since(at))
         .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     past.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_record_above_the_target_counts_only_when_it_comes_twice() {
+        let first = Offset(7);
+        assert!(!SeekProof::Awaited.accepts(first), "the seek may have been lost");
+        assert!(SeekProof::Above(first).accepts(first), "there is nothing between");
+        assert!(SeekProof::Above(Offset(9)).accepts(first), "the first one was lost, this one was not");
+        assert!(!SeekProof::Above(Offset(6)).accepts(first), "one of them was lost");
+        assert!(SeekProof::Given.accepts(first), "a gap in the middle of the log");
+    }
 }

@@ -10,7 +10,7 @@ use crate::telemetry::latency::Stage;
 use crate::telemetry::metrics::StageName;
 
 use super::client::{Client, Messages};
-use super::control::Source;
+use super::control::{SeekProof, Source};
 use super::pauses::PauseReason;
 
 /// Bytes wanted in a batch: the parser works on a cache-warm scratch, and a batch of 1,024 makes the channel hop free.
@@ -195,11 +195,12 @@ impl<C: Client> Source<C> {
             assigned.was_gone = false;
             // Both of these would be caught here once more.
             let believed = mutants::on(Mutant::ReleaseHeldOfAnOldEpoch) || mutants::on(Mutant::DrainDuringABackoff);
-            let unproven = std::mem::take(&mut assigned.seek_unproven) && !believed;
-            if unproven && first > expected.0 {
+            if first > expected.0 && !believed && !assigned.seek.accepts(Offset(first)) {
+                assigned.seek = SeekProof::Above(Offset(first));
                 self.seek_again(slot, now);
                 return false;
             }
+            assigned.seek = SeekProof::Given;
             let jumped = first > expected.0 && std::mem::take(&mut assigned.check_gap);
             assigned.check_gap = false;
             if jumped {

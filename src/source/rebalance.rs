@@ -10,7 +10,7 @@ use crate::telemetry::health::{Room, State};
 
 use super::client::Client;
 use super::context::Until;
-use super::control::{Assigned, Source};
+use super::control::{Assigned, SeekProof, Source};
 use super::pauses::PauseReason;
 use super::questions::ANSWER_WITHIN_MS;
 use super::start::{Known, beginning};
@@ -267,7 +267,7 @@ impl<C: Client> Source<C> {
             recreated: false,
             low: known.low,
             check_gap: beginning.position.is_some(),
-            seek_unproven: false,
+            seek: SeekProof::Given,
             read_in_epoch: false,
             destroyed: false,
         };

@@ -17,13 +17,15 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Lines of a log in an error.
 const TAIL: usize = 25;
 
-/// How the engine is called: a program, and words before `run`.
+/// The engine under test: a program, words before `run`, and its load.
 #[derive(Debug, Clone)]
 pub struct Program {
     /// The file.
     pub path: PathBuf,
     /// Words that come first.
     pub words: Vec<OsString>,
+    /// Records a second that are fed.
+    pub rate: f64,
 }
 
 /// A running engine. Killed when dropped.

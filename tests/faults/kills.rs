@@ -237,7 +237,7 @@ fn acknowledged(stage: &mut Stage) -> anyhow::Result<()> {
         interval(stage, "10m");
         stage.start()?;
         let before = stage.endpoint.items();
-        stage.until("records are acknowledged", |stage| Ok(stage.endpoint.items() > before + 500))?;
+        stage.until("records are acknowledged", |stage| Ok(stage.endpoint.items() > before + 200))?;
         interval(stage, "100ms");
         stage.linger(0, 300);
         Ok(())

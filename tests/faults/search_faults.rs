@@ -54,7 +54,7 @@ pub const SCENARIOS: &[Scenario] = &[
     on_testbed(
         "search-late",
         "F14",
-        "applied, but answered after the client's timeout (7 s, timeout 1 s) for 3 s",
+        "applied, but answered after the client's timeout (15 s, timeout 2 s) for 5 s",
         late,
     ),
     on_testbed("search-reset", "F15", "connections closed before a bulk request is applied, for 2 to 4 s", |stage| {
@@ -173,13 +173,13 @@ fn mixed_items(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 fn late(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.plan["connections"]["elasticsearch"]["search"]["request_timeout"] = serde_json::json!("1s");
+    stage.plan["connections"]["elasticsearch"]["search"]["request_timeout"] = serde_json::json!("2s");
     let code = stage.terminate()?;
     anyhow::ensure!(code == 0, "SIGTERM under load ended with {code}");
     stage.start()?;
     stage.await_progress()?;
-    stage.faulty_search(Fault::LateAnswer(Duration::from_secs(7)), |stage| {
-        stage.linger(3_000, 3_000);
+    stage.faulty_search(Fault::LateAnswer(Duration::from_secs(15)), |stage| {
+        stage.linger(5_000, 5_000);
         Ok(())
     })?;
     stage.healed();

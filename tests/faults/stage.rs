@@ -33,8 +33,6 @@ pub const PARTITIONS: i32 = 4;
 pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Brokers of the in-process cluster.
 const BROKERS: i32 = 3;
-/// Records a second.
-const RATE: f64 = 1_200.0;
 
 /// What a scenario needs beside the defaults.
 #[derive(Debug, Clone, Default)]
@@ -195,7 +193,7 @@ impl Stage {
             taps.push(Tap::start(&brokers, &letters, 1, move |read| journal.letter(read))?);
         }
         let commits = CommitWatch::start(&brokers, &group, &topic, PARTITIONS)?;
-        let feeder = feed(&brokers, &topic, generator, &journal, &commits, wants)?;
+        let feeder = feed((&brokers, &topic), program.rate, generator, &journal, &commits, wants)?;
         let folder = tempfile::Builder::new().prefix("sluicegate-faults-").tempdir()?;
         let mut stage = Self {
             random: fastrand::Rng::with_seed(seed),
@@ -610,16 +608,17 @@ fn make_targets(real: &Real, far: Option<Far>, topic: &str, target: &str) -> any
 }
 
 fn feed(
-    brokers: &str,
-    topic: &str,
+    (brokers, topic): (&str, &str),
+    rate: f64,
     generator: Arc<Generator>,
     journal: &Journal,
     commits: &CommitWatch,
     wants: &Wants,
 ) -> anyhow::Result<Feeder> {
-    let window_bytes = if wants.real.is_some() { usize::MAX } else { sluicegate::testbed::feeder::WINDOW_BYTES };
+    // Also where the broker keeps everything: a backlog of minutes would be a test of something else.
+    let window_bytes = sluicegate::testbed::feeder::WINDOW_BYTES;
     let plan = FeedPlan {
-        rate: Some(RATE),
+        rate: Some(rate),
         window_bytes,
         patience: Duration::from_secs(300),
         ..FeedPlan::new(topic, PARTITIONS, u64::MAX)

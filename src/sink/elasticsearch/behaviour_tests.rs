@@ -569,3 +569,19 @@ async fn requests_in_flight_settle_below_what_the_server_refuses() {
     assert_eq!(metrics.requests_in_flight.get(), 0);
     assert_eq!(rig.finish().await.count(Outcome::Delivered), 3000);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_still_at_work_when_the_line_broke_finishes_before_it_is_asked_again() {
+    let endpoint = endpoint();
+    let mut plan = plan_for(&[&endpoint]);
+    plan.lanes = 1;
+    let mut rig = Rig::start(plan, RetryPlan { first: Duration::from_millis(300), ..retry() });
+    for round in 1..=6 {
+        endpoint.script(Fault::ResetThenApply(Duration::from_millis(150)));
+        rig.send_numbers(0..10).await;
+        rig.until_delivered(round * 10).await;
+    }
+    let requests: Vec<u64> = endpoint.log().iter().map(|entry| entry.request).collect();
+    assert!(requests.is_sorted(), "a request was applied after one sent later: {requests:?}");
+    assert_eq!(requests.len(), 6 * 2 * 10, "each round came twice");
+}

@@ -360,8 +360,12 @@ impl Drive {
         let asked = matches!(reply, Reply::Answer { retry_after: Some(_), .. });
         self.probed = is_probed(trouble) && !asked;
         let wait = self.pause(self.failures, reply);
-        // A server still at work on the request deserves a moment before it gets it again.
-        let wait = if trouble == Trouble::Timeout { wait.max(self.shared.retry.first) } else { wait };
+        // A server may still be at work on a request it did not answer, also after the line broke: it gets a moment before
+        // it gets the request again, or the old one could be applied after newer ones.
+        let wait = match reply {
+            Reply::Timeout | Reply::Broken(_) => wait.max(self.shared.retry.first),
+            Reply::Answer { .. } => wait,
+        };
         self.hold_until = Some(now + wait);
         let what_to_do = "it is sent again until it is answered";
         self.shared.set_fault(self.number, Some(format!("bulk request failed: {message}; {what_to_do}")));

@@ -103,11 +103,11 @@ impl KafkaSink {
             if !report.code.is_none() && !mutants::on(Mutant::IgnoreADeliveryError) {
                 continue;
             }
-            if let Some(item) = flight.answer(report.index) {
-                self.scratch.delivered.add(item.place.ticket);
+            if let Some(place) = flight.answer(report.index) {
+                self.scratch.delivered.add(place.ticket);
                 acknowledged += 1;
                 if self.line.alone {
-                    self.suspects.cleared(item.place.ticket.slot, item.place.offset);
+                    self.suspects.cleared(place.ticket.slot, place.offset);
                 }
             }
         }

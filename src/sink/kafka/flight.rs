@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::model::{Charge, Originals, Prepared};
+use crate::model::{Charge, Originals, Place, Prepared};
 use crate::telemetry::latency::{LatencyBook, Stage};
 
 use super::encode::KafkaItem;
@@ -63,15 +63,15 @@ impl Flight {
         }
     }
 
-    /// The item at `index` needs no answer any more; `None` when it is unknown or had its answer.
-    pub(super) fn answer(&mut self, index: u32) -> Option<KafkaItem> {
-        let item = *self.items.get(index as usize)?;
+    /// The item at `index` needs no answer any more: its place; `None` when it is unknown or had its answer.
+    pub(super) fn answer(&mut self, index: u32) -> Option<Place> {
+        let place = self.items.get(index as usize)?.place;
         let (word, bit) = (index as usize / 64, 1 << (index % 64));
         if self.answered[word] & bit != 0 {
             return None;
         }
         self.answered[word] |= bit;
-        Some(item)
+        Some(place)
     }
 
     /// Records the latency of items acknowledged now.
@@ -149,7 +149,7 @@ mod tests {
         let (mut flight, payload) = Flight::new((0..70).map(item).collect(), batch, now);
         assert_eq!((payload.len(), budget.used()), (30, 50_000 + 70 * MESSAGE_OVERHEAD));
         for index in 0..68 {
-            assert_eq!(flight.answer(index), Some(item(index)));
+            assert_eq!(flight.answer(index), Some(item(index).place));
         }
         assert_eq!((flight.answer(5), flight.answer(70)), (None, None), "answered, unknown");
         flight.thin(now + Duration::from_millis(999));

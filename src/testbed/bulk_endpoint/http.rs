@@ -217,6 +217,12 @@ async fn bulk(stream: &mut TcpStream, state: &State, segments: &[&str], body: &[
         }
         Some(Fault::HalfOpen) => std::future::pending().await,
         Some(Fault::Reset) => None,
+        Some(Fault::ResetThenApply(after)) => {
+            let _ = stream.shutdown().await;
+            tokio::time::sleep(after).await;
+            all();
+            None
+        }
         Some(Fault::ResetInAnswer) => {
             let answer = all();
             let half = answer.body.len() / 2;

@@ -87,6 +87,8 @@ pub enum Fault {
     HalfOpen,
     /// The connection is closed without an answer, nothing applied.
     Reset,
+    /// The connection is closed at once; applied after this time: a broken line does not stop the server's work.
+    ResetThenApply(Duration),
     /// Applied; the connection is closed in the middle of the answer.
     ResetInAnswer,
     /// Applied; the answer ends in the middle, with a length that fits.
