@@ -14,7 +14,9 @@
 
 mod client;
 mod desk;
+mod draw;
 mod engine;
+mod group;
 mod history;
 mod kafka;
 mod lanes;
@@ -25,6 +27,7 @@ mod plan;
 mod relay;
 mod scripts;
 mod server;
+mod sinks;
 mod step;
 mod world;
 

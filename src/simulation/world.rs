@@ -144,12 +144,15 @@ impl World {
         std::mem::take(&mut self.fails_next) || self.chance(self.mix.requests)
     }
 
-    /// A seek that was answered well and never happened. Where no record follows, nobody could tell.
+    /// A seek that was answered well and never happened (never seen of librdkafka). Where no record follows, nobody could
+    /// tell. Not in bounded runs, which believe the client's statistics of a partition behind its last record: seeds 3313
+    /// and 6370 ended such a run early when this happened there.
     pub fn loses_seek(&mut self, partition: i32) -> bool {
         let planned = self.lost_seeks.pop_front().unwrap_or(false);
         let lost = planned || self.chance(self.kafka.trouble.call / 2.0);
         let behind = self.kafka.library.toppars.get(&partition).and_then(|toppar| toppar.handed_out);
-        lost && behind.is_some_and(|behind| self.kafka.logs[partition as usize].behind_last_record() > behind)
+        lost && !self.mix.whole
+            && behind.is_some_and(|behind| self.kafka.logs[partition as usize].behind_last_record() > behind)
     }
 
     /// Writes a step down.
