@@ -64,7 +64,7 @@ fn plays(names: &[&str], real: Option<Arc<Real>>) {
 #[test]
 fn faults_of_the_search_server_and_its_line_lose_nothing() {
     plays(
-        &["search-late", "line-silent", "search-items", "search-401", "search-reset-in-answer", "search-wrong-count"],
+        &["search-late", "line-silent", "search-items", "search-401", "line-resets-versioned", "search-wrong-count"],
         None,
     );
 }
