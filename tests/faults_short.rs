@@ -64,7 +64,7 @@ fn plays(names: &[&str], real: Option<Arc<Real>>) {
 #[test]
 fn faults_of_the_search_server_and_its_line_lose_nothing() {
     plays(
-        &["search-late", "line-silent", "search-items", "search-401", "search-reset-in-answer", "search-wrong-count"],
+        &["search-late", "line-silent", "search-items", "search-401", "line-resets-versioned", "search-wrong-count"],
         None,
     );
 }
@@ -75,9 +75,9 @@ fn faults_of_commits_members_and_letters_lose_nothing() {
 }
 
 #[test]
-fn a_silent_redis_and_a_wrong_key_lose_nothing() {
-    if own("a_silent_redis_and_a_wrong_key_lose_nothing", redis::start).is_some() {
-        plays(&["redis-silent", "redis-wrong-type"], None);
+fn a_silent_and_a_restarted_redis_lose_nothing() {
+    if own("a_silent_and_a_restarted_redis_lose_nothing", redis::start).is_some() {
+        plays(&["redis-silent", "redis-restart"], None);
     }
 }
 

@@ -219,7 +219,7 @@ fn presence(logs: &Logs, known: &HashMap<u64, &Input>, verdict: &mut Verdict) {
         }
     }
     for input in &logs.input {
-        let (delivered, letter) = seen.remove(&input.record).unwrap_or_default();
+        let (delivered, letter) = seen.get(&input.record).copied().unwrap_or_default();
         let (kept, misplaced) = match input.owed {
             Owed::Delivery => (delivered, letter),
             Owed::Letter => (letter, delivered),

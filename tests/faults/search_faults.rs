@@ -78,7 +78,27 @@ pub const SCENARIOS: &[Scenario] = &[
     on_testbed("line-delayed", "F15", "300 ms more for every piece in each direction for 3 to 5 s", |stage| {
         line(stage, Line::Delay(Duration::from_millis(300)), 3_000, 5_000)
     }),
-    on_testbed("line-resets", "F15", "all connections reset, 20 times at random moments", resets),
+    Scenario {
+        name: "line-resets",
+        class: "F15",
+        how: "all connections reset, 20 times at random moments",
+        on: On::Testbed,
+        wants: plain,
+        play: resets,
+        limit: Some(
+            "a server may go on with a request whose line broke and apply it after newer ones; it is given retry.first \
+             before it gets the request again, but only a version refuses the late write (line-resets-versioned)",
+        ),
+    },
+    Scenario {
+        name: "line-resets-versioned",
+        class: "F15",
+        how: "the same with external versions",
+        on: On::Testbed,
+        wants: versioned,
+        play: resets,
+        limit: None,
+    },
     on_testbed("search-413", "F16", "bodies above 20 kB are answered with 413 for 2 to 4 s", |stage| {
         stage.endpoint.limit_bytes(Some(20_000));
         stage.linger(2_000, 4_000);
@@ -116,6 +136,10 @@ pub const SCENARIOS: &[Scenario] = &[
     }),
     on_testbed("descriptors", "F27", "no file descriptor is left for 3 s while all connections are reset", descriptors),
 ];
+
+fn versioned() -> Wants {
+    Wants { versioned: true, ..Wants::default() }
+}
 
 fn either() -> Wants {
     Wants { either: true, ..Wants::default() }

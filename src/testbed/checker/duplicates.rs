@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::{Cause, Incident, Input, Logs, Place, Sighting, Taken, Verdict, describe};
 
-/// A request may have been on the wire for this long when its line broke.
+/// A request may have been on the wire for this long when its line broke, and a server may be at work on it for this long
+/// after.
 const FLIGHT_US: u64 = 2_000_000;
 
 /// Counts repetitions, and those nothing explains.
@@ -50,7 +51,11 @@ pub(super) fn judge(logs: &Logs, known: &HashMap<u64, &Input>, verdict: &mut Ver
 
 /// Whether an incident lies between two writes of a record and could reach back to it.
 fn explains(incident: &Incident, input: &Input, before: &Sighting, again: &Sighting, commits: &Commits) -> bool {
-    let between = before.at_us <= incident.to_us && again.at_us >= incident.from_us;
+    let late = match incident.cause {
+        Cause::Line => FLIGHT_US,
+        Cause::Kill | Cause::Rewind | Cause::Reassigned => 0,
+    };
+    let between = before.at_us <= incident.to_us + late && again.at_us >= incident.from_us;
     let here = incident.partition.is_none_or(|partition| partition == input.partition);
     let reaches = match incident.cause {
         // What had been committed by then is never read again.

@@ -122,6 +122,21 @@ fn an_answer_that_was_never_given_explains_a_repetition() {
 }
 
 #[test]
+fn a_broken_line_reaches_what_was_on_the_wire_and_no_further() {
+    let second = |at_us, unexplained| {
+        let found = with(|logs| {
+            logs.incidents.push(incident(Cause::Line, 18_000, 19_000));
+            logs.committed.pop();
+            logs.sightings[7] = written(7, at_us);
+            logs.sightings.push(written(7, at_us + 1_000));
+        });
+        assert_eq!(found, [0, 0, 1, unexplained, 0, 0, 0], "first written at {at_us} us");
+    };
+    second(2_018_000, 0);
+    second(2_020_000, 1);
+}
+
+#[test]
 fn what_lies_in_the_input_twice_may_come_twice() {
     let found = with(|logs| {
         let copy = Input { offset: 16, ..logs.input[7] };
