@@ -397,7 +397,7 @@ fn servers_that_are_not_there_bring_no_secret_out() {
 #[test]
 fn servers_that_refuse_and_quote_bring_no_secret_out() {
     let kafka = MockKafka::start(&CONNECTIONS.map(|name| (name, 1))).unwrap();
-    let hang_up = listen(|stream| drop(stream)).to_string();
+    let hang_up = listen(drop).to_string();
     let refuse = |head: &str, _: &str, _: usize| {
         let error = quoting("security_exception", head);
         (401, serde_json::json!({ "error": error, "status": 401 }).to_string())

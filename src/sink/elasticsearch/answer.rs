@@ -3,7 +3,10 @@
 //! We ask with [`FILTER_PATH`], so that a good item costs about 25 bytes and positions hold: `status` must be in the
 //! filter, otherwise good items vanish from the array. The item count is never trusted.
 
+use std::marker::PhantomData;
+
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -65,7 +68,7 @@ pub fn read(body: &[u8], sent: usize) -> Result<Vec<ItemFault>, Unreadable> {
             &lossy
         }
     };
-    let answer: Answer<'_> =
+    let Object(answer): Object<Answer<'_>> =
         serde_json::from_str(text).map_err(|error| Unreadable::Malformed(redact(&error.to_string())))?;
     let found = answer.items.len();
     if found != sent {
@@ -102,6 +105,25 @@ fn count_all_good(body: &[u8]) -> Option<usize> {
     }
 }
 
+/// An object. The derived readers alone would also take an array for a struct, its elements for the members in order.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OnlyMembers<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for OnlyMembers<T> {
+            type Value = Object<T>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(OnlyMembers(PhantomData))
+    }
+}
+
 #[derive(Deserialize)]
 struct Answer<'a> {
     #[serde(borrow)]
@@ -131,7 +153,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Item<'a> {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item<'de>, A::Error> {
                 let missing = || serde::de::Error::custom("an item without an action");
-                let (_, inside) = map.next_entry::<IgnoredAny, Inside<'de>>()?.ok_or_else(missing)?;
+                let (_, Object(inside)) = map.next_entry::<IgnoredAny, Object<Inside<'de>>>()?.ok_or_else(missing)?;
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 Ok(Item { status: inside.status, error: inside.error })
             }
@@ -229,7 +251,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_unreadable() {
-        let bodies: [&[u8]; 9] = [
+        let bodies: [&[u8]; 12] = [
             b"",
             b"<html></html>",
             b"{\"errors\":false}",
@@ -239,6 +261,9 @@ mod tests {
             b"{\"errors\":false,\"items\":[{}]}",
             b"{\"errors\":false,\"items\":[{\"index\":{\"status\":\"201\"}}]}",
             b"\xff\xfe",
+            b"[[{\"index\":{\"status\":201}}]]",
+            b"{\"items\":[{\"index\":[201]}]}",
+            b"{\"items\":[{\"index\":[201,null]}]}",
         ];
         for body in bodies {
             assert!(matches!(read(body, 1), Err(Unreadable::Malformed(_))), "{}", String::from_utf8_lossy(body));
