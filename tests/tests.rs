@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod gate;
+#[cfg(test)]
 mod races;
 #[cfg(test)]
 mod real;

@@ -13,7 +13,7 @@ const ENTRY_OVERHEAD: u64 = 192;
 
 /// What is known of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Known {
+pub enum Known {
     /// JSON text.
     Found(Bytes),
     /// Not there.
@@ -50,7 +50,7 @@ impl Expiry<Box<[u8]>, Known> for Lifetimes {
 }
 
 /// The cache of one keyed look-up, shared by the workers. Each look-up has its own, so keys need no number.
-pub(super) struct Cache {
+pub struct Cache {
     inner: moka::sync::Cache<Box<[u8]>, Known, RandomState>,
 }
 
@@ -58,7 +58,8 @@ impl Cache {
     /// An empty cache; with `entries` or `bytes` 0 it holds nothing.
     ///
     /// moka knows one bound only. Every entry weighs its bytes, but at least `bytes / entries`: so neither bound is passed.
-    pub(super) fn new(plan: &CachePlan) -> Self {
+    #[must_use]
+    pub fn new(plan: &CachePlan) -> Self {
         let least = plan.bytes.checked_div(plan.entries).unwrap_or(0).max(1);
         let capacity = if plan.entries == 0 { 0 } else { plan.bytes };
         let inner = moka::sync::Cache::<Box<[u8]>, Known>::builder()
@@ -70,12 +71,13 @@ impl Cache {
     }
 
     /// What is known of `key`. A hit clones a reference, nothing else.
-    pub(super) fn get(&self, key: &[u8]) -> Option<Known> {
+    #[must_use]
+    pub fn get(&self, key: &[u8]) -> Option<Known> {
         self.inner.get(key)
     }
 
     /// Remembers.
-    pub(super) fn put(&self, key: &[u8], known: Known) {
+    pub fn put(&self, key: &[u8], known: Known) {
         self.inner.insert(key.into(), known);
     }
 }
