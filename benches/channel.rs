@@ -19,7 +19,7 @@ pub fn stages() -> impl Iterator<Item = Stage> {
     std::iter::once_with(|| {
         let (there, taken) = flume::bounded::<Prepared<u32>>(BOUND);
         let (back, returned) = flume::bounded::<Prepared<u32>>(BOUND);
-        thread::spawn(move || taken.into_iter().try_for_each(|batch| back.send(batch)));
+        thread::spawn(move || while taken.recv().is_ok_and(|batch| back.send(batch).is_ok()) {});
         let mut idle: Vec<_> = (0..BOUND as Sequence).map(batch).collect();
         let run = move || {
             let mut sum = 0;

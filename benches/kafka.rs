@@ -23,8 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// 1 KB records, in rounds of [`RECORDS`].
 pub fn stages() -> impl Iterator<Item = Stage> {
-    let (produce, consume): (fn() -> Stage, fn() -> Stage) = (produce, consume);
-    [produce, consume].into_iter().map(|make| make())
+    std::iter::once_with(produce).chain(std::iter::once_with(consume))
 }
 
 fn stage(case: &str, records: &[OwnedRecord], run: impl FnMut() -> usize + 'static) -> Stage {
