@@ -1,21 +1,53 @@
-//! Bulk entries on the worker's side, and reading answers: `cargo bench --bench bulk`.
+//! The sinks' encoders on the worker's side, and reading bulk answers.
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use sluicegate::config::plan::{
-    Action, Auth, ConcurrencyMode, ElasticsearchConnection, ElasticsearchSinkPlan, OnIndexFault, OnTombstone, Segment,
-    ServerKind, Template,
+    Action, Auth, ConcurrencyMode, ElasticsearchConnection, ElasticsearchSinkPlan, KafkaConnection, KafkaSinkPlan,
+    OnIndexFault, OnTombstone, Segment, ServerKind, Template,
 };
-use sluicegate::model::{Encode, Epoch, Kept, NoHeaders, Offset, Place, Record, Slot, Ticket, TicketId};
+use sluicegate::model::{Encode, Epoch, Kept, Offset, Place, Slot, Ticket, TicketId};
 use sluicegate::sink::elasticsearch::{BulkEncoder, read_answer};
+use sluicegate::sink::kafka::KafkaEncoder;
 
-const RECORDS: usize = 1000;
+use crate::input::{self, SIZES};
+use crate::stage::Stage;
 
-fn plan(action: Action) -> ElasticsearchSinkPlan {
-    let literal = |text: &str| Template { text: text.to_owned(), segments: vec![Segment::Literal(text.to_owned())] };
+/// Items of an answer.
+const ITEMS: usize = 1_000;
+
+/// Encoding over every size, then reading.
+pub fn stages() -> impl Iterator<Item = Stage> {
+    let encoding = SIZES.into_iter().flat_map(|bytes| {
+        [
+            encode("encode/kafka", KafkaEncoder::new(&kafka()), bytes),
+            encode("encode/upsert", BulkEncoder::new(&elasticsearch(Action::Upsert)), bytes),
+            encode("encode/index", BulkEncoder::new(&elasticsearch(Action::Index)), bytes),
+        ]
+    });
+    encoding.chain(answers())
+}
+
+fn literal(text: &str) -> Template {
+    Template { text: text.to_owned(), segments: vec![Segment::Literal(text.to_owned())] }
+}
+
+fn kafka() -> KafkaSinkPlan {
+    KafkaSinkPlan {
+        connection: KafkaConnection { name: Arc::from("bench"), brokers: Vec::new(), properties: Default::default() },
+        topic: literal("items"),
+        key: Template { text: "{key}".to_owned(), segments: vec![Segment::Key] },
+        keep_headers: true,
+        keep_timestamp: false,
+        linger: Duration::from_millis(5),
+        compression: "none".to_owned(),
+        partitioner: "murmur2_random".to_owned(),
+    }
+}
+
+fn elasticsearch(action: Action) -> ElasticsearchSinkPlan {
     ElasticsearchSinkPlan {
         connection: ElasticsearchConnection {
             name: Arc::from("bench"),
@@ -46,61 +78,42 @@ fn plan(action: Action) -> ElasticsearchSinkPlan {
     }
 }
 
-fn encode(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("encode");
-    for bytes in [200_usize, 800, 8192] {
-        let value = format!("{{\"text\":\"{}\"}}", "x".repeat(bytes - 11));
-        let ids: Vec<String> = (0..RECORDS).map(|number| format!("customer-{number:08}")).collect();
-        group.throughput(Throughput::Elements(RECORDS as u64));
-        for action in [Action::Upsert, Action::Index] {
-            let mut encoder = BulkEncoder::new(&plan(action));
-            let mut payload = Vec::new();
-            let mut items = Vec::new();
-            group.bench_function(BenchmarkId::new(format!("{action:?}"), bytes), |bencher| {
-                bencher.iter(|| {
-                    payload.clear();
-                    items.clear();
-                    for (index, id) in ids.iter().enumerate() {
-                        let ticket = Ticket { id: TicketId(1), slot: Slot(0), epoch: Epoch(1) };
-                        let place = Place { ticket, offset: Offset(index as i64), index: index as u32 };
-                        let record = Record {
-                            topic: "events",
-                            partition: 0,
-                            offset: index as i64,
-                            timestamp_ms: None,
-                            key: Some(id.as_bytes()),
-                            value: Some(value.as_bytes()),
-                            headers: &NoHeaders,
-                        };
-                        let kept = Kept { value: Some(&[value.as_bytes()]), rendered: &[Some(id.as_bytes())] };
-                        items.extend(encoder.encode(place, &record, &kept, &mut payload).ok());
-                    }
-                    black_box((&payload, &items));
-                });
-            });
+/// The whole value under the record's key, as an encoder writes it.
+fn encode<E: Encode>(group: &str, mut encoder: E, value_bytes: usize) -> Stage {
+    let records = input::records(value_bytes);
+    let (count, bytes) = (records.len() as u64, input::bytes(&records));
+    let (mut payload, mut items) = (Vec::new(), Vec::new());
+    let run = move || {
+        payload.clear();
+        items.clear();
+        for (index, record) in records.iter().enumerate() {
+            let ticket = Ticket { id: TicketId(1), slot: Slot(0), epoch: Epoch(1) };
+            let place = Place { ticket, offset: Offset(record.offset), index: index as u32 };
+            let view = record.view();
+            let pieces = [view.value.unwrap_or_default()];
+            let kept = Kept { value: Some(&pieces), rendered: &[view.key] };
+            items.extend(encoder.encode(place, &view, &kept, &mut payload).ok());
         }
-    }
-    group.finish();
+        assert_eq!(black_box(&items).len(), records.len(), "every record is encoded");
+        payload.len()
+    };
+    let (group, case) = (group.to_owned(), value_bytes.to_string());
+    Stage { group, case, records: count, bytes: Some(bytes), run: Box::new(run) }
 }
 
-fn read(criterion: &mut Criterion) {
-    let good = "{\"update\":{\"status\":200}}".to_owned();
-    let bad = "{\"update\":{\"status\":429,\"error\":{\"type\":\"es_rejected_execution_exception\",\"reason\":\"queue full\"}}}";
-    let answers = [
-        ("all_good", vec![good.clone(); RECORDS], false),
-        ("one_bad", [vec![good; RECORDS - 1], vec![bad.to_owned()]].concat(), true),
-        ("all_bad", vec![bad.to_owned(); RECORDS], true),
-    ];
-    let mut group = criterion.benchmark_group("read");
-    group.throughput(Throughput::Elements(RECORDS as u64));
-    for (name, items, errors) in answers {
-        let body = format!("{{\"errors\":{errors},\"items\":[{}]}}", items.join(","));
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| black_box(read_answer(black_box(body.as_bytes()), RECORDS)));
-        });
-    }
-    group.finish();
+fn answers() -> impl Iterator<Item = Stage> {
+    const GOOD: &str = r#"{"update":{"_index":"items","_type":"_doc","_id":"k-0000012345","status":200}}"#;
+    const BAD: &str = r#"{"update":{"_index":"items","_type":"_doc","_id":"k-0000012345","status":429,"error":{"type":"es_rejected_execution_exception","reason":"queue full"}}}"#;
+    [("good", 0), ("one_bad", 1), ("bad", ITEMS)].into_iter().map(|(case, bad)| {
+        let items = [vec![GOOD; ITEMS - bad], vec![BAD; bad]].concat().join(",");
+        let body = format!(r#"{{"took":3,"errors":{},"items":[{items}]}}"#, bad > 0);
+        let bytes = body.len() as u64;
+        let run = move || {
+            let faults = read_answer(black_box(body.as_bytes()), ITEMS).expect("an answer");
+            assert_eq!(faults.len(), bad, "every fault is found");
+            faults.len() + body.len()
+        };
+        let (group, case) = ("answer".to_owned(), case.to_owned());
+        Stage { group, case, records: ITEMS as u64, bytes: Some(bytes), run: Box::new(run) }
+    })
 }
-
-criterion_group!(benches, encode, read);
-criterion_main!(benches);

@@ -1,12 +1,11 @@
 //! The ledger's own cost: open a ticket for a run, settle it, advance the position, ask what may be committed.
 //!
-//! One run stands for the records of one partition in one batch, so the figures are per run, not per record.
+//! One run stands for the records of one partition in one batch; the figures are per record, as everywhere.
 
-use std::hint::black_box;
-
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use sluicegate::model::{Epoch, Offset, Outcome, Part, Position, Slot, Ticket};
 use sluicegate::source::ledger::{Ledger, Settled};
+
+use crate::stage::Stage;
 
 /// Records of a run: a batch of 256 KiB holds about 280 records of 912 bytes.
 const RUN: u32 = 280;
@@ -50,7 +49,7 @@ impl Books {
 }
 
 /// All partitions move on by `OPEN` runs each, closed in order or from the newest to the oldest.
-fn turn(books: &mut Books, parts: u32, newest_first: bool) {
+fn turn(books: &mut Books, parts: u32, newest_first: bool) -> usize {
     for slot in 0..books.next.len() {
         (0..OPEN).for_each(|_| books.open(slot));
     }
@@ -68,23 +67,23 @@ fn turn(books: &mut Books, parts: u32, newest_first: bool) {
         assert_eq!(position.0, books.next[slot.0 as usize]);
         books.ledger.asked(slot, position);
     }
+    books.next.len()
 }
 
-fn ledger(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("ledger");
-    for partitions in [1_u32, 64] {
-        group.throughput(Throughput::Elements(u64::from(partitions) * OPEN as u64));
-        for (name, parts, newest_first) in
-            [("in order", 1, false), ("in four parts", 4, false), ("newest first", 1, true)]
-        {
-            let mut books = Books::new(partitions);
-            group.bench_function(BenchmarkId::new(name, partitions), |bencher| {
-                bencher.iter(|| turn(black_box(&mut books), parts, newest_first));
-            });
-        }
-    }
-    group.finish();
+/// One round moves every partition on by [`OPEN`] runs.
+pub fn stages() -> impl Iterator<Item = Stage> {
+    [1_u32, 64].into_iter().flat_map(|partitions| {
+        [("in_order", 1, false), ("in_four_parts", 4, false), ("newest_first", 1, true)].map(
+            |(name, parts, newest_first)| {
+                let mut books = Books::new(partitions);
+                Stage {
+                    group: format!("ledger/{name}"),
+                    case: partitions.to_string(),
+                    records: u64::from(partitions) * OPEN as u64 * u64::from(RUN),
+                    bytes: None,
+                    run: Box::new(move || turn(&mut books, parts, newest_first)),
+                }
+            },
+        )
+    })
 }
-
-criterion_group!(benches, ledger);
-criterion_main!(benches);

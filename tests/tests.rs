@@ -7,6 +7,8 @@ mod faults;
 #[cfg(test)]
 mod faults_short;
 #[cfg(test)]
+mod gate;
+#[cfg(test)]
 mod races;
 #[cfg(test)]
 mod real;

@@ -17,7 +17,7 @@ const ENTRY_OVERHEAD: u64 = 192;
 
 /// What is known of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Known {
+pub enum Known {
     /// JSON text.
     Found(Bytes),
     /// Not there.
@@ -25,7 +25,7 @@ pub(super) enum Known {
 }
 
 /// The cache of one keyed look-up, shared by the workers. Each look-up has its own, so keys need no number.
-pub(super) struct Cache {
+pub struct Cache {
     bytes: u64,
     found: Duration,
     missing: Duration,
@@ -62,7 +62,7 @@ fn bytes_of(key: &[u8], known: &Known) -> u64 {
 }
 
 /// One worker's turn with the cache.
-pub(super) struct Turn<'c> {
+pub struct Turn<'c> {
     cache: &'c Cache,
     store: Option<MutexGuard<'c, Store>>,
     now: Instant,
@@ -70,7 +70,8 @@ pub(super) struct Turn<'c> {
 
 impl Cache {
     /// An empty cache; with `entries` or `bytes` 0 it holds nothing.
-    pub(super) fn new(plan: &CachePlan) -> Self {
+    #[must_use]
+    pub fn new(plan: &CachePlan) -> Self {
         let (entries, bytes) = (plan.entries, plan.bytes);
         let store = (entries > 0 && bytes > 0).then(|| {
             let likely = entries.min(bytes / ENTRY_OVERHEAD);
@@ -81,7 +82,8 @@ impl Cache {
     }
 
     /// Takes the lock for a batch of keys. Short: nothing in a turn waits.
-    pub(super) fn turn(&self, now: Instant) -> Turn<'_> {
+    #[must_use]
+    pub fn turn(&self, now: Instant) -> Turn<'_> {
         let store = self.store.as_ref().map(|store| store.lock().unwrap_or_else(PoisonError::into_inner));
         Turn { cache: self, store, now }
     }
@@ -89,7 +91,7 @@ impl Cache {
 
 impl Turn<'_> {
     /// What is known of `key`. A hit clones a reference, nothing else.
-    pub(super) fn get(&mut self, key: &[u8]) -> Option<Known> {
+    pub fn get(&mut self, key: &[u8]) -> Option<Known> {
         let store = self.store.as_mut()?;
         let entry = store.get(key)?;
         if entry.expires > self.now {
@@ -101,7 +103,7 @@ impl Turn<'_> {
 
     /// Remembers, from now on for the lifetime of a hit or a miss; forgets what was not asked for lately where room is
     /// needed.
-    pub(super) fn put(&mut self, key: &[u8], known: Known) {
+    pub fn put(&mut self, key: &[u8], known: Known) {
         let Some(store) = &mut self.store else { return };
         let lifetime = match known {
             Known::Found(_) => self.cache.found,

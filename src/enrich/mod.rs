@@ -32,6 +32,7 @@ use bytes::Bytes;
 
 use crate::model::Halt;
 
+pub use cache::{Cache, Known, Turn};
 pub use enricher::Enricher;
 pub use lookups::{Lookups, NotReady};
 
