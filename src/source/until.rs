@@ -84,8 +84,10 @@ impl Marks {
         }
     }
 
-    /// The partition is not ours any more.
+    /// The partition is not ours any more. What our share is, the assignment that follows will say: a member that has just
+    /// given everything up must not take itself for one too many.
     pub fn revoke(&mut self, slot: Slot) {
+        self.assigned_at = None;
         self.not_done(slot);
     }
 
@@ -146,6 +148,10 @@ mod tests {
         until.assignment_received(now);
         assert!(until.knows_share(true, now) && !until.knows_share(false, now));
         assert!(until.knows_share(false, now + SHARE_WITHIN), "more members than partitions");
+        until.revoke(SLOT);
+        assert!(!until.knows_share(false, now + 2 * SHARE_WITHIN), "a rebalance is under way");
+        until.assignment_received(now + 2 * SHARE_WITHIN);
+        assert!(!until.knows_share(false, now + 2 * SHARE_WITHIN));
     }
 
     #[test]
