@@ -360,8 +360,7 @@ impl Drive {
         let asked = matches!(reply, Reply::Answer { retry_after: Some(_), .. });
         self.probed = is_probed(trouble) && !asked;
         let wait = self.pause(self.failures, reply);
-        // A server may still be at work on a request it did not answer, also after the line broke: it gets a moment before
-        // it gets the request again, or the old one could be applied after newer ones.
+        // A server may still be at work on what it did not answer, and apply it after newer requests: it gets a moment.
         let wait = match reply {
             Reply::Timeout | Reply::Broken(_) => wait.max(self.shared.retry.first),
             Reply::Answer { .. } => wait,
