@@ -65,6 +65,7 @@ mutants! {
     MarkersHideTheEnd "markers-hide-the-end" "A bounded run waits for a record where only control records are."
     SequenceLostWithItsWorker "sequence-lost-with-its-worker" "A worker's panic swallows its batch's number."
     FencedBatchKeptBack "fenced-batch-kept-back" "A batch with nothing left of it does not reach the sink's intake."
+    HoleBehindALostBatch "hole-behind-a-lost-batch" "Sends batches behind a lost one until the source has heard of the loss."
     SequenceIgnored "sequence-ignored" "The sink takes batches in the order workers finish them."
     BufferReused "buffer-reused" "The worker's output is overwritten by each next record."
     IgnoreADeliveryError "ignore-a-delivery-error" "Takes every delivery report for an acknowledgement."

@@ -59,6 +59,7 @@ fn killers(mutant: Mutant) -> &'static [(Binary, &'static str)] {
         Mutant::MarkersHideTheEnd => &[(Integration, "behind_a_transactional_tail")],
         Mutant::SequenceLostWithItsWorker => &[(Integration, "races::workers::a_panicking_worker")],
         Mutant::FencedBatchKeptBack => &[(Integration, "races::workers::batches_fenced")],
+        Mutant::HoleBehindALostBatch => &[(Unit, "nothing_behind_a_lost_batch_is_sent")],
         Mutant::SequenceIgnored => &[(Unit, "sink::sequencer::")],
         Mutant::BufferReused => &[(Unit, "preprocess::")],
         Mutant::IgnoreADeliveryError => {

@@ -80,7 +80,7 @@ struct Entry {
 
 /// Every partition a pipeline has been assigned, by slot, with its current epoch: the *fence*.
 ///
-/// The source moves the fence; workers read it before encoding, sinks before every send and re-send. Reading is one
+/// The source moves the fence; a sink's intake may only lower it, behind a lost batch ([`PartitionTable::bar`]). Workers read it before encoding, sinks before every send and re-send. Reading is one
 /// atomic load. Bound: 262,144 partitions a pipeline over the life of the process.
 pub struct PartitionTable {
     chunks: Box<[OnceLock<Box<[Entry]>>]>,
@@ -135,6 +135,15 @@ impl PartitionTable {
         }
     }
 
+    /// Fences a partition while it is in `epoch`, for a thread that knows of a hole in it. The source moves the fence on
+    /// once it has heard of it; if it has done so already, nothing changes.
+    pub fn bar(&self, slot: Slot, epoch: Epoch) {
+        if let Some(entry) = self.entry(slot) {
+            // Another epoch is no failure: the hole is not in it.
+            let _ = entry.epoch.compare_exchange(epoch.0, Epoch::NONE.0, Ordering::AcqRel, Ordering::Relaxed);
+        }
+    }
+
     fn entry(&self, slot: Slot) -> Option<&Entry> {
         let index = slot.0 as usize;
         self.chunks.get(index / CHUNK)?.get()?.get(index % CHUNK)
@@ -158,5 +167,17 @@ mod tests {
         table.set_current(slot, Epoch::fresh());
         assert!(!table.is_current(slot, epoch));
         assert!(!table.is_current(slot, Epoch::NONE));
+    }
+
+    #[test]
+    fn a_bar_fences_its_own_epoch_only() {
+        let table = PartitionTable::default();
+        let slot = table.slot(&TopicPartition { topic: "events".into(), partition: 0 }).expect("room");
+        let (old, new) = (Epoch::fresh(), Epoch::fresh());
+        table.set_current(slot, new);
+        table.bar(slot, old);
+        assert!(table.is_current(slot, new));
+        table.bar(slot, new);
+        assert_eq!(table.current(slot), Epoch::NONE);
     }
 }

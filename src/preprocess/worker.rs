@@ -83,7 +83,8 @@ impl<E: Encode> Worker<E> {
                 if let LookupStop::Halt(halt) = stop {
                     self.reports.send(Report::Halt(halt));
                 }
-                promise.keep(Prepared::empty(sequence, Charge::none(), polled));
+                // What is left of it is read again; the sink must send nothing behind it before.
+                drop(promise);
                 true
             }
             Err(_) => {

@@ -150,6 +150,7 @@ impl Engine {
             self.released.store(self.ring.next(), Ordering::Release);
             if !batch.lost.is_empty() {
                 let tickets = std::mem::take(&mut batch.lost);
+                tickets.iter().for_each(|ticket| self.table.bar(ticket.slot, ticket.epoch));
                 self.report(Report::Rewind { tickets, cause: crate::model::RewindCause::Lost });
             }
             if !batch.ended.is_empty() {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use crate::model::{Budget, PartitionTable, Report, ReportSender, Stop};
+use crate::model::{Budget, PartitionTable, Report, ReportSender, RewindCause, Stop, Ticket};
+use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Health;
 use crate::telemetry::latency::LatencyBook;
 use crate::telemetry::metrics::PipelineMetrics;
@@ -37,6 +38,18 @@ pub struct SinkContext {
 }
 
 impl SinkContext {
+    /// Tells of tickets whose batch was lost on the way, in sequence: nothing behind them may be sent before they were read
+    /// again (I10), and the source may hear of it only after the next batches have come.
+    pub fn lost(&self, tickets: Vec<Ticket>) {
+        if tickets.is_empty() {
+            return;
+        }
+        if !mutants::on(Mutant::HoleBehindALostBatch) {
+            tickets.iter().for_each(|ticket| self.table.bar(ticket.slot, ticket.epoch));
+        }
+        self.report(Report::Rewind { tickets, cause: RewindCause::Lost });
+    }
+
     /// Sends a report to the source and wakes it. Blocks only while the bounded channel is full, which the source empties
     /// in every turn.
     pub fn report(&self, report: Report) {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::model::{Outcome, Part, Place, Prepared, Report, RewindCause};
+use crate::model::{Outcome, Part, Place, Prepared, Report};
 
 use super::context::SinkContext;
 use super::sequencer::Sequencer;
@@ -23,9 +23,7 @@ pub fn run<I>(intake: &flume::Receiver<Prepared<I>>, ring: usize, context: &Sink
 }
 
 fn take<I>(mut batch: Prepared<I>, context: &SinkContext, place: &impl Fn(&I) -> Place) {
-    if !batch.lost.is_empty() {
-        context.report(Report::Rewind { tickets: std::mem::take(&mut batch.lost), cause: RewindCause::Lost });
-    }
+    context.lost(std::mem::take(&mut batch.lost));
     let mut parts = std::mem::take(&mut batch.ended);
     for rejected in &batch.rejects {
         context.metrics.reject(rejected.reject.reason).add(1);

@@ -1,6 +1,6 @@
 //! Races between source, workers and the sink's intake: both ends of the pipe are real, the sink is the test.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -56,13 +56,11 @@ fn worker(rig: &SourceRig, encoder: Fragile, intake: flume::Sender<Prepared<Plac
 fn sink(rig: &SourceRig, intake: &flume::Receiver<Prepared<Place>>) -> Vec<u64> {
     let mut ring = Sequencer::new(RING as usize);
     let (mut empty, mut next) = (Vec::new(), 0);
-    // Until the source has heard of a loss, later batches of the same epoch still come.
-    let mut doomed = BTreeSet::new();
     while next < RECORDS {
         let prepared = intake.recv_timeout(LIMIT).expect("the next sequence number");
         ring.insert(prepared.sequence, prepared).expect("every number comes once");
         while let Some(prepared) = ring.pop() {
-            doomed.extend(prepared.lost.iter().map(|ticket| ticket.epoch));
+            prepared.lost.iter().for_each(|ticket| rig.table.bar(ticket.slot, ticket.epoch));
             if !prepared.lost.is_empty() {
                 rig.reports.send(Report::Rewind { tickets: prepared.lost, cause: RewindCause::Lost });
             }
@@ -70,9 +68,7 @@ fn sink(rig: &SourceRig, intake: &flume::Receiver<Prepared<Place>>) -> Vec<u64> 
                 empty.push(prepared.sequence);
             }
             let mut parts: BTreeMap<_, Part> = BTreeMap::new();
-            let wanted = |item: &&Place| {
-                rig.table.is_current(item.ticket.slot, item.ticket.epoch) && !doomed.contains(&item.ticket.epoch)
-            };
+            let wanted = |item: &&Place| rig.table.is_current(item.ticket.slot, item.ticket.epoch);
             for place in prepared.items.iter().filter(wanted) {
                 let part = Part { ticket: place.ticket, outcome: Outcome::Delivered, records: 0 };
                 parts.entry(place.ticket.id).or_insert(part).records += 1;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::rig::{Rig, plan_for, retry};
 use crate::config::plan::{Action, ConcurrencyMode, OnTombstone, RetryPlan, ServerKind, VersionSource};
-use crate::model::{Epoch, Exit, Outcome, Report, RewindCause};
+use crate::model::{Epoch, Exit, Outcome, Prepared, Report, RewindCause};
 use crate::telemetry::metrics::{RequestClass, StageName};
 use crate::testbed::bulk_endpoint::{BulkEndpoint, Fault, ItemAnswer, LogEntry, Options, Version};
 
@@ -487,13 +487,32 @@ async fn what_ended_before_the_sink_is_passed_on() {
     batch.items.pop();
     batch.ended.push(crate::model::Part { ticket, outcome: Outcome::Dropped, records: 1 });
     rig.put(batch).await;
+    rig.until_delivered(1).await;
     let mut lost = rig.batch(&[]);
     lost.lost.push(ticket);
     rig.put(lost).await;
-    rig.until_delivered(1).await;
     rig.until("the loss", |rig| !rig.others.is_empty()).await;
     assert_eq!(rig.others, [Report::Rewind { tickets: vec![ticket], cause: RewindCause::Lost }]);
     assert_eq!(rig.count(Outcome::Dropped), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_behind_a_lost_batch_is_sent_before_it_was_read_again() {
+    let endpoint = endpoint();
+    let mut rig = Rig::start(plan_for(&[&endpoint]), retry());
+    let behind = rig.batch(&[("a", Some(r#"{"n":2}"#))]);
+    let mut lost = rig.batch(&[]);
+    lost.lost.push(behind.items[0].place.ticket);
+    // The batches change places: the lost one is the earlier.
+    let (sequence, later) = (behind.sequence, lost.sequence);
+    rig.put(Prepared { sequence, ..lost }).await;
+    rig.put(Prepared { sequence: later, ..behind }).await;
+    rig.until("the loss", |rig| !rig.others.is_empty()).await;
+    rig.until_empty().await;
+    assert_eq!(endpoint.requests(), 0);
+    rig.fence(Epoch::fresh());
+    rig.send(&[("a", r#"{"n":1}"#), ("a", r#"{"n":2}"#)]).await;
+    rig.until_delivered(2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

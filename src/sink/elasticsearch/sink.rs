@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use crate::config::plan::{ElasticsearchSinkPlan, RetryPlan};
-use crate::model::{Exit, Halt, Outcome, Part, Prepared, Report, RewindCause};
+use crate::model::{Exit, Halt, Outcome, Part, Prepared, Report};
 use crate::sink::context::SinkContext;
 use crate::sink::sequencer::Sequencer;
 use crate::telemetry::health::Room;
@@ -194,9 +194,7 @@ impl Intake {
     /// Settles what ended before the sink and spreads the rest over the lanes.
     async fn take(&mut self, mut batch: Prepared<BulkItem>) {
         let ctx = &self.shared.ctx;
-        if !batch.lost.is_empty() {
-            ctx.report(Report::Rewind { tickets: std::mem::take(&mut batch.lost), cause: RewindCause::Lost });
-        }
+        ctx.lost(std::mem::take(&mut batch.lost));
         let mut ended = std::mem::take(&mut batch.ended);
         ended.extend(drop_tombstones(&mut batch.items));
         if !ended.is_empty() {

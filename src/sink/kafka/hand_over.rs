@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::librdkafka::producer::Refusal;
 use crate::librdkafka::producer::buffers::BufferId;
 use crate::librdkafka::producer::code::ErrorCode;
-use crate::model::{Place, Prepared, Reject, RejectReason, Report, RewindCause, Ticket};
+use crate::model::{Place, Prepared, Reject, RejectReason, Report, Ticket};
 use crate::sink::sequencer::Sequencer;
 
 use super::KafkaItem;
@@ -43,10 +43,7 @@ impl KafkaSink {
         if !batch.ended.is_empty() {
             self.ctx.report(Report::Settled(std::mem::take(&mut batch.ended)));
         }
-        if !batch.lost.is_empty() {
-            let tickets = std::mem::take(&mut batch.lost);
-            self.ctx.report(Report::Rewind { tickets, cause: RewindCause::Lost });
-        }
+        self.ctx.lost(std::mem::take(&mut batch.lost));
         let items = std::mem::take(&mut batch.items);
         let rejects = std::mem::take(&mut batch.rejects);
         if self.phase == Phase::Halted {

@@ -355,7 +355,8 @@ fn batches_out_of_sequence_are_delivered_in_order_and_settled_by_ticket() {
         reject: Reject::new(RejectReason::Missing, &"steps[0].select".into(), "/result"),
     };
     batches[3].rejects.push(rejected);
-    let lost = rig.ticket(other);
+    let third = rig.assign(2);
+    let lost = rig.ticket(third);
     batches[3].lost.push(lost);
     for batch in batches.into_iter().rev() {
         rig.send(batch);
@@ -418,6 +419,27 @@ fn fenced_records_are_neither_sent_nor_settled() {
     assert_eq!(rig.settled(old, Outcome::Delivered), 0);
     assert_eq!(read_back(&cluster, TOPIC, 1, 1)[0], ["fresh"]);
     assert_eq!(rig.ctx.budget.used(), 0);
+}
+
+#[test]
+fn nothing_behind_a_lost_batch_is_sent_before_it_was_read_again() {
+    let cluster = cluster(1);
+    let mut rig = Rig::start(&cluster, Options::default());
+    let tenure = rig.assign(0);
+    let ticket = rig.ticket(tenure);
+    let mut lost = rig.batch(&[]);
+    lost.lost.push(ticket);
+    rig.send(lost);
+    let behind = rig.batch(&[(ticket, 2, "k", b"behind")]);
+    rig.send(behind);
+    assert_eq!(rig.await_rewind(ticket), RewindCause::Lost);
+    let tenure = (tenure.0, rig.fence(tenure.0));
+    let again = rig.ticket(tenure);
+    let batch = rig.batch(&[(again, 1, "k", b"lost"), (again, 2, "k", b"behind")]);
+    rig.send(batch);
+    rig.await_settled(again, Outcome::Delivered, 2);
+    rig.finish();
+    assert_eq!(read_back(&cluster, TOPIC, 1, 2)[0], ["lost", "behind"]);
 }
 
 #[test]
