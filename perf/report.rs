@@ -26,8 +26,9 @@ rates get no verdict (*void*).
 ";
 
 const ELSEWHERE: &str = "
-Not measured here: P3 (instructions of the preprocess stage; `cargo bench --bench preprocess` says how), P7 (peers: none of
-them is installed by this program), P9 (latency under an open loop) and P12 (concurrency against a server that answers 429).
+Measured elsewhere: P3 (instructions of the preprocess stage: `cargo bench --bench stages -- instructions`; ARCHITECTURE.md,
+"What it costs"), P9 and P12 (latency under an open loop, concurrency against a server that answers 429: `bench`;
+[scenarios/latency.md](scenarios/latency.md)). P7 (peers) is not measured: none of them is installed by this program.
 ";
 
 /// Writes the report of these lines.
