@@ -27,7 +27,7 @@ rates get no verdict (*void*).
 
 const ELSEWHERE: &str = "
 Measured elsewhere: P3 (instructions of the preprocess stage: `cargo bench --bench stages -- instructions`; ARCHITECTURE.md,
-"What it costs"), P9 and P12 (latency under an open loop, concurrency against a server that answers 429: `bench`;
+\"What it costs\"), P9 and P12 (latency under an open loop, concurrency against a server that answers 429: `bench`;
 [scenarios/latency.md](scenarios/latency.md)). P7 (peers) is not measured: none of them is installed by this program.
 ";
 
