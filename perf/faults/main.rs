@@ -2,11 +2,12 @@
 //!
 //! `cargo run --release --example faults -- [NAME…] [--seeds N] [--kills N] [--jobs N]` plays the named scenarios, or all,
 //! and writes perf/FAULTS.md. `--list` shows their names. A run that fails is named with its seed; `--first-seed` plays it
-//! again.
+//! again. `… -- soak` is the long run: an hour of steady load with a fault now and then (perf/SOAK.md).
 
 #[path = "../../tests/faults/mod.rs"]
 mod faults;
 mod report;
+mod soak;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -40,7 +41,7 @@ const RATE: f64 = 1_200.0;
 
 /// Plays faults against the engine and judges what came out.
 #[derive(Debug, clap::Parser)]
-#[command(name = "faults")]
+#[command(name = "faults", after_help = "`soak` instead of scenarios is the long run: `soak --help`.")]
 struct Args {
     /// Scenarios [default: all]
     scenarios: Vec<String>,
@@ -79,7 +80,11 @@ fn main() -> ExitCode {
     if words.first().is_some_and(|word| word == AS_ENGINE) {
         return engine(&words[1..]);
     }
-    match campaign(&Args::parse()) {
+    let outcome = match words.first().is_some_and(|word| word == soak::NAME) {
+        true => soak::run(&soak::Args::parse_from(std::env::args_os().skip(1))),
+        false => campaign(&Args::parse()),
+    };
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

@@ -16,9 +16,11 @@ mod documents;
 mod http;
 mod request;
 mod script;
+mod watch;
 
 pub use documents::Document;
 pub use script::{Fault, ItemAnswer, LogEntry, Version};
+pub use watch::{Heard, Watch, Worked};
 
 use documents::Documents;
 
@@ -35,11 +37,13 @@ pub struct Options {
     pub log: bool,
     /// Larger bodies are answered with 413.
     pub max_bytes: Option<usize>,
+    /// Hears of every request that is worked on; for runs too long to log. Only without [`Options::store`].
+    pub watch: Option<Watch>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { port: 0, version: Version::Elasticsearch(8), store: true, log: false, max_bytes: None }
+        Self { port: 0, version: Version::Elasticsearch(8), store: true, log: false, max_bytes: None, watch: None }
     }
 }
 

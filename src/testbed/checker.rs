@@ -6,6 +6,7 @@
 
 mod duplicates;
 mod order;
+pub mod stream;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

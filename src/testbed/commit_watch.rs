@@ -84,6 +84,12 @@ impl CommitWatch {
         self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Every change seen since this was asked last.
+    #[must_use]
+    pub fn take(&self) -> Vec<Committed> {
+        std::mem::take(&mut self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn end(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take()

@@ -114,12 +114,14 @@ impl Engine {
         lines[lines.len().saturating_sub(TAIL)..].join("\n")
     }
 
+    /// Where it logs.
+    pub fn log_file(&self) -> &Path {
+        &self.log
+    }
+
     /// `/status`; `None` while it does not answer.
     pub fn status(&self) -> Option<Value> {
-        let log = self.log();
-        let address = log.split_once(LISTENS)?.1.split('/').next()?;
-        let reply = ElasticsearchClient::at(address).request("GET", "/status", None).ok()?;
-        serde_json::from_slice(&reply.body).ok()
+        status_of(&self.log)
     }
 
     /// Records read so far; 0 while it does not answer.
@@ -152,6 +154,14 @@ impl Drop for Engine {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// `/status` of the engine that logs into this file; `None` while it does not answer.
+pub fn status_of(log: &Path) -> Option<Value> {
+    let log = String::from_utf8_lossy(&fs::read(log).ok()?).into_owned();
+    let address = log.split_once(LISTENS)?.1.split('/').next()?;
+    let reply = ElasticsearchClient::at(address).request("GET", "/status", None).ok()?;
+    serde_json::from_slice(&reply.body).ok()
 }
 
 /// Waits until `done` says so, looking often.

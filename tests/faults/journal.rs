@@ -100,19 +100,8 @@ impl Journal {
 
     /// Incidents an engine tells of in its log.
     pub fn engine_log(&self, log: &str) {
-        for line in log.lines() {
-            let entry: Value = serde_json::from_str(line).unwrap_or_default();
-            let Some(at_us) = entry["timestamp"].as_str().and_then(microseconds) else { continue };
-            match entry["message"].as_str().unwrap_or_default() {
-                "rewinding" => {
-                    self.incident(Cause::Rewind, at_us, at_us, entry["partition"].as_str().and_then(partition_of));
-                }
-                "partitions revoked" | "partitions assigned" | "assignment lost: committing nothing" => {
-                    self.incident(Cause::Reassigned, at_us.saturating_sub(REVOKE_US), at_us, None);
-                }
-                _ => {}
-            }
-        }
+        let incidents = log.lines().filter_map(incident_in).map(|(_, incident)| incident);
+        self.pages().incidents.extend(incidents);
     }
 
     /// Where a partition of the input ends, as far as it was read back; 0 for an empty one.
@@ -142,6 +131,25 @@ impl Journal {
         let input = pages.input.iter().filter(is_there).copied().collect();
         (input, pages.letters.clone(), pages.incidents.clone())
     }
+}
+
+/// The incident a line of an engine's log tells of, with the pipeline's name.
+pub fn incident_in(line: &str) -> Option<(String, Incident)> {
+    let entry: Value = serde_json::from_str(line).ok()?;
+    let at_us = entry["timestamp"].as_str().and_then(microseconds)?;
+    let (cause, before_us) = match entry["message"].as_str()? {
+        "rewinding" => (Cause::Rewind, 0),
+        "partitions revoked" | "partitions assigned" | "assignment lost: committing nothing" => {
+            (Cause::Reassigned, REVOKE_US)
+        }
+        _ => return None,
+    };
+    let partition = match cause {
+        Cause::Rewind => entry["partition"].as_str().and_then(partition_of),
+        Cause::Kill | Cause::Reassigned | Cause::Line => None,
+    };
+    let pipeline = entry["pipeline"].as_str().unwrap_or_default().to_owned();
+    Some((pipeline, Incident { cause, from_us: at_us.saturating_sub(before_us), to_us: at_us, partition }))
 }
 
 /// What the bulk endpoint worked on. With external versions 409 says that something newer is there.
@@ -203,6 +211,13 @@ mod tests {
         let rewind = Incident { cause: Cause::Rewind, from_us: 5_000_001, to_us: 5_000_001, partition: Some(3) };
         let moved = Incident { cause: Cause::Reassigned, from_us: 6_000_000, to_us: 9_000_000, partition: None };
         assert_eq!(incidents, [rewind, moved]);
+    }
+
+    #[test]
+    fn an_incident_names_its_pipeline() {
+        let line = "{\"timestamp\":\"1970-01-01T00:00:05Z\",\"message\":\"rewinding\",\"pipeline\":\"relay\"}";
+        assert_eq!(incident_in(line).map(|(pipeline, incident)| (pipeline, incident.from_us)), Some(("relay".to_owned(), 5_000_000)));
+        assert_eq!(incident_in("{\"timestamp\":\"1970-01-01T00:00:05Z\",\"message\":\"running\"}"), None);
     }
 
     #[test]

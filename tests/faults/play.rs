@@ -73,7 +73,10 @@ pub fn play(
 }
 
 /// Fails when an engine says of itself that it is wrong.
-fn confess(logs: &str) -> anyhow::Result<()> {
+///
+/// # Errors
+/// With the line that says so.
+pub fn confess(logs: &str) -> anyhow::Result<()> {
     for sign in ["panicked", "a bug", "conservation sum does not hold"] {
         if let Some(line) = logs.lines().find(|line| line.contains(sign)) {
             bail!("an engine says: {line}");

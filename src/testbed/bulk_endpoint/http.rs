@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::request::{Answer, apply, count_only, count_update, judge_path};
 use super::script::{Fault, Version};
+use super::watch::Heard;
 use super::{State, lock};
 
 /// Largest head of a request.
@@ -192,7 +193,7 @@ async fn bulk(stream: &mut TcpStream, state: &State, segments: &[&str], body: &[
         if state.options.store {
             apply(state, number, index.as_deref(), body, by_position, limit)
         } else {
-            count_only(state, body)
+            count_only(state, number, body, by_position, limit)
         }
     };
     let all = || work(&[], usize::MAX);
@@ -251,6 +252,9 @@ async fn bulk(stream: &mut TcpStream, state: &State, segments: &[&str], body: &[
 async fn tell(stream: &mut TcpStream, state: &State, number: u64, answer: &Answer) -> Option<()> {
     if state.options.log {
         lock(&state.told).insert(number, SystemTime::now());
+    }
+    if let Some(watch) = &state.options.watch {
+        watch.hear(&Heard::Telling(number));
     }
     let sent = send(stream, answer, None).await;
     if sent.is_none() {

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::documents::Refused;
 use super::script::{ItemAnswer, LogEntry};
+use super::watch::{Heard, Worked};
 use super::{State, id_digest, lock};
 
 /// A whole answer.
@@ -80,34 +81,40 @@ pub fn judge_path(state: &State, segments: &[&str]) -> Option<Answer> {
     }
 }
 
-/// Counts the items of a request without looking into them.
-pub fn count_only(state: &State, body: &[u8]) -> Answer {
-    let mut verbs = Vec::new();
+/// Counts the items of a request without looking into them. `by_position` items are answered so and not counted; at most
+/// `limit` items are worked on.
+pub fn count_only(state: &State, number: u64, body: &[u8], by_position: &[(usize, ItemAnswer)], limit: usize) -> Answer {
     let mut lines = memchr::memchr_iter(b'\n', body);
-    let (mut start, mut ids) = (0, 0_u64);
-    while let Some(end) = lines.next() {
-        let verb = verb_of(&body[start..end]);
-        ids = ids.wrapping_add(id_of(&body[start..end]).map_or(0, id_digest));
-        start = end + 1;
-        if verb != "delete" {
-            start = lines.next().map_or(body.len(), |end| end + 1);
+    let mut out = String::with_capacity(body.len() / 8 + 40);
+    let mut worked = Vec::new();
+    let (mut start, mut at, mut ids, mut counted) = (0, 0, 0_u64, 0);
+    while let Some(end) = lines.next().filter(|_| at < limit) {
+        let action = &body[start..end];
+        let verb = verb_of(action);
+        let text = end + 1;
+        start = if verb == "delete" { text } else { lines.next().map_or(body.len(), |end| end + 1) };
+        let scripted = by_position.iter().find(|(position, _)| *position == at).map(|(_, answer)| answer);
+        let status = scripted.map_or(200, |answer| answer.status);
+        match scripted {
+            Some(answer) => write_item(&mut out, at, verb, answer),
+            None => {
+                let comma = if at > 0 { "," } else { "" };
+                out.extend([comma, "{\"", verb, "\":{\"status\":200}}"]);
+                ids = ids.wrapping_add(id_of(action).map_or(0, id_digest));
+                counted += 1;
+            }
         }
-        verbs.push(verb);
+        if state.options.watch.is_some() {
+            worked.push(Worked { body: &body[text..start], status });
+        }
+        at += 1;
     }
     state.ids.fetch_add(ids, Ordering::AcqRel);
-    state.items.fetch_add(verbs.len() as u64, Ordering::AcqRel);
-    let mut out = String::with_capacity(verbs.len() * 28 + 40);
-    out.push_str("{\"errors\":false,\"items\":[");
-    for (at, verb) in verbs.iter().enumerate() {
-        if at > 0 {
-            out.push(',');
-        }
-        out.push_str("{\"");
-        out.push_str(verb);
-        out.push_str("\":{\"status\":200}}");
+    state.items.fetch_add(counted, Ordering::AcqRel);
+    if let Some(watch) = &state.options.watch {
+        watch.hear(&Heard::Worked(number, &worked));
     }
-    out.push_str("]}");
-    Answer::new(200, out)
+    Answer::new(200, format!("{{\"errors\":{},\"items\":[{out}]}}", counted != at as u64))
 }
 
 /// Counts a single `_update`: what a client does that knows no bulk requests.

@@ -1,8 +1,9 @@
 //! Records written more than once, and what explains each repetition (pure).
 
 use std::collections::HashMap;
+use std::fmt;
 
-use super::{Cause, Incident, Input, Logs, Place, Sighting, Taken, Verdict, describe};
+use super::{Cause, Incident, Input, Logs, Place, Sighting, Taken, Verdict};
 
 /// A request may have been on the wire for this long when its line broke, and a server may be at work on it for this long
 /// after.
@@ -36,35 +37,65 @@ pub(super) fn judge(logs: &Logs, known: &HashMap<u64, &Input>, verdict: &mut Ver
             // A producer whose answer was lost may have written it into the input twice.
             let explained = copies.get(&input.record).is_some_and(|copies| *copies > 1)
                 || before.told_us.is_none()
-                || logs.incidents.iter().any(|one| explains(one, input, before, again, &commits))
+                || logs.incidents.iter().any(|one| {
+                    let repetition = Repetition::of(input, before, again);
+                    explains(one, &repetition, |partition, at_us| commits.before(partition, at_us))
+                })
                 || follows_an_earlier_one(input, mates, &attempts, before, again);
             if !explained {
                 verdict.unexplained += 1;
                 verdict.note(|| {
-                    let at = (before.at_us, again.at_us);
-                    format!("repeated without a cause: {} at {} and {} us", describe(input), at.0, at.1)
+                    format!("repeated without a cause: {}", Repetition::of(input, before, again))
                 });
             }
         }
     }
 }
 
-/// Whether an incident lies between two writes of a record and could reach back to it.
-fn explains(incident: &Incident, input: &Input, before: &Sighting, again: &Sighting, commits: &Commits) -> bool {
+/// A record written twice.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Repetition {
+    /// Its number.
+    pub record: u64,
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// When it had been written.
+    pub before_us: u64,
+    /// When it was written again.
+    pub again_us: u64,
+}
+
+impl Repetition {
+    fn of(input: &Input, before: &Sighting, again: &Sighting) -> Self {
+        let Input { record, partition, offset, .. } = *input;
+        Self { record, partition, offset, before_us: before.at_us, again_us: again.at_us }
+    }
+}
+
+impl fmt::Display for Repetition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { record, partition, offset, before_us, again_us } = self;
+        write!(f, "record {record} (partition {partition}, offset {offset}) at {before_us} and {again_us} us")
+    }
+}
+
+/// Whether an incident lies between two writes of a record and could reach back to it. `committed` is the highest position
+/// of a partition known to be committed by a moment.
+pub(super) fn explains(incident: &Incident, one: &Repetition, committed: impl Fn(i32, u64) -> i64) -> bool {
     let late = match incident.cause {
         Cause::Line => FLIGHT_US,
         Cause::Kill | Cause::Rewind | Cause::Reassigned => 0,
     };
-    let between = before.at_us <= incident.to_us + late && again.at_us >= incident.from_us;
-    let here = incident.partition.is_none_or(|partition| partition == input.partition);
-    let reaches = match incident.cause {
+    let between = one.before_us <= incident.to_us + late && one.again_us >= incident.from_us;
+    let here = incident.partition.is_none_or(|partition| partition == one.partition);
+    let reaches = || match incident.cause {
         // What had been committed by then is never read again.
-        Cause::Kill | Cause::Rewind | Cause::Reassigned => {
-            commits.before(input.partition, incident.from_us) <= input.offset
-        }
-        Cause::Line => before.at_us + FLIGHT_US >= incident.from_us,
+        Cause::Kill | Cause::Rewind | Cause::Reassigned => committed(one.partition, incident.from_us) <= one.offset,
+        Cause::Line => one.before_us + FLIGHT_US >= incident.from_us,
     };
-    between && here && reaches
+    between && here && reaches()
 }
 
 /// An earlier record of the key was refused, or its answer lost, and was sent again in between: then this one follows it.
