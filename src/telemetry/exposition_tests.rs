@@ -48,6 +48,8 @@ const MORE: &[&str] = &[
     "allocator_bytes",
     "gap_records_total",
     "conservation_difference_records",
+    "conservation_errors_total",
+    "stalled_partitions",
     "commits_total",
     "commit_failures_total",
     "stale_parts_total",
@@ -64,6 +66,7 @@ fn filled() -> Arc<Board> {
     metrics.rewound.add(2);
     metrics.open_records.set(1);
     metrics.last_delivered_ms.set(1_500);
+    metrics.conservation_errors.add(6);
     metrics.oldest_unresolved_since_ms.set(1_000);
     metrics.queue_records_limit.set(5);
     metrics.queue_bytes_limit.set(6);
@@ -151,6 +154,7 @@ fn values_are_those_of_the_counters() {
         (r#"sluicegate_end_to_end_seconds_sum{pipeline="relay"}"#, "0.021"),
         (r#"sluicegate_sink_request_seconds_count{pipeline="relay"}"#, "1"),
         (r#"sluicegate_conservation_difference_records{pipeline="relay"}"#, "0"),
+        (r#"sluicegate_conservation_errors_total{pipeline="relay"}"#, "6"),
         (r#"sluicegate_memory_budget_bytes{pipeline="relay",kind="limit"}"#, "1000"),
     ];
     for (series, expected) in table {

@@ -145,6 +145,9 @@ fn records(page: &mut Page<'_>) {
     page.each("conservation_difference_records", "Records the conservation sum misses", MetricType::Gauge, |view| {
         vec![plain(Value::Level(Counts::read(&view.metrics).difference()))]
     });
+    page.count("conservation_errors", "Times the conservation sum was found not to hold", |m| {
+        m.conservation_errors.get()
+    });
 }
 
 fn lag(page: &mut Page<'_>, now_ms: i64) {
@@ -154,6 +157,15 @@ fn lag(page: &mut Page<'_>, now_ms: i64) {
     page.each("consumer_lag_seconds", "Age of the oldest record not resolved", MetricType::Gauge, |view| {
         by_partition(view, |lag| lag.seconds(now_ms).map(Value::LevelSeconds))
     });
+    page.each(
+        "stalled_partitions",
+        "Partitions with lag of which nothing was resolved for long",
+        MetricType::Gauge,
+        |view| {
+            let judged = view.judgement();
+            judged.map(|judged| plain(level(judged.stalled.len() as u64))).into_iter().collect()
+        },
+    );
     page.each("oldest_unresolved_seconds", "Time since the oldest open record was polled", MetricType::Gauge, |view| {
         let since = view.metrics.oldest_unresolved_since_ms.get();
         let age = match (view.metrics.open_records.get(), since) {

@@ -16,14 +16,16 @@ use super::latency_log::{LatencyLog, StageHistograms};
 use super::metrics::StageName;
 use super::percentiles::Percentiles;
 use super::sampler::{FIRST_STEP, Levels, Sampler, SeriesPoint};
-use super::watch::{Judgement, Observation, StageTime, Watch, WatchLimits};
+use super::watch::{Judgement, Observation, StageTime, Stalled, Watch, WatchLimits};
 use super::{lag, summary, unix_ms};
-use crate::model::RewindCause;
+use crate::model::{RewindCause, TopicPartition};
 
 /// Time between two turns of the reporter.
 pub const TURN: Duration = FIRST_STEP;
 /// Time between two summary lines of a pipeline, and length of the window of published percentiles.
 const SUMMARY_EVERY: Duration = Duration::from_secs(10);
+/// Stalled partitions named in one line of the log.
+const STALLED_NAMED: usize = 10;
 /// Percentiles of the window are computed this often.
 const PERCENTILES_EVERY: Duration = Duration::from_secs(1);
 
@@ -54,7 +56,7 @@ struct Desk {
     latency: [Percentiles; 6],
     state: State,
     broken: bool,
-    stalled: usize,
+    stalled: Vec<TopicPartition>,
 }
 
 /// What a run leaves behind.
@@ -94,7 +96,7 @@ impl Reporter {
             latency: Default::default(),
             state: State::Starting,
             broken: false,
-            stalled: 0,
+            stalled: Vec::new(),
         };
         let warming_up = board.is_warming_up();
         let (log, log_to_come) = if warming_up { (None, log) } else { (log, None) };
@@ -266,12 +268,20 @@ impl Desk {
             tracing::error!(pipeline = &*view.name, "the conservation sum does not hold: {}", judged.counts);
         }
         self.broken = judged.conservation_broken;
-        if judged.stalled.len() != self.stalled {
-            let names: Vec<String> = judged.stalled.iter().take(10).map(|one| one.partition.to_string()).collect();
-            tracing::warn!(pipeline = &*view.name, partitions = judged.stalled.len(), "stalled: {}", names.join(", "));
-            self.stalled = judged.stalled.len();
+        if others_stalled(&mut self.stalled, &judged.stalled) {
+            let names: Vec<String> = self.stalled.iter().take(STALLED_NAMED).map(TopicPartition::to_string).collect();
+            tracing::warn!(pipeline = &*view.name, partitions = self.stalled.len(), "stalled: {}", names.join(", "));
         }
     }
+}
+
+/// Whether other partitions are stalled than those known; then these are the known ones.
+fn others_stalled(known: &mut Vec<TopicPartition>, stalled: &[Stalled]) -> bool {
+    let others = !stalled.iter().map(|one| &one.partition).eq(known.iter());
+    if others {
+        *known = stalled.iter().map(|one| one.partition.clone()).collect();
+    }
+    others
 }
 
 fn names(board: &Board) -> Vec<Arc<str>> {
@@ -324,9 +334,11 @@ fn observe(view: &PipelineView, now_ms: i64) -> Observation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Outcome;
+    use crate::model::{Outcome, Position};
     use crate::telemetry::board::tests::board_of_two;
+    use crate::telemetry::exposition;
     use crate::telemetry::health::Room;
+    use crate::telemetry::lag::Lag;
 
     #[test]
     fn a_turn_publishes_and_the_end_keeps_everything() {
@@ -418,6 +430,32 @@ mod tests {
         reporter.turn(start + Duration::from_secs(41), SystemTime::now());
         let judged = index.judgement().expect("published");
         assert!(judged.why.contains(&"sink: connection refused".to_owned()), "{:?}", judged.why);
+    }
+
+    #[test]
+    fn a_stalled_partition_is_counted_and_told_again_when_it_is_another() {
+        let partition = |partition| TopicPartition { topic: "events".into(), partition };
+        let stalled = |number| Stalled { partition: partition(number), stood: Duration::from_secs(60), lag_records: 1 };
+        let mut known = Vec::new();
+        let told = [vec![], vec![stalled(1)], vec![stalled(1)], vec![stalled(2)], vec![]];
+        let told = told.map(|now| others_stalled(&mut known, &now));
+        assert_eq!(told, [false, true, false, true, true]);
+
+        let board = board_of_two();
+        let start = Instant::now();
+        let mut reporter = Reporter::new(board.clone(), WatchLimits::default(), None, start).expect("no log");
+        let lag = Lag { records: 5, position: Position(7), oldest_timestamp_ms: None };
+        board.pipelines[1].lag.set(&partition(3), lag);
+        let shown = |text: &str, pipeline: &str| {
+            let series = format!("sluicegate_stalled_partitions{{pipeline=\"{pipeline}\"}} ");
+            text.lines().find_map(|line| line.strip_prefix(&series)).map(str::to_owned)
+        };
+        for (second, expected) in [(0, "0"), (59, "0"), (60, "1")] {
+            reporter.turn(start + Duration::from_secs(second), SystemTime::now());
+            let text = exposition::render(&board, SystemTime::now()).expect("formats");
+            assert_eq!(shown(&text, "index").as_deref(), Some(expected), "after {second} s");
+            assert_eq!(shown(&text, "relay").as_deref(), Some("0"));
+        }
     }
 
     #[test]
