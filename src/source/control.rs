@@ -272,7 +272,12 @@ impl<C: Client> Source<C> {
             return;
         }
         let mut positions = Vec::new();
+        let doubtful = self.topic_ids.is_doubtful(now);
         for slot in self.rewinds.due(now) {
+            if doubtful {
+                self.rewinds.again(slot, now, Duration::from_millis(20));
+                continue;
+            }
             if self.questions.concerns(slot) {
                 // Whether the log itself was truncated is being asked: the answer decides where to seek.
                 self.ask_truncation_again(slot, now);

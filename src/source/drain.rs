@@ -192,7 +192,9 @@ impl<C: Client> Source<C> {
             return false;
         }
         if let Some(assigned) = self.assigned.get_mut(&slot) {
-            assigned.was_gone = false;
+            if std::mem::take(&mut assigned.was_gone) {
+                self.topic_ids.suspect();
+            }
             // Both of these would be caught here once more.
             let believed = mutants::on(Mutant::ReleaseHeldOfAnOldEpoch) || mutants::on(Mutant::DrainDuringABackoff);
             if first > expected.0 && !believed && !assigned.seek.accepts(Offset(first)) {
@@ -226,6 +228,7 @@ impl<C: Client> Source<C> {
     /// The client went back unasked, or the log is another one: rewind, and ask for the ends before the seek.
     fn suspect_truncation(&mut self, slot: Slot, now: Instant) {
         self.rewind(slot, RewindCause::Redelivered, now);
+        self.topic_ids.suspect();
         if !mutants::on(Mutant::TruncationUnnoticed) {
             self.ask_truncation(slot, now);
         }

@@ -79,6 +79,7 @@ impl<C: Client> Source<C> {
                     let same = partition.as_ref().is_none_or(|gone| gone.topic == assigned.name.topic);
                     assigned.was_gone |= same;
                 }
+                self.topic_ids.suspect();
                 self.cx.health.raise(Room::Source, format!("{place}: the topic does not exist; waiting for it"));
             }
             ErrorCode::TopicAuthorizationFailed => {

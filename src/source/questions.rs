@@ -119,6 +119,7 @@ impl<C: Client> Source<C> {
 
     /// A topic with another id was deleted and made again: none of our positions in it mean anything.
     fn topics_answered(&mut self, answer: &TopicsAnswer, now: Instant) {
+        self.topic_ids.answered();
         for (topic, id) in &answer.topics {
             let deaf = mutants::on(Mutant::RecreatedTopicUnnoticed) || mutants::on(Mutant::TruncationUnnoticed);
             if !self.topic_ids.told(topic, *id) || deaf {

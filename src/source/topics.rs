@@ -11,26 +11,53 @@ use crate::librdkafka::TopicId;
 
 /// Between two questions.
 const EVERY: Duration = Duration::from_secs(5);
+/// Between two questions while something looks as if a topic was made again.
+const SOON: Duration = Duration::from_millis(250);
+/// How long seeks wait for an answer then.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
 /// The ids of the topics we have partitions of.
 #[derive(Debug, Default)]
 pub struct TopicIds {
     known: BTreeMap<Arc<str>, TopicId>,
-    not_before: Option<Instant>,
+    asked: Option<Instant>,
+    is_suspect: bool,
+    /// A question was asked out of suspicion, and is not answered.
+    doubted: Option<Instant>,
 }
 
 impl TopicIds {
     /// The assignment changed: ids of topics that are gone are forgotten, and the next question is due at once.
     pub fn assigned(&mut self, topics: &BTreeSet<Arc<str>>) {
         self.known.retain(|topic, _| topics.contains(topic));
-        self.not_before = None;
+        self.asked = None;
+    }
+
+    /// A partition went back, or its topic was gone for a while: the next question is due at once, and seeks wait for the
+    /// answer. The ends do not tell: a topic made again is soon filled beyond our position, and what lies before it would be
+    /// skipped, and committed.
+    pub fn suspect(&mut self) {
+        self.is_suspect = true;
+    }
+
+    /// Whether an answer is awaited that may move every position.
+    #[must_use]
+    pub fn is_doubtful(&self, now: Instant) -> bool {
+        self.is_suspect || self.doubted.is_some_and(|at| now < at + ANSWERED_WITHIN)
+    }
+
+    /// A question was answered, if only by an error.
+    pub fn answered(&mut self) {
+        self.doubted = None;
     }
 
     /// Whether a question is due; then it counts as asked.
     pub fn take_due(&mut self, now: Instant) -> bool {
-        let due = self.not_before.is_none_or(|at| at <= now);
+        let wait = if self.is_suspect { SOON } else { EVERY };
+        let due = self.asked.is_none_or(|at| at + wait <= now);
         if due {
-            self.not_before = Some(now + EVERY);
+            self.asked = Some(now);
+            self.doubted = std::mem::take(&mut self.is_suspect).then_some(now).or(self.doubted);
         }
         due
     }
@@ -66,5 +93,22 @@ mod tests {
         assert!(ids.take_due(now + EVERY));
         ids.assigned(&BTreeSet::new());
         assert!(ids.take_due(now));
+    }
+
+    #[test]
+    fn asked_soon_after_something_looks_like_it() {
+        let (mut ids, now) = (TopicIds::default(), Instant::now());
+        assert!(ids.take_due(now));
+        assert!(!ids.is_doubtful(now), "asked as always");
+        ids.suspect();
+        assert!(!ids.take_due(now), "an answer may be on its way");
+        ids.answered();
+        assert!(ids.is_doubtful(now), "that was the answer to an older question");
+        assert!(ids.take_due(now + SOON));
+        assert!(!ids.take_due(now + 2 * SOON), "suspected once, asked once");
+        assert!(ids.is_doubtful(now + SOON) && !ids.is_doubtful(now + SOON + ANSWERED_WITHIN), "bounded");
+        ids.answered();
+        assert!(!ids.is_doubtful(now + SOON));
+        assert!(ids.take_due(now + SOON + EVERY));
     }
 }
