@@ -1,6 +1,8 @@
 //! The one integration-test binary.
 
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod faults;
