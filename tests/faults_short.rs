@@ -28,7 +28,12 @@ const RECOVERY_US: u64 = 30_000_000;
 const MEMORY_BYTES: u64 = 256 << 20;
 
 fn program() -> Program {
-    Program { path: env!("CARGO_BIN_EXE_sluicegate").into(), words: Vec::<OsString>::new(), rate: RATE }
+    Program {
+        path: env!("CARGO_BIN_EXE_sluicegate").into(),
+        words: Vec::<OsString>::new(),
+        rate: RATE,
+        environment: Vec::new(),
+    }
 }
 
 /// Plays scenarios of these names; fails with everything that went wrong.
@@ -46,7 +51,7 @@ fn plays(names: &[&str], real: Option<Arc<Real>>) {
                     let is_whole = outcome.verdict.records > 0 && outcome.kills >= kills;
                     let recovered = outcome.recoveries_us.iter().all(|us| *us < RECOVERY_US);
                     if !(outcome.is_sound(scenario) && is_whole && recovered && outcome.peak_bytes < MEMORY_BYTES) {
-                        wrong.push(format!("{name}, seed {seed}: {outcome:?}"));
+                        wrong.push(format!("{name}, seed {seed}: {:?}\n{}", outcome.verdict, outcome.logs));
                     }
                 }
                 Err(error) => wrong.push(format!("{name}, seed {seed}: {error:#}")),
@@ -75,9 +80,9 @@ fn faults_of_commits_members_and_letters_lose_nothing() {
 }
 
 #[test]
-fn a_silent_and_a_restarted_redis_lose_nothing() {
-    if own("a_silent_and_a_restarted_redis_lose_nothing", redis::start).is_some() {
-        plays(&["redis-silent", "redis-restart"], None);
+fn a_silent_and_a_restarted_redis_and_wrong_types_lose_nothing() {
+    if own("a_silent_and_a_restarted_redis_and_wrong_types_lose_nothing", redis::start).is_some() {
+        plays(&["redis-silent", "redis-restart", "redis-wrong-type"], None);
     }
 }
 
@@ -90,6 +95,6 @@ fn kills_at_every_point_of_a_batch_and_drains_lose_nothing() {
     let points = all().into_iter().filter(|one| one.on == On::Kills && (may_redis || one.name != "kill-drained"));
     let mut names: Vec<&str> = points.map(|one| one.name).collect();
     assert!(names.len() >= 7, "{names:?}");
-    names.extend(["members-come-and-go", "sigterm", "sigterm-deadline"]);
+    names.extend(["members-come-and-go", "sigterm", "sigterm-deadline", "topic-recreated", "partitions-added"]);
     plays(&names, Some(Arc::new(Real { upstream, far: None })));
 }

@@ -60,6 +60,9 @@ struct Args {
     /// The engine's binary [default: this program, which holds the same code]
     #[arg(long)]
     engine: Option<PathBuf>,
+    /// Keep what the engines of unsound runs logged in this folder
+    #[arg(long)]
+    logs: Option<PathBuf>,
     /// Stop starting runs after so many minutes; what was played is reported
     #[arg(long)]
     minutes: Option<u64>,
@@ -115,18 +118,38 @@ fn campaign(args: &Args) -> anyhow::Result<bool> {
         return Ok(true);
     }
     let program = match &args.engine {
-        Some(path) => Program { path: path.canonicalize().context("--engine")?, words: Vec::new(), rate: RATE },
-        None => Program { path: std::env::current_exe()?, words: vec![AS_ENGINE.into()], rate: RATE },
+        Some(path) => Program {
+            path: path.canonicalize().context("--engine")?,
+            words: Vec::new(),
+            rate: RATE,
+            environment: Vec::new(),
+        },
+        None => Program {
+            path: std::env::current_exe()?,
+            words: vec![AS_ENGINE.into()],
+            rate: RATE,
+            environment: Vec::new(),
+        },
     };
     let all = runs(&chosen, args);
     let on = |place| all.iter().filter(|(one, _)| one.on == place).copied().collect::<Vec<_>>();
     let (testbed, real) = (on(On::Testbed), on(On::Real));
     let broker = [on(On::Broker), on(On::Kills)].concat();
+    if let Some(folder) = &args.logs {
+        std::fs::create_dir_all(folder).context("--logs")?;
+    }
+    let play = |one: &Scenario, program: &Program, real, seed| {
+        let outcome = play(one, program, real, seed, KILLS_A_RUN)?;
+        if let Some(folder) = args.logs.as_ref().filter(|_| !outcome.is_sound(one)) {
+            std::fs::write(folder.join(format!("{}-{seed}.log", one.name)), &outcome.logs)?;
+        }
+        Ok(outcome)
+    };
     let end = args.minutes.map(|minutes| std::time::Instant::now() + std::time::Duration::from_secs(minutes * 60));
     let aside = || -> anyhow::Result<Vec<Played>> {
         let steady = if broker.is_empty() { None } else { Some(steady().context("real Kafka")?) };
         let work = [testbed, broker].concat();
-        Ok(spread(&work, args.jobs as usize, end, |one, seed| play(one, &program, steady.clone(), seed, KILLS_A_RUN)))
+        Ok(spread(&work, args.jobs as usize, end, |one, seed| play(one, &program, steady.clone(), seed)))
     };
     let alone = || -> anyhow::Result<Vec<Played>> {
         if real.is_empty() {
@@ -137,7 +160,7 @@ fn campaign(args: &Args) -> anyhow::Result<bool> {
             // A run that failed may have left one down.
             let far = servers.far()?;
             [&servers.upstream, &far.downstream, &far.search].into_iter().try_for_each(Service::start)?;
-            play(one, &program, Some(servers.clone()), seed, KILLS_A_RUN)
+            play(one, &program, Some(servers.clone()), seed)
         }))
     };
     let (alone, aside) = std::thread::scope(|scope| {

@@ -23,6 +23,7 @@ pub struct Row {
     unexplained: u64,
     disordered: u64,
     stale: u64,
+    late: u64,
     early: u64,
     foreign: u64,
     kills: u64,
@@ -47,6 +48,7 @@ impl Row {
             unexplained: 0,
             disordered: 0,
             stale: 0,
+            late: 0,
             early: 0,
             foreign: 0,
             kills: 0,
@@ -75,6 +77,7 @@ impl Row {
         self.unexplained += verdict.unexplained;
         self.disordered += verdict.disordered;
         self.stale += verdict.stale_keys;
+        self.late += verdict.late;
         self.early += verdict.early_commits;
         self.foreign += verdict.foreign;
         self.kills += outcome.kills;
@@ -111,8 +114,8 @@ pub fn page(rows: &[Row], args: &Args) -> String {
         page,
         "## This campaign\n\n`cargo run --release --example faults -- --seeds {} --kills {} --first-seed {} --jobs {}{}`{}: \
          {} scenarios, {runs} runs, {} kills with signal 9, {} records.\n\n\
-         **{} lost, {} duplicates of which {} without a cause, {} out of order, {} keys left stale, {} committed too early, \
-         {} foreign; {} runs failed or were not sound.**\n",
+         **{} lost, {} duplicates of which {} without a cause, {} out of order, {} keys left stale, {} findings by late writes, \
+         {} committed too early, {} foreign; {} runs failed or were not sound.**\n",
         args.seeds,
         args.kills,
         args.first_seed,
@@ -127,18 +130,19 @@ pub fn page(rows: &[Row], args: &Args) -> String {
         sum(|row| row.unexplained),
         sum(|row| row.disordered),
         sum(|row| row.stale),
+        sum(|row| row.late),
         sum(|row| row.early),
         sum(|row| row.foreign),
         sum(|row| row.findings.len() as u64),
     );
     page.push_str(
-        "| fault | class | runs | kills | records | lost | duplicates | without cause | out of order | early commits | \
-         recovery p50 / p99 / max, s | peak MiB |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+        "| fault | class | runs | kills | records | lost | duplicates | without cause | out of order | late writes | \
+         early commits | recovery p50 / p99 / max, s | peak MiB |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
     );
     for row in rows {
         let _ = writeln!(
             page,
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} / {} / {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} / {} / {} | {} |",
             row.name,
             row.class,
             row.runs,
@@ -148,6 +152,7 @@ pub fn page(rows: &[Row], args: &Args) -> String {
             row.duplicates,
             row.unexplained,
             row.disordered + row.stale,
+            row.late,
             row.early,
             row.recovery(0.5),
             row.recovery(0.99),

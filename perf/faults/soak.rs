@@ -129,7 +129,7 @@ pub fn run(args: &Args) -> anyhow::Result<bool> {
         book,
         random: fastrand::Rng::with_seed(args.seed),
         engines: Vec::new(),
-        program: Program { path, words, rate: 0.0 },
+        program: Program { path, words, rate: 0.0, environment: Vec::new() },
         folder,
         started: 0,
         findings: Vec::new(),

@@ -95,8 +95,12 @@ pub enum Cause {
     Rewind,
     /// Partitions changed hands.
     Reassigned,
+    /// Partitions were read from their beginning, whatever had been committed: the log was another one.
+    Anew,
     /// The line to the sink did not carry answers.
     Line,
+    /// A process stood still until it was taken for dead, and went on at the end of this.
+    Zombie,
 }
 
 /// Something that makes records come again, from its beginning to its end.
@@ -144,6 +148,10 @@ pub struct Verdict {
     pub disordered: u64,
     /// Keys that end with something older than the newest.
     pub stale_keys: u64,
+    /// Findings of these two kinds that are none once late writes are left out, and so are not counted there: a server went
+    /// on with a request whose line had broken, or a process with what it had in hand when it was taken for dead, after
+    /// newer writes of the key had been acknowledged. Only a version refuses such a write.
+    pub late: u64,
     /// Committed positions that passed a record nobody had acknowledged.
     pub early_commits: u64,
     /// The first findings, described.
@@ -154,7 +162,8 @@ impl Verdict {
     /// Nothing lost, invented, out of order, repeated without cause or committed too early.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        let bad = [self.lost, self.foreign, self.unexplained, self.disordered, self.stale_keys, self.early_commits];
+        let order = [self.disordered, self.stale_keys, self.late];
+        let bad = [[self.lost, self.foreign, self.unexplained, self.early_commits].as_slice(), &order].concat();
         bad.iter().all(|count| *count == 0)
     }
 
@@ -169,7 +178,8 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} records, {} lost, {} foreign, {} repeated ({} without a cause), {} out of order, {} keys stale, {} early commits",
+            "{} records, {} lost, {} foreign, {} repeated ({} without a cause), {} out of order, {} keys stale, {} by late \
+             writes, {} early commits",
             self.records,
             self.lost,
             self.foreign,
@@ -177,6 +187,7 @@ impl fmt::Display for Verdict {
             self.unexplained,
             self.disordered,
             self.stale_keys,
+            self.late,
             self.early_commits
         )?;
         self.samples.iter().try_for_each(|sample| write!(f, "\n    {sample}"))

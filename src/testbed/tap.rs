@@ -1,5 +1,6 @@
 //! Reads an output topic from its beginning to wherever it is, on a thread of its own, and shows every record once read.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -69,6 +70,19 @@ impl Tap {
         brokers: &str,
         topic: &str,
         partitions: i32,
+        see: impl FnMut(&Tapped<'_>) + Send + 'static,
+    ) -> Result<Self, KafkaError> {
+        Self::of_some(brokers, topic, 0..partitions, see)
+    }
+
+    /// The same for some partitions.
+    ///
+    /// # Errors
+    /// As [`Tap::start`].
+    pub fn of_some(
+        brokers: &str,
+        topic: &str,
+        partitions: Range<i32>,
         mut see: impl FnMut(&Tapped<'_>) + Send + 'static,
     ) -> Result<Self, KafkaError> {
         let consumer = consumer(brokers, topic, partitions)?;
@@ -109,7 +123,7 @@ impl Drop for Tap {
     }
 }
 
-fn consumer(brokers: &str, topic: &str, partitions: i32) -> Result<BaseConsumer, KafkaError> {
+fn consumer(brokers: &str, topic: &str, partitions: Range<i32>) -> Result<BaseConsumer, KafkaError> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", "testbed-tap")
@@ -124,7 +138,7 @@ fn consumer(brokers: &str, topic: &str, partitions: i32) -> Result<BaseConsumer,
         .set_log_level(rdkafka::config::RDKafkaLogLevel::Critical)
         .create()?;
     let mut assignment = TopicPartitionList::new();
-    for partition in 0..partitions {
+    for partition in partitions {
         assignment.add_partition_offset(topic, partition, Offset::Offset(0))?;
     }
     consumer.assign(&assignment)?;

@@ -26,6 +26,8 @@ pub struct Program {
     pub words: Vec<OsString>,
     /// Records a second that are fed.
     pub rate: f64,
+    /// What it finds in its environment beside what is there.
+    pub environment: Vec<(OsString, OsString)>,
 }
 
 /// A running engine. Killed when dropped.
@@ -47,6 +49,7 @@ impl Engine {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(&program.path).args(&program.words);
         command.args(["--log-format", "json", "run", "-c"]).arg(&file).current_dir(folder);
+        command.envs(program.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(out);
         let child = command.spawn().context("start the engine by setpriv (Debian: util-linux)")?;
         Ok(Self { child, log })
@@ -121,7 +124,7 @@ impl Engine {
 
     /// `/status`; `None` while it does not answer.
     pub fn status(&self) -> Option<Value> {
-        status_of(&self.log)
+        status_of(self.log_file())
     }
 
     /// Records read so far; 0 while it does not answer.

@@ -29,6 +29,8 @@ struct Pages {
     letters: Vec<Sighting>,
     incidents: Vec<Incident>,
     removed: Vec<(i32, i64, i64)>,
+    /// Added to the offsets of the input: the topic was made again, and its offsets began anew.
+    base: i64,
 }
 
 impl Journal {
@@ -53,7 +55,7 @@ impl Journal {
         let mut pages = self.pages();
         let trace = read.headers().find(|(name, _)| *name == "trace").and_then(|(_, trace)| trace);
         let Some((record, owed)) = trace.and_then(|trace| pages.fed.get(trace)).copied() else { return };
-        let (partition, offset) = (read.partition(), read.offset());
+        let (partition, offset) = (read.partition(), read.offset() + pages.base);
         pages.input.push(Input { record, key: read.key().map(number_of), partition, offset, owed });
         pages.ends.insert(partition, offset + 1);
     }
@@ -86,6 +88,13 @@ impl Journal {
             let letter = Sighting { record, place: Place::Letters, taken: Taken::Applied, at_us: 0, told_us: Some(0) };
             pages.letters.push(letter);
         }
+    }
+
+    /// The input topic is made again; its offsets count from `base` on.
+    pub fn begin_anew(&self, base: i64) {
+        let mut pages = self.pages();
+        pages.base = base;
+        pages.ends.values_mut().for_each(|end| *end = base);
     }
 
     /// Records from `from` to below `to` were removed from the input before anybody owed anything for them.
@@ -139,14 +148,15 @@ pub fn incident_in(line: &str) -> Option<(String, Incident)> {
     let at_us = entry["timestamp"].as_str().and_then(microseconds)?;
     let (cause, before_us) = match entry["message"].as_str()? {
         "rewinding" => (Cause::Rewind, 0),
+        "the log was truncated or the topic recreated: reading it from its beginning" => (Cause::Anew, 0),
         "partitions revoked" | "partitions assigned" | "assignment lost: committing nothing" => {
             (Cause::Reassigned, REVOKE_US)
         }
         _ => return None,
     };
     let partition = match cause {
-        Cause::Rewind => entry["partition"].as_str().and_then(partition_of),
-        Cause::Kill | Cause::Reassigned | Cause::Line => None,
+        Cause::Rewind | Cause::Anew => entry["partition"].as_str().and_then(partition_of),
+        Cause::Kill | Cause::Reassigned | Cause::Line | Cause::Zombie => None,
     };
     let pipeline = entry["pipeline"].as_str().unwrap_or_default().to_owned();
     Some((pipeline, Incident { cause, from_us: at_us.saturating_sub(before_us), to_us: at_us, partition }))
@@ -216,7 +226,10 @@ mod tests {
     #[test]
     fn an_incident_names_its_pipeline() {
         let line = "{\"timestamp\":\"1970-01-01T00:00:05Z\",\"message\":\"rewinding\",\"pipeline\":\"relay\"}";
-        assert_eq!(incident_in(line).map(|(pipeline, incident)| (pipeline, incident.from_us)), Some(("relay".to_owned(), 5_000_000)));
+        assert_eq!(
+            incident_in(line).map(|(pipeline, incident)| (pipeline, incident.from_us)),
+            Some(("relay".to_owned(), 5_000_000))
+        );
         assert_eq!(incident_in("{\"timestamp\":\"1970-01-01T00:00:05Z\",\"message\":\"running\"}"), None);
     }
 

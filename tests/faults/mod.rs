@@ -6,8 +6,10 @@
 //! all of them, `cargo test` a few.
 
 pub mod broker_faults;
+pub mod clock_faults;
 pub mod engine;
 pub mod group_faults;
+pub mod growth;
 pub mod journal;
 pub mod kills;
 pub mod letter_faults;
@@ -17,3 +19,4 @@ pub mod real_faults;
 pub mod scenario;
 pub mod search_faults;
 pub mod stage;
+pub mod topic_faults;

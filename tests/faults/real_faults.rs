@@ -207,8 +207,10 @@ fn rebalances(stage: &mut Stage) -> anyhow::Result<()> {
 fn frozen_member(stage: &mut Stage) -> anyhow::Result<()> {
     join(stage)?;
     stage.linger(0, 500);
+    let from = now_us();
     stage.engine()?.signal("STOP")?;
     stage.linger(9_000, 9_500);
+    stage.journal.incident(Cause::Zombie, from, now_us(), None);
     stage.engine()?.signal("CONT")?;
     stage.healed();
     stage.linger(1_000, 2_000);

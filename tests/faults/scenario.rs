@@ -1,7 +1,10 @@
 //! The table of all scenarios. One line of it is one fault with everything a reader needs to judge its figures.
 
 use super::stage::{Stage, Wants};
-use super::{broker_faults, group_faults, kills, letter_faults, lookup_faults, real_faults, search_faults};
+use super::{
+    broker_faults, clock_faults, group_faults, kills, letter_faults, lookup_faults, real_faults, search_faults,
+    topic_faults,
+};
 
 /// One fault.
 #[derive(Clone, Copy)]
@@ -18,7 +21,8 @@ pub struct Scenario {
     pub wants: fn() -> Wants,
     /// Causes it and ends it, with an engine running under load.
     pub play: fn(&mut Stage) -> anyhow::Result<()>,
-    /// Why order cannot be kept under it, where it cannot; nothing else is excused.
+    /// Why writes may come late under it, where nothing can be done about that. Only what the checker proves to be a late
+    /// write is excused.
     pub limit: Option<&'static str>,
 }
 
@@ -38,13 +42,15 @@ pub enum On {
 
 /// Every scenario, in the order of the report.
 pub fn all() -> Vec<Scenario> {
-    let rooms: [&[Scenario]; 7] = [
+    let rooms: [&[Scenario]; 9] = [
         kills::SCENARIOS,
         broker_faults::SCENARIOS,
         group_faults::SCENARIOS,
         search_faults::SCENARIOS,
         lookup_faults::SCENARIOS,
         letter_faults::SCENARIOS,
+        topic_faults::SCENARIOS,
+        clock_faults::SCENARIOS,
         real_faults::SCENARIOS,
     ];
     rooms.concat()

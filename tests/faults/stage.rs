@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Fault, Options as EndpointOptions};
-use sluicegate::testbed::checker::{Cause, Logs, Owed};
+use sluicegate::testbed::checker::{Cause, Committed, Logs, Owed};
 use sluicegate::testbed::commit_watch::{CommitWatch, now_us};
 use sluicegate::testbed::fault_proxy::{FaultProxy, Line};
 use sluicegate::testbed::feeder::{FeedHooks, FeedPlan, Feeder};
@@ -31,6 +31,10 @@ pub const INDEX: &str = "items";
 pub const PARTITIONS: i32 = 4;
 /// Longest wait for anything in a scenario.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+/// Offsets of an input topic that was made again are counted from here.
+const ANEW: i64 = 1_000_000_000_000;
+/// Number of the first record that is fed beside the others.
+const EXTRA: u64 = 1_000_000_000;
 /// Brokers of the in-process cluster.
 const BROKERS: i32 = 3;
 
@@ -150,9 +154,15 @@ pub struct Stage {
     program: Program,
     started: u32,
     feeder: Option<Feeder>,
+    generator: Arc<Generator>,
     extra: u64,
     commits: CommitWatch,
-    _taps: Vec<Tap>,
+    /// What the input topic was before it was made again: its commits, and what is added to the offsets of the new one.
+    before: Vec<Committed>,
+    base: i64,
+    /// The commits of partitions that came later, with the first of these.
+    added: Option<(CommitWatch, i32)>,
+    taps: Vec<Tap>,
 }
 
 impl Stage {
@@ -193,7 +203,7 @@ impl Stage {
             taps.push(Tap::start(&brokers, &letters, 1, move |read| journal.letter(read))?);
         }
         let commits = CommitWatch::start(&brokers, &group, &topic, PARTITIONS)?;
-        let feeder = feed((&brokers, &topic), program.rate, generator, &journal, &commits, wants)?;
+        let feeder = feed((&brokers, &topic), (program.rate, 0), &generator, &journal, &commits, wants)?;
         let folder = tempfile::Builder::new().prefix("sluicegate-faults-").tempdir()?;
         let mut stage = Self {
             random: fastrand::Rng::with_seed(seed),
@@ -219,9 +229,13 @@ impl Stage {
             program: program.clone(),
             started: 0,
             feeder: Some(feeder),
+            generator,
             extra: 0,
             commits,
-            _taps: taps,
+            before: Vec::new(),
+            base: 0,
+            added: None,
+            taps,
         };
         stage.plan = stage.configuration(&brokers, &letters)?;
         Ok(stage)
@@ -304,6 +318,12 @@ impl Stage {
         &mut self.plan["pipelines"]["index"]
     }
 
+    /// Engines started from now on find this in their environment.
+    pub fn environment(&mut self, given: &[(&str, &std::path::Path)]) {
+        let given = given.iter().map(|(name, value)| ((*name).into(), value.as_os_str().to_owned()));
+        self.program.environment.extend(given);
+    }
+
     /// Starts an engine with the configuration as it is now.
     ///
     /// # Errors
@@ -325,13 +345,19 @@ impl Stage {
 
     /// Sum of all committed positions.
     pub fn committed(&self) -> i64 {
-        let positions = self.commits.positions();
-        (0..PARTITIONS).map(|partition| positions.of(partition)).sum()
+        (0..self.partitions()).map(|partition| self.position(partition)).sum()
+    }
+
+    /// Partitions of the input topic.
+    fn partitions(&self) -> i32 {
+        self.added.as_ref().map_or(PARTITIONS, |(_, first)| 2 * *first)
     }
 
     /// The committed position of a partition.
     pub fn position(&self, partition: i32) -> i64 {
-        self.commits.positions().of(partition)
+        let watch =
+            self.added.as_ref().filter(|(_, first)| partition >= *first).map_or(&self.commits, |(watch, _)| watch);
+        self.base + watch.positions().of(partition)
     }
 
     /// Waits until something more is committed than now.
@@ -484,6 +510,50 @@ impl Stage {
         Ok(())
     }
 
+    /// Everything fed is committed; then the input topic is deleted and made again, and fed on.
+    ///
+    /// # Errors
+    /// It is not committed in time, or the cluster refuses.
+    pub fn make_topic_again(&mut self) -> anyhow::Result<()> {
+        self.stop_feeding()?;
+        self.drain()?;
+        let brokers = self.real.as_ref().context("a real source")?.upstream.endpoint().to_owned();
+        let client = KafkaClient::at(&brokers);
+        self.before.extend(self.commits.seen());
+        self.taps.remove(0);
+        self.base = ANEW;
+        client.delete_topic(&self.topic)?;
+        self.journal.begin_anew(self.base);
+        client.create_topic(&self.topic, PARTITIONS as u16, &[])?;
+        self.commits = CommitWatch::start(&brokers, &self.group, &self.topic, PARTITIONS)?;
+        let journal = self.journal.clone();
+        self.taps.insert(0, Tap::start(&brokers, &self.topic, PARTITIONS, move |read| journal.input(read))?);
+        let (rate, first) = (self.program.rate, self.extra);
+        let place = (brokers.as_str(), self.topic.as_str());
+        self.feeder = Some(feed(place, (rate, first), &self.generator, &self.journal, &self.commits, &self.wants)?);
+        Ok(())
+    }
+
+    /// The input topic gets twice its partitions, and `records` more records with keys of their own over all of them.
+    ///
+    /// # Errors
+    /// The cluster refuses, or they cannot be fed.
+    pub fn add_partitions(&mut self, records: u64) -> anyhow::Result<()> {
+        let brokers = self.real.as_ref().context("a real source")?.upstream.endpoint().to_owned();
+        let all = 2 * PARTITIONS;
+        KafkaClient::at(&brokers).add_partitions(&self.topic, all as u16)?;
+        self.added = Some((CommitWatch::start(&brokers, &self.group, &self.topic, all)?, PARTITIONS));
+        let journal = self.journal.clone();
+        self.taps.push(Tap::of_some(&brokers, &self.topic, PARTITIONS..all, move |read| journal.input(read))?);
+        let shape = Shape { keys: 0, ..shape(1, &self.wants) };
+        let plan = FeedPlan { first: EXTRA, window_bytes: usize::MAX, ..FeedPlan::new(&self.topic, all, records) };
+        let journal = self.journal.clone();
+        let hooks =
+            FeedHooks { consumed: Box::new(|_| None), announce: Box::new(move |record, _| journal.feed(record, None)) };
+        self.extra += Feeder::start(&brokers, Arc::new(Generator::new(shape)), plan, hooks)?.join()?.records;
+        Ok(())
+    }
+
     /// Stops feeding and waits until all of it lies in the input topic and was read back.
     ///
     /// # Errors
@@ -492,6 +562,7 @@ impl Stage {
         let feeder = self.feeder.take().context("fed to the end already")?;
         feeder.finish();
         let fed = feeder.join()?.records + self.extra;
+        self.extra = fed;
         let journal = self.journal.clone();
         let read = || Ok(journal.records() >= fed);
         until("the input is read back", PATIENCE, read).with_context(|| format!("{} of {fed}", journal.records()))
@@ -502,11 +573,12 @@ impl Stage {
     /// # Errors
     /// It was not, for [`PATIENCE`].
     pub fn drain(&mut self) -> anyhow::Result<()> {
-        let positions = self.commits.positions();
-        let journal = self.journal.clone();
-        let state = || -> Vec<(i64, i64)> { (0..PARTITIONS).map(|p| (positions.of(p), journal.end(p))).collect() };
-        let all = |_: &mut Self| Ok(state().iter().all(|(committed, end)| committed >= end));
-        self.until("everything is committed", all).with_context(|| format!("committed, end: {:?}", state()))
+        let state = |stage: &Self| -> Vec<(i64, i64)> {
+            (0..stage.partitions()).map(|p| (stage.position(p), stage.journal.end(p))).collect()
+        };
+        let all = |stage: &mut Self| Ok(state(stage).iter().all(|(committed, end)| committed >= end));
+        let drained = self.until("everything is committed", all);
+        drained.with_context(|| format!("committed, end: {:?}", state(self)))
     }
 
     /// All logs of the run, for the checker.
@@ -536,15 +608,20 @@ impl Stage {
         sightings.extend(letters);
         if self.halts {
             // What was never committed is owed to nobody yet.
-            let positions = self.commits.positions();
             let open: Vec<u64> =
-                input.iter().filter(|one| one.offset >= positions.of(one.partition)).map(|one| one.record).collect();
+                input.iter().filter(|one| one.offset >= self.position(one.partition)).map(|one| one.record).collect();
             let open: std::collections::HashSet<u64> = open.into_iter().collect();
             input.retain(|one| !open.contains(&one.record));
             sightings.retain(|one| !open.contains(&one.record));
         }
         let versioned = self.wants.versioned;
-        Ok(Logs { input, sightings, committed: self.commits.seen(), incidents, versioned })
+        let base = self.base;
+        let mut committed = self.before.clone();
+        committed.extend(self.commits.seen().into_iter().map(|one| Committed { next: one.next + base, ..one }));
+        if let Some((watch, first)) = &self.added {
+            committed.extend(watch.seen().into_iter().filter(|one| one.partition >= *first));
+        }
+        Ok(Logs { input, sightings, committed, incidents, versioned })
     }
 }
 
@@ -609,8 +686,8 @@ fn make_targets(real: &Real, far: Option<Far>, topic: &str, target: &str) -> any
 
 fn feed(
     (brokers, topic): (&str, &str),
-    rate: f64,
-    generator: Arc<Generator>,
+    (rate, first): (f64, u64),
+    generator: &Arc<Generator>,
     journal: &Journal,
     commits: &CommitWatch,
     wants: &Wants,
@@ -618,6 +695,7 @@ fn feed(
     // Also where the broker keeps everything: a backlog of minutes would be a test of something else.
     let window_bytes = sluicegate::testbed::feeder::WINDOW_BYTES;
     let plan = FeedPlan {
+        first,
         rate: Some(rate),
         window_bytes,
         patience: Duration::from_secs(300),
@@ -629,5 +707,5 @@ fn feed(
         consumed: Box::new(move |partition| Some(positions.of(partition))),
         announce: Box::new(move |record, _| journal.feed(record, owed)),
     };
-    Ok(Feeder::start(brokers, generator, plan, hooks)?)
+    Ok(Feeder::start(brokers, generator.clone(), plan, hooks)?)
 }

@@ -15,6 +15,7 @@ use sluicegate::testbed::commit_watch::now_us;
 
 use super::ground::{Ground, Pace, Side};
 use crate::faults::engine::{Engine, let_pass, status_of};
+use crate::faults::growth;
 use crate::faults::journal::incident_in;
 
 /// How often commits, logs and acknowledgements are taken, and how often the checkers forget.
@@ -162,7 +163,13 @@ impl Book {
     /// An engine was started.
     pub fn engine(&self, engine: &Engine) {
         let log = engine.log_file().to_owned();
-        lock(&self.shared.engines).push(Watched { process: engine.id(), since_us: now_us(), log, read: 0, lives: true });
+        lock(&self.shared.engines).push(Watched {
+            process: engine.id(),
+            since_us: now_us(),
+            log,
+            read: 0,
+            lives: true,
+        });
     }
 
     /// An engine is about to end.
@@ -318,7 +325,8 @@ impl Shared {
             let ms = |quantile| minute.value_at_quantile(quantile) as f64 / 1e3;
             side["latency_ms"] = json!({ "p50": ms(0.5), "p99": ms(0.99), "max": ms(1.0), "records": minute.len() });
             minute.reset();
-            side["conservation"] = statuses.first().map_or(Value::Null, |one| one["pipelines"][name]["conservation"].clone());
+            side["conservation"] =
+                statuses.first().map_or(Value::Null, |one| one["pipelines"][name]["conservation"].clone());
             line[*name] = side;
         }
         line
@@ -402,7 +410,9 @@ impl Figures {
     pub fn findings(&self) -> Vec<String> {
         let mut findings: Vec<String> = self.wrong_sums.iter().take(5).map(|sum| format!("sum: {sum}")).collect();
         let grown = self.grown(10);
-        let (Some(slope), Some(first), Some(last)) = (slope(&grown), grown.first(), grown.last()) else { return findings };
+        let (Some(slope), Some(first), Some(last)) = (slope(&grown), grown.first(), grown.last()) else {
+            return findings;
+        };
         let rise = slope * (last.at_us - first.at_us) as f64 / 3.6e9;
         let mean = grown.iter().map(|one| one.rss).sum::<u64>() as f64 / grown.len() as f64 / f64::from(1 << 20);
         if last.at_us - first.at_us > 1_200_000_000 && rise > (mean * 0.2).max(16.0) {
@@ -410,7 +420,9 @@ impl Figures {
         }
         let most = |part: fn(&Sample) -> u64, of: &[Sample]| of.iter().map(part).max().unwrap_or(0);
         let half = grown.len() / 2;
-        for (name, part) in [("threads", (|one| one.threads) as fn(&Sample) -> u64), ("descriptors", |one| one.descriptors)] {
+        for (name, part) in
+            [("threads", (|one| one.threads) as fn(&Sample) -> u64), ("descriptors", |one| one.descriptors)]
+        {
             let (before, after) = (most(part, &grown[..half]), most(part, &grown[half..]));
             if after > before + before / 2 + 8 {
                 findings.push(format!("{name} rose from {before} to {after}"));
@@ -420,16 +432,10 @@ impl Figures {
     }
 }
 
-/// Least squares of resident memory over time, in MiB an hour.
+/// Growth of resident memory, in MiB an hour.
 pub fn slope(samples: &[Sample]) -> Option<f64> {
-    let first = samples.first()?.at_us;
-    let points = || samples.iter().map(|one| ((one.at_us - first) as f64 / 3.6e9, one.rss as f64 / f64::from(1 << 20)));
-    let count = samples.len() as f64;
-    let (x, y) = points().fold((0.0, 0.0), |(x, y), point| (x + point.0 / count, y + point.1 / count));
-    let (over, under) = points().fold((0.0, 0.0), |(over, under), point| {
-        (over + (point.0 - x) * (point.1 - y), under + (point.0 - x).powi(2))
-    });
-    (under > 0.0).then(|| over / under)
+    let points = samples.iter().map(|one| (one.at_us as f64 / 3.6e9, one.rss as f64 / f64::from(1 << 20)));
+    growth::slope(&points.collect::<Vec<_>>())
 }
 
 fn number_of(process: u32, name: &str) -> u64 {
@@ -440,26 +446,4 @@ fn number_of(process: u32, name: &str) -> u64 {
 
 fn size_of(process: u32, name: &str) -> u64 {
     number_of(process, name) * 1024
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_that_grows_has_a_slope() {
-        let sample = |minute: u64, mib: u64| Sample {
-            at_us: minute * 60_000_000,
-            process: 1,
-            since_us: 0,
-            rss: mib << 20,
-            threads: 1,
-            descriptors: 1,
-        };
-        let level: Vec<Sample> = (0..60).map(|minute| sample(minute, 100 + minute % 2)).collect();
-        assert!(slope(&level).is_some_and(|slope| slope.abs() < 0.5));
-        let rising: Vec<Sample> = (0..60).map(|minute| sample(minute, 100 + minute)).collect();
-        assert!(slope(&rising).is_some_and(|slope| (slope - 60.0).abs() < 1e-6));
-        assert_eq!(slope(&level[..1]), None);
-    }
 }

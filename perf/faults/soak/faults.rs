@@ -26,36 +26,60 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "kill", how: "kill -9, started again at once", play: kill },
     Fault { name: "sigterm", how: "SIGTERM, exit 0, started again at once", play: sigterm },
     Fault { name: "frozen", how: "SIGSTOP for 3 to 4 s, within the session of 6 s", play: frozen },
-    Fault { name: "member-comes-and-goes", how: "a second engine joins for 15 s; the first goes by SIGTERM", play: comes },
+    Fault {
+        name: "member-comes-and-goes",
+        how: "a second engine joins for 15 s; the first goes by SIGTERM",
+        play: comes,
+    },
     Fault { name: "member-dies", how: "a second engine joins and is killed (signal 9) after 10 s", play: dies },
-    Fault { name: "source-killed", how: "the source's broker is killed (signal 9) and started again", play: source_killed },
+    Fault {
+        name: "source-killed",
+        how: "the source's broker is killed (signal 9) and started again",
+        play: source_killed,
+    },
     Fault { name: "sink-killed", how: "the output's broker is killed (signal 9) and started again", play: sink_killed },
     Fault { name: "source-frozen", how: "SIGSTOP of the source's broker for 3 to 4 s", play: source_frozen },
     Fault { name: "sink-frozen", how: "SIGSTOP of the output's broker for 3 to 6 s", play: sink_frozen },
     Fault { name: "redis-restart", how: "Redis is stopped for 3 to 6 s and started again", play: redis_restart },
     Fault { name: "redis-frozen", how: "SIGSTOP of Redis for 3 to 6 s", play: redis_frozen },
-    Fault { name: "search-429", how: "429 for every bulk request for 5 to 10 s", play: |soak| {
-        answers(soak, Search::answer(429, r#"{"error":{"type":"es_rejected_execution_exception"},"status":429}"#))
-    } },
-    Fault { name: "search-503", how: "503 with a page for every bulk request for 5 to 10 s", play: |soak| {
-        answers(soak, Search::answer(503, "<html>no backend</html>"))
-    } },
+    Fault {
+        name: "search-429",
+        how: "429 for every bulk request for 5 to 10 s",
+        play: |soak| {
+            answers(soak, Search::answer(429, r#"{"error":{"type":"es_rejected_execution_exception"},"status":429}"#))
+        },
+    },
+    Fault {
+        name: "search-503",
+        how: "503 with a page for every bulk request for 5 to 10 s",
+        play: |soak| answers(soak, Search::answer(503, "<html>no backend</html>")),
+    },
     Fault { name: "search-items", how: "429 or 503 for some items of every bulk request for 5 to 10 s", play: items },
-    Fault { name: "search-resets", how: "connections closed before a bulk request is applied for 5 to 10 s", play: |soak| {
-        answers(soak, Search::Reset)
-    } },
-    Fault { name: "search-cut-answers", how: "connections closed in the middle of the answer for 3 to 6 s", play: |soak| {
-        applied(soak, Search::ResetInAnswer)
-    } },
-    Fault { name: "search-not-json", how: "applied; 200 with a page instead of JSON for 3 to 6 s", play: |soak| {
-        applied(soak, Search::NotJson)
-    } },
-    Fault { name: "search-silent", how: "bulk requests are never answered, not applied, for 5 to 10 s", play: |soak| {
-        answers(soak, Search::HalfOpen)
-    } },
-    Fault { name: "search-late", how: "applied, but answered after 8 s (the client waits 5 s), for 3 to 6 s", play: |soak| {
-        applied(soak, Search::LateAnswer(TOO_LATE))
-    } },
+    Fault {
+        name: "search-resets",
+        how: "connections closed before a bulk request is applied for 5 to 10 s",
+        play: |soak| answers(soak, Search::Reset),
+    },
+    Fault {
+        name: "search-cut-answers",
+        how: "connections closed in the middle of the answer for 3 to 6 s",
+        play: |soak| applied(soak, Search::ResetInAnswer),
+    },
+    Fault {
+        name: "search-not-json",
+        how: "applied; 200 with a page instead of JSON for 3 to 6 s",
+        play: |soak| applied(soak, Search::NotJson),
+    },
+    Fault {
+        name: "search-silent",
+        how: "bulk requests are never answered, not applied, for 5 to 10 s",
+        play: |soak| answers(soak, Search::HalfOpen),
+    },
+    Fault {
+        name: "search-late",
+        how: "applied, but answered after 8 s (the client waits 5 s), for 3 to 6 s",
+        play: |soak| applied(soak, Search::LateAnswer(TOO_LATE)),
+    },
 ];
 
 /// Those of these names; all without any.

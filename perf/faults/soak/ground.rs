@@ -34,7 +34,8 @@ const OUTPUT_KEPT: &str = "536870912";
 const WINDOW_BYTES: usize = 256 << 20;
 /// Parts in which a broker removes what is too much, and how often.
 const SEGMENT: &str = "67108864";
-const BROKER: [(&str, &str); 2] = [("log.retention.check.interval.ms", "15000"), ("log.segment.delete.delay.ms", "5000")];
+const BROKER: [(&str, &str); 2] =
+    [("log.retention.check.interval.ms", "15000"), ("log.segment.delete.delay.ms", "5000")];
 /// What was committed this long ago is forgotten by the checkers.
 const KEEP_US: u64 = 30_000_000;
 
@@ -156,9 +157,7 @@ impl Ground {
 
     /// The engine's configuration, as a user would write it.
     pub fn configuration(&self) -> Value {
-        let source = |group: &str| {
-            json!({ "kafka": { "connection": "upstream", "topics": [TOPIC], "group": group, "session_timeout": "10s" } })
-        };
+        let source = |group: &str| json!({ "kafka": { "connection": "upstream", "topics": [TOPIC], "group": group, "session_timeout": "10s" } });
         let retry = json!({ "first": "100ms", "max": "2s", "in_place": "60s" });
         let lookup = json!({ "lookup": { "redis": "lookups", "key": "user:{/user}", "fields": ["name", "tier"],
             "into": "/user_info", "cache": { "ttl": "5s", "miss_ttl": "5s" } } });
@@ -277,8 +276,10 @@ impl Ground {
     pub fn finish(mut self) -> Vec<(&'static str, Verdict)> {
         self.feeder = None;
         drop(self.tap.take());
-        let odd = [(0, &self.odd.unread, "records of the output were removed before they were read"),
-            (1, &self.odd.lookups, "documents were not as the look-up says")];
+        let odd = [
+            (0, &self.odd.unread, "records of the output were removed before they were read"),
+            (1, &self.odd.lookups, "documents were not as the look-up says"),
+        ];
         let mut verdicts: Vec<(&'static str, Verdict)> = Vec::new();
         for side in &self.sides {
             let checker = std::mem::replace(&mut *side.checker(), StreamChecker::new(0, 0, 0));

@@ -91,9 +91,10 @@ fn summary(args: &Args, outcome: &Outcome, figures: &Figures) -> String {
 }
 
 fn verdicts(outcome: &Outcome) -> String {
-    let mut text = "| pipeline | records | lost | repeated | without cause | out of order | keys stale | early commits | \
+    let mut text =
+        "| pipeline | records | lost | repeated | without cause | out of order | keys stale | early commits | \
                     foreign |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n"
-        .to_owned();
+            .to_owned();
     for (name, found) in &outcome.verdicts {
         let _ = writeln!(
             text,
@@ -183,10 +184,11 @@ fn sizes(figures: &Figures) -> String {
     if let Some(slope) = slope(&grown) {
         let _ = writeln!(text, "Slope of resident memory from minute 10 to the end: {slope:.1} MiB an hour.");
     }
-    let longest = grown.iter().map(|one| one.process).collect::<std::collections::BTreeSet<_>>().into_iter().map(|process| {
-        let of: Vec<Sample> = grown.iter().filter(|one| one.process == process).copied().collect();
-        (of.last().map_or(0, |last| last.at_us - of[0].at_us), of)
-    });
+    let longest =
+        grown.iter().map(|one| one.process).collect::<std::collections::BTreeSet<_>>().into_iter().map(|process| {
+            let of: Vec<Sample> = grown.iter().filter(|one| one.process == process).copied().collect();
+            (of.last().map_or(0, |last| last.at_us - of[0].at_us), of)
+        });
     if let Some((took, of)) = longest.max_by_key(|(took, _)| *took)
         && let (Some(slope), Some(first), Some(last)) = (slope(&of), of.first(), of.last())
     {
@@ -208,7 +210,8 @@ fn sizes(figures: &Figures) -> String {
 }
 
 fn kinds(outcome: &Outcome) -> String {
-    let mut text = "## What each fault is\n\n| fault | played | how it is caused and how it ends |\n|---|--:|---|\n".to_owned();
+    let mut text =
+        "## What each fault is\n\n| fault | played | how it is caused and how it ends |\n|---|--:|---|\n".to_owned();
     for fault in FAULTS {
         let played = outcome.played.iter().filter(|name| **name == fault.name).count();
         let _ = writeln!(text, "| {} | {played} | {} |", fault.name, fault.how);

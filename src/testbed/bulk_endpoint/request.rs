@@ -83,7 +83,13 @@ pub fn judge_path(state: &State, segments: &[&str]) -> Option<Answer> {
 
 /// Counts the items of a request without looking into them. `by_position` items are answered so and not counted; at most
 /// `limit` items are worked on.
-pub fn count_only(state: &State, number: u64, body: &[u8], by_position: &[(usize, ItemAnswer)], limit: usize) -> Answer {
+pub fn count_only(
+    state: &State,
+    number: u64,
+    body: &[u8],
+    by_position: &[(usize, ItemAnswer)],
+    limit: usize,
+) -> Answer {
     let mut lines = memchr::memchr_iter(b'\n', body);
     let mut out = String::with_capacity(body.len() / 8 + 40);
     let mut worked = Vec::new();

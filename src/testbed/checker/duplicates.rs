@@ -7,7 +7,7 @@ use super::{Cause, Incident, Input, Logs, Place, Sighting, Taken, Verdict};
 
 /// A request may have been on the wire for this long when its line broke, and a server may be at work on it for this long
 /// after.
-const FLIGHT_US: u64 = 2_000_000;
+pub(super) const FLIGHT_US: u64 = 2_000_000;
 
 /// Counts repetitions, and those nothing explains.
 pub(super) fn judge(logs: &Logs, known: &HashMap<u64, &Input>, verdict: &mut Verdict) {
@@ -44,9 +44,7 @@ pub(super) fn judge(logs: &Logs, known: &HashMap<u64, &Input>, verdict: &mut Ver
                 || follows_an_earlier_one(input, mates, &attempts, before, again);
             if !explained {
                 verdict.unexplained += 1;
-                verdict.note(|| {
-                    format!("repeated without a cause: {}", Repetition::of(input, before, again))
-                });
+                verdict.note(|| format!("repeated without a cause: {}", Repetition::of(input, before, again)));
             }
         }
     }
@@ -85,8 +83,9 @@ impl fmt::Display for Repetition {
 /// of a partition known to be committed by a moment.
 pub(super) fn explains(incident: &Incident, one: &Repetition, committed: impl Fn(i32, u64) -> i64) -> bool {
     let late = match incident.cause {
-        Cause::Line => FLIGHT_US,
-        Cause::Kill | Cause::Rewind | Cause::Reassigned => 0,
+        // What is on the wire when a partition goes back to its beginning is not waited for.
+        Cause::Line | Cause::Anew => FLIGHT_US,
+        Cause::Kill | Cause::Rewind | Cause::Reassigned | Cause::Zombie => 0,
     };
     let between = one.before_us <= incident.to_us + late && one.again_us >= incident.from_us;
     let here = incident.partition.is_none_or(|partition| partition == one.partition);
@@ -94,6 +93,9 @@ pub(super) fn explains(incident: &Incident, one: &Repetition, committed: impl Fn
         // What had been committed by then is never read again.
         Cause::Kill | Cause::Rewind | Cause::Reassigned => committed(one.partition, incident.from_us) <= one.offset,
         Cause::Line => one.before_us + FLIGHT_US >= incident.from_us,
+        Cause::Anew => true,
+        // What it repeats, it repeats because its partitions were given to somebody else.
+        Cause::Zombie => false,
     };
     between && here && reaches()
 }

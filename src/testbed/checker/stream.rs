@@ -9,73 +9,14 @@ use std::collections::{HashMap, VecDeque};
 
 use super::duplicates::{Repetition, explains};
 use super::{Committed, Incident, Taken, Verdict};
+use kept::{Key, NONE, Partition, Record};
 
-/// No record, no time.
-const NONE: u64 = u64::MAX;
+mod kept;
+
 /// A repetition is judged this long after it was seen: its cause may be known later than itself.
 const DOUBT_US: u64 = 30_000_000;
 /// Committed positions are remembered for this long: incidents ask for what was committed before them.
 const REMEMBER_US: u64 = 300_000_000;
-
-/// A record of the input.
-#[derive(Debug, Clone, Copy)]
-struct Record {
-    key: u32,
-    partition: u32,
-    offset: i64,
-    /// The record of its key before it.
-    before: u64,
-    /// Last seen at the sink.
-    last_us: u64,
-    /// Last written; [`NONE`]: never.
-    written_us: u64,
-    /// First acknowledged; once everything before it is: when the last of these was. [`NONE`]: not yet.
-    done_us: u64,
-    /// The request of the last write.
-    request: u64,
-    /// Nobody was told of the last write.
-    is_untold: bool,
-    /// It was refused, or had to be written again because nobody was told.
-    has_failed: bool,
-}
-
-/// What is known of a key.
-#[derive(Debug, Clone, Copy)]
-struct Key {
-    fed: u64,
-    seen: u64,
-    written: u64,
-    newest: u64,
-}
-
-/// A partition: its records by offset from `base` on.
-#[derive(Debug, Default)]
-struct Partition {
-    base: i64,
-    order: VecDeque<u64>,
-    /// Everything below was acknowledged, the last of it at `resolved_us`.
-    resolved: i64,
-    resolved_us: u64,
-    /// Commits of late.
-    commits: VecDeque<(u64, i64)>,
-    /// Commits beyond `resolved`, by position.
-    ahead: Vec<(i64, u64)>,
-}
-
-impl Partition {
-    fn end(&self) -> i64 {
-        self.base + self.order.len() as i64
-    }
-
-    fn at(&self, offset: i64) -> Option<u64> {
-        usize::try_from(offset - self.base).ok().and_then(|at| self.order.get(at)).copied()
-    }
-
-    /// The highest position known to be committed by `at_us`.
-    fn committed_by(&self, at_us: u64) -> i64 {
-        self.commits.iter().filter(|(at, _)| *at <= at_us).map(|(_, next)| *next).max().unwrap_or(0)
-    }
-}
 
 /// A checker that follows a run.
 pub struct StreamChecker {
@@ -310,7 +251,8 @@ impl StreamChecker {
 
     fn early(&mut self, partition: usize, next: i64) {
         self.verdict.early_commits += 1;
-        self.verdict.note(|| format!("partition {partition} was committed to {next} before all of that was acknowledged"));
+        self.verdict
+            .note(|| format!("partition {partition} was committed to {next} before all of that was acknowledged"));
     }
 
     /// Per key the sink sees the input's order; it may go back and come again.
@@ -325,7 +267,8 @@ impl StreamChecker {
         }
         if !again && !is_next {
             self.verdict.disordered += 1;
-            self.verdict.note(|| format!("record {number} was sent after {seen} and before {} of its key", record.before));
+            self.verdict
+                .note(|| format!("record {number} was sent after {seen} and before {} of its key", record.before));
         }
     }
 
@@ -380,7 +323,9 @@ impl StreamChecker {
 
     /// Moves the end of what was acknowledged, and judges the commits it passes.
     fn advance(&mut self, at: usize) {
-        while let Some(place) = self.partitions[at].at(self.partitions[at].resolved).and_then(|number| self.place(number)) {
+        while let Some(place) =
+            self.partitions[at].at(self.partitions[at].resolved).and_then(|number| self.place(number))
+        {
             let (record, partition) = (&mut self.records[place], &mut self.partitions[at]);
             if record.done_us == NONE {
                 return;

@@ -98,6 +98,8 @@ fn a_repetition_needs_a_cause_that_reaches_it() {
         ("a kill after both were committed", Cause::Kill, 30_000, 30_000, None, 2),
         ("a rewind of another partition", Cause::Rewind, 18_000, 18_000, Some(3), 2),
         ("a rewind of this one", Cause::Rewind, 18_000, 18_000, Some(0), 0),
+        ("a log read from its beginning", Cause::Anew, 30_000, 30_000, Some(0), 0),
+        ("another partition's", Cause::Anew, 30_000, 30_000, Some(1), 2),
         ("a reassignment before they were written", Cause::Reassigned, 12_000, 13_000, None, 2),
         ("a broken line while they were on the wire", Cause::Line, 16_500, 30_000, None, 0),
         ("a line that broke long after", Cause::Line, 39_000_000, 39_500_000, None, 2),
@@ -215,4 +217,47 @@ fn recovery_is_the_time_to_the_first_answered_write() {
     logs.sightings[5].taken = Taken::Refused;
     assert_eq!(recovery_us(&logs, 13_500), Some(2_500));
     assert_eq!(recovery_us(&logs, 17_001), None);
+}
+
+/// Everything in order, then record 2 once more, after 4 and 6 of its key had been acknowledged.
+fn late(told_us: Option<u64>, incident: Option<Incident>) -> (u64, u64, u64, bool) {
+    let mut logs = sound();
+    logs.sightings.push(Sighting { told_us, ..written(2, 30_000) });
+    logs.incidents.push(Incident { cause: Cause::Rewind, from_us: 12_000, to_us: 31_000, partition: None });
+    logs.committed.clear();
+    logs.incidents.extend(incident);
+    let v = check(&logs);
+    (v.disordered, v.stale_keys, v.late, v.is_sound())
+}
+
+#[test]
+fn a_late_write_is_told_from_disorder_only_where_it_is_proven() {
+    let line = |from_us, to_us| Some(incident(Cause::Line, from_us, to_us));
+    let zombie = |from_us, to_us| Some(incident(Cause::Zombie, from_us, to_us));
+    assert_eq!(late(None, line(15_000, 29_000)), (0, 0, 1, false), "its line had broken");
+    assert_eq!(late(Some(30_100), line(15_000, 29_000)), (0, 1, 0, false), "it was acknowledged: somebody sent it");
+    assert_eq!(late(None, None), (0, 1, 0, false), "no line was broken");
+    assert_eq!(late(None, line(31_000, 32_000)), (0, 1, 0, false), "it broke later");
+    assert_eq!(late(Some(30_100), zombie(15_000, 29_900)), (0, 0, 1, false), "a process went on with it");
+    assert_eq!(late(Some(30_100), zombie(15_000, 30_500)), (0, 1, 0, false), "the process still stood");
+    let mut ahead = sound();
+    ahead.sightings.retain(|one| one.record != 4);
+    ahead.sightings.push(Sighting { told_us: None, ..written(4, 30_000) });
+    ahead.incidents.push(incident(Cause::Line, 15_000, 29_000));
+    let v = check(&ahead);
+    assert_eq!(
+        (v.disordered, v.stale_keys, v.late),
+        (1, 1, 0),
+        "it had never been written: it was overtaken, not late"
+    );
+}
+
+#[test]
+fn a_late_write_between_newer_ones_is_one_finding() {
+    let mut logs = sound();
+    // Record 0 once more between records 4 and 6 of its key: 6 then looks as if it came too early.
+    logs.sightings.insert(6, Sighting { told_us: None, ..written(0, 15_500) });
+    logs.incidents.push(incident(Cause::Line, 9_000, 15_000));
+    let v = check(&logs);
+    assert_eq!((v.disordered, v.stale_keys, v.late), (0, 0, 1));
 }

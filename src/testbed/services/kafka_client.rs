@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, TopicResult};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication, TopicResult};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
@@ -99,6 +99,18 @@ impl KafkaClient {
         let results = self.administer(&action, |admin, options| admin.delete_topics(&[topic], options))?;
         self.each(&action, &results)?;
         self.wait_for_partitions(&action, topic, 0)
+    }
+
+    /// Gives a topic more partitions and waits until they have leaders. `partitions` is how many it has then.
+    ///
+    /// # Errors
+    /// The cluster refuses, or the leaders did not show up within a minute.
+    pub fn add_partitions(&self, topic: &str, partitions: u16) -> Result<(), ServiceError> {
+        let action = format!("add partitions to {topic}");
+        let wanted = [NewPartitions::new(topic, usize::from(partitions))];
+        let results = self.administer(&action, |admin, options| admin.create_partitions(&wanted, options))?;
+        self.each(&action, &results)?;
+        self.wait_for_partitions(&action, topic, i32::from(partitions))
     }
 
     /// Removes the records of a partition below `before`, as retention does.
