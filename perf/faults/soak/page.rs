@@ -75,13 +75,14 @@ fn summary(args: &Args, outcome: &Outcome, figures: &Figures) -> String {
         |most| format!("half of the {most:.0} that both pipelines took at once when fed flat out for 20 s"),
     );
     format!(
-        "`cargo run --release --example faults -- soak --minutes {} --rate {} --every {}s --seed {}`, commit {}, {} cores, mean \
+        "`cargo run --release --example faults -- soak --minutes {} --rate {} --every {}s --seed {}{}`, commit {}, {} cores, mean \
          load {mean:.1}.\n\n\
          {:.0} records/s were meant: {most}. {} faults. **{}**",
         args.minutes,
         args.rate,
         args.every.as_secs(),
         args.seed,
+        args.engine.as_ref().map_or("", |_| " --engine …/release/sluicegate"),
         if figures.commit.is_empty() { "unknown" } else { &figures.commit },
         machine.cores,
         outcome.rate,
@@ -118,9 +119,9 @@ fn verdicts(outcome: &Outcome) -> String {
 
 fn faults(outcome: &Outcome, figures: &Figures) -> String {
     let mut text = format!(
-        "## Faults\n\n*Back*: from the fault's end to the first acknowledgement, and until no record took longer than {} s any \
-         more; relay / index, in seconds.\n\n\
-         | at minute | fault | lasted, s | first | all in time | repeated |\n|--:|---|--:|--:|--:|--:|\n",
+        "## Faults\n\nRelay / index, in seconds from the fault's end: to the first acknowledgement, and to the last record before the next \
+         fault\nthat took longer than {} s. (Anything else the machine does makes records late as well.)\n\n\
+         | at minute | fault | lasted, s | first | last late | repeated |\n|--:|---|--:|--:|--:|--:|\n",
         LATE_US / 1_000_000
     );
     let seconds = |us: u64| format!("{:.1}", us as f64 / 1e6);
