@@ -358,6 +358,7 @@ const PURE: &[&str] = &[
     "src/source/commit.rs",
     "src/source/hold.rs",
     "src/source/ledger.rs",
+    "src/source/lowered.rs",
     "src/source/pauses.rs",
     "src/source/properties.rs",
     "src/source/rewind.rs",

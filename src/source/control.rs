@@ -15,6 +15,7 @@ use super::context::{SourceContext, SourceEnd};
 use super::credentials::Credentials;
 use super::hold::Hold;
 use super::ledger::Ledger;
+use super::lowered::Lowered;
 use super::pauses::{PauseReason, Pauses};
 use super::properties;
 use super::questions::Questions;
@@ -81,6 +82,7 @@ pub struct Source<C: Client = Consumer> {
     pub(super) rebalance: Rebalance,
     pub(super) questions: Questions,
     pub(super) topic_ids: TopicIds,
+    pub(super) lowered: Lowered,
     pub(crate) until: Option<Marks>,
     pub(crate) assigned: BTreeMap<Slot, Assigned>,
     pub(super) next_sequence: Sequence,
@@ -132,6 +134,7 @@ impl<C: Client> Source<C> {
             rebalance: Rebalance::Stable,
             questions: Questions::default(),
             topic_ids: TopicIds::default(),
+            lowered: Lowered::default(),
             until: cx.until.map(|_| Marks::default()),
             assigned: BTreeMap::new(),
             next_sequence: 0,

@@ -13,6 +13,7 @@ mod events;
 mod finish;
 pub mod hold;
 pub mod ledger;
+mod lowered;
 pub mod pauses;
 pub mod probe;
 pub mod properties;

@@ -202,6 +202,8 @@ impl<C: Client> Source<C> {
         assigned.low = Some(low);
         tracing::error!(pipeline = %self.cx.plan.name, partition = %assigned.name, position = position.0, end = end.0,
             low = low.0, "the log was truncated or the topic recreated: reading it from its beginning");
+        let in_flight = self.commits.is_waiting();
+        self.lowered.restarted(&assigned.name, low, in_flight);
         let epoch = Epoch::fresh();
         self.cx.table.set_current(slot, epoch);
         self.hold.destroy(slot);
@@ -215,7 +217,7 @@ impl<C: Client> Source<C> {
         let mut failed = None;
         for (sent, fate) in fates {
             match fate {
-                Fate::Stored => {}
+                Fate::Stored => self.lowered.stored(&sent.name),
                 Fate::Again(code) | Fate::NotOurs(code) => {
                     failed = Some(code);
                     self.ledger.not_committed(sent.slot);

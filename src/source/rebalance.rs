@@ -172,7 +172,7 @@ impl<C: Client> Source<C> {
             }
             let position = (offset >= 0).then_some(Position(offset));
             match answer.kind {
-                OffsetKind::Committed => known.committed = Some(position),
+                OffsetKind::Committed => known.committed = Some(self.lowered.instead_of(&name, position)),
                 OffsetKind::Earliest => known.low = position,
                 OffsetKind::Latest => known.end = position,
                 OffsetKind::Since { .. } => known.since = Some(position),
@@ -248,6 +248,7 @@ impl<C: Client> Source<C> {
         self.ledger.assign(slot, epoch, beginning.position);
         if let Some(Some(committed)) = known.committed
             && beginning.position == Some(committed)
+            && !self.lowered.contains(name)
         {
             self.ledger.is_committed_at(slot, committed);
         }
