@@ -183,6 +183,6 @@ fn so_long(soak: &mut Soak, fault: Search, least_ms: u64, most_ms: u64) -> anyho
 fn items(soak: &mut Soak) -> anyhow::Result<()> {
     let busy = ItemAnswer::error(429, "es_rejected_execution_exception", "rejected execution of coordinating");
     let absent = ItemAnswer::error(503, "unavailable_shards_exception", "primary shard is not active");
-    let refused = |at: usize| (at * 7, if at % 2 == 0 { busy.clone() } else { absent.clone() });
+    let refused = |at: usize| (at * 7, if at.is_multiple_of(2) { busy.clone() } else { absent.clone() });
     answers(soak, Search::Items((0..40).map(refused).collect()))
 }
