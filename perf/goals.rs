@@ -1,5 +1,6 @@
 //! What the runs of a session say about the goals: ratios of pairs, their spread, a verdict. Pure.
 
+use crate::curve;
 use crate::history::Line;
 use crate::lookups;
 use crate::outage::{CATCH_UP, FIRST};
@@ -83,7 +84,7 @@ pub fn rows(scenario: Scenario, lines: &[Line]) -> Vec<Row> {
         Scenario::Lookups => look_ups(lines),
         Scenario::Outage => outage(lines),
         Scenario::Scale => scale(lines),
-        Scenario::Memory => Vec::new(),
+        Scenario::Memory | Scenario::Curves => Vec::new(),
     };
     let peaks = lines.iter().filter(|line| is_ours(line)).map(|line| line.peak_mib).collect();
     rows.push(Row::new(
@@ -106,6 +107,7 @@ fn is_ours(line: &Line) -> bool {
     let ours = [Subject::Engine, Subject::WarmLookups, Subject::ColdLookups];
     ours.iter().any(|one| one.name() == line.subject)
         || (line.scenario == Scenario::Scale.name() && line.subject != TWO)
+        || (line.scenario == Scenario::Curves.name() && !curve::is_open_loop(&line.subject))
 }
 
 fn consume(lines: &[Line]) -> Vec<Row> {
@@ -234,7 +236,8 @@ fn script(lines: &[Line], rate: Bound, per_cpu: f64) -> Vec<Row> {
 /// Runs of equals next to each other.
 fn controls(scenario: Scenario, lines: &[Line]) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
-    for pair in lines.windows(2).filter(|pair| pair[0].subject == pair[1].subject && scenario != Scenario::Scale) {
+    let has_controls = !matches!(scenario, Scenario::Scale | Scenario::Curves);
+    for pair in lines.windows(2).filter(|pair| pair[0].subject == pair[1].subject && has_controls) {
         for (name, of) in [("CPU", CPU_ALL), ("records/s", RATE)] {
             let what = format!("control: {name}, {0} / {0}", pair[0].subject);
             let value = of(&pair[0]) / of(&pair[1]);
@@ -321,6 +324,15 @@ mod tests {
             assert_eq!(row(&rows, "records/s, engine / script").is_met(), verdict);
             assert_eq!(row(&rows, "records per CPU-second, engine / script").is_met(), Some(true));
         }
+    }
+
+    #[test]
+    fn memory_counts_at_every_point_of_a_curve_that_is_the_engine_alone() {
+        let of = |subject: &str| line("curves", subject, 0, 1.0, 2.0);
+        let lines = [of("record-size/relay/128 B"), of("latency/relay/10 %"), of("cores/index/2"), of("cores/index/2")];
+        let rows = rows(Scenario::Curves, &lines);
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        assert_eq!(row(&rows, "peak memory of one engine, MiB").values.len(), 3);
     }
 
     #[test]
