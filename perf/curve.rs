@@ -178,7 +178,8 @@ impl Point {
         match self {
             Self::RecordBytes(count) | Self::Documents(count) | Self::BulkKib(count) => Some((count as f64).log2()),
             Self::LoadPercent(percent) => Some(f64::from(percent)),
-            Self::LingerMs(ms) => Some(f64::from(ms)),
+            // The shortest ones would stand upon each other.
+            Self::LingerMs(ms) => Some(f64::from(ms + 1).log2()),
             Self::FullSpeed | Self::Cores(_) | Self::Plain | Self::Compressed(..) => None,
         }
     }

@@ -113,7 +113,7 @@ fn latency(lines: &[Line], route: Route) -> Panel {
     let one =
         |(name, _): (&'static str, &str)| series(lines, Curve::Latency, route, name.trim_end_matches(" ms"), of(name));
     Panel {
-        title: format!("{}: ms from the moment a record was meant to be produced", route.name()),
+        title: format!("{}: ms since a record was meant to be produced", route.name()),
         x: Curve::Latency.axis().to_owned(),
         log: true,
         series: PERCENTILES.map(one).into(),

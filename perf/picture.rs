@@ -107,12 +107,7 @@ impl Panel {
         let middle = (LEFT + PANEL - RIGHT) / 2.0;
         let _ = writeln!(out, "<text class=\"mid\" x=\"{middle}\" y=\"{}\">{}</text>", HEIGHT - 12.0, escape(&self.x));
         let places = self.places();
-        if let Some(first) = self.series.first() {
-            for (mark, x) in first.points.iter().zip(&places) {
-                let y = HEIGHT - BOTTOM + 17.0;
-                let _ = writeln!(out, "<text class=\"mid\" x=\"{x:.1}\" y=\"{y}\">{}</text>", escape(&mark.label));
-            }
-        }
+        self.labels(&places, out);
         for at in (0..self.series.len()).rev() {
             if self.is_of_bars() {
                 self.bars(at, &places, &scale, out);
@@ -142,6 +137,18 @@ impl Panel {
                 escape(&series.name)
             );
             x += 36.0 + 6.6 * series.name.chars().count() as f64;
+        }
+    }
+
+    fn labels(&self, places: &[f64], out: &mut String) {
+        let mut room_from = 0.0;
+        for (mark, x) in self.series.iter().take(1).flat_map(|series| &series.points).zip(places) {
+            let half = 3.4 * mark.label.chars().count() as f64;
+            // One that would touch the last goes below it.
+            let row = if x - half < room_from { 30.0 } else { 17.0 };
+            room_from = x + half + 2.0;
+            let y = HEIGHT - BOTTOM + row;
+            let _ = writeln!(out, "<text class=\"mid\" x=\"{x:.1}\" y=\"{y}\">{}</text>", escape(&mark.label));
         }
     }
 
