@@ -105,7 +105,7 @@ impl Panel {
             );
         }
         let middle = (LEFT + PANEL - RIGHT) / 2.0;
-        let _ = writeln!(out, "<text class=\"mid\" x=\"{middle}\" y=\"{}\">{}</text>", HEIGHT - 12.0, escape(&self.x));
+        let _ = writeln!(out, "<text class=\"mid\" x=\"{middle}\" y=\"{}\">{}</text>", HEIGHT - 10.0, escape(&self.x));
         let places = self.places();
         self.labels(&places, out);
         for at in (0..self.series.len()).rev() {
@@ -143,10 +143,10 @@ impl Panel {
     fn labels(&self, places: &[f64], out: &mut String) {
         let mut room_from = 0.0;
         for (mark, x) in self.series.iter().take(1).flat_map(|series| &series.points).zip(places) {
-            let half = 3.4 * mark.label.chars().count() as f64;
+            let half = 3.0 * mark.label.chars().count() as f64;
             // One that would touch the last goes below it.
-            let row = if x - half < room_from { 30.0 } else { 17.0 };
-            room_from = x + half + 2.0;
+            let row = if x - half < room_from { 28.0 } else { 16.0 };
+            room_from = x + half + 1.0;
             let y = HEIGHT - BOTTOM + row;
             let _ = writeln!(out, "<text class=\"mid\" x=\"{x:.1}\" y=\"{y}\">{}</text>", escape(&mark.label));
         }
