@@ -303,9 +303,9 @@ mod tests {
     #[test]
     fn records_of_all_sizes_come_to_the_same_bytes() {
         for point in Curve::RecordSize.points() {
-            let contents = point.contents(4, 250_000);
+            let contents = point.contents(4, 200_000);
             let bytes = contents.records as f64 * contents.value_bytes as f64;
-            assert!((bytes / (250_000.0 * USUAL_BYTES as f64) - 1.0).abs() < 0.01, "{contents:?}");
+            assert!((bytes / (200_000.0 * USUAL_BYTES as f64) - 1.0).abs() < 0.01, "{contents:?}");
             assert_eq!(point.label(), Point::RecordBytes(contents.value_bytes).label());
         }
         let compressed = Point::Compressed(Side::In, "lz4").contents(4, 10);

@@ -64,7 +64,7 @@ impl Scenario {
             Self::Scale => 1_000_000,
             Self::Memory => 5_000_000,
             // Of the usual size; as many bytes at every other one.
-            Self::Curves => 250_000,
+            Self::Curves => 200_000,
         }
     }
 
