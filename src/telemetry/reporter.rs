@@ -339,6 +339,7 @@ mod tests {
         for turn in 1..=40_u32 {
             relay.metrics.drained(&"events".into(), 100, 1_000);
             relay.metrics.outcome(Outcome::Delivered).add(100);
+            relay.metrics.balance(0);
             relay.latency.record(Stage::EndToEnd, Duration::from_millis(u64::from(turn)), 100);
             assert_eq!(reporter.turn(start + TURN * turn, wall), Vec::<Arc<str>>::new());
         }
@@ -372,6 +373,7 @@ mod tests {
                 board.measure();
             }
             relay.metrics.outcome(Outcome::Delivered).add(100);
+            relay.metrics.balance(0);
             relay.latency.record(Stage::Age, Duration::from_millis(if turn <= 8 { 900 } else { 5 }), 100);
             let _ = reporter.turn(start + TURN * turn, wall);
         }
@@ -407,7 +409,7 @@ mod tests {
         let limits = WatchLimits { watchdog: Duration::from_secs(30), ..WatchLimits::default() };
         let mut reporter = Reporter::new(board.clone(), limits, None, start).expect("no log");
         let index = &board.pipelines[1];
-        index.metrics.open_records.set(3);
+        index.metrics.balance(3);
         let mut named = Vec::new();
         for second in 0..40 {
             named = reporter.turn(start + Duration::from_secs(second), SystemTime::now());
