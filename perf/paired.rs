@@ -89,7 +89,7 @@ impl<'b> Paired<'b> {
         let near = KafkaClient::new(bench.servers.near()?);
         let far = match scenario {
             Scenario::Consume => Far::Nothing,
-            Scenario::Relay | Scenario::Memory => Far::Kafka(KafkaClient::new(bench.servers.far()?)),
+            Scenario::Relay | Scenario::Memory | Scenario::Curves => Far::Kafka(KafkaClient::new(bench.servers.far()?)),
             Scenario::IndexStub | Scenario::Lookups | Scenario::Outage | Scenario::Scale => Far::Stub(Stub::start()?),
             Scenario::IndexEs => Far::Elasticsearch(ElasticsearchClient::new(bench.servers.search()?)),
         };
