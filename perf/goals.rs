@@ -2,6 +2,7 @@
 
 use crate::curve;
 use crate::history::Line;
+use crate::latency::{self, ADAPTIVE, LARGEST, LINGER, P50, P99, P999, PIPELINES, STALL_MS, half, stalled};
 use crate::lookups;
 use crate::outage::{CATCH_UP, FIRST};
 use crate::paired::SERVER_CPU;
@@ -85,6 +86,8 @@ pub fn rows(scenario: Scenario, lines: &[Line]) -> Vec<Row> {
         Scenario::Outage => outage(lines),
         Scenario::Scale => scale(lines),
         Scenario::Curves => return curves(lines),
+        Scenario::Latency => at_half(lines),
+        Scenario::Concurrency => concurrency(lines),
         Scenario::Memory => Vec::new(),
     };
     let peaks = lines.iter().filter(|line| is_ours(line)).map(|line| line.peak_mib).collect();
@@ -230,6 +233,58 @@ fn curves(lines: &[Line]) -> Vec<Row> {
     largest.map(row).into_iter().collect()
 }
 
+/// P3, from the committed instruction counts: `stage/bytes count` a line.
+pub fn instructions(counts: &str) -> Vec<Row> {
+    let count = |stage: &str, bytes: u32| {
+        let line = counts.lines().find_map(|line| line.strip_prefix(&format!("preprocess/{stage}/{bytes} ")))?;
+        line.trim().parse::<f64>().ok()
+    };
+    let row = |bytes: u32| {
+        let ratio = Some(count("select", bytes)? / count("bare", bytes)?);
+        let what = format!("instructions, select / bare parse, {bytes} bytes");
+        Some(Row::new("P3", what, Bound::AtMost(1.15), ratio.into_iter().collect()))
+    };
+    [200, 1_000, 8_000, 64_000].into_iter().filter_map(row).collect()
+}
+
+fn at_half(lines: &[Line]) -> Vec<Row> {
+    let figure = |line: &Line, name: &str| line.figures.get(name).copied();
+    let of = |subject: String, value: &dyn Fn(&Line) -> Option<f64>| -> Vec<f64> {
+        lines.iter().filter(|line| line.subject == subject).filter_map(value).collect()
+    };
+    let allowed = |line: &Line| Some(figure(line, LINGER)? + 3.0 * figure(line, P50)?);
+    let mut rows = Vec::new();
+    for pipeline in PIPELINES {
+        let share = of(half(pipeline), &|line| Some(figure(line, P99)? / allowed(line)?));
+        let tail = of(half(pipeline), &|line| figure(line, P999));
+        let stall = of(stalled(pipeline), &|line| figure(line, LARGEST));
+        rows.extend([
+            Row::new("P9", format!("{pipeline}: p99 / (linger + 3 × p50)"), Bound::AtMost(1.0), share),
+            Row::new("P9", format!("{pipeline}: p99.9, ms"), Bound::AtMost(250.0), tail),
+            Row::new(
+                "P9",
+                format!("{pipeline}: largest latency with a stall of {STALL_MS} ms, ms"),
+                Bound::AtLeast(f64::from(STALL_MS) * 0.9),
+                stall,
+            ),
+        ]);
+    }
+    rows
+}
+
+/// One value a round: a round holds every kind of run once.
+fn concurrency(lines: &[Line]) -> Vec<Row> {
+    let rate =
+        |round: &[Line], name: &str| round.iter().find(|line| line.subject == name).map(|line| line.records_per_second);
+    let fixed = latency::all_fixed();
+    let against_best = lines.chunks(fixed.len() + 1).filter_map(|round| {
+        let best = fixed.iter().filter_map(|name| rate(round, name)).fold(f64::NAN, f64::max);
+        Some(rate(round, ADAPTIVE)? / best)
+    });
+    let values = against_best.filter(|ratio| ratio.is_finite()).collect();
+    vec![Row::new("P12", "records/s, adaptive / best fixed number", Bound::AtLeast(0.9), values)]
+}
+
 /// The rows against the script. All of the engine's CPU from start to end is set against the script's without its start: the
 /// reading least kind to the engine.
 fn script(lines: &[Line], rate: Bound, per_cpu: f64) -> Vec<Row> {
@@ -344,6 +399,38 @@ mod tests {
         lines.push(of("cores/index/2", 320.5));
         assert_eq!(met(&lines), [Some(false)]);
         assert_eq!(met(&[]), []);
+    }
+
+    #[test]
+    fn instruction_counts_are_compared_by_size() {
+        let rows =
+            instructions("path AVX2\npreprocess/bare/200 100.0\npreprocess/select/200 120.0\nother/bare/1000 1.0\n");
+        let seen: Vec<_> = rows.iter().map(|row| (row.values.as_slice(), row.is_met())).collect();
+        assert_eq!(seen, [([1.2].as_slice(), Some(false))]);
+        assert_eq!(instructions(include_str!("../benches/instructions.txt")).len(), 4);
+    }
+
+    #[test]
+    fn a_round_is_compared_with_its_best_fixed_number() {
+        let mut lines = Vec::new();
+        for (adaptive, best) in [(90.0, 100.0), (99.0, 90.0)] {
+            run(&mut lines, ADAPTIVE, adaptive, 1.0);
+            for (number, name) in latency::all_fixed().iter().enumerate() {
+                run(&mut lines, name, best - number as f64, 1.0);
+            }
+        }
+        assert_eq!(rows(Scenario::Concurrency, &lines)[0].values, [0.9, 1.1]);
+    }
+
+    #[test]
+    fn a_tail_is_compared_with_linger_and_median() {
+        let mut lines = Vec::new();
+        run(&mut lines, &half("relay"), 1.0, 1.0);
+        lines[0].figures =
+            [(P50, 10.0), (P99, 75.0), (P999, 251.0), (LINGER, 20.0)].map(|(k, v)| (k.to_owned(), v)).into();
+        let rows = rows(Scenario::Latency, &lines);
+        let seen: Vec<_> = rows.iter().map(|row| (row.values[0], row.is_met())).collect();
+        assert_eq!(seen, [(1.5, Some(false)), (251.0, Some(false))]);
     }
 
     #[test]

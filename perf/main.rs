@@ -1,6 +1,6 @@
 //! The scenarios of sluicegate's performance, on real servers, beside raw loops and the script it replaces.
 //!
-//! `cargo run --release --example perf -- SCENARIO…|all [--records N] [--rounds N]`. `all` takes at most 45 minutes: a
+//! `cargo run --release --example perf -- SCENARIO…|all [--records N] [--rounds N]`. `all` takes at most an hour: a
 //! scenario whose minutes are over begins no further round. Servers are started, or taken from the variables the tests use
 //! (`SLUICEGATE_TEST_KAFKA_IN`, `_KAFKA_OUT`, `_ELASTICSEARCH`, `_REDIS`). Servers, bulk endpoint and this
 //! program run on every core but the first; what is measured has the first one to itself. Rates, CPU and memory are seen
@@ -14,6 +14,7 @@ mod curve_tables;
 mod curves;
 mod goals;
 mod history;
+mod latency;
 mod lookups;
 mod machine;
 mod memory;
@@ -139,6 +140,8 @@ fn run_one(
         }
         Scenario::Outage => outage::measure(records, Duration::from_secs(args.outage), bench),
         Scenario::Scale => scale::measure(records, args.rounds, args.long, bench),
+        Scenario::Latency => latency::at_half(args.rounds, bench),
+        Scenario::Concurrency => latency::concurrency(args.rounds, bench),
         Scenario::Memory => memory::measure(records, bench),
         Scenario::Curves => curves::measure(records, args.rounds, bench),
     }

@@ -55,25 +55,39 @@ pub fn measure(route: Route, point: Point, most: f64, cores: usize) -> anyhow::R
         Point::LoadPercent(percent) => format!("{:.0}/s", most * f64::from(percent) / 100.0),
         _ => "max".to_owned(),
     };
-    let folder = tempfile::tempdir()?;
-    let mut command = command(route, &rate, folder.path(), cores)?;
-    let (out, log) = (folder.path().join("out"), folder.path().join("log"));
-    command.stdin(Stdio::null()).stdout(File::create(&out)?).stderr(File::create(&log)?);
-    let usage = watch(command)
-        .with_context(|| format!("bench at {rate}: {}", std::fs::read_to_string(&log).unwrap_or_default()))?;
-    let text = std::fs::read_to_string(&out)?;
     let stage = if rate == "max" { "end_to_end" } else { "age" };
-    let run = serde_json::from_str(&text).with_context(|| format!("bench printed {text}"))?;
-    Ok((read(&run, stage).with_context(|| format!("bench printed {text}"))?, usage))
+    let (run, usage) = run(&arguments(route, &rate), cores)?;
+    Ok((read(&run, stage).with_context(|| format!("bench printed {run}"))?, usage))
 }
 
-fn command(route: Route, rate: &str, folder: &Path, cores: usize) -> anyhow::Result<Command> {
+/// Runs `sluicegate bench` with these arguments on so many cores: the JSON it prints, and what it used.
+///
+/// # Errors
+/// The command failed; the end of its log is in the error.
+pub fn run(arguments: &[String], cores: usize) -> anyhow::Result<(Value, Usage)> {
+    let folder = tempfile::tempdir()?;
+    let mut command = command(arguments, folder.path(), cores)?;
+    let (out, log) = (folder.path().join("out"), folder.path().join("log"));
+    command.stdin(Stdio::null()).stdout(File::create(&out)?).stderr(File::create(&log)?);
+    let told = || format!("bench {}: {}", arguments.join(" "), std::fs::read_to_string(&log).unwrap_or_default());
+    let usage = watch(command).with_context(told)?;
+    let text = std::fs::read_to_string(&out)?;
+    Ok((serde_json::from_str(&text).with_context(|| format!("bench printed {text}"))?, usage))
+}
+
+fn command(arguments: &[String], folder: &Path, cores: usize) -> anyhow::Result<Command> {
     let program = std::env::current_exe().context("where is this program?")?;
     let mut command = on_cores(&format!("0-{}", cores - 1), program);
-    command.args([AS_BENCH, "--format", "json", "--pipeline", route.name(), "--rate", rate]);
-    command.args(["--seconds", &SECONDS.to_string(), "--warmup", &WARM_UP_SECONDS.to_string()]);
-    command.args(["--record-bytes", &USUAL_BYTES.to_string()]).arg("--report").arg(folder.join("report"));
+    command.args([AS_BENCH, "--format", "json"]).args(arguments).arg("--report").arg(folder.join("report"));
     Ok(command)
+}
+
+fn arguments(route: Route, rate: &str) -> Vec<String> {
+    let text = format!(
+        "--pipeline {} --rate {rate} --seconds {SECONDS} --warmup {WARM_UP_SECONDS} --record-bytes {USUAL_BYTES}",
+        route.name()
+    );
+    text.split(' ').map(str::to_owned).collect()
 }
 
 /// Waits for its end; what it used, as far as could be seen.
@@ -159,7 +173,7 @@ mod tests {
     #[test]
     fn the_command_line_is_one_bench_takes() {
         for (route, rate) in [(Route::Relay, "max"), (Route::Index, "5000/s")] {
-            let command = command(route, rate, Path::new("/nowhere"), 2).expect("a command");
+            let command = command(&arguments(route, rate), Path::new("/nowhere"), 2).expect("a command");
             let words: Vec<&str> = command.get_args().filter_map(|word| word.to_str()).collect();
             let own = words.iter().position(|word| *word == AS_BENCH).expect("the word");
             let line = ["sluicegate", "bench"].into_iter().chain(words[own + 1..].iter().copied());

@@ -88,9 +88,11 @@ impl<'b> Paired<'b> {
     fn prepare(scenario: Scenario, records: u64, bench: &'b Bench) -> anyhow::Result<Self> {
         let near = KafkaClient::new(bench.servers.near()?);
         let far = match scenario {
-            Scenario::Consume => Far::Nothing,
+            Scenario::Consume | Scenario::Outage | Scenario::Scale | Scenario::Latency | Scenario::Concurrency => {
+                Far::Nothing
+            }
             Scenario::Relay | Scenario::Memory | Scenario::Curves => Far::Kafka(KafkaClient::new(bench.servers.far()?)),
-            Scenario::IndexStub | Scenario::Lookups | Scenario::Outage | Scenario::Scale => Far::Stub(Stub::start()?),
+            Scenario::IndexStub | Scenario::Lookups => Far::Stub(Stub::start()?),
             Scenario::IndexEs => Far::Elasticsearch(ElasticsearchClient::new(bench.servers.search()?)),
         };
         let source = bench.topics.get(&near, PARTITIONS, records)?;

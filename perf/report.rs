@@ -29,10 +29,13 @@ too. The controls are pairs of equals: a ratio nearer to 1 than theirs is no fin
 the core, rates get no verdict (*void*).
 ";
 
+/// What the gate of the benches has counted last, and holds every change to.
+const INSTRUCTIONS: &str = include_str!("../benches/instructions.txt");
+
 const ELSEWHERE: &str = "
-Measured elsewhere: P3 (instructions of the preprocess stage: `cargo bench --bench stages -- instructions`; ARCHITECTURE.md,
-\"What it costs\"), P9 and P12 (latency under an open loop, concurrency against a server that answers 429: `bench`;
-[scenarios/latency.md](scenarios/latency.md)). P7 (peers) is not measured: none of them is installed by this program.
+P3 compares instruction counts, which do not vary: `cargo bench --bench stages -- instructions` counts them by callgrind and
+fails where one grew by more than 5 %. That the stage allocates nothing per record is a unit test
+(`src/preprocess/allocation_tests.rs`). P7 (peers) is not measured: none of them is installed by this program.
 ";
 
 /// Writes the report of these lines.
@@ -76,11 +79,11 @@ fn draw(lines: &[Line]) -> anyhow::Result<()> {
 
 /// Every goal's row, by goal.
 fn summary(sessions: &[(Scenario, Vec<Line>)]) -> String {
-    let mut rows: Vec<(Scenario, Row)> = sessions
+    let measured = sessions
         .iter()
-        .flat_map(|(scenario, lines)| goals::rows(*scenario, lines).into_iter().map(|row| (*scenario, row)))
-        .filter(|(_, row)| row.has_goal())
-        .collect();
+        .flat_map(|(scenario, lines)| goals::rows(*scenario, lines).into_iter().map(|row| (scenario.name(), row)));
+    let counted = goals::instructions(INSTRUCTIONS).into_iter().map(|row| ("instructions", row));
+    let mut rows: Vec<(&str, Row)> = measured.chain(counted).filter(|(_, row)| row.has_goal()).collect();
     let number = |row: &Row| row.goal.trim_start_matches('P').parse::<u32>().unwrap_or(u32::MAX);
     rows.sort_by_key(|(_, row)| number(row));
     let mut text =
@@ -88,7 +91,7 @@ fn summary(sessions: &[(Scenario, Vec<Line>)]) -> String {
                     |---|---|---|---|---|---|---|---|\n"
             .to_owned();
     for (scenario, row) in &rows {
-        let _ = writeln!(text, "| {} | {} {}", row.goal, scenario.name(), cells(row));
+        let _ = writeln!(text, "| {} | {scenario} {}", row.goal, cells(row));
     }
     text
 }

