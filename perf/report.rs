@@ -7,13 +7,15 @@ use std::fs;
 use crate::goals::{self, Bound, Row};
 use crate::history::Line;
 use crate::machine::below_perf;
+use crate::paired::{LEFT_OUT, VERSION};
+use crate::peers::Peer;
 use crate::scenario::Scenario;
 use crate::statistics::percentile;
 use crate::subject::Subject;
 
 const FILE: &str = "REPORT.md";
 
-const PREFACE: &str = "# What sluicegate costs, beside raw loops and the script it replaces
+const PREFACE: &str = "# What sluicegate costs, beside raw loops, the script it replaces and its peers
 
 Made by `cargo run --release --example perf -- all`; not edited by hand. The subject has core 0 to itself, servers and
 observer have the others. Records are 912 bytes of JSON with 787 bytes of `result`, a key each, 4 partitions, no
@@ -28,7 +30,7 @@ rates get no verdict (*void*).
 const ELSEWHERE: &str = "
 Measured elsewhere: P3 (instructions of the preprocess stage: `cargo bench --bench stages -- instructions`; ARCHITECTURE.md,
 \"What it costs\"), P9 and P12 (latency under an open loop, concurrency against a server that answers 429: `bench`;
-[scenarios/latency.md](scenarios/latency.md)). P7 (peers) is not measured: none of them is installed by this program.
+[scenarios/latency.md](scenarios/latency.md)).
 ";
 
 /// Writes the report of these lines.
@@ -77,7 +79,7 @@ pub fn section(scenario: Scenario, lines: &[Line]) -> String {
     let _ = writeln!(
         text,
         "Commit {}, `perf -- {}`, {}.\n\n\
-         | subject | runs | records | records/s | CPU-s/M | CPU-s/M, all | peak MiB | missing / extra | others |\n\
+         | subject | runs | records | records/s | CPU-s/M | CPU-s/M, all | peak MiB | missing / extra / changed | others |\n\
          |---|---|---|---|---|---|---|---|---|",
         first.commit, first.command, first.machine
     );
@@ -93,6 +95,8 @@ pub fn section(scenario: Scenario, lines: &[Line]) -> String {
         text.push_str(&threads(name, of));
         text.push_str(&figures(name, of));
     }
+    text.push_str(&beside(&subjects));
+    text.push_str(&left_out(lines));
     text.push_str(&memory(lines));
     text
 }
@@ -116,7 +120,7 @@ fn run_row(name: &str, lines: &[&Line]) -> String {
         format!("**{:.digits$}** ({:.digits$}..{:.digits$})", at(0.5), at(0.0), at(1.0))
     };
     format!(
-        "| {name} | {} | {} | {} | {} | {} | {} | {} / {} | {} |\n",
+        "| {name} | {} | {} | {} | {} | {} | {} | {} / {} / {} | {} |\n",
         lines.len(),
         lines[0].records,
         spread(|line| line.records_per_second, 0),
@@ -125,6 +129,7 @@ fn run_row(name: &str, lines: &[&Line]) -> String {
         spread(|line| line.peak_mib, 0),
         lines.iter().map(|line| line.missing).sum::<u64>(),
         lines.iter().map(|line| line.extra).sum::<u64>(),
+        lines.iter().map(|line| line.changed).sum::<u64>(),
         spread(|line| line.others, 2),
     )
 }
@@ -192,6 +197,27 @@ fn medians<'l>(runs: &[&'l Line], of: impl Fn(&'l Line) -> Vec<(&'l str, f64)>) 
     medians
 }
 
+/// What the peers that ran are, and what they promise.
+fn beside(subjects: &[(&str, Vec<&Line>)]) -> String {
+    let row = |(name, runs): &(&str, Vec<&Line>)| {
+        let version = runs[0].notes.get(VERSION)?;
+        Some(format!("| {name} | {version} | {} |\n", Peer::of(name)?.guarantee()))
+    };
+    let rows: String = subjects.iter().filter_map(row).collect();
+    if rows.is_empty() {
+        return rows;
+    }
+    let engine =
+        "| engine | this commit | commits after delivery; a record is delivered at least once, in order per key |\n";
+    format!("\n| | version | guarantees |\n|---|---|---|\n{engine}{rows}")
+}
+
+fn left_out(lines: &[Line]) -> String {
+    let notes = lines.iter().flat_map(|line| &line.notes);
+    let why = notes.filter_map(|(name, why)| Some(format!("\nLeft out: {}: {why}.\n", name.strip_prefix(LEFT_OUT)?)));
+    why.collect()
+}
+
 fn memory(lines: &[Line]) -> String {
     let mut text = String::new();
     for line in lines.iter().filter(|line| line.resident_mib.len() > 1) {
@@ -235,6 +261,18 @@ mod tests {
         let text = summary(&[(Scenario::Relay, lines)]);
         assert!(text.contains("| P1 | relay | records/s, engine / script |"), "{text}");
         assert!(!text.contains("control"), "{text}");
+    }
+
+    #[test]
+    fn peers_are_named_with_version_and_guarantees_or_with_the_reason() {
+        let mut lines = vec![line("peers-bulk", "rsyslog", 0, 1.0, 40.0), line("peers-bulk", "engine", 1, 10.0, 2.0)];
+        lines[0].notes.insert(VERSION.to_owned(), "rsyslog 8".to_owned());
+        lines[0].notes.insert(format!("{LEFT_OUT}bento"), "there is no Go".to_owned());
+        lines[0].changed = 7;
+        let text = section(Scenario::PeersBulk, &lines);
+        assert!(text.contains("| rsyslog | rsyslog 8 | commits **before** delivery"), "{text}");
+        assert!(text.contains("Left out: bento: there is no Go.") && text.contains(" 0 / 0 / 7 "), "{text}");
+        assert!(text.contains("| P7 | CPU, rsyslog (commits before delivery) / engine | 1 | 20 |"), "{text}");
     }
 
     #[test]

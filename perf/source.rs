@@ -47,13 +47,15 @@ impl Topics {
         Ok(filled)
     }
 
-    /// Deletes one that is not needed any more.
+    /// Deletes one that is not needed any more, once: several subjects may have shared it.
     ///
     /// # Errors
     /// The cluster refuses.
     pub fn forget(&self, client: &KafkaClient, filled: &Filled) -> anyhow::Result<()> {
-        self.filled.borrow_mut().remove(&(filled.partitions, filled.records));
-        Ok(client.delete_topic(&filled.topic)?)
+        match self.filled.borrow_mut().remove(&(filled.partitions, filled.records)) {
+            Some(filled) => Ok(client.delete_topic(&filled.topic)?),
+            None => Ok(()),
+        }
     }
 }
 
