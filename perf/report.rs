@@ -46,11 +46,18 @@ pub fn write(lines: &[Line]) -> anyhow::Result<()> {
             Some((scenario, of().filter(|line| line.session == last).cloned().collect()))
         })
         .collect();
-    let mut text = PREFACE.to_owned() + &summary(&sessions) + ELSEWHERE;
+    let mut text = PREFACE.to_owned() + &summary(&sessions) + ELSEWHERE + &not_run(&sessions);
     for (scenario, session) in &sessions {
         let _ = write!(text, "\n{}", section(*scenario, session));
     }
     Ok(fs::write(below_perf(FILE), text)?)
+}
+
+/// The scenarios nobody has run yet: their goals have no row above.
+fn not_run(sessions: &[(Scenario, Vec<Line>)]) -> String {
+    let is_missing = |scenario: &Scenario| sessions.iter().all(|(one, _)| one != scenario);
+    let names: Vec<&str> = Scenario::ALL.into_iter().filter(is_missing).map(Scenario::name).collect();
+    if names.is_empty() { String::new() } else { format!("\nNo run yet of: {}.\n", names.join(", ")) }
 }
 
 /// Every goal's row, by goal.
@@ -273,6 +280,14 @@ mod tests {
         assert!(text.contains("| rsyslog | rsyslog 8 | commits **before** delivery"), "{text}");
         assert!(text.contains("Left out: bento: there is no Go.") && text.contains(" 0 / 0 / 7 "), "{text}");
         assert!(text.contains("| P7 | CPU, rsyslog (commits before delivery) / engine | 1 | 20 |"), "{text}");
+    }
+
+    #[test]
+    fn scenarios_without_a_run_are_named() {
+        let sessions = Scenario::ALL.map(|scenario| (scenario, Vec::new()));
+        assert_eq!(not_run(&sessions), "");
+        let text = not_run(&sessions[1..]);
+        assert!(text.contains("No run yet of: consume."), "{text}");
     }
 
     #[test]
