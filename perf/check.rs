@@ -51,7 +51,7 @@ pub fn topic(client: &KafkaClient, topic: &str, values: Values, records: u64) ->
     }
     consumer.assign(&assignment)?;
     let mut left: u64 = ends.iter().map(|(low, high)| (high - low).unsigned_abs()).sum();
-    let (mut seen, mut expected) = (Seen::new(records), Expected::default());
+    let (mut seen, mut expected) = (Seen::new(records), Expected::new(values));
     let mut heard = Instant::now();
     while left > 0 {
         if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {

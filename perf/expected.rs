@@ -2,7 +2,7 @@
 //! everybody keeps the bytes.
 
 use serde_json::Value;
-use sluicegate::testbed::generator::{Generator, Scratch};
+use sluicegate::testbed::generator::{Generator, Scratch, Shape};
 
 use crate::source;
 
@@ -11,6 +11,8 @@ use crate::source;
 pub enum Values {
     /// The input's `result`.
     Result,
+    /// The same of inputs of this size in bytes.
+    ResultOf(usize),
     /// The input, copied.
     Whole,
 }
@@ -24,19 +26,23 @@ pub struct Expected {
     scratch: Scratch,
 }
 
-impl Default for Expected {
-    fn default() -> Self {
-        Self { generator: Generator::new(source::shape()), scratch: Scratch::default() }
-    }
-}
-
 impl Expected {
+    /// Makes the records such values came from.
+    pub fn new(values: Values) -> Self {
+        let usual = source::shape();
+        let shape = match values {
+            Values::Result | Values::Whole => usual,
+            Values::ResultOf(value_bytes) => Shape { value_bytes, ..usual },
+        };
+        Self { generator: Generator::new(shape), scratch: Scratch::default() }
+    }
+
     /// Whether `value` is what record `number` must have become. Numbers count as equal where they are the same double.
     pub fn is(&mut self, number: u64, values: Values, value: &[u8]) -> bool {
         let whole = self.generator.record(number, &mut self.scratch).value.unwrap_or_default();
         match values {
             Values::Whole => whole == value || parsed(whole).is_some_and(|wanted| is_spelled(&wanted, value)),
-            Values::Result => {
+            Values::Result | Values::ResultOf(_) => {
                 result(whole) == Some(value) || parsed(whole).is_some_and(|wanted| is_spelled(&wanted["result"], value))
             }
         }
@@ -46,13 +52,13 @@ impl Expected {
 /// The number of the record a value came from: its id, which the generator writes first into `result`.
 pub fn number(values: Values, value: &[u8]) -> Option<u64> {
     let object = match values {
-        Values::Result => value,
+        Values::Result | Values::ResultOf(_) => value,
         Values::Whole => value.get(memchr::memmem::find(value, NAME)? + NAME.len()..)?,
     };
     first(object).or_else(|| {
         let value = parsed(value)?;
         let object = match values {
-            Values::Result => &value,
+            Values::Result | Values::ResultOf(_) => &value,
             Values::Whole => &value["result"],
         };
         from_id(object["id"].as_str()?)
@@ -118,7 +124,7 @@ mod tests {
 
     #[test]
     fn other_spellings_are_the_same_and_other_values_are_not() {
-        let mut expected = Expected::default();
+        let mut expected = Expected::new(Values::Result);
         let generator = Generator::new(source::shape());
         for number in 0..200 {
             let mut scratch = Scratch::default();
@@ -134,6 +140,21 @@ mod tests {
             assert!(expected.is(number, Values::Result, &respelled), "{}", String::from_utf8_lossy(&respelled));
             value["ratio"] = 9_223_372_036_854_775_807_u64.into();
             assert!(!expected.is(number, Values::Result, value.to_string().as_bytes()));
+        }
+    }
+
+    #[test]
+    fn records_of_any_size_are_made_again() {
+        for value_bytes in [128, 767, 768, 8192] {
+            let values = Values::ResultOf(value_bytes);
+            let generator = Generator::new(Shape { value_bytes, ..source::shape() });
+            let mut scratch = Scratch::default();
+            let whole = generator.record(7, &mut scratch).value.expect("a value");
+            let text = parsed(whole).expect("JSON")["result"].to_string();
+            assert_eq!(number(values, text.as_bytes()), Some(7), "{text}");
+            let mut expected = Expected::new(values);
+            assert!(expected.is(7, values, text.as_bytes()), "{value_bytes}");
+            assert!(!expected.is(8, values, text.as_bytes()), "{value_bytes}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the runs of a session say about the goals: ratios of pairs, their spread, a verdict. Pure.
 
+use crate::curve;
 use crate::history::Line;
 use crate::lookups;
 use crate::outage::{CATCH_UP, FIRST};
@@ -85,6 +86,7 @@ pub fn rows(scenario: Scenario, lines: &[Line]) -> Vec<Row> {
         Scenario::PeersKafka | Scenario::PeersBulk => peers(scenario, lines),
         Scenario::Outage => outage(lines),
         Scenario::Scale => scale(lines),
+        Scenario::Curves => return curves(lines),
         Scenario::Memory => Vec::new(),
     };
     let peaks = lines.iter().filter(|line| is_ours(line)).map(|line| line.peak_mib).collect();
@@ -240,6 +242,15 @@ fn scale(lines: &[Line]) -> Vec<Row> {
     rows
 }
 
+/// Each point is another setting, so a median would hide the one that takes too much.
+fn curves(lines: &[Line]) -> Vec<Row> {
+    let engine_alone = lines.iter().filter(|line| !curve::is_open_loop(&line.subject));
+    let largest = engine_alone.map(|line| line.peak_mib).reduce(f64::max);
+    let bound = Bound::AtMost((BUDGET_MIB + MARGIN_MIB) as f64);
+    let row = |largest| Row::new("P10", "largest peak memory of one engine at any point, MiB", bound, vec![largest]);
+    largest.map(row).into_iter().collect()
+}
+
 /// The rows against the script. All of the engine's CPU from start to end is set against the script's without its start: the
 /// reading least kind to the engine.
 fn script(lines: &[Line], rate: Bound, per_cpu: f64) -> Vec<Row> {
@@ -363,6 +374,18 @@ mod tests {
         let bulk = rows(Scenario::PeersBulk, &lines);
         assert_eq!(row(&bulk, "CPU, bento / engine").bound, Bound::AtLeast(24.0));
         assert!(bulk.iter().all(|row| !row.what.contains("arroyo")), "it takes no part");
+    }
+
+    #[test]
+    fn one_point_of_a_curve_that_takes_too_much_is_a_miss() {
+        let of = |subject: &str, peak_mib| Line { peak_mib, ..line("curves", subject, 0, 1.0, 2.0) };
+        let mut lines = vec![of("record-size/relay/128 B", 100.0), of("linger/relay/0 ms", 100.0)];
+        lines.push(of("latency/relay/10 %", 999.0));
+        let met = |lines: &[Line]| rows(Scenario::Curves, lines).iter().map(Row::is_met).collect::<Vec<_>>();
+        assert_eq!(met(&lines), [Some(true)], "servers and generator are in the process of an open loop");
+        lines.push(of("cores/index/2", 320.5));
+        assert_eq!(met(&lines), [Some(false)]);
+        assert_eq!(met(&[]), []);
     }
 
     #[test]

@@ -35,6 +35,9 @@ pub struct Line {
     pub cpu_s_per_million: f64,
     /// The same from start to end of the process.
     pub cpu_s_per_million_all: f64,
+    /// Requests for memory of the whole run for each record; `None` for subjects that do not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocations_per_record: Option<f64>,
     /// Largest resident set of the process tree, in MiB.
     pub peak_mib: f64,
     /// Records that did not come out.
@@ -82,28 +85,47 @@ impl Line {
         let span = steady(&observed.samples, records)
             .with_context(|| format!("{} of {records} records arrived at the sink of the {subject}", last.delivered))?;
         Ok(Self {
+            records_per_second: round(span.records / span.wall_s, 0),
+            cpu_s_per_million: round(span.cpu_s / span.records * 1e6, 3),
+            cpu_s_per_million_all: round(last.cpu_s / records as f64 * 1e6, 3),
+            allocations_per_record: observed.allocations.map(|count| round(count as f64 / records as f64, 3)),
+            peak_mib: round(observed.peak_bytes as f64 / MIB, 1),
+            others: round(span.other_s / span.wall_s, 2),
+            threads: observed.threads.iter().map(|(name, cpu_s)| (name.clone(), round(*cpu_s, 2))).collect(),
+            ..Self::bare((scenario, subject, place), (records, verdict), bench)
+        })
+    }
+
+    /// The line of a run that something else has watched: what that saw is filled in by the caller.
+    pub fn bare(
+        (scenario, subject, place): (Scenario, &str, u32),
+        (records, verdict): (u64, Verdict),
+        bench: &Bench,
+    ) -> Self {
+        Self {
             session: bench.session,
             scenario: scenario.name().to_owned(),
             subject: subject.to_owned(),
             place,
             records,
-            records_per_second: round(span.records / span.wall_s, 0),
-            cpu_s_per_million: round(span.cpu_s / span.records * 1e6, 3),
-            cpu_s_per_million_all: round(last.cpu_s / records as f64 * 1e6, 3),
-            peak_mib: round(observed.peak_bytes as f64 / MIB, 1),
+            records_per_second: 0.0,
+            cpu_s_per_million: 0.0,
+            cpu_s_per_million_all: 0.0,
+            allocations_per_record: None,
+            peak_mib: 0.0,
             missing: verdict.missing,
             extra: verdict.extra,
             changed: verdict.changed,
-            others: round(span.other_s / span.wall_s, 2),
+            others: 0.0,
             load: machine::load(),
-            threads: observed.threads.iter().map(|(name, cpu_s)| (name.clone(), round(*cpu_s, 2))).collect(),
+            threads: BTreeMap::new(),
             resident_mib: Vec::new(),
             figures: BTreeMap::new(),
             notes: BTreeMap::new(),
             machine: bench.machine.clone(),
             commit: bench.commit.clone(),
             command: bench.command.clone(),
-        })
+        }
     }
 
     /// Whether everything came out, once and as it must; after an outage some may have come out again.
@@ -157,6 +179,7 @@ pub mod fixtures {
             records_per_second: rate,
             cpu_s_per_million: cpu,
             cpu_s_per_million_all: cpu,
+            allocations_per_record: None,
             peak_mib: 100.0,
             missing: 0,
             extra: 0,

@@ -1,13 +1,18 @@
 //! The scenarios of sluicegate's performance, on real servers, beside raw loops, the script it replaces, and its peers.
 //!
-//! `cargo run --release --example perf -- SCENARIO…|all [--records N] [--rounds N]`. `all` takes at most 40 minutes,
-//! and longer once where the peers must be built: a scenario whose minutes are over begins no further round. Servers are started, or taken from the variables the tests use
+//! `cargo run --release --example perf -- SCENARIO…|all [--records N] [--rounds N]`. `all` takes at most 45 minutes, and
+//! longer once where the peers must be built: a scenario whose minutes are over begins no further round. Servers are
+//! started, or taken from the variables the tests use
 //! (`SLUICEGATE_TEST_KAFKA_IN`, `_KAFKA_OUT`, `_ELASTICSEARCH`, `_REDIS`). Servers, bulk endpoint and this
 //! program run on every core but the first; what is measured has the first one to itself. Rates, CPU and memory are seen
 //! from outside: at the sink and in `/proc`. Each run adds a line to `perf/history.ndjson`, and `perf/REPORT.md` is made
 //! from that file, so a scenario can be run alone.
 
+mod allocations;
 mod check;
+mod curve;
+mod curve_tables;
+mod curves;
 mod expected;
 mod goals;
 mod history;
@@ -15,9 +20,11 @@ mod install;
 mod lookups;
 mod machine;
 mod memory;
+mod open_loop;
 mod outage;
 mod paired;
 mod peers;
+mod picture;
 mod process;
 mod raw;
 mod report;
@@ -77,9 +84,18 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let ended = match words.first().map(String::as_str) {
         // This program starts itself for the parts that must be processes of their own.
-        Some(subject::AS_ENGINE) => return subject::engine(&words[1..]),
+        Some(subject::AS_ENGINE) => {
+            let ended = subject::engine(&words[1..]);
+            allocations::tell();
+            return ended;
+        }
+        Some(open_loop::AS_BENCH) => return open_loop::bench(&words[1..]),
         Some(stub::AS_STUB) => stub::serve(&words[1..]),
-        Some(raw::AS_RAW) => raw::run(&words[1..]),
+        Some(raw::AS_RAW) => {
+            let ended = raw::run(&words[1..]);
+            allocations::tell();
+            ended
+        }
         Some(_) | None => measure(&Args::parse()),
     };
     match ended {
@@ -136,6 +152,7 @@ fn run_one(
         Scenario::Outage => outage::measure(records, Duration::from_secs(args.outage), bench),
         Scenario::Scale => scale::measure(records, args.rounds, args.long, bench),
         Scenario::Memory => memory::measure(records, bench),
+        Scenario::Curves => curves::measure(records, args.rounds, bench),
     }
 }
 

@@ -127,7 +127,7 @@ mod tests {
             sample(13.0, 300),
             sample(20.0, 1_000),
         ];
-        let observed = Observed { samples, peak_bytes: 0, threads: BTreeMap::new() };
+        let observed = Observed { samples, peak_bytes: 0, threads: BTreeMap::new(), allocations: None };
         let away = Away { from: Some(Duration::from_secs(2)), until: Some(Duration::from_secs(12)), items: 260 };
         let [first, catch_up, resident] = figures(&observed, away, 1_000).expect("figures");
         assert_eq!((first.1, resident.1), (1.0, 10.0));

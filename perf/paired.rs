@@ -122,7 +122,7 @@ impl<'b> Paired<'b> {
         let near = KafkaClient::new(bench.servers.near()?);
         let far = match scenario {
             Scenario::Consume => Far::Nothing,
-            Scenario::Relay | Scenario::PeersKafka | Scenario::Memory => {
+            Scenario::Relay | Scenario::PeersKafka | Scenario::Memory | Scenario::Curves => {
                 Far::Kafka(KafkaClient::new(bench.servers.far()?))
             }
             Scenario::PeersBulk => Far::Stub(Stub::start(Kind::Comparing)?),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 
+use crate::curve_tables;
 use crate::goals::{self, Bound, Row};
 use crate::history::Line;
 use crate::machine::below_perf;
@@ -19,12 +20,15 @@ const PREFACE: &str = "# What sluicegate costs, beside raw loops, the script it 
 
 Made by `cargo run --release --example perf -- all`; not edited by hand. The subject has core 0 to itself, servers and
 observer have the others. Records are 912 bytes of JSON with 787 bytes of `result`, a key each, 4 partitions, no
-compression, acks=all. Figures come from the sink's side, between 10 % and 100 % of the records; CPU is user and system
-time of the subject's process tree from `/proc`, `all` is from its start to its end, and that is what the raw loops are
-compared by. Subjects run in order and backwards; each half round gives one pair of any two. *others* is the share of the
-subject's core that other programs took: rates of runs with much of it say little, and CPU per record swells with it too.
-The controls are pairs of equals: a ratio nearer to 1 than theirs is no finding. Where others had more than half of the core,
-rates get no verdict (*void*).
+compression, acks=all, unless a section says otherwise. Figures come from the sink's side, between 10 % and 100 % of the
+records; CPU is user and system time of the subject's process tree from `/proc`, `all` is from its start to its end, and
+that is what the raw loops are compared by. *allocations* are requests for memory per record from start to end of the
+process, counted by jemalloc at its end; librdkafka's C code is served by the same jemalloc, so its requests are in
+them, and so are those of the start (about six thousand in all). Where another program is the subject there is no such
+count (`-`). Subjects run in order and backwards; each half round gives one pair of any two. *others* is the share of
+the subject's core that other programs took: rates of runs with much of it say little, and CPU per record swells with it
+too. The controls are pairs of equals: a ratio nearer to 1 than theirs is no finding. Where others had more than half of
+the core, rates get no verdict (*void*).
 ";
 
 const ELSEWHERE: &str = "
@@ -49,6 +53,9 @@ pub fn write(lines: &[Line]) -> anyhow::Result<()> {
     let mut text = PREFACE.to_owned() + &summary(&sessions) + ELSEWHERE + &not_run(&sessions);
     for (scenario, session) in &sessions {
         let _ = write!(text, "\n{}", section(*scenario, session));
+        if *scenario == Scenario::Curves {
+            draw(session)?;
+        }
     }
     Ok(fs::write(below_perf(FILE), text)?)
 }
@@ -58,6 +65,22 @@ fn not_run(sessions: &[(Scenario, Vec<Line>)]) -> String {
     let is_missing = |scenario: &Scenario| sessions.iter().all(|(one, _)| one != scenario);
     let names: Vec<&str> = Scenario::ALL.into_iter().filter(is_missing).map(Scenario::name).collect();
     if names.is_empty() { String::new() } else { format!("\nNo run yet of: {}.\n", names.join(", ")) }
+}
+
+/// Writes the pictures of the curves; those of curves that were not measured this time are taken away.
+fn draw(lines: &[Line]) -> anyhow::Result<()> {
+    let folder = below_perf(curve_tables::FOLDER);
+    fs::create_dir_all(&folder)?;
+    for file in fs::read_dir(&folder)? {
+        let path = file?.path();
+        if path.extension().is_some_and(|extension| extension == "svg") {
+            fs::remove_file(path)?;
+        }
+    }
+    for (name, svg) in curve_tables::pictures(lines) {
+        fs::write(folder.join(name), svg)?;
+    }
+    Ok(())
 }
 
 /// Every goal's row, by goal.
@@ -83,21 +106,20 @@ fn summary(sessions: &[(Scenario, Vec<Line>)]) -> String {
 pub fn section(scenario: Scenario, lines: &[Line]) -> String {
     let mut text = format!("## {}\n\n{}\n", scenario.name(), scenario.text());
     let Some(first) = lines.first() else { return text + "No run.\n" };
-    let _ = writeln!(
-        text,
-        "Commit {}, `perf -- {}`, {}.\n\n\
-         | subject | runs | records | records/s | CPU-s/M | CPU-s/M, all | peak MiB | missing / extra / changed | others |\n\
-         |---|---|---|---|---|---|---|---|---|",
-        first.commit, first.command, first.machine
+    let _ = writeln!(text, "Commit {}, `perf -- {}`, {}.", first.commit, first.command, first.machine);
+    if scenario == Scenario::Curves {
+        return text + &curve_tables::tables(lines) + "\n" + &goal_rows(scenario, lines);
+    }
+    text.push_str(
+        "\n| subject | runs | records | records/s | CPU-s/M | CPU-s/M, all | allocations | peak MiB | missing / extra / changed | others |\n\
+         |---|---|---|---|---|---|---|---|---|---|\n",
     );
     let subjects = subjects(lines);
     for (name, of) in &subjects {
         text.push_str(&run_row(name, of));
     }
-    text.push_str("\n| goal | what | pairs or runs | median | 10th to 90th percentile | bound | |\n|---|---|---|---|---|---|---|\n");
-    for row in goals::rows(scenario, lines) {
-        let _ = writeln!(text, "| {} {}", row.goal, cells(&row));
-    }
+    text.push('\n');
+    text.push_str(&goal_rows(scenario, lines));
     for (name, of) in &subjects {
         text.push_str(&threads(name, of));
         text.push_str(&figures(name, of));
@@ -105,6 +127,16 @@ pub fn section(scenario: Scenario, lines: &[Line]) -> String {
     text.push_str(&beside(&subjects));
     text.push_str(&left_out(lines));
     text.push_str(&memory(lines));
+    text
+}
+
+fn goal_rows(scenario: Scenario, lines: &[Line]) -> String {
+    let mut text =
+        "| goal | what | pairs or runs | median | 10th to 90th percentile | bound | |\n|---|---|---|---|---|---|---|\n"
+            .to_owned();
+    for row in goals::rows(scenario, lines) {
+        let _ = writeln!(text, "| {} {}", row.goal, cells(&row));
+    }
     text
 }
 
@@ -127,18 +159,25 @@ fn run_row(name: &str, lines: &[&Line]) -> String {
         format!("**{:.digits$}** ({:.digits$}..{:.digits$})", at(0.5), at(0.0), at(1.0))
     };
     format!(
-        "| {name} | {} | {} | {} | {} | {} | {} | {} / {} / {} | {} |\n",
+        "| {name} | {} | {} | {} | {} | {} | {} | {} | {} / {} / {} | {} |\n",
         lines.len(),
         lines[0].records,
         spread(|line| line.records_per_second, 0),
         spread(|line| line.cpu_s_per_million, 2),
         spread(|line| line.cpu_s_per_million_all, 2),
+        allocations(lines),
         spread(|line| line.peak_mib, 0),
         lines.iter().map(|line| line.missing).sum::<u64>(),
         lines.iter().map(|line| line.extra).sum::<u64>(),
         lines.iter().map(|line| line.changed).sum::<u64>(),
         spread(|line| line.others, 2),
     )
+}
+
+/// Requests for memory per record, as the median of the runs that counted them.
+pub fn allocations(lines: &[&Line]) -> String {
+    let values: Vec<f64> = lines.iter().filter_map(|line| line.allocations_per_record).collect();
+    percentile(&values, 0.5).map_or_else(|| "-".to_owned(), |median| format!("{median:.2}"))
 }
 
 /// A row from what it compares on.

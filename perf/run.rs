@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use crate::machine::SUBJECT_CORE;
-use crate::process;
 use crate::statistics::Sample;
+use crate::{allocations, process};
 
 /// A run in which nothing arrives for this long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -30,6 +30,8 @@ pub struct Observed {
     pub peak_bytes: u64,
     /// CPU seconds by thread name, as of half a second before the end.
     pub threads: BTreeMap<String, f64>,
+    /// Requests for memory, where the subject counts them.
+    pub allocations: Option<u64>,
 }
 
 /// How a subject ends.
@@ -86,12 +88,13 @@ pub fn watch_so(
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")
     };
-    let observed = watched.with_context(log_end)?;
+    let mut observed = watched.with_context(log_end)?;
     let status = subject.0.wait()?;
     let arrived = observed.samples.last().is_some_and(|last| last.delivered >= records);
     if !status.success() && !(ending == Ending::WhenAsked && arrived) {
         bail!("the subject ended with {status}\n{}", log_end());
     }
+    observed.allocations = allocations::told(&std::fs::read_to_string(log.path())?);
     Ok(observed)
 }
 
@@ -120,7 +123,7 @@ fn observe(
     started: Instant,
     delivered: impl Fn() -> anyhow::Result<u64>,
 ) -> anyhow::Result<Observed> {
-    let mut seen = Observed { samples: Vec::new(), peak_bytes: 0, threads: BTreeMap::new() };
+    let mut seen = Observed { samples: Vec::new(), peak_bytes: 0, threads: BTreeMap::new(), allocations: None };
     let (mut moved, mut threads_due, mut unheard) = (started, started, None);
     let mut asking = Asking::default();
     loop {
@@ -185,7 +188,9 @@ mod tests {
     fn a_subject_is_watched_to_its_end_and_its_failure_is_told() {
         let every = Duration::from_millis(5);
         let seen = watch(shell("exit 0"), 7, every, || Ok(7)).expect("a clean end");
-        assert_eq!(seen.samples.last().map(|sample| sample.delivered), Some(7));
+        assert_eq!((seen.samples.last().map(|sample| sample.delivered), seen.allocations), (Some(7), None));
+        let counting = shell("echo 'perf: requests for memory: 41' >&2");
+        assert_eq!(watch(counting, 7, every, || Ok(7)).expect("a clean end").allocations, Some(41));
         let error = watch(shell("echo no such topic >&2; exit 3"), 7, every, || Ok(0)).err().expect("a failure");
         let text = format!("{error:#}");
         assert!(text.contains("exit status: 3") && text.contains("no such topic"), "{text}");

@@ -148,7 +148,7 @@ pub fn serve(words: &[String]) -> anyhow::Result<()> {
 static CHANGED: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
-    static EXPECTED: RefCell<Expected> = RefCell::default();
+    static EXPECTED: RefCell<Expected> = RefCell::new(Expected::new(Values::Result));
 }
 
 /// Compares one document with the `result` of the record its id names.

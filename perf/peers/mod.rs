@@ -108,7 +108,8 @@ impl Peer {
             | Scenario::Lookups
             | Scenario::Outage
             | Scenario::Scale
-            | Scenario::Memory => None,
+            | Scenario::Memory
+            | Scenario::Curves => None,
         }
     }
 }
