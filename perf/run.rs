@@ -91,7 +91,7 @@ pub fn watch_so(
     let mut observed = watched.with_context(log_end)?;
     let status = subject.0.wait()?;
     let arrived = observed.samples.last().is_some_and(|last| last.delivered >= records);
-    if !status.success() && !(ending == Ending::WhenAsked && arrived) {
+    if !status.success() && (ending == Ending::ByItself || !arrived) {
         bail!("the subject ended with {status}\n{}", log_end());
     }
     observed.allocations = allocations::told(&std::fs::read_to_string(log.path())?);

@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Fault, Options, Version};
+use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Fault, Look, Options, Version};
 
 use crate::expected::{Expected, Values, from_id};
 
@@ -119,7 +119,7 @@ impl Drop for Stub {
 /// Is the endpoint until its input ends.
 pub fn serve(words: &[String]) -> anyhow::Result<()> {
     let comparing = words.iter().any(|word| word == COMPARING);
-    let (version, look) = if comparing { (8, Some(compare as fn(&[u8], &[u8]))) } else { (6, None) };
+    let (version, look) = if comparing { (8, Some(compare as Look)) } else { (6, None) };
     let options = Options { version: Version::Elasticsearch(version), store: false, look, ..Options::default() };
     let endpoint = BulkEndpoint::start(options)?;
     let mut out = std::io::stdout();

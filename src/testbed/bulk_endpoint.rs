@@ -22,6 +22,9 @@ pub use script::{Fault, ItemAnswer, LogEntry, Version};
 
 use documents::Documents;
 
+/// Is given the id and the document of an item.
+pub type Look = fn(&[u8], &[u8]);
+
 /// What an endpoint is.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -36,7 +39,7 @@ pub struct Options {
     /// Larger bodies are answered with 413.
     pub max_bytes: Option<usize>,
     /// Called with the id and the document of every item, where none are kept.
-    pub look: Option<fn(&[u8], &[u8])>,
+    pub look: Option<Look>,
 }
 
 impl Default for Options {
