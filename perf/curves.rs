@@ -6,8 +6,9 @@ use anyhow::Context as _;
 use serde_json::Value;
 use sluicegate::testbed::services::KafkaClient;
 
-use crate::check::{Values, Verdict};
+use crate::check::Verdict;
 use crate::curve::{self, Curve, Point, Route};
+use crate::expected::Values;
 use crate::history::{Line, round};
 use crate::machine::{Bench, on_cores};
 use crate::open_loop::{self, PERCENTILES, REACHED};
@@ -16,7 +17,7 @@ use crate::run;
 use crate::scenario::Scenario;
 use crate::sink::{PARTITIONS, Sink};
 use crate::source::{Contents, Filled};
-use crate::stub::Stub;
+use crate::stub::{Kind, Stub};
 use crate::subject::{self, Pipeline, Target};
 
 const EVERY: Duration = Duration::from_millis(50);
@@ -39,7 +40,7 @@ struct Session<'b> {
 /// A server cannot be had, or a run failed.
 pub fn measure(records: u64, rounds: u32, bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let (near, far) = (KafkaClient::new(bench.servers.near()?), KafkaClient::new(bench.servers.far()?));
-    let session = Session { bench, near, far, stub: Stub::start()?, records };
+    let session = Session { bench, near, far, stub: Stub::start(Kind::Counting)?, records };
     let (started, limit) = (Instant::now(), Scenario::Curves.minutes() * 60.0);
     let mut lines = Vec::new();
     for pass in 0..2 * rounds {
@@ -108,7 +109,8 @@ impl Session<'_> {
         let own = format!("perf-curves-{:08x}", fastrand::u32(..));
         let (sink, target) = match route {
             Route::Relay => {
-                (Sink::topic(&self.far, &own, Values::Result)?, Target::Topic(self.far.brokers(), own.as_str()))
+                let values = Values::ResultOf(contents.value_bytes);
+                (Sink::topic(&self.far, &own, values)?, Target::Topic(self.far.brokers(), own.as_str()))
             }
             Route::Index => (Sink::stub(&self.stub), Target::Index(self.stub.url(), "items")),
         };
@@ -144,6 +146,7 @@ impl Session<'_> {
         let verdict = Verdict {
             missing: measured.fed.saturating_sub(measured.arrived),
             extra: measured.arrived.saturating_sub(measured.fed),
+            changed: 0,
         };
         let mut line = Line::bare((Scenario::Curves, name, place), (measured.fed, verdict), self.bench);
         line.records_per_second = round(measured.per_second, 0);

@@ -6,6 +6,7 @@ use crate::latency::{self, ADAPTIVE, LARGEST, LINGER, P50, P99, P999, PIPELINES,
 use crate::lookups;
 use crate::outage::{CATCH_UP, FIRST};
 use crate::paired::SERVER_CPU;
+use crate::peers::Peer;
 use crate::scale::{TENFOLD, TENTH, TWO, partitions};
 use crate::scenario::Scenario;
 use crate::statistics::percentile;
@@ -83,6 +84,7 @@ pub fn rows(scenario: Scenario, lines: &[Line]) -> Vec<Row> {
         Scenario::IndexStub => index_stub(lines),
         Scenario::IndexEs => index_es(lines),
         Scenario::Lookups => look_ups(lines),
+        Scenario::PeersKafka | Scenario::PeersBulk => peers(scenario, lines),
         Scenario::Outage => outage(lines),
         Scenario::Scale => scale(lines),
         Scenario::Curves => return curves(lines),
@@ -190,6 +192,25 @@ fn look_ups(lines: &[Line]) -> Vec<Row> {
             ratios(lines, ColdLookups.name(), Engine.name(), CPU_ALL),
         ),
     ]
+}
+
+/// The rows against other programs. They are read as the script's are: their CPU without their start, all of the engine's.
+fn peers(scenario: Scenario, lines: &[Line]) -> Vec<Row> {
+    let engine = Subject::Engine.name();
+    let mut rows = Vec::new();
+    for (peer, goal) in Peer::ALL.into_iter().filter_map(|peer| Some((peer, peer.goal(scenario)?))) {
+        let name = peer.name();
+        let weaker = if peer.commits_before_delivery() { " (commits before delivery)" } else { "" };
+        let both = pairs(lines, name, engine);
+        let of =
+            |figure: Figure| both.iter().map(|(peer, engine)| figure(peer) / engine.cpu_s_per_million_all).collect();
+        rows.extend([
+            Row::new("P7", format!("CPU, {name}{weaker} / engine"), Bound::AtLeast(goal), of(CPU)),
+            Row::new("", format!("CPU with all starts, {name} / engine"), Bound::Reported, of(CPU_ALL)),
+            Row::new("", format!("records/s, engine / {name}"), Bound::Reported, ratios(lines, engine, name, RATE)),
+        ]);
+    }
+    rows
 }
 
 fn outage(lines: &[Line]) -> Vec<Row> {
@@ -387,6 +408,27 @@ mod tests {
             assert_eq!(row(&rows, "records/s, engine / script").is_met(), verdict);
             assert_eq!(row(&rows, "records per CPU-second, engine / script").is_met(), Some(true));
         }
+    }
+
+    #[test]
+    fn peers_are_compared_without_their_starts_and_weak_ones_are_marked() {
+        let mut lines = Vec::new();
+        for (subject, cpu) in
+            [("bento", 50.0), ("arroyo", 9.0), ("engine", 4.0), ("engine", 5.0), ("arroyo", 8.0), ("bento", 60.0)]
+        {
+            run(&mut lines, subject, 1.0, cpu);
+            lines.last_mut().expect("a line").cpu_s_per_million_all = cpu + 1.0;
+        }
+        let kafka = rows(Scenario::PeersKafka, &lines);
+        let bento = row(&kafka, "CPU, bento / engine");
+        assert_eq!((bento.values.as_slice(), bento.is_met()), ([10.0, 10.0].as_slice(), Some(true)));
+        assert_eq!((bento.goal, bento.bound), ("P7", Bound::AtLeast(10.0)));
+        assert_eq!(row(&kafka, "CPU, arroyo (commits before delivery) / engine").is_met(), Some(false));
+        assert_eq!(row(&kafka, "control: CPU, engine / engine").values, [5.0 / 6.0]);
+        assert!(kafka.iter().all(|row| !row.what.contains("mirror")), "it did not run");
+        let bulk = rows(Scenario::PeersBulk, &lines);
+        assert_eq!(row(&bulk, "CPU, bento / engine").bound, Bound::AtLeast(24.0));
+        assert!(bulk.iter().all(|row| !row.what.contains("arroyo")), "it takes no part");
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub struct Line {
     pub missing: u64,
     /// Records that came out again or were never put in.
     pub extra: u64,
+    /// Records that came out with another value, where values are looked at.
+    #[serde(default)]
+    pub changed: u64,
     /// Share of the subject's core that others took in the span.
     pub others: f64,
     /// Load of the machine over the last minute.
@@ -56,6 +59,9 @@ pub struct Line {
     /// What else was measured, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub figures: BTreeMap<String, f64>,
+    /// What else is to be known, by name: the version of a program, or why one was left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: BTreeMap<String, String>,
     /// Machine.
     pub machine: String,
     /// Commit.
@@ -109,20 +115,22 @@ impl Line {
             peak_mib: 0.0,
             missing: verdict.missing,
             extra: verdict.extra,
+            changed: verdict.changed,
             others: 0.0,
             load: machine::load(),
             threads: BTreeMap::new(),
             resident_mib: Vec::new(),
             figures: BTreeMap::new(),
+            notes: BTreeMap::new(),
             machine: bench.machine.clone(),
             commit: bench.commit.clone(),
             command: bench.command.clone(),
         }
     }
 
-    /// Whether everything came out, once; after an outage some may have come out again.
+    /// Whether everything came out, once and as it must; after an outage some may have come out again.
     pub fn is_correct(&self) -> bool {
-        self.missing == 0 && (self.extra == 0 || self.scenario == Scenario::Outage.name())
+        self.missing == 0 && self.changed == 0 && (self.extra == 0 || self.scenario == Scenario::Outage.name())
     }
 }
 
@@ -175,11 +183,13 @@ pub mod fixtures {
             peak_mib: 100.0,
             missing: 0,
             extra: 0,
+            changed: 0,
             others: 0.0,
             load: 1.0,
             threads: BTreeMap::new(),
             resident_mib: Vec::new(),
             figures: BTreeMap::new(),
+            notes: BTreeMap::new(),
             machine: "m".into(),
             commit: "c".into(),
             command: scenario.into(),

@@ -149,7 +149,7 @@ fn line(place: (Scenario, &str, u32), run: &Value, bench: &Bench) -> anyhow::Res
     let fed = number(&measured["fed"], "records")? as u64;
     let delivered = number(&measured["sum"]["delivered"], "deliveries")? as u64;
     let cpu = round(number(&measured["cpu_seconds_per_million_records"], "CPU time")?, 3);
-    let verdict = Verdict { missing: fed.saturating_sub(delivered), extra: delivered.saturating_sub(fed) };
+    let verdict = Verdict { missing: fed.saturating_sub(delivered), extra: delivered.saturating_sub(fed), changed: 0 };
     let mut line = Line::bare(place, (fed, verdict), bench);
     for (figure, member) in [(P50, "p50_ms"), (P99, "p99_ms"), (P999, "p99.9_ms"), (LARGEST, "max_ms")] {
         line.figures.insert(figure.to_owned(), round(number(&latency[member], member)?, 2));

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 use sluicegate::telemetry::process::Machine;
 
+use crate::peers::Peers;
 use crate::servers::Servers;
 use crate::source::Topics;
 
@@ -47,6 +48,8 @@ pub struct Bench {
     pub servers: Servers,
     /// Topics to read from.
     pub topics: Topics,
+    /// Programs to set beside the engine.
+    pub peers: Peers,
 }
 
 impl Bench {
@@ -54,7 +57,7 @@ impl Bench {
     ///
     /// # Errors
     /// One core only, or no `taskset`.
-    pub fn take() -> anyhow::Result<Self> {
+    pub fn take(peers: Peers) -> anyhow::Result<Self> {
         let here = Machine::here();
         if here.cores < 2 {
             bail!("two cores are needed: one for what is measured, the others for the servers");
@@ -75,6 +78,7 @@ impl Bench {
             command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
             servers: Servers::default(),
             topics: Topics::default(),
+            peers,
         })
     }
 }

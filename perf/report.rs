@@ -8,13 +8,15 @@ use crate::curve_tables;
 use crate::goals::{self, Bound, Row};
 use crate::history::Line;
 use crate::machine::below_perf;
+use crate::paired::{LEFT_OUT, VERSION};
+use crate::peers::Peer;
 use crate::scenario::Scenario;
 use crate::statistics::percentile;
 use crate::subject::Subject;
 
 const FILE: &str = "REPORT.md";
 
-const PREFACE: &str = "# What sluicegate costs, beside raw loops and the script it replaces
+const PREFACE: &str = "# What sluicegate costs, beside raw loops, the script it replaces and its peers
 
 Made by `cargo run --release --example perf -- all`; not edited by hand. The subject has core 0 to itself, servers and
 observer have the others. Records are 912 bytes of JSON with 787 bytes of `result`, a key each, 4 partitions, no
@@ -35,7 +37,7 @@ const INSTRUCTIONS: &str = include_str!("../benches/instructions.txt");
 const ELSEWHERE: &str = "
 P3 compares instruction counts, which do not vary: `cargo bench --bench stages -- instructions` counts them by callgrind and
 fails where one grew by more than 5 %. That the stage allocates nothing per record is a unit test
-(`src/preprocess/allocation_tests.rs`). P7 (peers) is not measured: none of them is installed by this program.
+(`src/preprocess/allocation_tests.rs`).
 ";
 
 /// Writes the report of these lines.
@@ -51,7 +53,7 @@ pub fn write(lines: &[Line]) -> anyhow::Result<()> {
             Some((scenario, of().filter(|line| line.session == last).cloned().collect()))
         })
         .collect();
-    let mut text = PREFACE.to_owned() + &summary(&sessions) + ELSEWHERE;
+    let mut text = PREFACE.to_owned() + &summary(&sessions) + ELSEWHERE + &not_run(&sessions);
     for (scenario, session) in &sessions {
         let _ = write!(text, "\n{}", section(*scenario, session));
         if *scenario == Scenario::Curves {
@@ -59,6 +61,13 @@ pub fn write(lines: &[Line]) -> anyhow::Result<()> {
         }
     }
     Ok(fs::write(below_perf(FILE), text)?)
+}
+
+/// The scenarios nobody has run yet: their goals have no row above.
+fn not_run(sessions: &[(Scenario, Vec<Line>)]) -> String {
+    let is_missing = |scenario: &Scenario| sessions.iter().all(|(one, _)| one != scenario);
+    let names: Vec<&str> = Scenario::ALL.into_iter().filter(is_missing).map(Scenario::name).collect();
+    if names.is_empty() { String::new() } else { format!("\nNo run yet of: {}.\n", names.join(", ")) }
 }
 
 /// Writes the pictures of the curves; those of curves that were not measured this time are taken away.
@@ -105,7 +114,7 @@ pub fn section(scenario: Scenario, lines: &[Line]) -> String {
         return text + &curve_tables::tables(lines) + "\n" + &goal_rows(scenario, lines);
     }
     text.push_str(
-        "\n| subject | runs | records | records/s | CPU-s/M | CPU-s/M, all | allocations | peak MiB | missing / extra | others |\n\
+        "\n| subject | runs | records | records/s | CPU-s/M | CPU-s/M, all | allocations | peak MiB | missing / extra / changed | others |\n\
          |---|---|---|---|---|---|---|---|---|---|\n",
     );
     let subjects = subjects(lines);
@@ -118,6 +127,8 @@ pub fn section(scenario: Scenario, lines: &[Line]) -> String {
         text.push_str(&threads(name, of));
         text.push_str(&figures(name, of));
     }
+    text.push_str(&beside(&subjects));
+    text.push_str(&left_out(lines));
     text.push_str(&memory(lines));
     text
 }
@@ -151,7 +162,7 @@ fn run_row(name: &str, lines: &[&Line]) -> String {
         format!("**{:.digits$}** ({:.digits$}..{:.digits$})", at(0.5), at(0.0), at(1.0))
     };
     format!(
-        "| {name} | {} | {} | {} | {} | {} | {} | {} | {} / {} | {} |\n",
+        "| {name} | {} | {} | {} | {} | {} | {} | {} | {} / {} / {} | {} |\n",
         lines.len(),
         lines[0].records,
         spread(|line| line.records_per_second, 0),
@@ -161,6 +172,7 @@ fn run_row(name: &str, lines: &[&Line]) -> String {
         spread(|line| line.peak_mib, 0),
         lines.iter().map(|line| line.missing).sum::<u64>(),
         lines.iter().map(|line| line.extra).sum::<u64>(),
+        lines.iter().map(|line| line.changed).sum::<u64>(),
         spread(|line| line.others, 2),
     )
 }
@@ -234,6 +246,27 @@ fn medians<'l>(runs: &[&'l Line], of: impl Fn(&'l Line) -> Vec<(&'l str, f64)>) 
     medians
 }
 
+/// What the peers that ran are, and what they promise.
+fn beside(subjects: &[(&str, Vec<&Line>)]) -> String {
+    let row = |(name, runs): &(&str, Vec<&Line>)| {
+        let version = runs[0].notes.get(VERSION)?;
+        Some(format!("| {name} | {version} | {} |\n", Peer::of(name)?.guarantee()))
+    };
+    let rows: String = subjects.iter().filter_map(row).collect();
+    if rows.is_empty() {
+        return rows;
+    }
+    let engine =
+        "| engine | this commit | commits after delivery; a record is delivered at least once, in order per key |\n";
+    format!("\n| | version | guarantees |\n|---|---|---|\n{engine}{rows}")
+}
+
+fn left_out(lines: &[Line]) -> String {
+    let notes = lines.iter().flat_map(|line| &line.notes);
+    let why = notes.filter_map(|(name, why)| Some(format!("\nLeft out: {}: {why}.\n", name.strip_prefix(LEFT_OUT)?)));
+    why.collect()
+}
+
 fn memory(lines: &[Line]) -> String {
     let mut text = String::new();
     for line in lines.iter().filter(|line| line.resident_mib.len() > 1) {
@@ -277,6 +310,26 @@ mod tests {
         let text = summary(&[(Scenario::Relay, lines)]);
         assert!(text.contains("| P1 | relay | records/s, engine / script |"), "{text}");
         assert!(!text.contains("control"), "{text}");
+    }
+
+    #[test]
+    fn peers_are_named_with_version_and_guarantees_or_with_the_reason() {
+        let mut lines = vec![line("peers-bulk", "rsyslog", 0, 1.0, 40.0), line("peers-bulk", "engine", 1, 10.0, 2.0)];
+        lines[0].notes.insert(VERSION.to_owned(), "rsyslog 8".to_owned());
+        lines[0].notes.insert(format!("{LEFT_OUT}bento"), "there is no Go".to_owned());
+        lines[0].changed = 7;
+        let text = section(Scenario::PeersBulk, &lines);
+        assert!(text.contains("| rsyslog | rsyslog 8 | commits **before** delivery"), "{text}");
+        assert!(text.contains("Left out: bento: there is no Go.") && text.contains(" 0 / 0 / 7 "), "{text}");
+        assert!(text.contains("| P7 | CPU, rsyslog (commits before delivery) / engine | 1 | 20 |"), "{text}");
+    }
+
+    #[test]
+    fn scenarios_without_a_run_are_named() {
+        let sessions = Scenario::ALL.map(|scenario| (scenario, Vec::new()));
+        assert_eq!(not_run(&sessions), "");
+        let text = not_run(&sessions[1..]);
+        assert!(text.contains("No run yet of: consume."), "{text}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What is measured: a question, a goal and a topology each. The texts are files, for the report and for people.
 
+use crate::peers::Peer;
 use crate::subject::Subject;
 
 /// A scenario.
@@ -15,6 +16,10 @@ pub enum Scenario {
     IndexEs,
     /// Look-ups in Redis on the way to that endpoint.
     Lookups,
+    /// Kafka to Kafka, beside other programs.
+    PeersKafka,
+    /// Kafka to a bulk endpoint, beside other programs.
+    PeersBulk,
     /// The sink goes away with a backlog behind the engine.
     Outage,
     /// Partitions, lengths, two processes.
@@ -31,12 +36,14 @@ pub enum Scenario {
 
 impl Scenario {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Consume,
         Self::Relay,
         Self::IndexStub,
         Self::IndexEs,
         Self::Lookups,
+        Self::PeersKafka,
+        Self::PeersBulk,
         Self::Outage,
         Self::Scale,
         Self::Latency,
@@ -53,6 +60,8 @@ impl Scenario {
             Self::IndexStub => "index-stub",
             Self::IndexEs => "index-es",
             Self::Lookups => "lookups",
+            Self::PeersKafka => "peers-kafka",
+            Self::PeersBulk => "peers-bulk",
             Self::Outage => "outage",
             Self::Scale => "scale",
             Self::Latency => "latency",
@@ -67,6 +76,7 @@ impl Scenario {
         match self {
             Self::Consume | Self::Relay | Self::IndexStub | Self::Outage => 1_000_000,
             Self::Lookups => 500_000,
+            Self::PeersKafka | Self::PeersBulk => 600_000,
             // The server is the limit, for all: 20 s or so.
             Self::IndexEs => 100_000,
             Self::Scale => 1_000_000,
@@ -86,6 +96,8 @@ impl Scenario {
             | Self::Relay
             | Self::IndexStub
             | Self::Lookups
+            | Self::PeersKafka
+            | Self::PeersBulk
             | Self::Outage
             | Self::Scale
             | Self::Latency
@@ -103,6 +115,8 @@ impl Scenario {
             Self::IndexStub => 5.0,
             Self::IndexEs => 6.0,
             Self::Lookups => 3.0,
+            Self::PeersKafka => 3.0,
+            Self::PeersBulk => 2.0,
             Self::Outage => 2.0,
             Self::Scale => 4.0,
             Self::Latency => 2.0,
@@ -120,8 +134,21 @@ impl Scenario {
             Self::IndexStub => &[Subject::Engine, Subject::RawBulk, Subject::Replay, Subject::Script],
             Self::IndexEs => &[Subject::Engine, Subject::Replay, Subject::Script],
             Self::Lookups => &[Subject::Engine, Subject::WarmLookups, Subject::ColdLookups],
+            Self::PeersKafka => &[
+                Subject::Peer(Peer::Mirror),
+                Subject::Peer(Peer::Bento),
+                Subject::Peer(Peer::Rsyslog),
+                Subject::Peer(Peer::Arroyo),
+                Subject::Engine,
+            ],
+            Self::PeersBulk => &[Subject::Peer(Peer::Bento), Subject::Peer(Peer::Rsyslog), Subject::Engine],
             Self::Outage | Self::Scale | Self::Latency | Self::Concurrency | Self::Memory | Self::Curves => &[],
         }
+    }
+
+    /// Whether other programs take part.
+    pub fn has_peers(self) -> bool {
+        self.subjects().iter().any(|subject| matches!(subject, Subject::Peer(_)))
     }
 
     /// Question, goal, topology and what limits it.
@@ -132,6 +159,8 @@ impl Scenario {
             Self::IndexStub => include_str!("scenarios/index-stub.md"),
             Self::IndexEs => include_str!("scenarios/index-es.md"),
             Self::Lookups => include_str!("scenarios/lookups.md"),
+            Self::PeersKafka => include_str!("scenarios/peers-kafka.md"),
+            Self::PeersBulk => include_str!("scenarios/peers-bulk.md"),
             Self::Outage => include_str!("scenarios/outage.md"),
             Self::Scale => include_str!("scenarios/scale.md"),
             Self::Latency => include_str!("scenarios/latency.md"),
@@ -158,6 +187,19 @@ mod tests {
             for word in ["**Goal.**", "**Topology.**", "**Limit.**"] {
                 assert!(scenario.text().contains(word), "{} lacks {word}", scenario.name());
             }
+        }
+    }
+
+    #[test]
+    fn who_takes_part_has_a_goal() {
+        for scenario in Scenario::ALL {
+            for subject in scenario.subjects() {
+                let Subject::Peer(peer) = subject else { continue };
+                assert!(peer.goal(scenario).is_some(), "{} in {}", peer.name(), scenario.name());
+            }
+            let with_goal = Peer::ALL.iter().filter(|peer| peer.goal(scenario).is_some()).count();
+            let taking_part = scenario.subjects().iter().filter(|one| matches!(one, Subject::Peer(_))).count();
+            assert_eq!(with_goal, taking_part, "{}", scenario.name());
         }
     }
 

@@ -69,7 +69,7 @@ impl Topics {
         Ok(filled)
     }
 
-    /// Deletes one that is not needed any more.
+    /// Deletes one that is not needed any more, once: several subjects may have shared it.
     ///
     /// # Errors
     /// The cluster refuses.

@@ -87,10 +87,15 @@ pub fn count_only(state: &State, body: &[u8]) -> Answer {
     let (mut start, mut ids) = (0, 0_u64);
     while let Some(end) = lines.next() {
         let verb = verb_of(&body[start..end]);
-        ids = ids.wrapping_add(id_of(&body[start..end]).map_or(0, id_digest));
+        let id = id_of(&body[start..end]);
+        ids = ids.wrapping_add(id.map_or(0, id_digest));
         start = end + 1;
         if verb != "delete" {
-            start = lines.next().map_or(body.len(), |end| end + 1);
+            let end = lines.next().unwrap_or(body.len());
+            if let Some(look) = state.options.look {
+                look(id.unwrap_or_default(), body.get(start..end).unwrap_or_default());
+            }
+            start = end + 1;
         }
         verbs.push(verb);
     }
