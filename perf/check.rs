@@ -1,4 +1,4 @@
-//! What went in must come out: every record once, recognised by its id, which is its number.
+//! What went in must come out: every record once, recognised by its id, which is its number, and with its value.
 
 use std::time::{Duration, Instant};
 
@@ -7,6 +7,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use sluicegate::testbed::bulk_endpoint::id_digest;
 use sluicegate::testbed::services::KafkaClient;
+
+use crate::expected::{Expected, Values, number};
 
 /// How long reading an output topic may stand still.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -18,6 +20,8 @@ pub struct Verdict {
     pub missing: u64,
     /// Records that came out again, or that never went in.
     pub extra: u64,
+    /// Records that came out with another value than they must have.
+    pub changed: u64,
 }
 
 /// The sum of the digests of the ids of records 0 to `records`.
@@ -26,21 +30,10 @@ pub fn digests(records: u64) -> u64 {
 }
 
 /// Judges an endpoint that counts items and digests only: which records are wrong is not known, only that some are.
-pub fn counted(records: u64, items: u64, ids: u64) -> Verdict {
-    let verdict = Verdict { missing: records.saturating_sub(items), extra: items.saturating_sub(records) };
-    if verdict == Verdict::default() && ids != digests(records) {
-        return Verdict { missing: 1, extra: 1 };
-    }
-    verdict
-}
-
-/// What the values of a topic are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Values {
-    /// The input's `result`.
-    Result,
-    /// The input, copied.
-    Whole,
+pub fn counted(records: u64, items: u64, ids: u64, changed: u64) -> Verdict {
+    let (missing, extra) = (records.saturating_sub(items), items.saturating_sub(records));
+    let wrong = u64::from(missing == 0 && extra == 0 && ids != digests(records));
+    Verdict { missing: missing + wrong, extra: extra + wrong, changed }
 }
 
 /// Reads a topic whole and judges it.
@@ -58,11 +51,13 @@ pub fn topic(client: &KafkaClient, topic: &str, values: Values, records: u64) ->
     }
     consumer.assign(&assignment)?;
     let mut left: u64 = ends.iter().map(|(low, high)| (high - low).unsigned_abs()).sum();
-    let mut seen = Seen::new(records);
+    let (mut seen, mut expected) = (Seen::new(records), Expected::new(values));
     let mut heard = Instant::now();
     while left > 0 {
         if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
-            seen.add(message.payload().and_then(|value| number(values, value)));
+            let value = message.payload().unwrap_or_default();
+            let number = number(values, value);
+            seen.add(number, |number| expected.is(number, values, value));
             left -= 1;
             heard = Instant::now();
         } else if heard.elapsed() > SILENCE {
@@ -72,34 +67,21 @@ pub fn topic(client: &KafkaClient, topic: &str, values: Values, records: u64) ->
     Ok(seen.verdict())
 }
 
-/// The number of a record, from the member `id` of its `result`, which is the first of that object.
-fn number(values: Values, value: &[u8]) -> Option<u64> {
-    let object = match values {
-        Values::Result => value,
-        Values::Whole => {
-            let name = b"\"result\":";
-            value.get(memchr::memmem::find(value, name)? + name.len()..)?
-        }
-    };
-    let head = std::str::from_utf8(object.get(..40.min(object.len()))?).ok()?;
-    let rest = head.strip_prefix('{')?.trim_start().strip_prefix("\"id\":")?.trim_start().strip_prefix("\"k-")?;
-    rest.split('"').next()?.parse().ok()
-}
-
 /// One bit a record.
 struct Seen {
     bits: Vec<u64>,
     records: u64,
     distinct: u64,
     extra: u64,
+    changed: u64,
 }
 
 impl Seen {
     fn new(records: u64) -> Self {
-        Self { bits: vec![0; records.div_ceil(64) as usize], records, distinct: 0, extra: 0 }
+        Self { bits: vec![0; records.div_ceil(64) as usize], records, distinct: 0, extra: 0, changed: 0 }
     }
 
-    fn add(&mut self, number: Option<u64>) {
+    fn add(&mut self, number: Option<u64>, is_right: impl FnOnce(u64) -> bool) {
         let Some(number) = number.filter(|number| *number < self.records) else {
             self.extra += 1;
             return;
@@ -107,6 +89,7 @@ impl Seen {
         let (word, bit) = (&mut self.bits[(number / 64) as usize], 1 << (number % 64));
         if *word & bit == 0 {
             self.distinct += 1;
+            self.changed += u64::from(!is_right(number));
         } else {
             self.extra += 1;
         }
@@ -114,7 +97,7 @@ impl Seen {
     }
 
     fn verdict(&self) -> Verdict {
-        Verdict { missing: self.records - self.distinct, extra: self.extra }
+        Verdict { missing: self.records - self.distinct, extra: self.extra, changed: self.changed }
     }
 }
 
@@ -123,38 +106,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_read_from_both_spellings() {
-        for (values, value, found) in [
-            (Values::Result, r#"{"id":"k-0000000042","user":"u"}"#, Some(42)),
-            (Values::Result, r#"{"id": "k-0000000007", "user": "u"}"#, Some(7)),
-            (Values::Result, r#"{"user":"u"}"#, None),
-            (Values::Result, r#"{"meta":{},"result":{"id":"k-0000000042"}}"#, None),
-            (Values::Result, "", None),
-            (Values::Whole, r#"{"meta":{},"result":{"id":"k-0000000042"}}"#, Some(42)),
-            (Values::Whole, r#"{"id":"k-0000000042","user":"u"}"#, None),
-        ] {
-            assert_eq!(number(values, value.as_bytes()), found, "{value}");
-        }
-    }
-
-    #[test]
     fn lost_repeated_and_foreign_records_are_told_apart() {
         let mut seen = Seen::new(70);
-        (0..70).filter(|number| *number != 65).for_each(|number| seen.add(Some(number)));
-        assert_eq!(seen.verdict(), Verdict { missing: 1, extra: 0 });
-        [Some(3), Some(70), None].into_iter().for_each(|number| seen.add(number));
-        assert_eq!(seen.verdict(), Verdict { missing: 1, extra: 3 });
-        seen.add(Some(65));
-        assert_eq!(seen.verdict(), Verdict { missing: 0, extra: 3 });
+        (0..70).filter(|number| *number != 65).for_each(|number| seen.add(Some(number), |_| true));
+        assert_eq!(seen.verdict(), Verdict { missing: 1, ..Verdict::default() });
+        [Some(3), Some(70), None].into_iter().for_each(|number| seen.add(number, |_| true));
+        assert_eq!(seen.verdict(), Verdict { missing: 1, extra: 3, changed: 0 });
+        seen.add(Some(65), |number| number != 65);
+        assert_eq!(seen.verdict(), Verdict { missing: 0, extra: 3, changed: 1 });
     }
 
     #[test]
     fn one_id_in_the_place_of_another_is_found() {
         let right = digests(1_000);
-        assert_eq!(counted(1_000, 1_000, right), Verdict::default());
+        assert_eq!(counted(1_000, 1_000, right, 0), Verdict::default());
         let swapped = right.wrapping_sub(id_digest(b"k-0000000001")).wrapping_add(id_digest(b"k-0000000002"));
-        assert_eq!(counted(1_000, 1_000, swapped), Verdict { missing: 1, extra: 1 });
-        assert_eq!(counted(1_000, 998, right), Verdict { missing: 2, extra: 0 });
-        assert_eq!(counted(1_000, 1_003, right), Verdict { missing: 0, extra: 3 });
+        assert_eq!(counted(1_000, 1_000, swapped, 0), Verdict { missing: 1, extra: 1, changed: 0 });
+        assert_eq!(counted(1_000, 998, right, 0), Verdict { missing: 2, ..Verdict::default() });
+        assert_eq!(counted(1_000, 1_003, right, 4), Verdict { missing: 0, extra: 3, changed: 4 });
     }
 }

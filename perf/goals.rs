@@ -1,9 +1,12 @@
 //! What the runs of a session say about the goals: ratios of pairs, their spread, a verdict. Pure.
 
+use crate::curve;
 use crate::history::Line;
+use crate::latency::{self, ADAPTIVE, LARGEST, LINGER, P50, P99, P999, PIPELINES, STALL_MS, half, stalled};
 use crate::lookups;
 use crate::outage::{CATCH_UP, FIRST};
 use crate::paired::SERVER_CPU;
+use crate::peers::Peer;
 use crate::scale::{TENFOLD, TENTH, TWO, partitions};
 use crate::scenario::Scenario;
 use crate::statistics::percentile;
@@ -81,8 +84,12 @@ pub fn rows(scenario: Scenario, lines: &[Line]) -> Vec<Row> {
         Scenario::IndexStub => index_stub(lines),
         Scenario::IndexEs => index_es(lines),
         Scenario::Lookups => look_ups(lines),
+        Scenario::PeersKafka | Scenario::PeersBulk => peers(scenario, lines),
         Scenario::Outage => outage(lines),
         Scenario::Scale => scale(lines),
+        Scenario::Curves => return curves(lines),
+        Scenario::Latency => at_half(lines),
+        Scenario::Concurrency => concurrency(lines),
         Scenario::Memory => Vec::new(),
     };
     let peaks = lines.iter().filter(|line| is_ours(line)).map(|line| line.peak_mib).collect();
@@ -187,6 +194,25 @@ fn look_ups(lines: &[Line]) -> Vec<Row> {
     ]
 }
 
+/// The rows against other programs. They are read as the script's are: their CPU without their start, all of the engine's.
+fn peers(scenario: Scenario, lines: &[Line]) -> Vec<Row> {
+    let engine = Subject::Engine.name();
+    let mut rows = Vec::new();
+    for (peer, goal) in Peer::ALL.into_iter().filter_map(|peer| Some((peer, peer.goal(scenario)?))) {
+        let name = peer.name();
+        let weaker = if peer.commits_before_delivery() { " (commits before delivery)" } else { "" };
+        let both = pairs(lines, name, engine);
+        let of =
+            |figure: Figure| both.iter().map(|(peer, engine)| figure(peer) / engine.cpu_s_per_million_all).collect();
+        rows.extend([
+            Row::new("P7", format!("CPU, {name}{weaker} / engine"), Bound::AtLeast(goal), of(CPU)),
+            Row::new("", format!("CPU with all starts, {name} / engine"), Bound::Reported, of(CPU_ALL)),
+            Row::new("", format!("records/s, engine / {name}"), Bound::Reported, ratios(lines, engine, name, RATE)),
+        ]);
+    }
+    rows
+}
+
 fn outage(lines: &[Line]) -> Vec<Row> {
     let figure = |name: &str| lines.iter().filter_map(|line| line.figures.get(name).copied()).collect();
     vec![
@@ -217,6 +243,67 @@ fn scale(lines: &[Line]) -> Vec<Row> {
         Row::new("", "CPU, two processes / one", Bound::Reported, against(TWO, CPU_ALL)),
     ]);
     rows
+}
+
+/// Each point is another setting, so a median would hide the one that takes too much.
+fn curves(lines: &[Line]) -> Vec<Row> {
+    let engine_alone = lines.iter().filter(|line| !curve::is_open_loop(&line.subject));
+    let largest = engine_alone.map(|line| line.peak_mib).reduce(f64::max);
+    let bound = Bound::AtMost((BUDGET_MIB + MARGIN_MIB) as f64);
+    let row = |largest| Row::new("P10", "largest peak memory of one engine at any point, MiB", bound, vec![largest]);
+    largest.map(row).into_iter().collect()
+}
+
+/// P3, from the committed instruction counts: `stage/bytes count` a line.
+pub fn instructions(counts: &str) -> Vec<Row> {
+    let count = |stage: &str, bytes: u32| {
+        let line = counts.lines().find_map(|line| line.strip_prefix(&format!("preprocess/{stage}/{bytes} ")))?;
+        line.trim().parse::<f64>().ok()
+    };
+    let row = |bytes: u32| {
+        let ratio = Some(count("select", bytes)? / count("bare", bytes)?);
+        let what = format!("instructions, select / bare parse, {bytes} bytes");
+        Some(Row::new("P3", what, Bound::AtMost(1.15), ratio.into_iter().collect()))
+    };
+    [200, 1_000, 8_000, 64_000].into_iter().filter_map(row).collect()
+}
+
+fn at_half(lines: &[Line]) -> Vec<Row> {
+    let figure = |line: &Line, name: &str| line.figures.get(name).copied();
+    let of = |subject: String, value: &dyn Fn(&Line) -> Option<f64>| -> Vec<f64> {
+        lines.iter().filter(|line| line.subject == subject).filter_map(value).collect()
+    };
+    let allowed = |line: &Line| Some(figure(line, LINGER)? + 3.0 * figure(line, P50)?);
+    let mut rows = Vec::new();
+    for pipeline in PIPELINES {
+        let share = of(half(pipeline), &|line| Some(figure(line, P99)? / allowed(line)?));
+        let tail = of(half(pipeline), &|line| figure(line, P999));
+        let stall = of(stalled(pipeline), &|line| figure(line, LARGEST));
+        rows.extend([
+            Row::new("P9", format!("{pipeline}: p99 / (linger + 3 × p50)"), Bound::AtMost(1.0), share),
+            Row::new("P9", format!("{pipeline}: p99.9, ms"), Bound::AtMost(250.0), tail),
+            Row::new(
+                "P9",
+                format!("{pipeline}: largest latency with a stall of {STALL_MS} ms, ms"),
+                Bound::AtLeast(f64::from(STALL_MS) * 0.9),
+                stall,
+            ),
+        ]);
+    }
+    rows
+}
+
+/// One value a round: a round holds every kind of run once.
+fn concurrency(lines: &[Line]) -> Vec<Row> {
+    let rate =
+        |round: &[Line], name: &str| round.iter().find(|line| line.subject == name).map(|line| line.records_per_second);
+    let fixed = latency::all_fixed();
+    let against_best = lines.chunks(fixed.len() + 1).filter_map(|round| {
+        let best = fixed.iter().filter_map(|name| rate(round, name)).fold(f64::NAN, f64::max);
+        Some(rate(round, ADAPTIVE)? / best)
+    });
+    let values = against_best.filter(|ratio| ratio.is_finite()).collect();
+    vec![Row::new("P12", "records/s, adaptive / best fixed number", Bound::AtLeast(0.9), values)]
 }
 
 /// The rows against the script. All of the engine's CPU from start to end is set against the script's without its start: the
@@ -321,6 +408,71 @@ mod tests {
             assert_eq!(row(&rows, "records/s, engine / script").is_met(), verdict);
             assert_eq!(row(&rows, "records per CPU-second, engine / script").is_met(), Some(true));
         }
+    }
+
+    #[test]
+    fn peers_are_compared_without_their_starts_and_weak_ones_are_marked() {
+        let mut lines = Vec::new();
+        for (subject, cpu) in
+            [("bento", 50.0), ("arroyo", 9.0), ("engine", 4.0), ("engine", 5.0), ("arroyo", 8.0), ("bento", 60.0)]
+        {
+            run(&mut lines, subject, 1.0, cpu);
+            lines.last_mut().expect("a line").cpu_s_per_million_all = cpu + 1.0;
+        }
+        let kafka = rows(Scenario::PeersKafka, &lines);
+        let bento = row(&kafka, "CPU, bento / engine");
+        assert_eq!((bento.values.as_slice(), bento.is_met()), ([10.0, 10.0].as_slice(), Some(true)));
+        assert_eq!((bento.goal, bento.bound), ("P7", Bound::AtLeast(10.0)));
+        assert_eq!(row(&kafka, "CPU, arroyo (commits before delivery) / engine").is_met(), Some(false));
+        assert_eq!(row(&kafka, "control: CPU, engine / engine").values, [5.0 / 6.0]);
+        assert!(kafka.iter().all(|row| !row.what.contains("mirror")), "it did not run");
+        let bulk = rows(Scenario::PeersBulk, &lines);
+        assert_eq!(row(&bulk, "CPU, bento / engine").bound, Bound::AtLeast(24.0));
+        assert!(bulk.iter().all(|row| !row.what.contains("arroyo")), "it takes no part");
+    }
+
+    #[test]
+    fn one_point_of_a_curve_that_takes_too_much_is_a_miss() {
+        let of = |subject: &str, peak_mib| Line { peak_mib, ..line("curves", subject, 0, 1.0, 2.0) };
+        let mut lines = vec![of("record-size/relay/128 B", 100.0), of("linger/relay/0 ms", 100.0)];
+        lines.push(of("latency/relay/10 %", 999.0));
+        let met = |lines: &[Line]| rows(Scenario::Curves, lines).iter().map(Row::is_met).collect::<Vec<_>>();
+        assert_eq!(met(&lines), [Some(true)], "servers and generator are in the process of an open loop");
+        lines.push(of("cores/index/2", 320.5));
+        assert_eq!(met(&lines), [Some(false)]);
+        assert_eq!(met(&[]), []);
+    }
+
+    #[test]
+    fn instruction_counts_are_compared_by_size() {
+        let rows =
+            instructions("path AVX2\npreprocess/bare/200 100.0\npreprocess/select/200 120.0\nother/bare/1000 1.0\n");
+        let seen: Vec<_> = rows.iter().map(|row| (row.values.as_slice(), row.is_met())).collect();
+        assert_eq!(seen, [([1.2].as_slice(), Some(false))]);
+        assert_eq!(instructions(include_str!("../benches/instructions.txt")).len(), 4);
+    }
+
+    #[test]
+    fn a_round_is_compared_with_its_best_fixed_number() {
+        let mut lines = Vec::new();
+        for (adaptive, best) in [(90.0, 100.0), (99.0, 90.0)] {
+            run(&mut lines, ADAPTIVE, adaptive, 1.0);
+            for (number, name) in latency::all_fixed().iter().enumerate() {
+                run(&mut lines, name, best - number as f64, 1.0);
+            }
+        }
+        assert_eq!(rows(Scenario::Concurrency, &lines)[0].values, [0.9, 1.1]);
+    }
+
+    #[test]
+    fn a_tail_is_compared_with_linger_and_median() {
+        let mut lines = Vec::new();
+        run(&mut lines, &half("relay"), 1.0, 1.0);
+        lines[0].figures =
+            [(P50, 10.0), (P99, 75.0), (P999, 251.0), (LINGER, 20.0)].map(|(k, v)| (k.to_owned(), v)).into();
+        let rows = rows(Scenario::Latency, &lines);
+        let seen: Vec<_> = rows.iter().map(|row| (row.values[0], row.is_met())).collect();
+        assert_eq!(seen, [(1.5, Some(false)), (251.0, Some(false))]);
     }
 
     #[test]

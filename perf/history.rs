@@ -35,12 +35,18 @@ pub struct Line {
     pub cpu_s_per_million: f64,
     /// The same from start to end of the process.
     pub cpu_s_per_million_all: f64,
+    /// Requests for memory of the whole run for each record; `None` for subjects that do not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocations_per_record: Option<f64>,
     /// Largest resident set of the process tree, in MiB.
     pub peak_mib: f64,
     /// Records that did not come out.
     pub missing: u64,
     /// Records that came out again or were never put in.
     pub extra: u64,
+    /// Records that came out with another value, where values are looked at.
+    #[serde(default)]
+    pub changed: u64,
     /// Share of the subject's core that others took in the span.
     pub others: f64,
     /// Load of the machine over the last minute.
@@ -53,6 +59,9 @@ pub struct Line {
     /// What else was measured, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub figures: BTreeMap<String, f64>,
+    /// What else is to be known, by name: the version of a program, or why one was left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: BTreeMap<String, String>,
     /// Machine.
     pub machine: String,
     /// Commit.
@@ -76,31 +85,52 @@ impl Line {
         let span = steady(&observed.samples, records)
             .with_context(|| format!("{} of {records} records arrived at the sink of the {subject}", last.delivered))?;
         Ok(Self {
+            records_per_second: round(span.records / span.wall_s, 0),
+            cpu_s_per_million: round(span.cpu_s / span.records * 1e6, 3),
+            cpu_s_per_million_all: round(last.cpu_s / records as f64 * 1e6, 3),
+            allocations_per_record: observed.allocations.map(|count| round(count as f64 / records as f64, 3)),
+            peak_mib: round(observed.peak_bytes as f64 / MIB, 1),
+            others: round(span.other_s / span.wall_s, 2),
+            threads: observed.threads.iter().map(|(name, cpu_s)| (name.clone(), round(*cpu_s, 2))).collect(),
+            ..Self::bare((scenario, subject, place), (records, verdict), bench)
+        })
+    }
+
+    /// The line of a run that something else has watched: what that saw is filled in by the caller.
+    pub fn bare(
+        (scenario, subject, place): (Scenario, &str, u32),
+        (records, verdict): (u64, Verdict),
+        bench: &Bench,
+    ) -> Self {
+        Self {
             session: bench.session,
             scenario: scenario.name().to_owned(),
             subject: subject.to_owned(),
             place,
             records,
-            records_per_second: round(span.records / span.wall_s, 0),
-            cpu_s_per_million: round(span.cpu_s / span.records * 1e6, 3),
-            cpu_s_per_million_all: round(last.cpu_s / records as f64 * 1e6, 3),
-            peak_mib: round(observed.peak_bytes as f64 / MIB, 1),
+            records_per_second: 0.0,
+            cpu_s_per_million: 0.0,
+            cpu_s_per_million_all: 0.0,
+            allocations_per_record: None,
+            peak_mib: 0.0,
             missing: verdict.missing,
             extra: verdict.extra,
-            others: round(span.other_s / span.wall_s, 2),
+            changed: verdict.changed,
+            others: 0.0,
             load: machine::load(),
-            threads: observed.threads.iter().map(|(name, cpu_s)| (name.clone(), round(*cpu_s, 2))).collect(),
+            threads: BTreeMap::new(),
             resident_mib: Vec::new(),
             figures: BTreeMap::new(),
+            notes: BTreeMap::new(),
             machine: bench.machine.clone(),
             commit: bench.commit.clone(),
             command: bench.command.clone(),
-        })
+        }
     }
 
-    /// Whether everything came out, once; after an outage some may have come out again.
+    /// Whether everything came out, once and as it must; after an outage some may have come out again.
     pub fn is_correct(&self) -> bool {
-        self.missing == 0 && (self.extra == 0 || self.scenario == Scenario::Outage.name())
+        self.missing == 0 && self.changed == 0 && (self.extra == 0 || self.scenario == Scenario::Outage.name())
     }
 }
 
@@ -149,14 +179,17 @@ pub mod fixtures {
             records_per_second: rate,
             cpu_s_per_million: cpu,
             cpu_s_per_million_all: cpu,
+            allocations_per_record: None,
             peak_mib: 100.0,
             missing: 0,
             extra: 0,
+            changed: 0,
             others: 0.0,
             load: 1.0,
             threads: BTreeMap::new(),
             resident_mib: Vec::new(),
             figures: BTreeMap::new(),
+            notes: BTreeMap::new(),
             machine: "m".into(),
             commit: "c".into(),
             command: scenario.into(),

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 use sluicegate::telemetry::process::Machine;
 
+use crate::peers::Peers;
 use crate::servers::Servers;
 use crate::source::Topics;
 
@@ -20,9 +21,14 @@ pub fn pinned(program: impl AsRef<OsStr>) -> Command {
 
 /// The same on another core.
 pub fn on_core(core: usize, program: impl AsRef<OsStr>) -> Command {
+    on_cores(&core.to_string(), program)
+}
+
+/// The same on a list of cores as `taskset` reads it.
+pub fn on_cores(list: &str, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     // Both become the program by exec, so it has the process id that is watched.
-    command.args(["--pdeathsig", "KILL", "taskset", "-c", &core.to_string()]).arg(program);
+    command.args(["--pdeathsig", "KILL", "taskset", "-c", list]).arg(program);
     command
 }
 
@@ -32,6 +38,8 @@ pub struct Bench {
     pub session: i64,
     /// Processor, cores, memory and system in one line.
     pub machine: String,
+    /// Cores of the machine.
+    pub cores: usize,
     /// Short commit, with `+` for uncommitted changes.
     pub commit: String,
     /// The command line.
@@ -40,6 +48,8 @@ pub struct Bench {
     pub servers: Servers,
     /// Topics to read from.
     pub topics: Topics,
+    /// Programs to set beside the engine.
+    pub peers: Peers,
 }
 
 impl Bench {
@@ -47,7 +57,7 @@ impl Bench {
     ///
     /// # Errors
     /// One core only, or no `taskset`.
-    pub fn take() -> anyhow::Result<Self> {
+    pub fn take(peers: Peers) -> anyhow::Result<Self> {
         let here = Machine::here();
         if here.cores < 2 {
             bail!("two cores are needed: one for what is measured, the others for the servers");
@@ -63,10 +73,12 @@ impl Bench {
         Ok(Self {
             session: jiff::Timestamp::now().as_millisecond(),
             machine: format!("{} cores of {cpu}, {gib} GiB, {} {}", here.cores, here.system, here.architecture),
+            cores: here.cores,
             commit: commit().unwrap_or_else(|| "unknown".to_owned()),
             command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
             servers: Servers::default(),
             topics: Topics::default(),
+            peers,
         })
     }
 }
@@ -102,6 +114,7 @@ fn commit() -> Option<String> {
         ".",
         ":!perf/REPORT.md",
         ":!perf/history.ndjson",
+        ":!perf/curves",
     ])?;
     Some(if changed.is_empty() { commit } else { commit + "+" })
 }

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use sluicegate::testbed::services::KafkaClient;
 
-use crate::check::Values;
+use crate::check::Verdict;
+use crate::expected::Values;
 use crate::history::Line;
 use crate::machine::Bench;
 use crate::run::{self, Observed};
 use crate::scenario::Scenario;
 use crate::sink::{PARTITIONS, Sink};
-use crate::stub::Stub;
+use crate::stub::{Kind, Stub};
 use crate::subject::{self, Pipeline, Subject, Target};
 
 /// Steps of the curve.
@@ -23,7 +24,7 @@ const MIB: f64 = 1_048_576.0;
 /// A server cannot be had, or the run failed.
 pub fn measure(records: u64, bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let (near, far) = (KafkaClient::new(bench.servers.near()?), KafkaClient::new(bench.servers.far()?));
-    let stub = Stub::start()?;
+    let stub = Stub::start(Kind::Counting)?;
     let half = records / 2;
     let output = format!("perf-memory-{:08x}", fastrand::u32(..));
     let filled = bench.topics.get(&near, PARTITIONS, half)?;
@@ -51,8 +52,11 @@ pub fn measure(records: u64, bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let observed = run::watch(subject::command(&file)?, half * 2, Duration::from_millis(100), delivered)?;
     let (by_topic, by_index) = (topic.judge(half)?, index.judge(half)?);
     bench.topics.forget(&near, &filled)?;
-    let verdict =
-        crate::check::Verdict { missing: by_topic.missing + by_index.missing, extra: by_topic.extra + by_index.extra };
+    let verdict = Verdict {
+        missing: by_topic.missing + by_index.missing,
+        extra: by_topic.extra + by_index.extra,
+        changed: by_topic.changed + by_index.changed,
+    };
     let mut line = Line::new((Scenario::Memory, Subject::Engine.name(), 0), (half * 2, verdict), &observed, bench)?;
     line.resident_mib = curve(&observed, half * 2);
     Ok(vec![line])

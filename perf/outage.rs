@@ -9,11 +9,11 @@ use sluicegate::testbed::services::KafkaClient;
 
 use crate::history::{Line, round};
 use crate::machine::Bench;
-use crate::run::{self, Observed};
+use crate::run::{self, Ending, Observed};
 use crate::scenario::Scenario;
 use crate::sink::{PARTITIONS, Sink};
 use crate::statistics::Sample;
-use crate::stub::Stub;
+use crate::stub::{Kind, Stub};
 use crate::subject::{self, Pipeline, Subject, Target};
 
 /// Outages from here on run with the defaults of every setting.
@@ -33,7 +33,7 @@ pub const CATCH_UP: &str = "catch-up";
 pub fn measure(records: u64, outage: Duration, bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let near = KafkaClient::new(bench.servers.near()?);
     let source = bench.topics.get(&near, PARTITIONS, records)?;
-    let stub = Stub::start()?;
+    let stub = Stub::start(Kind::Counting)?;
     let sink = Sink::stub(&stub);
     let group = format!("perf-outage-{:08x}", fastrand::u32(..));
     let target = Target::Index(stub.url(), "items");
@@ -63,7 +63,8 @@ pub fn measure(records: u64, outage: Duration, bench: &Bench) -> anyhow::Result<
         Ok(items)
     };
     let patience = outage + Duration::from_secs(120);
-    let observed = run::watch_patiently(subject::command(&file)?, records, EVERY, patience, delivered)?;
+    let so = (patience, Ending::ByItself);
+    let observed = run::watch_so(subject::command(&file)?, records, EVERY, so, delivered)?;
     let mut verdict = sink.judge(records)?;
     // What was acknowledged behind an unresolved record is sent again after a rewind, so ids cannot be summed up; that
     // nothing is missing shows in what the group has committed.
@@ -126,7 +127,7 @@ mod tests {
             sample(13.0, 300),
             sample(20.0, 1_000),
         ];
-        let observed = Observed { samples, peak_bytes: 0, threads: BTreeMap::new() };
+        let observed = Observed { samples, peak_bytes: 0, threads: BTreeMap::new(), allocations: None };
         let away = Away { from: Some(Duration::from_secs(2)), until: Some(Duration::from_secs(12)), items: 260 };
         let [first, catch_up, resident] = figures(&observed, away, 1_000).expect("figures");
         assert_eq!((first.1, resident.1), (1.0, 10.0));

@@ -2,20 +2,24 @@
 //! of them; where a half round ends, two runs of equals meet and show what the machine does by itself.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use sluicegate::testbed::services::{ElasticsearchClient, KafkaClient, RedisClient};
 
-use crate::check::Values;
+use crate::expected::Values;
 use crate::history::{Line, round};
 use crate::lookups::Watched;
 use crate::machine::Bench;
+use crate::peers::{self, Peer};
+use crate::run::Ending;
 use crate::scenario::Scenario;
 use crate::sink::{PARTITIONS, Sink};
 use crate::source::Filled;
-use crate::stub::Stub;
+use crate::stub::{Kind, Stub};
 use crate::subject::{Pipeline, Subject, Target};
 use crate::{lookups, process, raw, run, script, subject};
 
@@ -33,9 +37,11 @@ struct Paired<'b> {
     bench: &'b Bench,
     near: KafkaClient,
     far: Far,
-    /// The script's interpreter and topic, where it takes part.
-    script: Option<(std::path::PathBuf, Filled)>,
+    /// The script's interpreter, where it takes part.
+    python: Option<PathBuf>,
     source: Filled,
+    /// Topics of those that get other numbers of records.
+    others: Vec<(Subject, Filled)>,
     redis: Option<String>,
 }
 
@@ -46,31 +52,57 @@ struct Paired<'b> {
 pub fn measure(scenario: Scenario, records: u64, rounds: u32, bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let started = Instant::now();
     let paired = Paired::prepare(scenario, records, bench)?;
-    let subjects = scenario.subjects();
+    let is_here = |subject: &Subject| match subject {
+        Subject::Peer(peer) => bench.peers.ready.contains_key(peer),
+        _ => true,
+    };
+    let subjects: Vec<Subject> = scenario.subjects().iter().copied().filter(is_here).collect();
     let half = subjects.len();
     let order = (0..rounds).flat_map(|_| subjects.iter().chain(subjects.iter().rev()));
-    let mut lines = Vec::new();
+    let (mut lines, mut left_out) = (Vec::new(), BTreeMap::new());
     for (place, subject) in order.enumerate() {
         let over = started.elapsed().as_secs_f64() > scenario.minutes() * 60.0;
         if over && place % (2 * half) == 0 && place > 0 {
             eprintln!("its {} minutes are over after {} rounds", scenario.minutes(), place / (2 * half));
             break;
         }
-        let line =
-            paired.one(*subject, u32::try_from(place)?).with_context(|| format!("run {place}, {}", subject.name()))?;
+        if peer(*subject).is_some_and(|peer| left_out.contains_key(&peer)) {
+            continue;
+        }
+        let line = match (subject, paired.one(*subject, u32::try_from(place)?)) {
+            (_, Ok(line)) => line,
+            (Subject::Peer(peer), Err(error)) => {
+                eprintln!("run {place}: {} is left out from here: {error:#}", peer.name());
+                left_out.insert(*peer, format!("its run failed: {}", error.root_cause()));
+                continue;
+            }
+            (_, Err(error)) => return Err(error.context(format!("run {place}, {}", subject.name()))),
+        };
         show(&line);
         lines.push(line);
     }
-    if let Some((_, filled)) = &paired.script {
+    for (_, filled) in &paired.others {
         bench.topics.forget(&paired.near, filled)?;
     }
+    left_out.extend(bench.peers.left_out.iter().map(|(peer, why)| (*peer, why.clone())));
+    note_left_out(scenario, &mut lines, &left_out);
     Ok(lines)
+}
+
+/// A peer without all of its runs leaves none behind, so that half rounds stay comparable, and the session says why.
+fn note_left_out(scenario: Scenario, lines: &mut Vec<Line>, left_out: &BTreeMap<Peer, String>) {
+    lines.retain(|line| !left_out.keys().any(|peer| peer.name() == line.subject));
+    let Some(first) = lines.first_mut() else { return };
+    for (peer, why) in left_out.iter().filter(|(peer, _)| peer.goal(scenario).is_some()) {
+        first.notes.insert(format!("{LEFT_OUT}{}", peer.name()), why.clone());
+    }
 }
 
 /// Says how a run went.
 pub fn show(line: &Line) {
     eprintln!(
-        "{:>3} {:<14} {:>9.0} records/s {:>8.2} CPU-s/M {:>8.2} all {:>6.0} MiB  missing {} extra {}  others {:.2}  load {:.1}",
+        "{:>3} {:<14} {:>9.0} records/s {:>8.2} CPU-s/M {:>8.2} all {:>6.0} MiB  missing {} extra {} changed {}  \
+         others {:.2}  load {:.1}",
         line.place,
         line.subject,
         line.records_per_second,
@@ -79,6 +111,7 @@ pub fn show(line: &Line) {
         line.peak_mib,
         line.missing,
         line.extra,
+        line.changed,
         line.others,
         line.load
     );
@@ -88,17 +121,29 @@ impl<'b> Paired<'b> {
     fn prepare(scenario: Scenario, records: u64, bench: &'b Bench) -> anyhow::Result<Self> {
         let near = KafkaClient::new(bench.servers.near()?);
         let far = match scenario {
-            Scenario::Consume => Far::Nothing,
-            Scenario::Relay | Scenario::Memory => Far::Kafka(KafkaClient::new(bench.servers.far()?)),
-            Scenario::IndexStub | Scenario::Lookups | Scenario::Outage | Scenario::Scale => Far::Stub(Stub::start()?),
+            Scenario::Consume | Scenario::Outage | Scenario::Scale | Scenario::Latency | Scenario::Concurrency => {
+                Far::Nothing
+            }
+            Scenario::Relay | Scenario::PeersKafka | Scenario::Memory | Scenario::Curves => {
+                Far::Kafka(KafkaClient::new(bench.servers.far()?))
+            }
+            Scenario::PeersBulk => Far::Stub(Stub::start(Kind::Comparing)?),
+            Scenario::IndexStub | Scenario::Lookups => Far::Stub(Stub::start(Kind::Counting)?),
             Scenario::IndexEs => Far::Elasticsearch(ElasticsearchClient::new(bench.servers.search()?)),
         };
         let source = bench.topics.get(&near, PARTITIONS, records)?;
-        let script = if scenario.subjects().contains(&Subject::Script) {
-            Some((script::python()?, bench.topics.get(&near, PARTITIONS, scenario.script_records(records))?))
-        } else {
-            None
-        };
+        let python = scenario.subjects().contains(&Subject::Script).then(script::python).transpose()?;
+        let mut others = Vec::new();
+        for subject in scenario.subjects() {
+            let fewer = match subject {
+                Subject::Script => scenario.script_records(records),
+                Subject::Peer(peer) if bench.peers.ready.contains_key(peer) => peer.records(records),
+                _ => records,
+            };
+            if fewer != records {
+                others.push((*subject, bench.topics.get(&near, PARTITIONS, fewer)?));
+            }
+        }
         let redis = if scenario == Scenario::Lookups {
             let service = bench.servers.lookups()?;
             lookups::fill(&mut RedisClient::connect(service)?, records)?;
@@ -106,20 +151,21 @@ impl<'b> Paired<'b> {
         } else {
             None
         };
-        Ok(Self { scenario, bench, near, far, script, source, redis })
+        Ok(Self { scenario, bench, near, far, python, source, others, redis })
     }
 
     /// One run of one subject.
     fn one(&self, subject: Subject, place: u32) -> anyhow::Result<Line> {
         let name = format!("perf-{}-{:08x}", self.scenario.name(), fastrand::u32(..));
-        let source = match (&self.script, subject) {
-            (Some((_, filled)), Subject::Script) => filled,
-            _ => &self.source,
+        let source = self.others.iter().find(|(one, _)| *one == subject).map_or(&self.source, |(_, filled)| filled);
+        let (values, topic, ending) = match subject {
+            Subject::Peer(peer) => (peer.values(), peers::target_topic(peer, &name, &source.topic), Ending::WhenAsked),
+            Subject::RawCopy => (Values::Whole, name.clone(), Ending::ByItself),
+            _ => (Values::Result, name.clone(), Ending::ByItself),
         };
-        let values = if subject == Subject::RawCopy { Values::Whole } else { Values::Result };
         let (sink, target) = match &self.far {
             Far::Nothing => (Sink::nothing(source.sum)?, Target::Topic("", "")),
-            Far::Kafka(client) => (Sink::topic(client, &name, values)?, Target::Topic(client.brokers(), &name)),
+            Far::Kafka(client) => (Sink::topic(client, &topic, values)?, Target::Topic(client.brokers(), &topic)),
             Far::Stub(stub) => (Sink::stub(stub), Target::Index(stub.url(), &name)),
             Far::Elasticsearch(client) => {
                 (Sink::index(client, &name)?, Target::Index(self.bench.servers.search()?.endpoint(), &name))
@@ -138,13 +184,20 @@ impl<'b> Paired<'b> {
             }
             sink.delivered()
         };
-        let observed = run::watch(command, source.records, every, delivered)?;
+        let observed = run::watch_so(command, source.records, every, (run::PATIENCE, ending), delivered)?;
         let after = self.server_cpu_s();
         let verdict = sink.judge(source.records)?;
+        if let (Subject::Peer(peer), Far::Kafka(client)) = (subject, &self.far) {
+            // Of a cluster that was given: one that was started here ends with its topics.
+            peers::litter(peer, &name).iter().for_each(|topic| drop(client.delete_topic(topic)));
+        }
         let named = (self.scenario, subject.name(), place);
         let mut line = Line::new(named, (source.records, verdict), &observed, self.bench)?;
         if let (Some(before), Some(after)) = (before, after) {
             line.figures.insert(SERVER_CPU.to_owned(), round((after - before) / source.records as f64 * 1e6, 2));
+        }
+        if let Some(ready) = peer(subject).and_then(|peer| self.bench.peers.ready.get(&peer)) {
+            line.notes.insert(VERSION.to_owned(), ready.version.clone());
         }
         if let Some(watched) = watched.into_inner() {
             line.figures.extend(watched.figures());
@@ -157,7 +210,7 @@ impl<'b> Paired<'b> {
         subject: Subject,
         pipeline: &Pipeline<'_>,
         records: u64,
-        folder: &std::path::Path,
+        folder: &Path,
         sink: &Sink<'_>,
         watched: Option<&Watched>,
     ) -> anyhow::Result<Command> {
@@ -173,10 +226,17 @@ impl<'b> Paired<'b> {
             }
             return Ok(command);
         }
-        if let (Subject::Script, Some((python, _))) = (subject, &self.script) {
+        if let (Subject::Script, Some(python)) = (subject, &self.python) {
             return Ok(script::command(python, pipeline, records));
         }
+        if let Some(peer) = peer(subject) {
+            let ready = self.bench.peers.ready.get(&peer).context("a peer that was left out")?;
+            return peers::command(peer, ready, pipeline, folder);
+        }
         let mut configuration = subject::configuration(&[*pipeline]);
+        if self.scenario == Scenario::PeersBulk {
+            configuration = subject::as_peers_write(configuration);
+        }
         if let (Some(redis), Some(watched)) = (&self.redis, watched) {
             let key = match subject {
                 Subject::WarmLookups => Some("user:{/user}"),
@@ -199,5 +259,36 @@ impl<'b> Paired<'b> {
     }
 }
 
+fn peer(subject: Subject) -> Option<Peer> {
+    match subject {
+        Subject::Peer(peer) => Some(peer),
+        _ => None,
+    }
+}
+
+/// The note of a program's version in a line.
+pub const VERSION: &str = "version";
+/// How the note of a peer that was left out begins; its name follows.
+pub const LEFT_OUT: &str = "left out: ";
 /// The figure of the server's CPU in a line.
 pub const SERVER_CPU: &str = "server CPU-s/M";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::fixtures::line;
+
+    #[test]
+    fn a_peer_that_was_left_out_leaves_no_run_and_a_reason() {
+        let mut lines = vec![
+            line("peers-bulk", "bento", 0, 1.0, 1.0),
+            line("peers-bulk", "engine", 1, 1.0, 1.0),
+            line("peers-bulk", "rsyslog", 2, 1.0, 1.0),
+        ];
+        let left_out = [(Peer::Bento, "there is no Go".to_owned()), (Peer::Mirror, "no Maven".to_owned())].into();
+        note_left_out(Scenario::PeersBulk, &mut lines, &left_out);
+        let subjects: Vec<&str> = lines.iter().map(|line| line.subject.as_str()).collect();
+        assert_eq!(subjects, ["engine", "rsyslog"]);
+        assert_eq!(lines[0].notes, [("left out: bento".to_owned(), "there is no Go".to_owned())].into());
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::{Command, Stdio};
 
 /// Fixed in the kernel's interface to user space.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -45,6 +46,15 @@ pub fn threads(pid: u32) -> BTreeMap<String, f64> {
         *sums.entry(stat.name.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned()).or_default() += stat.cpu_s;
     }
     sums
+}
+
+/// Sends a signal, by its name without SIG, to one process.
+///
+/// # Errors
+/// There is no `kill`.
+pub fn signal(pid: u32, name: &str) -> std::io::Result<()> {
+    // One that has ended meanwhile needs no signal.
+    Command::new("kill").args(["-s", name, &pid.to_string()]).stderr(Stdio::null()).status().map(|_| ())
 }
 
 /// Seconds core `core` was busy since the machine started; stolen time counts.
@@ -108,11 +118,11 @@ mod tests {
 
     #[test]
     fn a_child_counts_with_its_parent() {
-        let mut child = std::process::Command::new("sh").args(["-c", "sleep 60 & wait"]).spawn().expect("a shell");
+        let mut child = Command::new("sh").args(["-c", "sleep 60 & wait"]).spawn().expect("a shell");
         let mine = usage(std::process::id()).expect("this process");
         let alone = fs::read_to_string("/proc/self/status").map(|text| kib(&text, "VmRSS:")).expect("a status");
         for grandchild in children(child.id()) {
-            let kill = std::process::Command::new("kill").arg(grandchild.to_string()).status();
+            let kill = Command::new("kill").arg(grandchild.to_string()).status();
             assert!(kill.expect("kill").success());
         }
         child.kill().expect("killed");

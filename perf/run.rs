@@ -8,13 +8,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use crate::machine::SUBJECT_CORE;
-use crate::process;
 use crate::statistics::Sample;
+use crate::{allocations, process};
 
 /// A run in which nothing arrives for this long has failed.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a subject may take to end when everything has arrived: the script waits for silence, the engine commits.
 const ENDING: Duration = Duration::from_secs(60);
+/// How long a subject that is asked to end lives on after its last record: its next commit, and what it sends twice.
+const AFTER: Duration = Duration::from_millis(1500);
+/// How long it may then take before it is killed.
+const ASKED: Duration = Duration::from_secs(15);
 /// How often the CPU of single threads is read.
 const THREADS_EVERY: Duration = Duration::from_millis(500);
 
@@ -26,6 +30,17 @@ pub struct Observed {
     pub peak_bytes: u64,
     /// CPU seconds by thread name, as of half a second before the end.
     pub threads: BTreeMap<String, f64>,
+    /// Requests for memory, where the subject counts them.
+    pub allocations: Option<u64>,
+}
+
+/// How a subject ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// By itself, with success, when it has done its work.
+    ByItself,
+    /// When it is told to, in whatever way: it has done its work by then.
+    WhenAsked,
 }
 
 /// Ends the subject with the observer.
@@ -48,18 +63,18 @@ pub fn watch(
     every: Duration,
     delivered: impl Fn() -> anyhow::Result<u64>,
 ) -> anyhow::Result<Observed> {
-    watch_patiently(command, records, every, PATIENCE, delivered)
+    watch_so(command, records, every, (PATIENCE, Ending::ByItself), delivered)
 }
 
-/// The same with a patience of its own.
+/// The same with a patience and an ending of its own.
 ///
 /// # Errors
 /// See [`watch`].
-pub fn watch_patiently(
+pub fn watch_so(
     mut command: Command,
     records: u64,
     every: Duration,
-    patience: Duration,
+    (patience, ending): (Duration, Ending),
     delivered: impl Fn() -> anyhow::Result<u64>,
 ) -> anyhow::Result<Observed> {
     let log = tempfile::NamedTempFile::new()?;
@@ -67,29 +82,50 @@ pub fn watch_patiently(
     command.stdin(Stdio::null()).stdout(out()?).stderr(out()?);
     let started = Instant::now();
     let mut subject = Subject(command.spawn().context("the subject cannot be started")?);
-    let watched = observe(subject.0.id(), records, (every, patience), started, delivered);
+    let watched = observe(subject.0.id(), records, (every, patience, ending), started, delivered);
     let log_end = || {
         let text = std::fs::read_to_string(log.path()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")
     };
-    let observed = watched.with_context(log_end)?;
+    let mut observed = watched.with_context(log_end)?;
     let status = subject.0.wait()?;
-    if !status.success() {
+    let arrived = observed.samples.last().is_some_and(|last| last.delivered >= records);
+    if !status.success() && (ending == Ending::ByItself || !arrived) {
         bail!("the subject ended with {status}\n{}", log_end());
     }
+    observed.allocations = allocations::told(&std::fs::read_to_string(log.path())?);
     Ok(observed)
+}
+
+/// Which signals a subject was sent.
+#[derive(Default)]
+struct Asking {
+    since: Option<Instant>,
+    asked: bool,
+}
+
+impl Asking {
+    /// The signal that is due, once all records have arrived.
+    fn next(&mut self, now: Instant) -> Option<&'static str> {
+        let waited = now - *self.since.get_or_insert(now);
+        if waited >= AFTER + ASKED {
+            return Some("KILL");
+        }
+        (waited >= AFTER && !std::mem::replace(&mut self.asked, true)).then_some("TERM")
+    }
 }
 
 fn observe(
     pid: u32,
     records: u64,
-    (every, patience): (Duration, Duration),
+    (every, patience, ending): (Duration, Duration, Ending),
     started: Instant,
     delivered: impl Fn() -> anyhow::Result<u64>,
 ) -> anyhow::Result<Observed> {
-    let mut seen = Observed { samples: Vec::new(), peak_bytes: 0, threads: BTreeMap::new() };
+    let mut seen = Observed { samples: Vec::new(), peak_bytes: 0, threads: BTreeMap::new(), allocations: None };
     let (mut moved, mut threads_due, mut unheard) = (started, started, None);
+    let mut asking = Asking::default();
     loop {
         let usage = process::usage(pid).context("the subject is gone")?;
         let before = seen.samples.last().map_or(0, |last| last.delivered);
@@ -113,6 +149,10 @@ fn observe(
         let now = Instant::now();
         if sample.delivered > before {
             moved = now;
+        }
+        let is_due = ending == Ending::WhenAsked && sample.delivered >= records;
+        if let Some(signal) = is_due.then(|| asking.next(now)).flatten() {
+            process::signal(pid, signal)?;
         }
         let limit = if sample.delivered >= records { ENDING } else { patience };
         if now - moved > limit {
@@ -148,9 +188,34 @@ mod tests {
     fn a_subject_is_watched_to_its_end_and_its_failure_is_told() {
         let every = Duration::from_millis(5);
         let seen = watch(shell("exit 0"), 7, every, || Ok(7)).expect("a clean end");
-        assert_eq!(seen.samples.last().map(|sample| sample.delivered), Some(7));
+        assert_eq!((seen.samples.last().map(|sample| sample.delivered), seen.allocations), (Some(7), None));
+        let counting = shell("echo 'perf: requests for memory: 41' >&2");
+        assert_eq!(watch(counting, 7, every, || Ok(7)).expect("a clean end").allocations, Some(41));
         let error = watch(shell("echo no such topic >&2; exit 3"), 7, every, || Ok(0)).err().expect("a failure");
         let text = format!("{error:#}");
         assert!(text.contains("exit status: 3") && text.contains("no such topic"), "{text}");
+    }
+
+    #[test]
+    fn a_subject_that_does_not_end_is_asked_to_when_all_has_arrived() {
+        let every = Duration::from_millis(5);
+        let patience = Duration::from_secs(20);
+        let ask = |script: &str, arrive: u64| {
+            watch_so(shell(script), 7, every, (patience, Ending::WhenAsked), || Ok(arrive))
+                .map(|seen| seen.samples.len())
+        };
+        ask("trap 'exit 3' TERM; while :; do sleep 0.05; done", 7).expect("however it ends");
+        let text = format!("{:#}", ask("echo no such broker; exit 4", 6).expect_err("too early"));
+        assert!(text.contains("exit status: 4") && text.contains("no such broker"), "{text}");
+    }
+
+    #[test]
+    fn asking_comes_before_killing() {
+        let (mut asking, start) = (Asking::default(), Instant::now());
+        let at = |asking: &mut Asking, after| asking.next(start + after);
+        assert_eq!(at(&mut asking, Duration::ZERO), None);
+        assert_eq!(at(&mut asking, AFTER), Some("TERM"));
+        assert_eq!(at(&mut asking, AFTER + ASKED / 2), None);
+        assert_eq!(at(&mut asking, AFTER + ASKED), Some("KILL"));
     }
 }

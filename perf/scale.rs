@@ -11,7 +11,7 @@ use crate::run;
 use crate::scenario::Scenario;
 use crate::sink::{PARTITIONS, Sink};
 use crate::source::Filled;
-use crate::stub::Stub;
+use crate::stub::{self, Stub};
 use crate::subject::{self, Pipeline, Target};
 
 /// Partitions that are compared.
@@ -45,7 +45,7 @@ struct Kind {
 pub fn measure(records: u64, rounds: u32, long: bool, bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let started = Instant::now();
     let near = KafkaClient::new(bench.servers.near()?);
-    let stub = Stub::start()?;
+    let stub = Stub::start(stub::Kind::Counting)?;
     let kinds = kinds(records, long);
     let (mut lines, mut filled) = (Vec::new(), Vec::new());
     for kind in &kinds {

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
+use crate::install;
 use crate::machine::{below_perf, pinned};
 use crate::subject::{Pipeline, Target};
 
@@ -18,16 +19,16 @@ const REQUIREMENTS: &str = "script/requirements.txt";
 /// # Errors
 /// No Python 3.11, or the packages cannot be had.
 pub fn python() -> anyhow::Result<PathBuf> {
-    let folder = cache().context("set HOME or XDG_CACHE_HOME: the script's packages are kept below it")?;
+    let folder = install::folder("script")?;
     let (wanted, python) = (below_perf(REQUIREMENTS), folder.join("bin/python"));
     let (installed, text) = (folder.join("installed.txt"), fs::read_to_string(&wanted)?);
     if python.exists() && fs::read_to_string(&installed).is_ok_and(|installed| installed == text) {
         return Ok(python);
     }
     eprintln!("making the script's virtual environment in {}", folder.display());
-    finish(Command::new(PYTHON).args(["-m", "venv"]).arg(&folder))
+    install::finish(Command::new(PYTHON).args(["-m", "venv"]).arg(&folder))
         .with_context(|| format!("{PYTHON} is needed for the script: kafka-python 2.0.2 runs on nothing newer"))?;
-    finish(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(&wanted))?;
+    install::finish(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(&wanted))?;
     fs::write(&installed, text)?;
     Ok(python)
 }
@@ -46,19 +47,4 @@ pub fn command(python: &Path, pipeline: &Pipeline<'_>, records: u64) -> Command 
         Target::Index(url, index) => command.args(["--nodes", url, "--index", index]),
     };
     command
-}
-
-fn cache() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let root = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
-    Some(root.join("sluicegate").join("script"))
-}
-
-fn finish(command: &mut Command) -> anyhow::Result<()> {
-    let output = command.output()?;
-    if !output.status.success() {
-        let program = command.get_program().to_string_lossy();
-        bail!("{program} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(())
 }

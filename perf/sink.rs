@@ -6,9 +6,10 @@ use anyhow::Context as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use sluicegate::testbed::services::{ElasticsearchClient, KafkaClient};
 
-use crate::check::{self, Values, Verdict};
+use crate::check::{self, Verdict};
+use crate::expected::Values;
 use crate::raw::progress;
-use crate::stub::Stub;
+use crate::stub::{Counted, Stub};
 
 /// Partitions of every topic.
 pub const PARTITIONS: u16 = 4;
@@ -32,8 +33,8 @@ pub enum Sink<'s> {
     Stub {
         /// The endpoint.
         stub: &'s Stub,
-        /// Items and digests before the run.
-        before: (u64, u64),
+        /// What it had counted before the run.
+        before: Counted,
     },
     /// Nothing: the subject counts for itself.
     Nothing {
@@ -99,7 +100,7 @@ impl<'s> Sink<'s> {
                 };
                 Ok((0..i32::from(PARTITIONS)).map(end).sum::<Result<u64, _>>()?)
             }
-            Self::Stub { stub, before } => Ok(stub.counted().0 - before.0),
+            Self::Stub { stub, before } => Ok(stub.counted().items - before.items),
             Self::Nothing { file, .. } => Ok(progress::read(file.path())?.0),
             Self::Index { client, index } => {
                 let reply = client.request("GET", &format!("/{index}/_stats/indexing"), None)?;
@@ -123,14 +124,15 @@ impl<'s> Sink<'s> {
             Self::Stub { stub, before } => {
                 // It tells what it counts every 20 ms: give the last word time to arrive.
                 std::thread::park_timeout(Duration::from_millis(200));
-                let (items, ids) = stub.counted();
-                Ok(check::counted(records, items - before.0, ids.wrapping_sub(before.1)))
+                let now = stub.counted();
+                let ids = now.ids.wrapping_sub(before.ids);
+                Ok(check::counted(records, now.items - before.items, ids, now.changed - before.changed))
             }
             Self::Nothing { file, sum } => {
                 let (seen, sum_seen) = progress::read(file.path())?;
-                let verdict = Verdict { missing: records.saturating_sub(seen), extra: seen.saturating_sub(records) };
-                let wrong = verdict == Verdict::default() && sum_seen != sum;
-                Ok(if wrong { Verdict { missing: 1, extra: 1 } } else { verdict })
+                let (missing, extra) = (records.saturating_sub(seen), seen.saturating_sub(records));
+                let wrong = u64::from(missing == 0 && extra == 0 && sum_seen != sum);
+                Ok(Verdict { missing: missing + wrong, extra: extra + wrong, changed: 0 })
             }
             Self::Index { client, index } => {
                 let documents = client.count(&index)?;
@@ -139,7 +141,7 @@ impl<'s> Sink<'s> {
                 client.delete_index(&index)?;
                 // Every record has an id of its own, so as many documents as records means each is there.
                 let missing = records.saturating_sub(documents).max(u64::from(!found));
-                Ok(Verdict { missing, extra: documents.saturating_sub(records) })
+                Ok(Verdict { missing, extra: documents.saturating_sub(records), changed: 0 })
             }
         }
     }

@@ -14,6 +14,19 @@ pub fn shape() -> Shape {
     Shape { keys: 0, ..Shape::default() }
 }
 
+/// What is in a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Contents {
+    /// Partitions.
+    pub partitions: u16,
+    /// Records.
+    pub records: u64,
+    /// Size of each value.
+    pub value_bytes: usize,
+    /// The broker stores, and sends, its batches with this codec.
+    pub codec: &'static str,
+}
+
 /// A filled topic.
 #[derive(Debug, Clone)]
 pub struct Filled {
@@ -23,6 +36,7 @@ pub struct Filled {
     pub partitions: u16,
     /// Records in it.
     pub records: u64,
+    contents: Contents,
     /// The sum of all bytes of all values.
     pub sum: u64,
 }
@@ -30,39 +44,58 @@ pub struct Filled {
 /// The topics of a session.
 #[derive(Default)]
 pub struct Topics {
-    filled: RefCell<BTreeMap<(u16, u64), Filled>>,
+    filled: RefCell<BTreeMap<Contents, Filled>>,
 }
 
 impl Topics {
-    /// A topic with so many partitions and records.
+    /// A topic with so many partitions and records of the usual shape.
     ///
     /// # Errors
     /// The cluster refuses.
     pub fn get(&self, client: &KafkaClient, partitions: u16, records: u64) -> anyhow::Result<Filled> {
-        if let Some(filled) = self.filled.borrow().get(&(partitions, records)) {
+        self.with(client, Contents { partitions, records, value_bytes: shape().value_bytes, codec: "none" })
+    }
+
+    /// A topic with these contents.
+    ///
+    /// # Errors
+    /// The cluster refuses.
+    pub fn with(&self, client: &KafkaClient, contents: Contents) -> anyhow::Result<Filled> {
+        if let Some(filled) = self.filled.borrow().get(&contents) {
             return Ok(filled.clone());
         }
-        let filled = fill(client, partitions, records)?;
-        self.filled.borrow_mut().insert((partitions, records), filled.clone());
+        let filled = fill(client, contents)?;
+        self.filled.borrow_mut().insert(contents, filled.clone());
         Ok(filled)
     }
 
-    /// Deletes one that is not needed any more.
+    /// Deletes one that is not needed any more, once: several subjects may have shared it.
     ///
     /// # Errors
     /// The cluster refuses.
     pub fn forget(&self, client: &KafkaClient, filled: &Filled) -> anyhow::Result<()> {
-        self.filled.borrow_mut().remove(&(filled.partitions, filled.records));
-        Ok(client.delete_topic(&filled.topic)?)
+        self.forget_contents(client, filled.contents)
+    }
+
+    /// Deletes the one with these contents, if there is one.
+    ///
+    /// # Errors
+    /// The cluster refuses.
+    pub fn forget_contents(&self, client: &KafkaClient, contents: Contents) -> anyhow::Result<()> {
+        let filled = self.filled.borrow_mut().remove(&contents);
+        Ok(filled.map_or(Ok(()), |filled| client.delete_topic(&filled.topic))?)
     }
 }
 
-fn fill(client: &KafkaClient, partitions: u16, records: u64) -> anyhow::Result<Filled> {
+fn fill(client: &KafkaClient, contents: Contents) -> anyhow::Result<Filled> {
+    let Contents { partitions, records, value_bytes, codec } = contents;
     let topic = format!("perf-in-{partitions}-{records}-{:08x}", fastrand::u32(..));
-    let generator = Generator::new(shape());
+    let generator = Generator::new(Shape { value_bytes, ..shape() });
     let (mut scratch, mut sum) = (Scratch::default(), 0);
     let started = Instant::now();
-    client.create_topic(&topic, partitions, &[])?;
+    // The producer sends its batches as they are; the broker stores them anew for a topic with a codec.
+    let stored = if codec == "none" { "producer" } else { codec };
+    client.create_topic(&topic, partitions, &[("compression.type", stored)])?;
     let produced = (0..records).map(|number| {
         let record = generator.record(number, &mut scratch);
         sum += record.value.map_or(0, progress::sum);
@@ -73,6 +106,7 @@ fn fill(client: &KafkaClient, partitions: u16, records: u64) -> anyhow::Result<F
         }
     });
     client.produce(&topic, produced)?;
-    eprintln!("{records} records in {topic} after {:.1} s", started.elapsed().as_secs_f64());
-    Ok(Filled { topic, partitions, records, sum })
+    let seconds = started.elapsed().as_secs_f64();
+    eprintln!("{records} records of {value_bytes} bytes, codec {codec}, in {topic} after {seconds:.1} s");
+    Ok(Filled { topic, partitions, records, contents, sum })
 }

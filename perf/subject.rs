@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sluicegate::cli::{self, Cli};
 
 use crate::machine::pinned;
+use crate::peers::Peer;
 use crate::raw::Loop;
 
 /// The word by which this program starts itself as the engine.
@@ -43,6 +44,8 @@ pub enum Subject {
     RawBulk,
     /// Bulk bodies made beforehand.
     Replay,
+    /// Another program.
+    Peer(Peer),
 }
 
 impl Subject {
@@ -60,6 +63,7 @@ impl Subject {
             Self::RawResult => "raw-result",
             Self::RawBulk => "raw-bulk",
             Self::Replay => "replay",
+            Self::Peer(peer) => peer.name(),
         }
     }
 
@@ -73,7 +77,7 @@ impl Subject {
             Self::RawResult => Some(Loop::Result),
             Self::RawBulk => Some(Loop::Bulk),
             Self::Replay => Some(Loop::Replay),
-            Self::Engine | Self::WarmLookups | Self::ColdLookups | Self::Script => None,
+            Self::Engine | Self::WarmLookups | Self::ColdLookups | Self::Script | Self::Peer(_) => None,
         }
     }
 }
@@ -125,6 +129,15 @@ pub fn configuration(pipelines: &[Pipeline<'_>]) -> Value {
             "steps": [{ "select": "/result" }],
             "sink": sink,
         });
+    }
+    root
+}
+
+/// Into an index as the peers write it: whole documents, no mapping type.
+pub fn as_peers_write(mut root: Value) -> Value {
+    if let Some(sink) = root["pipelines"]["index"]["sink"]["elasticsearch"].as_object_mut() {
+        sink.remove("type");
+        sink.insert("action".to_owned(), json!("index"));
     }
     root
 }
@@ -187,6 +200,9 @@ mod tests {
         assert_eq!(plan.pipelines.len(), 2);
         assert_eq!(plan.memory_bytes as u64, BUDGET_MIB << 20);
         let plan = accepted(&with_lookup(configuration(&pipelines[1..]), "redis://e:5", "user:{/user}", 6));
+        let written = as_peers_write(configuration(&pipelines[1..]));
+        assert_eq!(accepted(&written).pipelines.len(), 1);
+        assert!(written.to_string().contains(r#""action":"index""#) && !written.to_string().contains("itmes"));
         assert_eq!(plan.pipelines[0].steps.len(), 2, "the look-up comes behind the select");
     }
 }

@@ -149,7 +149,8 @@ impl Engine {
             lookups.push(found);
         }
         let (tell, notices) = flume::unbounded();
-        let reporter = reporter(&board, &options, plan.watchdog_timeout, tell.clone()).map_err(StartError)?;
+        let reporter = reporter(&board, &options, (plan.watchdog_timeout, plan.memory_bytes as u64), tell.clone())
+            .map_err(StartError)?;
         let mut pipelines = Vec::new();
         let bounds = Bounds { until: options.until, dry_run: options.dry_run };
         for (one, lookups) in shared.iter().zip(lookups) {

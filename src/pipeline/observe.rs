@@ -24,7 +24,7 @@ pub(super) async fn serve(address: std::net::SocketAddr, board: Arc<Board>) -> R
 pub(super) fn reporter(
     board: &Arc<Board>,
     options: &EngineOptions,
-    watchdog: Duration,
+    (watchdog, memory_bytes): (Duration, u64),
     tell: flume::Sender<Notice>,
 ) -> Result<ReporterHandle, Halt> {
     let failed = |message: String| Halt { exit: Exit::Failure, message };
@@ -34,7 +34,9 @@ pub(super) fn reporter(
         board.warm_up();
     }
     let limits = WatchLimits { watchdog, ..WatchLimits::default() };
-    Reporter::new(board.clone(), limits, log, Instant::now())
+    let now = Instant::now();
+    Reporter::new(board.clone(), limits, log, now)
+        .map(|reporter| reporter.keeping_freed_pages(memory_bytes, now))
         .and_then(|reporter| reporter.spawn(move |name| drop(tell.send(Notice::Stuck(name.to_owned())))))
         .map_err(|error| failed(format!("cannot start the reporter: {error}")))
 }

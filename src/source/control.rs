@@ -332,16 +332,21 @@ impl<C: Client> Source<C> {
 
     /// Lets others see the books.
     fn publish(&mut self, now: Instant) {
-        let tally = self.ledger.tally();
-        self.cx.metrics.open_records.set(tally.open as i64);
-        if !tally.holds() {
-            self.cx.metrics.conservation_errors.add(1);
-        }
+        self.balance();
         if self.cx.view.wants() {
             let since = self.ledger.oldest_polled().map_or(0, |at| unix_ms(at, now));
             self.cx.metrics.oldest_unresolved_since_ms.set(since);
         }
         self.cx.view.publish(&self.ledger, &self.assigned_names(), self.last_progress);
+    }
+
+    /// Strikes the balance of the counters: a turn's changes are seen together.
+    pub(super) fn balance(&self) {
+        let tally = self.ledger.tally();
+        self.cx.metrics.balance(tally.open as i64);
+        if !tally.holds() {
+            self.cx.metrics.conservation_errors.add(1);
+        }
     }
 
     fn assigned_names(&self) -> Vec<(Slot, TopicPartition)> {

@@ -32,6 +32,7 @@ impl<C: Client> Source<C> {
         let left_open = self.ledger.tally().open + self.given_back;
         let committed = self.commit_the_rest();
         self.leave();
+        self.balance();
         self.cx.view.publish_now(&self.ledger);
         let end = SourceEnd { halt: self.halt.take(), left_open, committed };
         let limit = self.patience(DESTROY_WITHIN);
@@ -114,6 +115,7 @@ impl<C: Client> Source<C> {
             self.advance_rebalance(now);
             self.commit_due(now, true);
             self.cx.health.tick();
+            self.balance();
             let nothing_left = !self.commits.is_waiting() && self.ledger.committable().next().is_none();
             if nothing_left && !self.lost_uncommitted {
                 return true;

@@ -1,5 +1,7 @@
 //! A consistent reading of a pipeline's conservation counters.
 
+use std::sync::{Mutex, PoisonError};
+
 use serde::{Deserialize, Serialize};
 
 use super::metrics::PipelineMetrics;
@@ -24,23 +26,24 @@ pub struct Counts {
     pub open: i64,
 }
 
-/// Readings tried for two equal ones in a row; the source may change a counter between two loads.
-const ATTEMPTS: usize = 8;
+/// The counts as of the end of a turn of the source, the one thread that changes the counters: between two turns the sum
+/// need not hold, so nobody else may add the counters up.
+#[derive(Debug, Default)]
+pub struct Balance(Mutex<Counts>);
+
+impl Balance {
+    /// Keeps what the counters say now. Called by the source, once a turn; a reader holds the lock for one copy.
+    pub(super) fn strike(&self, metrics: &PipelineMetrics) {
+        let counts = Counts::load(metrics);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+    }
+}
 
 impl Counts {
-    /// Reads until two readings agree, at most eight times. Under load the last reading may still be torn by one batch:
-    /// judge a difference only when it stays ([`super::watch`]).
+    /// The counts of the last balance: never a torn reading.
     #[must_use]
     pub fn read(metrics: &PipelineMetrics) -> Self {
-        let mut before = Self::load(metrics);
-        for _ in 0..ATTEMPTS {
-            let now = Self::load(metrics);
-            if now == before {
-                break;
-            }
-            before = now;
-        }
-        before
+        *metrics.balance.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn load(metrics: &PipelineMetrics) -> Self {
@@ -98,7 +101,7 @@ mod tests {
             metrics.outcome(outcome).add(1 << place);
         }
         metrics.rewound.add(16);
-        metrics.open_records.add(32);
+        metrics.balance(32);
         let counts = Counts::read(&metrics);
         assert!(counts.conserved(), "{counts}");
         assert_eq!(counts.resolved(), 15);
@@ -115,6 +118,20 @@ mod tests {
         let differences: Vec<i64> = without.iter().map(Counts::difference).collect();
         assert_eq!(differences, [-1, 1, 2, 4, 8, 16, 32]);
         assert!(without.iter().all(|counts| !counts.conserved()));
+    }
+
+    #[test]
+    fn a_reading_in_the_middle_of_a_turn_is_the_one_of_the_turn_before() {
+        let metrics = PipelineMetrics::new("p");
+        metrics.source_records.add(7);
+        metrics.balance(7);
+        metrics.source_records.add(5);
+        metrics.outcome(Outcome::Delivered).add(3);
+        let counts = Counts::read(&metrics);
+        assert!(counts.conserved() && counts.consumed == 7, "{counts}");
+        metrics.balance(9);
+        let counts = Counts::read(&metrics);
+        assert!(counts.conserved() && counts.consumed == 12, "{counts}");
     }
 
     #[test]

@@ -64,7 +64,7 @@ fn filled() -> Arc<Board> {
     metrics.drained(&"events".into(), 10, 1_000);
     metrics.outcome(Outcome::Delivered).add(7);
     metrics.rewound.add(2);
-    metrics.open_records.set(1);
+    metrics.balance(1);
     metrics.last_delivered_ms.set(1_500);
     metrics.conservation_errors.add(6);
     metrics.oldest_unresolved_since_ms.set(1_000);
@@ -183,7 +183,7 @@ fn what_is_unknown_or_revoked_is_absent() {
     assert!(!has(r#"sluicegate_queue_bytes_limit{pipeline="index"}"#));
     let oldest = r#"sluicegate_oldest_unresolved_seconds{pipeline="index"}"#;
     assert!(text_of(&board).contains(&format!("{oldest} 0.0")), "nothing is open");
-    board.pipelines[1].metrics.open_records.set(4);
+    board.pipelines[1].metrics.balance(4);
     assert!(!has(oldest), "open since nobody knows when");
     assert!(!has(r#"sluicegate_last_delivered_timestamp_seconds{pipeline="index"}"#));
 }

@@ -105,7 +105,7 @@ async fn status_is_json_with_the_promised_members() {
     let board = board_of_two();
     let relay = &board.pipelines[0];
     relay.metrics.drained(&"events".into(), 5, 50);
-    relay.metrics.open_records.set(5);
+    relay.metrics.balance(5);
     relay.health.raise(Room::Sink, "503 from node a");
     let (address, _serving) = serving(&board).await;
     let status: serde_json::Value = serde_json::from_str(&ask(address, "GET", "/status").await.2).expect("JSON");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::counts::Balance;
 use super::distribution::Distribution;
 use super::labelled::{ItemErrors, TopicCounters};
 use crate::model::{Outcome, RejectReason, RewindCause};
@@ -235,6 +236,8 @@ pub struct PipelineMetrics {
     pub requests_in_flight_limit: Gauge,
     /// Milliseconds since the epoch of the last acknowledgement.
     pub last_delivered_ms: Gauge,
+    /// The counters of the conservation sum as of the end of the source's last turn.
+    pub(super) balance: Balance,
     /// Conservation violated: always 0 unless there is a bug.
     pub conservation_errors: Counter,
 }
@@ -244,6 +247,11 @@ impl PipelineMetrics {
     #[must_use]
     pub fn new(name: &str) -> Arc<Self> {
         Arc::new(Self { pipeline: name.into(), ..Self::default() })
+    }
+    /// Ends a turn of the source with so many records open: what [`super::counts::Counts::read`] answers from now on.
+    pub fn balance(&self, open: i64) {
+        self.open_records.set(open);
+        self.balance.strike(self);
     }
     /// Counts `records` of `topic` as consumed. Once a run, before the ledger opens its ticket.
     pub fn drained(&self, topic: &Arc<str>, records: u64, bytes: u64) {

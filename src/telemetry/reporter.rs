@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 
 use super::board::{Board, PipelineView};
 use super::counts::Counts;
+use super::freed_pages::{self, FreedPages};
 use super::health::State;
 use super::latency::{Stage, empty_histogram};
 use super::latency_log::{LatencyLog, StageHistograms};
@@ -17,7 +18,7 @@ use super::metrics::StageName;
 use super::percentiles::Percentiles;
 use super::sampler::{FIRST_STEP, Levels, Sampler, SeriesPoint};
 use super::watch::{Judgement, Observation, StageTime, Stalled, Watch, WatchLimits};
-use super::{lag, summary, unix_ms};
+use super::{lag, process, summary, unix_ms};
 use crate::model::{RewindCause, TopicPartition};
 
 /// Time between two turns of the reporter.
@@ -44,6 +45,7 @@ pub struct Reporter {
     started: Instant,
     next_summary: Instant,
     next_percentiles: Instant,
+    freed_pages: Option<FreedPages>,
 }
 
 /// What is remembered of one pipeline.
@@ -110,7 +112,15 @@ impl Reporter {
             started: now,
             next_summary: now + SUMMARY_EVERY,
             next_percentiles: now,
+            freed_pages: None,
         })
+    }
+
+    /// Also looks after the pages the allocator keeps ([`freed_pages`]), in a process whose budget is `memory_bytes`.
+    #[must_use]
+    pub fn keeping_freed_pages(mut self, memory_bytes: u64, now: Instant) -> Self {
+        self.freed_pages = freed_pages::keep().then(|| FreedPages::new(memory_bytes, now));
+        self
     }
 
     /// One turn. Names the pipelines whose watchdog has run out: the process ends with exit 75.
@@ -144,6 +154,7 @@ impl Reporter {
         }
         if percentiles_due {
             self.next_percentiles = now + PERCENTILES_EVERY;
+            self.look_after_pages(now);
         }
         if self.warming_up && !self.board.is_warming_up() {
             self.begin_measurement(now, wall);
@@ -152,6 +163,15 @@ impl Reporter {
             tracing::error!("failed to write latency.hlog: {error}; the run goes on without it");
         }
         stuck
+    }
+
+    fn look_after_pages(&mut self, now: Instant) {
+        let Some(pages) = &mut self.freed_pages else { return };
+        let consumed = self.board.pipelines.iter().map(|view| view.metrics.source_records.get()).sum();
+        let resident = process::allocator_bytes().map_or(0, |bytes| bytes.resident);
+        if pages.are_due(now, consumed, resident) {
+            freed_pages::give_back();
+        }
     }
 
     /// Forgets what the warm-up has left in the log, the totals and the series.
@@ -351,6 +371,7 @@ mod tests {
         for turn in 1..=40_u32 {
             relay.metrics.drained(&"events".into(), 100, 1_000);
             relay.metrics.outcome(Outcome::Delivered).add(100);
+            relay.metrics.balance(0);
             relay.latency.record(Stage::EndToEnd, Duration::from_millis(u64::from(turn)), 100);
             assert_eq!(reporter.turn(start + TURN * turn, wall), Vec::<Arc<str>>::new());
         }
@@ -384,6 +405,7 @@ mod tests {
                 board.measure();
             }
             relay.metrics.outcome(Outcome::Delivered).add(100);
+            relay.metrics.balance(0);
             relay.latency.record(Stage::Age, Duration::from_millis(if turn <= 8 { 900 } else { 5 }), 100);
             let _ = reporter.turn(start + TURN * turn, wall);
         }
@@ -419,7 +441,7 @@ mod tests {
         let limits = WatchLimits { watchdog: Duration::from_secs(30), ..WatchLimits::default() };
         let mut reporter = Reporter::new(board.clone(), limits, None, start).expect("no log");
         let index = &board.pipelines[1];
-        index.metrics.open_records.set(3);
+        index.metrics.balance(3);
         let mut named = Vec::new();
         for second in 0..40 {
             named = reporter.turn(start + Duration::from_secs(second), SystemTime::now());

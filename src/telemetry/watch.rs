@@ -95,7 +95,7 @@ pub struct Judgement {
     pub rates: Rates,
     /// The reading.
     pub counts: Counts,
-    /// The sum has not held for three readings in a row.
+    /// The sum does not hold.
     pub conservation_broken: bool,
     /// Partitions that stand still.
     pub stalled: Vec<Stalled>,
@@ -113,8 +113,6 @@ pub struct Judgement {
     pub latency: [Percentiles; 6],
 }
 
-/// A torn reading may differ once or twice under load, never three times in a row.
-const READINGS_BROKEN: u32 = 3;
 /// Longer steps between two readings count as this much: a stopped process is not a stuck pipeline.
 const LONGEST_STEP: Duration = Duration::from_secs(10);
 /// Behind: more seconds than this, by age of the oldest record or by records at the current rate.
@@ -144,7 +142,6 @@ pub struct Watch {
     slots: usize,
     readings: VecDeque<Reading>,
     standing: BTreeMap<TopicPartition, (Position, Instant)>,
-    broken_in_a_row: u32,
     progress_at: Option<Instant>,
     stuck: Duration,
     idle_since: Option<Instant>,
@@ -163,7 +160,6 @@ impl Watch {
             slots: lanes.max(1),
             readings: VecDeque::new(),
             standing: BTreeMap::new(),
-            broken_in_a_row: 0,
             progress_at: None,
             stuck: Duration::ZERO,
             idle_since: None,
@@ -177,7 +173,6 @@ impl Watch {
         self.count_stuck(now, seen);
         self.remember(now, seen);
         self.slots = if seen.sink_slots > 0 { seen.sink_slots } else { self.lanes };
-        self.broken_in_a_row = if seen.counts.conserved() { 0 } else { self.broken_in_a_row.saturating_add(1) };
         let stalled = self.stalled(now, &seen.lag);
         let rates = self.rates();
         let lag_records = (!seen.lag.is_empty()).then(|| seen.lag.iter().map(|(_, lag)| lag.records).sum::<u64>());
@@ -188,7 +183,7 @@ impl Watch {
             why,
             rates,
             counts: seen.counts,
-            conservation_broken: self.broken_in_a_row >= READINGS_BROKEN,
+            conservation_broken: !seen.counts.conserved(),
             stalled,
             lag_records,
             lag_seconds: seen.lag_seconds,

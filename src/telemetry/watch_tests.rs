@@ -52,16 +52,13 @@ fn rates_are_means_over_the_window() {
 }
 
 #[test]
-fn a_sum_that_stays_wrong_is_broken_and_a_torn_reading_is_not() {
+fn a_wrong_sum_is_broken_while_it_is_wrong() {
     let start = Instant::now();
     let mut watch = Watch::new(limits(), 1, 1);
-    let wrong =
-        |second| Observation { counts: Counts { consumed: 9, delivered: second, ..Counts::default() }, ..seen(0, 0) };
-    assert!(!watch.observe(start, State::Running, &wrong(1)).conservation_broken);
-    assert!(!watch.observe(start + SECOND, State::Running, &wrong(2)).conservation_broken);
+    let wrong = Observation { counts: Counts { consumed: 9, delivered: 8, ..Counts::default() }, ..seen(0, 0) };
+    assert!(!watch.observe(start, State::Running, &seen(8, 1)).conservation_broken);
+    assert!(watch.observe(start + SECOND, State::Running, &wrong).conservation_broken);
     assert!(!watch.observe(start + 2 * SECOND, State::Running, &seen(9, 0)).conservation_broken);
-    let judged = run(&mut watch, start, 3..6, wrong);
-    assert!(judged.conservation_broken);
 }
 
 #[test]

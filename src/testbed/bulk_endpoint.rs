@@ -24,6 +24,9 @@ pub use watch::{Heard, Watch, Worked};
 
 use documents::Documents;
 
+/// Is given the id and the document of an item.
+pub type Look = fn(&[u8], &[u8]);
+
 /// What an endpoint is.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -39,11 +42,21 @@ pub struct Options {
     pub max_bytes: Option<usize>,
     /// Hears of every request that is worked on; for runs too long to log. Only without [`Options::store`].
     pub watch: Option<Watch>,
+    /// Called with the id and the document of every item, where none are kept.
+    pub look: Option<Look>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { port: 0, version: Version::Elasticsearch(8), store: true, log: false, max_bytes: None, watch: None }
+        Self {
+            port: 0,
+            version: Version::Elasticsearch(8),
+            store: true,
+            log: false,
+            max_bytes: None,
+            watch: None,
+            look: None,
+        }
     }
 }
 
@@ -288,5 +301,52 @@ impl BulkEndpoint {
 impl Drop for BulkEndpoint {
     fn drop(&mut self) {
         self.shut_down();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+
+    use super::*;
+
+    fn ask(endpoint: &BulkEndpoint, request: &str) -> String {
+        let mut stream = TcpStream::connect(endpoint.address).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer, then the end");
+        answer
+    }
+
+    #[test]
+    fn servers_that_name_their_product_do_so() {
+        for (version, named) in [
+            (Version::Elasticsearch(6), false),
+            (Version::Elasticsearch(7), true),
+            (Version::Elasticsearch(8), true),
+            (Version::OpenSearch(2), false),
+        ] {
+            let endpoint = BulkEndpoint::start(Options { version, ..Options::default() }).expect("an endpoint");
+            let answer = ask(&endpoint, "GET / HTTP/1.1\r\nconnection: close\r\n\r\n");
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            assert_eq!(answer.contains("x-elastic-product: Elasticsearch\r\n"), named, "{version:?}");
+        }
+    }
+
+    #[test]
+    fn every_document_is_looked_at_where_none_are_kept() {
+        static SEEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+        fn look(id: &[u8], document: &[u8]) {
+            lock(&SEEN).push(format!("{} {}", String::from_utf8_lossy(id), String::from_utf8_lossy(document)));
+        }
+        let options = Options { store: false, look: Some(look), ..Options::default() };
+        let endpoint = BulkEndpoint::start(options).expect("an endpoint");
+        let body = "{\"index\":{\"_id\":\"a\"}}\n{\"n\":1}\n{\"delete\":{\"_id\":\"b\"}}\n{\"index\":{\"_id\":\"c\"}}\n{\"n\":2}\n";
+        let head = format!("POST /i/_bulk HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+        ask(&endpoint, &(head + body));
+        assert_eq!(*lock(&SEEN), ["a {\"n\":1}", "c {\"n\":2}"]);
+        assert_eq!(endpoint.items(), 3);
     }
 }

@@ -59,6 +59,11 @@ impl<'a> Body<'a> {
         Self { held, bytes: Vec::with_capacity(capacity), ops: Vec::new(), dropped: Vec::new() }
     }
 
+    /// Goes on with operations whose bytes lie in `bytes`.
+    pub fn resume(bytes: Vec<u8>, ops: Vec<Op>, held: &'a Store<Arc<Held>>) -> Self {
+        Self { held, bytes, ops, dropped: Vec::new() }
+    }
+
     /// Appends unless full; an empty body takes anything.
     pub fn offer(&mut self, op: Op, (records, bytes): (usize, usize)) -> Result<(), Op> {
         let full = self.ops.len() >= records || self.bytes.len() + op.item.bytes() > bytes;

@@ -11,6 +11,7 @@ use crate::config::plan::{
 use crate::model::{Offset, Place, Ticket};
 
 use super::bulk::{BulkItem, ItemAction};
+use super::verdict::Reply;
 
 /// An item without an id hash.
 pub fn item(ticket: Ticket, offset: i64, index: u32, span: Range<usize>, action: ItemAction) -> BulkItem {
@@ -54,6 +55,13 @@ pub fn sink_plan(index: &str) -> ElasticsearchSinkPlan {
         lanes: 2,
         concurrency: ConcurrencyMode::Fixed,
     }
+}
+
+/// The answer to a request all of whose `records` were taken.
+pub fn good(records: u32) -> Reply {
+    let items = vec!["{\"index\":{\"status\":201}}"; records as usize].join(",");
+    let body = format!("{{\"errors\":false,\"items\":[{items}]}}").into();
+    Reply::Answer { status: 200, body, retry_after: None }
 }
 
 /// A reject desk; these tests look at what leaves a lane, not at what the desk does with it.

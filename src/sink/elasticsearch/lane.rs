@@ -17,6 +17,7 @@ use crate::model::{Charge, Epoch, Outcome, Reject, Slot, Ticket};
 use super::batch::{Batch, Chunk, Held};
 use super::body::{Body, Fence, count_tenure, fill, fill_fresh};
 use super::chain::Chains;
+use super::forming::Forming;
 use super::op::{Effects, End, Op, Refusal, count_into};
 use super::store::Store;
 
@@ -99,6 +100,7 @@ pub struct Lane {
     pub(super) ceiling: usize,
     pub(super) fresh: VecDeque<Op>,
     pub(super) fresh_bytes: usize,
+    pub(super) forming: Forming,
     pub(super) segments: VecDeque<Segment>,
     pub(super) chains: Chains,
     pub(super) current: Option<Bulk>,
@@ -119,6 +121,7 @@ impl Lane {
             ceiling: rules.bytes.max(1),
             fresh: VecDeque::new(),
             fresh_bytes: 0,
+            forming: Forming::new(purse.another(0)),
             segments: VecDeque::new(),
             chains: Chains::default(),
             current: None,
@@ -142,6 +145,15 @@ impl Lane {
             self.fresh_bytes += item.bytes();
             Op { item, batch, held, attempts: 0 }
         }));
+        if self.is_plain() {
+            let limits = (self.rules.records, self.limit_bytes());
+            self.forming.take(&mut self.fresh, &mut self.held, limits);
+        }
+    }
+
+    /// Whether the next request consists of fresh operations in their order, whatever they are.
+    fn is_plain(&self) -> bool {
+        self.segments.is_empty() && self.chains.is_empty()
     }
 
     /// What was decided since the last call.
@@ -252,7 +264,11 @@ impl Lane {
     fn build(&mut self, with_residue: bool, fence: &mut Fence<'_>) -> Option<Bulk> {
         loop {
             let limits = (self.rules.records, self.limit_bytes());
-            let mut body = Body::new(self.likely_bytes(limits), &self.held);
+            let formed = self.take_formed(limits, fence);
+            let mut body = match formed {
+                Some((bytes, ops)) => Body::resume(bytes, ops, &self.held),
+                None => Body::new(self.likely_bytes(limits), &self.held),
+            };
             let mut chained = Vec::new();
             let trial = self.segments.front().is_some_and(|segment| segment.trial);
             if !trial {
@@ -282,6 +298,23 @@ impl Lane {
             }
             self.finish_trial_after_fence();
         }
+    }
+
+    /// What was put together while operations came in, if it may be sent as it is; otherwise its operations are fresh ones
+    /// like all others.
+    fn take_formed(&mut self, limits: (usize, usize), fence: &mut Fence<'_>) -> Option<(Vec<u8>, Vec<Op>)> {
+        let formed = self.forming.operations();
+        let whole = self.is_plain()
+            && formed > 0
+            && (formed == 1 || self.forming.fits(limits))
+            && self.fresh.iter().take(formed).all(|op| fence.wants(op));
+        if !whole {
+            self.forming.dissolve(&mut self.fresh, &mut self.held);
+            return None;
+        }
+        let bytes = self.forming.finish();
+        self.fresh_bytes -= bytes.len();
+        Some((bytes, self.fresh.drain(..formed).collect()))
     }
 
     /// What a request of fresh operations will hold, so that its buffer neither grows nor stays half empty.

@@ -21,6 +21,7 @@ mod drive;
 mod entry;
 #[cfg(test)]
 mod fixtures;
+mod forming;
 mod gzip;
 mod lane;
 #[cfg(test)]

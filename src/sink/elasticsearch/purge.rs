@@ -19,6 +19,7 @@ impl Lane {
         }
         // Mostly nothing is fenced: then the queue is only looked through.
         if !self.fresh.iter().all(|op| fence.wants(op)) {
+            self.forming.dissolve(&mut self.fresh, &mut self.held);
             for op in std::mem::take(&mut self.fresh) {
                 if fence.wants(&op) {
                     self.fresh.push_back(op);

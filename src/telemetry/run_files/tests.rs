@@ -24,6 +24,7 @@ pub(crate) fn scripted(directory: &Path, turns: u32, slower: u64) -> (Arc<Board>
         relay.metrics.drained(&"events".into(), 1_000, 500_000);
         relay.metrics.outcome(Outcome::Delivered).add(999);
         relay.metrics.outcome(Outcome::DeadLettered).add(1);
+        relay.metrics.balance(0);
         relay.metrics.reject(RejectReason::Missing).add(1);
         relay.metrics.busy(StageName::Preprocess).add(150_000_000);
         relay.metrics.blocked(StageName::Source).add(100_000_000);

@@ -116,7 +116,7 @@ async fn respond(stream: &mut TcpStream, state: &State, head: &Head, body: &[u8]
         let Some(_working) = Working::admit(state) else {
             state.requests.fetch_add(1, Ordering::AcqRel);
             let refused = Answer::error(429, "es_rejected_execution_exception", "rejected execution of coordinating");
-            return send(stream, &refused, None).await;
+            return send(stream, state, &refused, None).await;
         };
         return bulk(stream, state, &segments, body).await;
     }
@@ -136,7 +136,7 @@ async fn respond(stream: &mut TcpStream, state: &State, head: &Head, body: &[u8]
         }
         _ => Answer::new(405, "{\"error\":\"Incorrect HTTP method for uri\",\"status\":405}".to_owned()),
     };
-    send(stream, &answer, None).await
+    send(stream, state, &answer, None).await
 }
 
 /// A bulk request that is being worked on.
@@ -183,10 +183,10 @@ async fn bulk(stream: &mut TcpStream, state: &State, segments: &[&str], body: &[
         tokio::time::sleep_until(until.into()).await;
     }
     if max_bytes.is_some_and(|most| body.len() > most) {
-        return send(stream, &Answer::new(413, String::new()), None).await;
+        return send(stream, state, &Answer::new(413, String::new()), None).await;
     }
     if let Some(refused) = judge_path(state, segments) {
-        return send(stream, &refused, None).await;
+        return send(stream, state, &refused, None).await;
     }
     let index = if segments.len() > 1 { segments.first().map(|index| decode(index)) } else { None };
     let work = |by_position: &[_], limit| {
@@ -201,11 +201,11 @@ async fn bulk(stream: &mut TcpStream, state: &State, segments: &[&str], body: &[
         None => tell(stream, state, number, &all()).await,
         Some(Fault::Items(items)) => tell(stream, state, number, &work(&items, usize::MAX)).await,
         Some(Fault::Answer { status, body, retry_after, location }) => {
-            send(stream, &Answer { status, body, retry_after, location }, None).await
+            send(stream, state, &Answer { status, body, retry_after, location }, None).await
         }
         Some(Fault::PartThenAnswer(applied, status, body)) => {
             work(&[], applied);
-            send(stream, &Answer::new(status, body), None).await
+            send(stream, state, &Answer::new(status, body), None).await
         }
         Some(Fault::LateAnswer(after)) => {
             let answer = all();
@@ -227,22 +227,22 @@ async fn bulk(stream: &mut TcpStream, state: &State, segments: &[&str], body: &[
         Some(Fault::ResetInAnswer) => {
             let answer = all();
             let half = answer.body.len() / 2;
-            send(stream, &answer, Some(half)).await?;
+            send(stream, state, &answer, Some(half)).await?;
             None
         }
         Some(Fault::Truncated) => {
             let mut answer = all();
             answer.body.truncate(answer.body.len() / 2);
-            send(stream, &answer, None).await
+            send(stream, state, &answer, None).await
         }
         Some(Fault::NotJson) => {
             all();
-            send(stream, &Answer::new(200, "<html><body>welcome</body></html>".to_owned()), None).await
+            send(stream, state, &Answer::new(200, "<html><body>welcome</body></html>".to_owned()), None).await
         }
         Some(Fault::WrongCount(by)) => {
             let mut answer = all();
             answer.body = recount(&answer.body, by);
-            send(stream, &answer, None).await
+            send(stream, state, &answer, None).await
         }
     }
 }
@@ -256,7 +256,7 @@ async fn tell(stream: &mut TcpStream, state: &State, number: u64, answer: &Answe
     if let Some(watch) = &state.options.watch {
         watch.hear(&Heard::Telling(number));
     }
-    let sent = send(stream, answer, None).await;
+    let sent = send(stream, state, answer, None).await;
     if sent.is_none() {
         lock(&state.told).remove(&number);
     }
@@ -294,12 +294,15 @@ fn decode(segment: &str) -> String {
 }
 
 /// Sends an answer, or only the first `cut` bytes of its body.
-async fn send(stream: &mut TcpStream, answer: &Answer, cut: Option<usize>) -> Option<()> {
+async fn send(stream: &mut TcpStream, state: &State, answer: &Answer, cut: Option<usize>) -> Option<()> {
     let mut out = format!(
         "HTTP/1.1 {} Scripted\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
         answer.status,
         answer.body.len()
     );
+    if state.options.version.names_product() {
+        out.push_str("x-elastic-product: Elasticsearch\r\n");
+    }
     if let Some(seconds) = answer.retry_after {
         out.push_str(&format!("retry-after: {seconds}\r\n"));
     }

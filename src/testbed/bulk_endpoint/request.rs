@@ -106,8 +106,12 @@ pub fn count_only(
             None => {
                 let comma = if at > 0 { "," } else { "" };
                 out.extend([comma, "{\"", verb, "\":{\"status\":200}}"]);
-                ids = ids.wrapping_add(id_of(action).map_or(0, id_digest));
+                let id = id_of(action);
+                ids = ids.wrapping_add(id.map_or(0, id_digest));
                 counted += 1;
+                if let Some(look) = state.options.look.filter(|_| verb != "delete") {
+                    look(id.unwrap_or_default(), body[text..start].strip_suffix(b"\n").unwrap_or(&body[text..start]));
+                }
             }
         }
         if state.options.watch.is_some() {

@@ -27,6 +27,12 @@ impl Version {
         }
     }
 
+    /// Whether it names its product in every answer: newer clients of Elasticsearch refuse a server that does not.
+    #[must_use]
+    pub fn names_product(self) -> bool {
+        matches!(self, Self::Elasticsearch(major) if major >= 7)
+    }
+
     /// The version number it shows.
     #[must_use]
     pub fn number(self) -> &'static str {

@@ -10,6 +10,7 @@
 //! | the servers one test process shares | [`shared::obtain`] |
 //! | a server of one's own, to break it | [`kafka::start`], [`elasticsearch::start`], [`redis::start`] |
 //! | to break it | [`Service::kill9`], [`Service::start`], [`Service::restart`], [`Service::pause`], [`Service::resume`] |
+//! | a program to set beside the engine | [`mirror_maker::obtain`] |
 //! | to look into it | [`KafkaClient`], [`ElasticsearchClient`], [`RedisClient`] |
 //!
 //! What they cost on two cores that other work shared (start, resident memory, from signal 9 to ready again): Kafka 2.6 s,
@@ -26,6 +27,7 @@ pub mod kafka;
 mod kafka_client;
 mod kafka_producer;
 mod maven;
+pub mod mirror_maker;
 mod mode;
 mod packages;
 mod port;
