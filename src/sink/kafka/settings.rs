@@ -11,6 +11,11 @@ const DEFAULT_MESSAGE_BYTES: u32 = 1_000_000;
 /// librdkafka's default of `batch.size`.
 const BATCH_BYTES: u32 = 1_000_000;
 
+/// The most the producer holds unacknowledged. With idempotence librdkafka has at most five requests of `batch.size` out to
+/// a broker, so this keeps six brokers busy at any distance; more only waits here, and has left the processor's caches
+/// when it is sent.
+const QUEUE_KBYTES: usize = 32 << 10;
+
 /// What differs between producers.
 #[derive(Debug, Clone)]
 pub struct ProducerSettings<'a> {
@@ -34,7 +39,7 @@ pub struct ProducerSettings<'a> {
 pub fn properties(connection: &KafkaConnection, settings: &ProducerSettings<'_>) -> Vec<(String, SecretString)> {
     let largest = settings.message_max_bytes.unwrap_or(DEFAULT_MESSAGE_BYTES).clamp(1_000, 1_000_000_000);
     // One message of the largest size must fit the queue, however small the budget is.
-    let kbytes = (settings.memory_bytes / 1024).max(largest as usize / 1024 + 1).clamp(1_024, i32::MAX as usize);
+    let kbytes = (settings.memory_bytes / 1024).min(QUEUE_KBYTES).max(largest as usize / 1024 + 1).max(1_024);
     let messages = (settings.memory_bytes / 256).clamp(10_000, 10_000_000);
     let mut properties: Vec<(String, SecretString)> = Vec::new();
     let mut set = |name: &str, value: String| properties.push((name.to_owned(), value.into()));
