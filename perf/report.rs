@@ -25,10 +25,10 @@ records; CPU is user and system time of the subject's process tree from `/proc`,
 that is what the raw loops are compared by. *allocations* are requests for memory per record from start to end of the
 process, counted by jemalloc at its end; librdkafka's C code is served by the same jemalloc, so its requests are in
 them, and so are those of the start (about six thousand in all). Where another program is the subject there is no such
-count (`-`). Subjects run in order and backwards; each half round gives one pair of any two. *others* is the share of
-the subject's core that other programs took: rates of runs with much of it say little, and CPU per record swells with it
-too. The controls are pairs of equals: a ratio nearer to 1 than theirs is no finding. Where others had more than half of
-the core, rates get no verdict (*void*).
+count (`-`). A run that is not counted warms the servers up. Then subjects run in order and backwards; each half round
+gives one pair of any two. *others* is the share of the subject's core that other programs took: rates of runs with much of
+it say little, and CPU per record swells with it too. The controls are pairs of equals: a ratio nearer to 1 than theirs is
+no finding. Where others had more than half of the core, rates get no verdict (*void*).
 ";
 
 /// What the gate of the benches has counted last, and holds every change to.
