@@ -6,9 +6,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use clap::Parser as _;
 use serde_json::Value;
-use sluicegate::cli::{self, Cli};
+use sluicegate::cli;
 
 use crate::curve::{Point, Route, USUAL_BYTES};
 use crate::machine::on_cores;
@@ -135,20 +134,14 @@ fn read(run: &Value, stage: &str) -> Option<Measured> {
 
 /// Is `sluicegate bench`.
 pub fn bench(words: &[String]) -> ExitCode {
-    let line = ["sluicegate", "bench"].into_iter().chain(words.iter().map(String::as_str));
-    let outcome = Cli::try_parse_from(line).map_err(|error| error.to_string());
-    match outcome.and_then(|cli| cli::dispatch(&cli).map_err(|failure| failure.to_string())) {
-        Ok(exit) => ExitCode::from(exit.code()),
-        Err(message) => {
-            eprintln!("{message}");
-            ExitCode::FAILURE
-        }
-    }
+    cli::run_line(["sluicegate", "bench"].into_iter().chain(words.iter().map(String::as_str)))
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
     use serde_json::json;
+    use sluicegate::cli::Cli;
 
     use super::*;
 

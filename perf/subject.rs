@@ -5,9 +5,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use serde_json::{Value, json};
-use sluicegate::cli::{self, Cli};
+use sluicegate::cli;
 
 use crate::machine::pinned;
 use crate::peers::Peer;
@@ -168,14 +167,7 @@ pub fn command(configuration: &Path) -> anyhow::Result<Command> {
 pub fn engine(words: &[String]) -> ExitCode {
     let mut line = vec!["sluicegate", "--log-format", "text", "run", "--until", "end"];
     line.extend(words.iter().flat_map(|file| ["-c", file]));
-    let outcome = Cli::try_parse_from(line).map_err(|error| error.to_string());
-    match outcome.and_then(|cli| cli::dispatch(&cli).map_err(|failure| failure.to_string())) {
-        Ok(exit) => ExitCode::from(exit.code()),
-        Err(message) => {
-            eprintln!("{message}");
-            ExitCode::FAILURE
-        }
-    }
+    cli::run_line(line)
 }
 
 #[cfg(test)]

@@ -26,10 +26,11 @@ fn bench_measures_a_configured_pipeline_and_leaves_its_group_alone() {
         let arguments = [&arguments[..], &[pipeline]].concat();
         let ended = Process::of("bench", pipeline, &setup.yaml(), &arguments).wait(RUN).assert_code(0);
         let fed = upstream.offsets(&setup.input).unwrap().into_iter().fold(0, ends) - before;
-        assert!((6_000..=20_000).contains(&fed), "{fed} records were fed\n{}", ended.tail());
+        assert!((6_000..=40_000).contains(&fed), "{fed} records were fed\n{}", ended.tail());
         assert_eq!(ended.count(pipeline, "delivered") as i64, fed, "{pipeline}");
         let age = &ended.run_file()["pipelines"][pipeline]["percentiles"]["age"];
-        assert!(age["p50_ms"].as_f64().unwrap() > 0.0 && age["count"].as_u64().unwrap() < fed as u64, "{age}");
+        let (p50, counted) = (age["p50_ms"].as_f64().unwrap(), age["count"].as_u64().unwrap());
+        assert!(p50 > 0.0 && counted > 0 && counted < fed as u64, "of {fed}, warm-up included: {age}");
     }
     for group in setup.relay.iter().chain(&setup.index) {
         let committed = upstream.committed(group, &setup.input).unwrap();

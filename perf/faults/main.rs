@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
-use sluicegate::cli::{self, Cli};
+use sluicegate::cli;
 use sluicegate::testbed::services::Service;
 use sluicegate::testbed::services::elasticsearch::{self, Version};
 use sluicegate::testbed::services::kafka::{self, KafkaOptions};
@@ -99,15 +99,7 @@ fn main() -> ExitCode {
 
 /// Is the engine.
 fn engine(words: &[OsString]) -> ExitCode {
-    let line = std::iter::once(OsString::from("sluicegate")).chain(words.iter().cloned());
-    let outcome = Cli::try_parse_from(line).map_err(|error| error.to_string());
-    match outcome.and_then(|cli| cli::dispatch(&cli).map_err(|failure| failure.to_string())) {
-        Ok(exit) => ExitCode::from(exit.code()),
-        Err(message) => {
-            eprintln!("{message}");
-            ExitCode::FAILURE
-        }
-    }
+    cli::run_line(std::iter::once(OsString::from("sluicegate")).chain(words.iter().cloned()))
 }
 
 /// Whether everything was sound.

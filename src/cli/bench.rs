@@ -33,7 +33,7 @@ pub struct BenchArgs {
     /// Length of the measurement in seconds
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub seconds: u64,
-    /// Seconds of the same load before it, which do not count
+    /// Seconds of the same load before it, which do not count; it goes on until what was fed in them is resolved
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(0..=3_600))]
     pub warmup: u64,
     /// At full speed first, then at 10, 20 … 90 % of that; prints one table

@@ -1,6 +1,9 @@
 //! The command line: one file a command. Data goes to stdout, everything else to stderr.
 
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -124,6 +127,25 @@ pub enum Command {
     Man(complete::ManArgs),
     /// Prints the version; --verbose adds what it is built from
     Version(version::VersionArgs),
+}
+
+/// Is the program: parses a command line, its first word the program's name, runs it, and says what went wrong on stderr.
+pub fn run_line<W: Into<OsString> + Clone>(line: impl IntoIterator<Item = W>) -> ExitCode {
+    let cli = match Cli::try_parse_from(line) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout; a reader that is gone changes nothing.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Exit::Usage.code() } else { Exit::Done.code() });
+        }
+    };
+    let exit = dispatch(&cli).unwrap_or_else(|failure| {
+        if !matches!(failure, Failure::Closed) {
+            let _ = writeln!(std::io::stderr(), "{failure}");
+        }
+        failure.exit()
+    });
+    ExitCode::from(exit.code())
 }
 
 /// Runs a command.

@@ -80,8 +80,9 @@ struct Entry {
 
 /// Every partition a pipeline has been assigned, by slot, with its current epoch: the *fence*.
 ///
-/// The source moves the fence; a sink's intake may only lower it, behind a lost batch ([`PartitionTable::bar`]). Workers read it before encoding, sinks before every send and re-send. Reading is one
-/// atomic load. Bound: 262,144 partitions a pipeline over the life of the process.
+/// The source moves the fence; a sink's intake may only lower it, behind a lost batch ([`PartitionTable::bar`]). Workers
+/// read it before encoding, sinks before every send and re-send. Reading is one atomic load. Bound: 262,144 partitions a
+/// pipeline over the life of the process.
 pub struct PartitionTable {
     chunks: Box<[OnceLock<Box<[Entry]>>]>,
     slots: Mutex<HashMap<TopicPartition, Slot>>,

@@ -5,6 +5,7 @@
 
 mod assemble;
 pub mod engine;
+mod freed_pages;
 mod observe;
 mod startup;
 mod wires;

@@ -12,6 +12,7 @@ use crate::telemetry::watch::WatchLimits;
 
 use super::assemble::Notice;
 use super::engine::EngineOptions;
+use super::freed_pages::{self, FreedPages};
 
 /// Binds the endpoint and serves the board on it.
 pub(super) async fn serve(address: std::net::SocketAddr, board: Arc<Board>) -> Result<Shutdown, Halt> {
@@ -20,7 +21,7 @@ pub(super) async fn serve(address: std::net::SocketAddr, board: Arc<Board>) -> R
     Ok(endpoint.serve(board))
 }
 
-/// Starts the thread that reads all counters; it tells of a pipeline whose watchdog has run out.
+/// Starts the thread that reads all counters; it tells of a pipeline whose watchdog has run out, and looks after freed pages.
 pub(super) fn reporter(
     board: &Arc<Board>,
     options: &EngineOptions,
@@ -35,9 +36,16 @@ pub(super) fn reporter(
     }
     let limits = WatchLimits { watchdog, ..WatchLimits::default() };
     let now = Instant::now();
+    let mut pages = freed_pages::keep().then(|| FreedPages::new(memory_bytes, now));
+    let watched = board.clone();
+    let after_turn = move |now: Instant, stuck: &[Arc<str>]| {
+        stuck.iter().for_each(|name| drop(tell.send(Notice::Stuck(name.to_string()))));
+        if let Some(pages) = &mut pages {
+            pages.look_after(now, &watched);
+        }
+    };
     Reporter::new(board.clone(), limits, log, now)
-        .map(|reporter| reporter.keeping_freed_pages(memory_bytes, now))
-        .and_then(|reporter| reporter.spawn(move |name| drop(tell.send(Notice::Stuck(name.to_owned())))))
+        .and_then(|reporter| reporter.spawn(after_turn))
         .map_err(|error| failed(format!("cannot start the reporter: {error}")))
 }
 

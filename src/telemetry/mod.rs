@@ -11,7 +11,6 @@ pub mod counts;
 pub mod distribution;
 pub mod exposition;
 pub mod families;
-pub mod freed_pages;
 pub mod health;
 pub mod http;
 pub mod labelled;

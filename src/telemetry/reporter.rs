@@ -10,7 +10,6 @@ use hdrhistogram::Histogram;
 
 use super::board::{Board, PipelineView};
 use super::counts::Counts;
-use super::freed_pages::{self, FreedPages};
 use super::health::State;
 use super::latency::{Stage, empty_histogram};
 use super::latency_log::{LatencyLog, StageHistograms};
@@ -18,7 +17,7 @@ use super::metrics::StageName;
 use super::percentiles::Percentiles;
 use super::sampler::{FIRST_STEP, Levels, Sampler, SeriesPoint};
 use super::watch::{Judgement, Observation, StageTime, Stalled, Watch, WatchLimits};
-use super::{lag, process, summary, unix_ms};
+use super::{lag, summary, unix_ms};
 use crate::model::{RewindCause, TopicPartition};
 
 /// Time between two turns of the reporter.
@@ -45,7 +44,6 @@ pub struct Reporter {
     started: Instant,
     next_summary: Instant,
     next_percentiles: Instant,
-    freed_pages: Option<FreedPages>,
 }
 
 /// What is remembered of one pipeline.
@@ -112,15 +110,7 @@ impl Reporter {
             started: now,
             next_summary: now + SUMMARY_EVERY,
             next_percentiles: now,
-            freed_pages: None,
         })
-    }
-
-    /// Also looks after the pages the allocator keeps ([`freed_pages`]), in a process whose budget is `memory_bytes`.
-    #[must_use]
-    pub fn keeping_freed_pages(mut self, memory_bytes: u64, now: Instant) -> Self {
-        self.freed_pages = freed_pages::keep().then(|| FreedPages::new(memory_bytes, now));
-        self
     }
 
     /// One turn. Names the pipelines whose watchdog has run out: the process ends with exit 75.
@@ -154,7 +144,6 @@ impl Reporter {
         }
         if percentiles_due {
             self.next_percentiles = now + PERCENTILES_EVERY;
-            self.look_after_pages(now);
         }
         if self.warming_up && !self.board.is_warming_up() {
             self.begin_measurement(now, wall);
@@ -163,15 +152,6 @@ impl Reporter {
             tracing::error!("failed to write latency.hlog: {error}; the run goes on without it");
         }
         stuck
-    }
-
-    fn look_after_pages(&mut self, now: Instant) {
-        let Some(pages) = &mut self.freed_pages else { return };
-        let consumed = self.board.pipelines.iter().map(|view| view.metrics.source_records.get()).sum();
-        let resident = process::allocator_bytes().map_or(0, |bytes| bytes.resident);
-        if pages.are_due(now, consumed, resident) {
-            freed_pages::give_back();
-        }
     }
 
     /// Forgets what the warm-up has left in the log, the totals and the series.
@@ -207,18 +187,21 @@ impl Reporter {
         Collected { duration: now.saturating_duration_since(self.started), pipelines: finished.collect() }
     }
 
-    /// Runs on a thread of its own until [`ReporterHandle::finish`]; `on_stuck` is told a pipeline's name in every turn
-    /// in which its watchdog has run out.
+    /// Runs on a thread of its own until [`ReporterHandle::finish`]; `after_turn` is given the names of the pipelines whose
+    /// watchdog has run out, every turn anew.
     ///
     /// # Errors
     /// When the system refuses a thread.
-    pub fn spawn(mut self, on_stuck: impl Fn(&str) + Send + 'static) -> io::Result<ReporterHandle> {
+    pub fn spawn(
+        mut self,
+        mut after_turn: impl FnMut(Instant, &[Arc<str>]) + Send + 'static,
+    ) -> io::Result<ReporterHandle> {
         let (stop, stopped) = flume::bounded::<()>(1);
         let run = move || {
             while let Err(flume::RecvTimeoutError::Timeout) = stopped.recv_timeout(TURN) {
-                for pipeline in self.turn(Instant::now(), SystemTime::now()) {
-                    on_stuck(&pipeline);
-                }
+                let now = Instant::now();
+                let stuck = self.turn(now, SystemTime::now());
+                after_turn(now, &stuck);
             }
             self.finish(Instant::now(), SystemTime::now())
         };
@@ -484,7 +467,7 @@ mod tests {
     fn the_thread_stops_when_asked() {
         let board = board_of_two();
         let reporter = Reporter::new(board, WatchLimits::default(), None, Instant::now()).expect("no log");
-        let handle = reporter.spawn(|_| ()).expect("a thread");
+        let handle = reporter.spawn(|_, _| ()).expect("a thread");
         assert_eq!(handle.finish().expect("no panic").pipelines.len(), 2);
     }
 }

@@ -111,6 +111,7 @@ impl Measurement<'_> {
         let Load { warm_up, time, stall, .. } = *self.load;
         self.progress.note_next(&format!("warming up for {} s", warm_up.as_secs()));
         self.pass(feeder, warm_up)?;
+        self.await_warmth(feeder)?;
         (self.engine.measure)();
         let begin = self.mark(feeder);
         self.progress.note_next(&format!("measuring for {} s", time.as_secs()));
@@ -139,6 +140,16 @@ impl Measurement<'_> {
                 return None;
             }
             std::thread::park_timeout(left.min(LOOK));
+        }
+        Some(())
+    }
+
+    /// What was fed until now belongs to the warm-up: a consumer that was slow to begin would be in the latencies
+    /// otherwise. Not waited for longer than [`PATIENCE`], nor when the warm-up is left out.
+    fn await_warmth(&mut self, feeder: &Feeder) -> Option<()> {
+        let (fed, deadline) = (feeder.fed(), Instant::now() + PATIENCE);
+        while !self.load.warm_up.is_zero() && (self.engine.resolved)() < fed && Instant::now() < deadline {
+            self.pass(feeder, LOOK)?;
         }
         Some(())
     }

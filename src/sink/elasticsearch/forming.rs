@@ -41,9 +41,9 @@ impl Forming {
         self.operations
     }
 
-    /// Whether they make a request within these limits.
-    pub fn fits(&self, (records, bytes): (usize, usize)) -> bool {
-        self.operations <= records && self.bytes.len() <= bytes
+    /// Whether they make a request of at most so many bytes, which the servers may have lowered since; one alone always does.
+    pub fn fits(&self, bytes: usize) -> bool {
+        self.operations == 1 || self.bytes.len() <= bytes
     }
 
     /// Takes the bytes of those at the front of `fresh` that make one request; what they lay in before may go.

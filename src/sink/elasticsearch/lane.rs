@@ -264,7 +264,7 @@ impl Lane {
     fn build(&mut self, with_residue: bool, fence: &mut Fence<'_>) -> Option<Bulk> {
         loop {
             let limits = (self.rules.records, self.limit_bytes());
-            let formed = self.take_formed(limits, fence);
+            let formed = self.take_formed(limits.1, fence);
             let mut body = match formed {
                 Some((bytes, ops)) => Body::resume(bytes, ops, &self.held),
                 None => Body::new(self.likely_bytes(limits), &self.held),
@@ -302,11 +302,11 @@ impl Lane {
 
     /// What was put together while operations came in, if it may be sent as it is; otherwise its operations are fresh ones
     /// like all others.
-    fn take_formed(&mut self, limits: (usize, usize), fence: &mut Fence<'_>) -> Option<(Vec<u8>, Vec<Op>)> {
+    fn take_formed(&mut self, bytes: usize, fence: &mut Fence<'_>) -> Option<(Vec<u8>, Vec<Op>)> {
         let formed = self.forming.operations();
         let whole = self.is_plain()
             && formed > 0
-            && (formed == 1 || self.forming.fits(limits))
+            && self.forming.fits(bytes)
             && self.fresh.iter().take(formed).all(|op| fence.wants(op));
         if !whole {
             self.forming.dissolve(&mut self.fresh, &mut self.held);

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 use jemalloc_ctl::{Access as _, AsName as _, arenas};
 
+use crate::telemetry::board::Board;
+use crate::telemetry::process;
+
 /// Without a record for this long, freed pages go back.
 const IDLE: Duration = Duration::from_secs(10);
 /// At least this long between two times: a resident set that is large because it is used is not helped by it.
@@ -23,9 +26,13 @@ const NEVER: isize = -1;
 /// Freed pages go at once, those there are as well.
 const NOW: isize = 0;
 
-/// Decides when freed pages go back. Pure.
+/// Time between two looks: the allocator adds its numbers up for each.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Decides when freed pages go back.
 #[derive(Debug)]
-pub struct FreedPages {
+pub(super) struct FreedPages {
+    next_look: Instant,
     limit_bytes: u64,
     consumed: u64,
     worked_at: Instant,
@@ -39,11 +46,24 @@ impl FreedPages {
     #[must_use]
     pub fn new(memory_bytes: u64, now: Instant) -> Self {
         let limit_bytes = memory_bytes.saturating_add(MARGIN_BYTES);
-        Self { limit_bytes, consumed: 0, worked_at: now, worked: true, given_back_at: None }
+        Self { next_look: now, limit_bytes, consumed: 0, worked_at: now, worked: true, given_back_at: None }
+    }
+
+    /// Gives them back when it is time to.
+    pub fn look_after(&mut self, now: Instant, board: &Board) {
+        if now < self.next_look {
+            return;
+        }
+        self.next_look = now + LOOK_EVERY;
+        let consumed = board.pipelines.iter().map(|view| view.metrics.source_records.get()).sum();
+        let resident_bytes = process::allocator_bytes().map_or(0, |bytes| bytes.resident);
+        if self.are_due(now, consumed, resident_bytes) {
+            give_back();
+        }
     }
 
     /// Whether they go back now, with `consumed` records read so far and `resident_bytes` of the process's memory in use.
-    pub fn are_due(&mut self, now: Instant, consumed: u64, resident_bytes: u64) -> bool {
+    fn are_due(&mut self, now: Instant, consumed: u64, resident_bytes: u64) -> bool {
         if consumed != self.consumed {
             (self.consumed, self.worked_at, self.worked) = (consumed, now, true);
         }
@@ -61,17 +81,13 @@ impl FreedPages {
 /// From now on freed pages stay. `false` when they go as the process's environment says (`MALLOC_CONF`), or jemalloc is not
 /// the allocator.
 #[must_use]
-pub fn keep() -> bool {
-    let decay_ms = "arenas.dirty_decay_ms\0".name();
-    let as_it_comes: Result<isize, _> = decay_ms.read();
-    if as_it_comes != Ok(DEFAULT_DECAY_MS) && as_it_comes != Ok(NEVER) {
-        return false;
-    }
-    decay_ms.write(NEVER).is_ok() && every_arena(NEVER)
+pub(super) fn keep() -> bool {
+    let asked_for: Result<isize, _> = "opt.dirty_decay_ms\0".name().read();
+    asked_for == Ok(DEFAULT_DECAY_MS) && "arenas.dirty_decay_ms\0".name().write(NEVER).is_ok() && every_arena(NEVER)
 }
 
 /// All freed pages go back.
-pub fn give_back() {
+fn give_back() {
     every_arena(NOW);
     every_arena(NEVER);
 }
@@ -123,7 +139,7 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn freed_pages_stay_until_they_are_given_back() {
-        let resident = || crate::telemetry::process::allocator_bytes().expect("jemalloc").resident;
+        let resident = || process::allocator_bytes().expect("jemalloc").resident;
         assert!(keep());
         let before = resident();
         let used: Vec<Vec<u8>> = (0..64).map(|_| vec![1_u8; 1 << 20]).collect();
