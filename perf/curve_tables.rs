@@ -76,7 +76,7 @@ fn row(curve: Curve, route: Route, point: Point, runs: &[&Line]) -> String {
     if curve == Curve::Latency {
         let reached = runs.iter().all(|line| line.figures.get(REACHED) == Some(&1.0));
         let mark = if reached { "" } else { ", rate not reached" };
-        let [p50, p99, p999] = PERCENTILES.map(|(name, _)| cell(&|line| line.figures.get(name).copied(), 1));
+        let [p50, p99, p999] = PERCENTILES.map(|name| cell(&|line| line.figures.get(name).copied(), 1));
         return format!(
             "| {pipeline} | {label}{mark} | {count} | {rate} | {mb} | {p50} | {p99} | {p999} | {cpu} | {peak} | {missing} / {extra} |\n"
         );
@@ -110,8 +110,7 @@ fn picture(curve: Curve, lines: &[Line]) -> Picture {
 
 fn latency(lines: &[Line], route: Route) -> Panel {
     let of = |name: &'static str| move |line: &Line| line.figures.get(name).copied();
-    let one =
-        |(name, _): (&'static str, &str)| series(lines, Curve::Latency, route, name.trim_end_matches(" ms"), of(name));
+    let one = |name: &'static str| series(lines, Curve::Latency, route, name.trim_end_matches(", ms"), of(name));
     Panel {
         title: format!("{}: ms since a record was meant to be produced", route.name()),
         x: Curve::Latency.axis().to_owned(),
@@ -150,7 +149,7 @@ mod tests {
             run("latency/relay/10 %", 20_000.0, 9.0),
         ];
         lines[0].allocations_per_record = Some(1.5);
-        for (at, (name, _)) in PERCENTILES.iter().enumerate() {
+        for (at, name) in PERCENTILES.iter().enumerate() {
             lines[4].figures.insert((*name).to_owned(), 10.0 * (at + 1) as f64);
         }
         lines

@@ -6,12 +6,11 @@ use anyhow::Context as _;
 use serde_json::Value;
 use sluicegate::testbed::services::KafkaClient;
 
-use crate::check::Verdict;
 use crate::curve::{self, Curve, Point, Route};
 use crate::expected::Values;
 use crate::history::{Line, round};
 use crate::machine::{Bench, on_cores};
-use crate::open_loop::{self, PERCENTILES, REACHED};
+use crate::open_loop::{self, REACHED};
 use crate::paired::show;
 use crate::run;
 use crate::scenario::Scenario;
@@ -143,19 +142,9 @@ impl Session<'_> {
     /// `sluicegate bench` on all cores.
     fn open_loop(&self, name: &str, route: Route, point: Point, most: f64, place: u32) -> anyhow::Result<Line> {
         let (measured, usage) = open_loop::measure(route, point, most, self.bench.cores)?;
-        let verdict = Verdict {
-            missing: measured.fed.saturating_sub(measured.arrived),
-            extra: measured.arrived.saturating_sub(measured.fed),
-            changed: 0,
-        };
-        let mut line = Line::bare((Scenario::Curves, name, place), (measured.fed, verdict), self.bench);
-        line.records_per_second = round(measured.per_second, 0);
-        line.cpu_s_per_million = round(measured.cpu_s_per_million, 3);
-        line.cpu_s_per_million_all = round(usage.cpu_s / measured.fed.max(1) as f64 * 1e6, 3);
-        line.peak_mib = round(usage.peak_bytes as f64 / 1_048_576.0, 1);
+        let mut line = measured.line((Scenario::Curves, name, place), &usage, self.bench);
         let megabytes = measured.per_second * curve::USUAL_BYTES as f64 / 1e6;
-        let percentiles = PERCENTILES.iter().map(|(name, _)| *name).zip(measured.percentiles);
-        let figures = percentiles.chain([(MEGABYTES, megabytes), (REACHED, f64::from(u8::from(measured.reached)))]);
+        let figures = [(MEGABYTES, megabytes), (REACHED, f64::from(u8::from(measured.reached)))];
         line.figures.extend(figures.map(|(name, value)| (name.to_owned(), round(value, 2))));
         Ok(line)
     }

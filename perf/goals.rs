@@ -2,8 +2,9 @@
 
 use crate::curve;
 use crate::history::Line;
-use crate::latency::{self, ADAPTIVE, LARGEST, LINGER, P50, P99, P999, PIPELINES, STALL_MS, half, stalled};
+use crate::latency::{self, ADAPTIVE, LINGER, PIPELINES, STALL_MS, half, stalled};
 use crate::lookups;
+use crate::open_loop::{LARGEST, P50, P99, P999};
 use crate::outage::{CATCH_UP, FIRST};
 use crate::paired::SERVER_CPU;
 use crate::peers::Peer;

@@ -6,7 +6,6 @@ use std::time::Instant;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use crate::check::Verdict;
 use crate::history::{Line, round};
 use crate::machine::Bench;
 use crate::open_loop;
@@ -14,14 +13,6 @@ use crate::paired::show;
 use crate::process;
 use crate::scenario::Scenario;
 
-/// Percentiles in milliseconds, as figures of a line.
-pub const P50: &str = "p50, ms";
-/// See [`P50`].
-pub const P99: &str = "p99, ms";
-/// See [`P50`].
-pub const P999: &str = "p99.9, ms";
-/// See [`P50`].
-pub const LARGEST: &str = "largest, ms";
 /// How long the sink waits for more, as configured.
 pub const LINGER: &str = "linger, ms";
 
@@ -131,37 +122,18 @@ fn one(scenario: Scenario, name: &str, place: usize, arguments: &[String], bench
     let (run, usage) = open_loop::run(arguments, bench.cores)?;
     let all_s = started.elapsed().as_secs_f64() * bench.cores as f64;
     let others = ((busy() - before - usage.cpu_s) / all_s).max(0.0);
-    let mut line =
-        line((scenario, name, place as u32), &run, bench).with_context(|| format!("{name}: bench printed {run}"))?;
+    let mut line = open_loop::read(&run).context(name.to_owned())?.line((scenario, name, place as u32), &usage, bench);
+    line.figures.insert(LINGER.to_owned(), linger_ms(&run).with_context(|| format!("{name}: no linger in {run}"))?);
     line.others = round(others, 2);
     show(&line);
     Ok(line)
 }
 
-fn line(place: (Scenario, &str, u32), run: &Value, bench: &Bench) -> anyhow::Result<Line> {
-    let measured = &run["bench"];
-    let number = |value: &Value, what: &str| value.as_f64().with_context(|| format!("no {what}"));
-    let pipeline = measured["pipeline"].as_str().context("no pipeline")?;
-    let stage = if measured["rate_asked"].is_null() { "end_to_end" } else { "age" };
-    let latencies = measured["latencies"].as_array().context("no latencies")?;
-    let of_stage = |one: &&Value| one["stage"] == stage && one["pipeline"] == pipeline;
-    let latency = latencies.iter().find(of_stage).with_context(|| format!("no latency of stage {stage}"))?;
-    let fed = number(&measured["fed"], "records")? as u64;
-    let delivered = number(&measured["sum"]["delivered"], "deliveries")? as u64;
-    let cpu = round(number(&measured["cpu_seconds_per_million_records"], "CPU time")?, 3);
-    let verdict = Verdict { missing: fed.saturating_sub(delivered), extra: delivered.saturating_sub(fed), changed: 0 };
-    let mut line = Line::bare(place, (fed, verdict), bench);
-    for (figure, member) in [(P50, "p50_ms"), (P99, "p99_ms"), (P999, "p99.9_ms"), (LARGEST, "max_ms")] {
-        line.figures.insert(figure.to_owned(), round(number(&latency[member], member)?, 2));
-    }
-    let sink = &run["settings"]["config"]["configuration"]["pipelines"][pipeline]["sink"];
+/// As the run was configured.
+fn linger_ms(run: &Value) -> Option<f64> {
+    let sink = &run["settings"]["config"]["configuration"]["pipelines"][run["bench"]["pipeline"].as_str()?]["sink"];
     let lingers = [&sink["kafka"]["linger"], &sink["elasticsearch"]["batch"]["linger"]];
-    let linger = lingers.into_iter().find_map(|linger| milliseconds(linger.as_str()?)).context("no linger")?;
-    line.figures.insert(LINGER.to_owned(), linger);
-    line.records_per_second = round(number(&measured["resolved_per_second"], "rate")?, 0);
-    (line.cpu_s_per_million, line.cpu_s_per_million_all) = (cpu, cpu);
-    line.peak_mib = round(number(&run["peak_memory_bytes"], "peak")? / 1_048_576.0, 1);
-    Ok(line)
+    lingers.into_iter().find_map(|linger| milliseconds(linger.as_str()?))
 }
 
 /// `100ms` and `2s`, as the configuration shows them.

@@ -9,9 +9,12 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 use sluicegate::cli;
 
+use crate::check::Verdict;
 use crate::curve::{Point, Route, USUAL_BYTES};
-use crate::machine::on_cores;
+use crate::history::{Line, round};
+use crate::machine::{Bench, on_cores};
 use crate::process::{self, Usage};
+use crate::scenario::Scenario;
 
 /// The word by which this program starts itself as `sluicegate bench`.
 pub const AS_BENCH: &str = "--as-bench";
@@ -23,8 +26,18 @@ const EVERY: Duration = Duration::from_millis(100);
 /// A measurement that takes longer has failed: it drains for two minutes at most.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// Names of the figures of a run, in milliseconds.
-pub const PERCENTILES: [(&str, &str); 3] = [("p50 ms", "p50_ms"), ("p99 ms", "p99_ms"), ("p99.9 ms", "p99.9_ms")];
+/// A percentile in milliseconds, as a figure of a line.
+pub const P50: &str = "p50, ms";
+/// See [`P50`].
+pub const P99: &str = "p99, ms";
+/// See [`P50`].
+pub const P999: &str = "p99.9, ms";
+/// See [`P50`].
+pub const LARGEST: &str = "largest, ms";
+/// Those of a curve.
+pub const PERCENTILES: [&str; 3] = [P50, P99, P999];
+/// Every latency, and the member it is in what `bench` prints.
+const LATENCIES: [(&str, &str); 4] = [(P50, "p50_ms"), (P99, "p99_ms"), (P999, "p99.9_ms"), (LARGEST, "max_ms")];
 /// The figure for a rate that was not reached: 0 or 1.
 pub const REACHED: &str = "rate reached";
 
@@ -41,8 +54,23 @@ pub struct Measured {
     pub cpu_s_per_million: f64,
     /// Whether records were fed as fast as asked for.
     pub reached: bool,
-    /// In the order of [`PERCENTILES`]: from the moment each record was meant to be produced, at full speed from the poll.
-    pub percentiles: [f64; 3],
+    /// In the order of [`LATENCIES`]: from the moment each record was meant to be produced, at full speed from the poll.
+    latencies: [f64; 4],
+}
+
+impl Measured {
+    /// As a line of the history, with its latencies as figures.
+    pub fn line(&self, place: (Scenario, &str, u32), usage: &Usage, bench: &Bench) -> Line {
+        let (missing, extra) = (self.fed.saturating_sub(self.arrived), self.arrived.saturating_sub(self.fed));
+        let mut line = Line::bare(place, (self.fed, Verdict { missing, extra, changed: 0 }), bench);
+        line.records_per_second = round(self.per_second, 0);
+        line.cpu_s_per_million = round(self.cpu_s_per_million, 3);
+        line.cpu_s_per_million_all = round(usage.cpu_s / self.fed.max(1) as f64 * 1e6, 3);
+        line.peak_mib = round(usage.peak_bytes as f64 / 1_048_576.0, 1);
+        let figures = LATENCIES.iter().zip(self.latencies);
+        line.figures.extend(figures.map(|((name, _), value)| ((*name).to_owned(), round(value, 2))));
+        line
+    }
 }
 
 /// Measures at a share of `most` records a second, or at full speed.
@@ -54,9 +82,8 @@ pub fn measure(route: Route, point: Point, most: f64, cores: usize) -> anyhow::R
         Point::LoadPercent(percent) => format!("{:.0}/s", most * f64::from(percent) / 100.0),
         _ => "max".to_owned(),
     };
-    let stage = if rate == "max" { "end_to_end" } else { "age" };
     let (run, usage) = run(&arguments(route, &rate), cores)?;
-    Ok((read(&run, stage).with_context(|| format!("bench printed {run}"))?, usage))
+    Ok((read(&run)?, usage))
 }
 
 /// Runs `sluicegate bench` with these arguments on so many cores: the JSON it prints, and what it used.
@@ -114,12 +141,20 @@ fn watch(mut command: Command) -> anyhow::Result<Usage> {
     Ok(most)
 }
 
-/// What the JSON of one run says; `None` where a member is missing.
-fn read(run: &Value, stage: &str) -> Option<Measured> {
-    let bench = run.get("bench")?;
-    let latency = bench["latencies"].as_array()?.iter().find(|one| one["stage"] == stage)?;
-    let mut percentiles = [0.0; 3];
-    for (value, (_, member)) in percentiles.iter_mut().zip(PERCENTILES) {
+/// What the JSON of one run says.
+///
+/// # Errors
+/// Something is missing in it.
+pub fn read(run: &Value) -> anyhow::Result<Measured> {
+    read_bench(&run["bench"]).with_context(|| format!("bench printed {run}"))
+}
+
+fn read_bench(bench: &Value) -> Option<Measured> {
+    let stage = if bench["rate_asked"].is_null() { "end_to_end" } else { "age" };
+    let of_stage = |one: &&Value| one["stage"] == stage && one["pipeline"] == bench["pipeline"];
+    let latency = bench["latencies"].as_array()?.iter().find(of_stage)?;
+    let mut latencies = [0.0; 4];
+    for (value, (_, member)) in latencies.iter_mut().zip(LATENCIES) {
         *value = latency.get(member)?.as_f64()?;
     }
     Some(Measured {
@@ -128,7 +163,7 @@ fn read(run: &Value, stage: &str) -> Option<Measured> {
         per_second: bench["resolved_per_second"].as_f64()?,
         cpu_s_per_million: bench["cpu_seconds_per_million_records"].as_f64()?,
         reached: bench["rate_reached"].as_bool()?,
-        percentiles,
+        latencies,
     })
 }
 
@@ -147,20 +182,24 @@ mod tests {
 
     #[test]
     fn a_run_is_read_from_what_bench_prints() {
+        let latency = |stage: &str, pipeline: &str, first: f64| {
+            json!({
+                "stage": stage, "pipeline": pipeline,
+                "p50_ms": first, "p99_ms": first + 1.0, "p99.9_ms": first + 2.0, "max_ms": first + 3.0,
+            })
+        };
         let mut run = json!({ "bench": {
+            "pipeline": "relay", "rate_asked": 100.0, "rate_reached": true,
             "fed": 300, "arrived": 301, "resolved_per_second": 99.5, "cpu_seconds_per_million_records": 4.5,
-            "rate_reached": true,
-            "latencies": [
-                { "stage": "end_to_end", "p50_ms": 1.0, "p99_ms": 2.0, "p99.9_ms": 3.0 },
-                { "stage": "age", "p50_ms": 4.0, "p99_ms": 5.0, "p99.9_ms": 6.0 },
-            ],
+            "latencies": [latency("end_to_end", "relay", 1.0), latency("age", "index", 9.0), latency("age", "relay", 5.0)],
         } });
-        let measured = read(&run, "age").expect("read");
-        assert_eq!((measured.fed, measured.arrived, measured.percentiles), (300, 301, [4.0, 5.0, 6.0]));
-        assert_eq!(read(&run, "end_to_end").map(|measured| measured.percentiles), Some([1.0, 2.0, 3.0]));
-        assert_eq!(read(&run, "sink"), None);
+        let measured = read(&run).expect("read");
+        assert_eq!((measured.fed, measured.arrived, measured.latencies), (300, 301, [5.0, 6.0, 7.0, 8.0]));
+        run["bench"]["rate_asked"] = Value::Null;
+        assert_eq!(read(&run).expect("read").latencies, [1.0, 2.0, 3.0, 4.0]);
         run["bench"]["rate_reached"] = Value::Null;
-        assert_eq!(read(&run, "age"), None, "nothing was measured");
+        let error = read(&run).expect_err("nothing was measured");
+        assert!(format!("{error:#}").contains("bench printed"), "{error:#}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::history::{Line, round};
 use crate::lookups::Watched;
 use crate::machine::Bench;
 use crate::peers::{self, Peer};
+use crate::raw::replay;
 use crate::run::Ending;
 use crate::scenario::Scenario;
 use crate::sink::{PARTITIONS, Sink};
@@ -241,6 +242,10 @@ impl<'b> Paired<'b> {
         let mut configuration = subject::configuration(&[*pipeline]);
         if self.scenario == Scenario::PeersBulk {
             configuration = subject::as_peers_write(configuration);
+        }
+        if self.scenario == Scenario::IndexEs {
+            // The question is about equals: finding the number by itself is another scenario's.
+            configuration = subject::with_fixed_requests(configuration, replay::LANES);
         }
         if let (Some(redis), Some(watched)) = (&self.redis, watched) {
             let key = match subject {

@@ -75,7 +75,8 @@ impl Scenario {
     pub fn records(self) -> u64 {
         match self {
             Self::Consume | Self::Relay | Self::IndexStub | Self::Outage => 1_000_000,
-            Self::Lookups => 500_000,
+            // So many that the first sight of each user, and the start, are a small part.
+            Self::Lookups => 1_500_000,
             Self::PeersKafka | Self::PeersBulk => 600_000,
             // The server is the limit, for all: 20 s or so.
             Self::IndexEs => 100_000,

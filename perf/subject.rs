@@ -141,6 +141,15 @@ pub fn as_peers_write(mut root: Value) -> Value {
     root
 }
 
+/// As many requests at once as there are lanes, from the first one on.
+pub fn with_fixed_requests(mut root: Value, requests: usize) -> Value {
+    if let Some(sink) = root["pipelines"]["index"]["sink"]["elasticsearch"].as_object_mut() {
+        sink.insert("concurrency".to_owned(), json!("fixed"));
+        sink.insert("lanes".to_owned(), json!(requests));
+    }
+    root
+}
+
 /// Adds a look-up by this key to the pipeline into an index, and an endpoint for its metrics on this port.
 pub fn with_lookup(mut root: Value, redis: &str, key: &str, metrics_port: u16) -> Value {
     root["connections"]["redis"]["lookups"] = json!({ "url": redis });
@@ -195,6 +204,9 @@ mod tests {
         let written = as_peers_write(configuration(&pipelines[1..]));
         assert_eq!(accepted(&written).pipelines.len(), 1);
         assert!(written.to_string().contains(r#""action":"index""#) && !written.to_string().contains("itmes"));
+        let fixed = accepted(&with_fixed_requests(configuration(&pipelines[1..]), 7));
+        let config::plan::SinkPlan::Elasticsearch(sink) = &fixed.pipelines[0].sink else { panic!("an index") };
+        assert_eq!((sink.lanes, sink.concurrency), (7, config::plan::ConcurrencyMode::Fixed));
         assert_eq!(plan.pipelines[0].steps.len(), 2, "the look-up comes behind the select");
     }
 }

@@ -10,7 +10,7 @@ mod extract;
 mod poll;
 pub mod progress;
 mod reader;
-mod replay;
+pub mod replay;
 mod socket;
 mod source;
 mod sum;

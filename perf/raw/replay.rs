@@ -14,7 +14,7 @@ use super::extract::Extractor;
 use super::socket::Socket;
 
 /// The engine's default.
-const LANES: usize = 4;
+pub const LANES: usize = 4;
 
 /// See the module.
 ///
