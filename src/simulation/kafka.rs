@@ -394,12 +394,15 @@ impl Kafka {
         true
     }
 
-    /// A log that lost its end goes on once nobody reads behind the end any more: the engine is at `at`.
+    /// A log that lost its end goes on once nobody reads behind the end any more: the engine is at `at`. The client must
+    /// not remember having been there either: a pause would take it back, past what was appended meanwhile. (Brokers and
+    /// clients that compare leader epochs notice that; here it cannot be told apart.)
     pub fn may_thaw(&mut self, partition: i32, at: i64) {
         let log = &mut self.logs[partition as usize];
-        let (end, next) = (log.end(), self.library.toppars.get(&partition).map_or(0, Toppar::next_fetch));
-        let beyond = |op: &Op| matches!(op, Op::Message(m, _) if m.partition == partition && m.offset >= end);
-        if log.frozen && at <= end && next <= end && !self.library.queue.iter().any(beyond) {
+        let end = log.end();
+        let toppar = self.library.toppars.get(&partition);
+        let known = toppar.map_or(at, |toppar| at.max(toppar.next_fetch()).max(toppar.handed_out.unwrap_or(0)));
+        if log.frozen && known <= end && !self.library.holds_from(partition, end) {
             log.frozen = false;
         }
     }

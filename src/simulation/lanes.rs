@@ -43,6 +43,13 @@ pub struct Driver {
     pub flight: Option<Flight>,
 }
 
+impl Driver {
+    /// Whether the answer to its request is due for so long.
+    pub fn is_overdue(&self, now: Instant, by: Duration) -> bool {
+        self.flight.as_ref().is_some_and(|flight| flight.due + by <= now)
+    }
+}
+
 /// All lanes of the sink.
 pub struct Lanes {
     /// By number.

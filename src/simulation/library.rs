@@ -150,6 +150,15 @@ impl Library {
         messages
     }
 
+    /// Whether something of a partition, from an offset on, is in the queue.
+    pub fn holds_from(&self, partition: i32, offset: i64) -> bool {
+        self.queue.iter().any(|op| match op {
+            Op::Message(message, _) => message.partition == partition && message.offset >= offset,
+            Op::Control(of, at, _) => *of == partition && *at >= offset,
+            Op::Event(_) => false,
+        })
+    }
+
     /// A rebalance event is queued: the library pauses everything. `raced`: a batch call was under way, and its messages
     /// were handed out although the position saved is the one before them.
     pub fn announce(&mut self, event: Event, raced: bool) {

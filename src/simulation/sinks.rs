@@ -15,7 +15,20 @@ use super::relay::{Command, Produced};
 use super::server::{Write, parse};
 use super::world::World;
 
+/// No answer of the far side is later than this after it is due: what is on the wire must come back within the time a
+/// revoke waits for it.
+const OVERDUE: Duration = Duration::from_millis(500);
+
 impl World {
+    /// Chance does not keep answers back for longer than [`OVERDUE`].
+    pub(super) fn answer_overdue(&mut self) {
+        let now = self.instant();
+        let Some(Engine { sink: Sink::Lanes(lanes), .. }) = &self.engine else { return };
+        if lanes.drivers.iter().any(|driver| driver.is_overdue(now, OVERDUE)) {
+            self.sink();
+        }
+    }
+
     pub(super) fn sink(&mut self) {
         let Some(mut engine) = self.engine.take() else { return };
         if let Sink::Relay(..) = engine.sink {
@@ -33,8 +46,11 @@ impl World {
         let count = lanes.drivers.len();
         let one = self.dice.usize(0..count);
         let all = self.calm;
-        for number in (0..count).filter(|number| all || *number == one) {
+        for number in 0..count {
             let Sink::Lanes(lanes) = &mut engine.sink else { return };
+            if !all && number != one && !lanes.drivers[number].is_overdue(now, OVERDUE) {
+                continue;
+            }
             let slowest = if self.calm { Duration::from_millis(5) } else { self.slowest_request };
             let (due, dice) = (now + self.up_to(slowest), self.dice.f64());
             let effects = lanes.look(number, now, due, dice);

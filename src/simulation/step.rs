@@ -30,6 +30,7 @@ impl World {
             self.make_again();
         }
         self.serve_due();
+        self.answer_overdue();
     }
 
     fn act(&mut self) {

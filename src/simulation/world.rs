@@ -214,6 +214,8 @@ impl World {
                 self.next_version += 1;
                 Entry::Record(Input { key, version: self.next_version, fate })
             };
+            let at = self.kafka.logs[partition].end();
+            self.note(|| format!("append {partition} {at} {entry:?}"));
             self.kafka.logs[partition].append(entry);
         }
     }
@@ -226,6 +228,7 @@ impl World {
 
     /// The sink acknowledged a record, or somebody else is done with it.
     pub fn resolve(&mut self, partition: i32, offset: i64) {
+        self.note(|| format!("resolve {partition} {offset}"));
         if let Some(log) = self.kafka.logs.get_mut(partition as usize) {
             log.resolve(offset);
         }
