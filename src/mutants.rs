@@ -58,6 +58,8 @@ mutants! {
     ResetToLatest "reset-to-latest" "Begins at the end where the group has no position."
     PositionBeyondTheEnd "position-beyond-the-end" "Goes on at a position beyond the end of a recreated topic."
     RecreatedTopicUnnoticed "recreated-topic-unnoticed" "Does not ask for topic ids."
+    SuspectedTopicBelieved "suspected-topic-believed" "Seeks and commits on, though a partition going back says that its topic may be another one."
+    LoweredPositionForgotten "lowered-position-forgotten" "Takes the group's position of a log that is gone, though a lower one was found and not stored yet."
     TruncationUnnoticed "truncation-unnoticed" "A log that begins anew below our position is never read from its beginning, whatever tells of it."
     HalfDrainedQueueSleeps "half-drained-queue-sleeps" "Parks after every batch, whatever the queue still has."
     ShareKnownAtOnce "share-known-at-once" "A bounded run's member ends with its empty first assignment."

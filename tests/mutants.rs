@@ -52,6 +52,10 @@ fn killers(mutant: Mutant) -> &'static [(Binary, &'static str)] {
         Mutant::RecreatedTopicUnnoticed => {
             &[(Integration, "a_topic_recreated_longer"), (Integration, "a_topic_recreated_as_long")]
         }
+        Mutant::SuspectedTopicBelieved => &[(Unit, "source::topics::tests::asked_soon")],
+        Mutant::LoweredPositionForgotten => {
+            &[(Unit, "simulation::scripts::a_position_that_a_new_log_lowered"), (Unit, "source::lowered::")]
+        }
         Mutant::TruncationUnnoticed => &[(Integration, "a_topic_recreated_shorter")],
         Mutant::HalfDrainedQueueSleeps => &[(Integration, "a_half_drained_queue")],
         Mutant::ShareKnownAtOnce => &[(Integration, "two_members_share"), (Unit, "source::until::")],

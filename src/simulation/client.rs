@@ -93,7 +93,9 @@ impl Client for SimulatedClient {
             return None;
         }
         let reply = world.kafka.replies.remove(0);
-        world.kafka.told_topics |= matches!(&reply, Reply::Topics(answer) if !answer.topics.is_empty());
+        // Told of a topic it has nothing of, the engine does not remember it.
+        let reads = world.kafka.library.toppars.values().any(|toppar| toppar.assigned);
+        world.kafka.told_topics |= reads && matches!(&reply, Reply::Topics(answer) if !answer.topics.is_empty());
         Some(reply)
     }
 
@@ -113,6 +115,9 @@ impl Client for SimulatedClient {
         let world = &mut *self.world.borrow_mut();
         let rejoined_at = world.now + world.up_to(Duration::from_millis(200));
         world.note(|| format!("unassign {:?}", numbers(partitions)));
+        if world.engine.as_ref().is_some_and(|engine| engine.stop.is_aborting()) {
+            world.land_or_lose_what_is_out();
+        }
         world.kafka.unassign(&numbers(partitions), rejoined_at)
     }
 

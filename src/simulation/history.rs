@@ -19,7 +19,7 @@ use super::draw::{Settings, draw, quiet};
 use super::engine::{Engine, LanesWire, RING, RelayWire, Sink, no_wake};
 use super::kafka::Membership;
 use super::lanes::Lanes;
-use super::log::Log;
+use super::log::{Entry, Log};
 use super::messages::Batch;
 use super::plan::{plan, retry};
 use super::relay::Relay;
@@ -131,6 +131,16 @@ impl<'a> History<'a> {
         history
     }
 
+    /// The same, as a bounded run over `entries`.
+    pub fn quiet_until_end(entries: &[Entry], instruments: &'a Instruments) -> Self {
+        let (mut settings, world) = quiet();
+        settings.until = true;
+        let mut history = Self::of((settings, world), instruments);
+        entries.iter().for_each(|entry| history.world.borrow_mut().kafka.logs[0].append(*entry));
+        history.start();
+        history
+    }
+
     fn of((settings, world): (Settings, World), instruments: &'a Instruments) -> Self {
         let world = Rc::new(RefCell::new(world));
         Self { world, source: None, settings, instruments, account: Account::default() }
@@ -169,12 +179,13 @@ impl<'a> History<'a> {
         self.check_end()
     }
 
-    fn is_over(&mut self) -> bool {
+    /// Whether a bounded run has ended by itself.
+    pub fn is_over(&mut self) -> bool {
         self.settings.until && self.source.as_mut().is_some_and(|source| source.is_over())
     }
 
     /// A bounded run ends by itself, with everything below its marks resolved and committed, and nothing above.
-    fn end_of_bounded_run(&mut self, ends: &[i64]) -> Result<(), String> {
+    pub fn end_of_bounded_run(&mut self, ends: &[i64]) -> Result<(), String> {
         let mut marks = Vec::new();
         if let Some(source) = &self.source {
             for (slot, assigned) in &source.assigned {

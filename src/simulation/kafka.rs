@@ -423,13 +423,17 @@ impl Kafka {
                 let log = &self.logs[partition as usize];
                 let next = self.library.toppars.get(&partition).map_or(NO_OFFSET, Toppar::next_fetch);
                 format!(
-                    "\"{partition}\":{{\"partition\":{partition},\"next_offset\":{next},\"ls_offset\":{},\"lo_offset\":{}}}",
+                    "\"{partition}\":{{\"partition\":{partition},\"broker\":1,\"next_offset\":{next},\"ls_offset\":{},\"lo_offset\":{}}}",
                     log.end(),
                     log.low
                 )
             })
             .collect();
-        let json = format!("{{\"topics\":{{\"{TOPIC}\":{{\"partitions\":{{{}}}}}}}}}", partitions.join(","));
+        let brokers = "\"b:1/1\":{\"nodeid\":1,\"state\":\"UP\"}";
+        let json = format!(
+            "{{\"brokers\":{{{brokers}}},\"topics\":{{\"{TOPIC}\":{{\"partitions\":{{{}}}}}}}}}",
+            partitions.join(",")
+        );
         self.library.queue.push_back(Op::Event(Event::Statistics(json)));
     }
 }

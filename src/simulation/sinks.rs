@@ -240,6 +240,21 @@ impl World {
         }
     }
 
+    /// A stop that may not wait gives partitions up with requests out. Those that land do it now: were they to land after
+    /// the next owner's, without versions nobody could help it, as docs/guarantees.md says.
+    pub(super) fn land_or_lose_what_is_out(&mut self) {
+        let Some(mut engine) = self.engine.take() else { return };
+        if let Sink::Lanes(lanes) = &mut engine.sink {
+            for flight in lanes.drivers.iter_mut().filter_map(|driver| driver.flight.as_mut()) {
+                if flight.landed.is_none() {
+                    let writes = if self.dice.bool() { read_body(&flight.body) } else { Vec::new() };
+                    flight.landed = Some(writes.into_iter().map(|write| self.serve_item(write)).collect());
+                }
+            }
+        }
+        self.engine = Some(engine);
+    }
+
     /// The engine dies at once. What it had sent may still arrive.
     pub fn crash(&mut self) {
         self.note(|| "crash".to_owned());

@@ -322,9 +322,11 @@ impl<C: Client> Source<C> {
             }
             let names: Vec<_> = slots.iter().filter_map(|slot| self.cx.table.name(*slot).cloned()).collect();
             let answers = if paused { self.consumer.pause(&names) } else { self.consumer.resume(&names) };
-            for answer in answers.iter().filter(|answer| answer.error.is_none()) {
-                if let Some(slot) = self.cx.table.slot(&answer.name) {
-                    self.pauses.told(slot, paused);
+            for answer in answers {
+                let Some(slot) = self.cx.table.slot(&answer.name) else { continue };
+                self.pauses.told(slot, answer.error.is_none().then_some(paused));
+                if let Some(until) = &mut self.until {
+                    until.disturbed(slot);
                 }
             }
         }

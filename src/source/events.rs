@@ -12,14 +12,20 @@ use super::client::Client;
 use super::control::Source;
 use super::credentials;
 use super::statistics;
-use super::until::Standing;
+use super::until::{Marks, Standing};
 
 impl<C: Client> Source<C> {
     pub(super) fn take_events(&mut self, now: Instant) {
         for event in self.consumer.events() {
             match event {
-                Event::Assign(partitions) => self.begin_assign(partitions, now),
-                Event::Revoke { partitions, lost } => self.begin_revoke(partitions, lost, now),
+                Event::Assign(partitions) => {
+                    self.until.iter_mut().for_each(Marks::rebalanced);
+                    self.begin_assign(partitions, now);
+                }
+                Event::Revoke { partitions, lost } => {
+                    self.until.iter_mut().for_each(Marks::rebalanced);
+                    self.begin_revoke(partitions, lost, now);
+                }
                 Event::RebalanceFailed(code) => {
                     self.cx
                         .health
@@ -116,7 +122,8 @@ impl<C: Client> Source<C> {
                 if until.mark(slot).is_none() && entry.last_stable >= 0 {
                     until.pin(slot, Position(entry.last_stable), None);
                 }
-                let next_offset = (running && entry.next_offset >= 0).then_some(Position(entry.next_offset));
+                let next_offset =
+                    (running && entry.is_served && entry.next_offset >= 0).then_some(Position(entry.next_offset));
                 let no_records = !assigned.read_in_epoch && mutants::on(Mutant::EmptiedPartitionHasNoEnd);
                 if !no_records && !mutants::on(Mutant::MarkersHideTheEnd) {
                     until.next_offset(slot, next_offset, seen_empty);

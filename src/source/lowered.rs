@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::{Position, TopicPartition};
+use crate::mutants::{self, Mutant};
 
 /// The positions. At most one for each partition that was ever ours.
 #[derive(Debug, Default)]
@@ -38,6 +39,7 @@ impl Lowered {
     #[must_use]
     pub fn instead_of(&self, name: &TopicPartition, committed: Option<Position>) -> Option<Position> {
         match self.positions.get(name) {
+            Some(_) if mutants::on(Mutant::LoweredPositionForgotten) => committed,
             Some(low) => Some(committed.map_or(low.at, |committed| committed.min(low.at))),
             None => committed,
         }

@@ -35,8 +35,8 @@ impl PauseReason {
 #[derive(Debug, Default)]
 struct Reasons {
     set: u8,
-    /// What the client was last told successfully.
-    paused: bool,
+    /// What the client was told, as far as that is certain.
+    paused: Option<bool>,
 }
 
 /// The pause reasons of every assigned partition.
@@ -47,11 +47,10 @@ pub struct Pauses {
 
 impl Pauses {
     /// A partition is assigned, with the reasons that hold for all. librdkafka never clears an application's pause by
-    /// itself, so what it believes is unknown: the returned plan tells it once.
+    /// itself, so what it believes is unknown until it has been told.
     pub fn assign(&mut self, slot: Slot, all: &[PauseReason]) {
         let set = all.iter().fold(0, |set, reason| set | reason.bit());
-        // Told the opposite of what is wanted, so that `plan` always speaks.
-        let paused = (set == 0) != mutants::on(Mutant::PauseSurvivesARevoke);
+        let paused = mutants::on(Mutant::PauseSurvivesARevoke).then_some(set != 0);
         self.partitions.insert(slot, Reasons { set, paused });
     }
 
@@ -106,15 +105,15 @@ impl Pauses {
         let wants = |paused: bool| {
             self.partitions
                 .iter()
-                .filter(move |(_, reasons)| (reasons.set != 0) == paused && reasons.paused != paused)
+                .filter(move |(_, reasons)| (reasons.set != 0) == paused && reasons.paused != Some(paused))
                 .map(|(slot, _)| *slot)
                 .collect()
         };
         (wants(true), wants(false))
     }
 
-    /// The client did as told.
-    pub fn told(&mut self, slot: Slot, paused: bool) {
+    /// The client was told; `None`: it did not do it, or nobody knows whether it did.
+    pub fn told(&mut self, slot: Slot, paused: Option<bool>) {
         if let Some(reasons) = self.partitions.get_mut(&slot) {
             reasons.paused = paused;
         }
@@ -130,8 +129,8 @@ mod tests {
 
     fn apply(pauses: &mut Pauses) -> (Vec<Slot>, Vec<Slot>) {
         let (pause, resume) = pauses.plan();
-        pause.iter().for_each(|slot| pauses.told(*slot, true));
-        resume.iter().for_each(|slot| pauses.told(*slot, false));
+        pause.iter().for_each(|slot| pauses.told(*slot, Some(true)));
+        resume.iter().for_each(|slot| pauses.told(*slot, Some(false)));
         (pause, resume)
     }
 
@@ -162,5 +161,20 @@ mod tests {
         pauses.assign(A, &[]);
         assert_eq!(apply(&mut pauses), (vec![], vec![A]), "assigned again: resumed, whatever was before");
         assert!(!pauses.is_paused(A));
+    }
+
+    /// A resume before a revoke failed, so did the pause after the next assignment, and then the reason went away.
+    #[test]
+    fn a_partition_is_resumed_unless_it_is_certain_that_it_runs() {
+        let mut pauses = Pauses::default();
+        pauses.assign(A, &[PauseReason::Hold]);
+        pauses.told(A, None);
+        pauses.for_all(PauseReason::Hold, false);
+        assert_eq!(apply(&mut pauses), (vec![], vec![A]));
+        pauses.add(A, PauseReason::Span);
+        pauses.told(A, None);
+        pauses.remove(A, PauseReason::Span);
+        assert_eq!(apply(&mut pauses), (vec![], vec![A]), "the pause may have been done all the same");
+        assert_eq!(apply(&mut pauses), (vec![], vec![]));
     }
 }

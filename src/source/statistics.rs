@@ -1,6 +1,6 @@
 //! What librdkafka's statistics say of each partition. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -14,6 +14,8 @@ pub struct PartitionStatistics {
     pub name: TopicPartition,
     /// The next offset to be fetched.
     pub next_offset: i64,
+    /// The broker it is read from is up.
+    pub is_served: bool,
     /// The last stable offset.
     pub last_stable: i64,
     /// The low watermark.
@@ -59,9 +61,16 @@ struct Topic {
 #[derive(Deserialize)]
 struct Partition {
     partition: i32,
+    #[serde(default = "nobody")]
+    broker: i32,
     next_offset: i64,
     ls_offset: i64,
     lo_offset: i64,
+}
+
+/// As librdkafka numbers it.
+fn nobody() -> i32 {
+    -1
 }
 
 /// Reads a statistics document; partitions without a number (`-1`) are internal and left out.
@@ -71,14 +80,18 @@ struct Partition {
 pub fn read(json: &str) -> Result<Statistics, serde_json::Error> {
     let document: Document = serde_json::from_str(json)?;
     let in_state = |state: &str| document.brokers.values().filter(|one| one.is_real() && one.state == state).count();
-    let (up, never_needed) = (in_state("UP"), in_state("INIT"));
-    let connected = up > 0 && up + never_needed == document.brokers.values().filter(|one| one.is_real()).count();
+    let (in_use, never_needed) = (in_state("UP"), in_state("INIT"));
+    let connected =
+        in_use > 0 && in_use + never_needed == document.brokers.values().filter(|one| one.is_real()).count();
+    let up: HashSet<i32> =
+        document.brokers.values().filter(|one| one.is_real() && one.state == "UP").map(|one| one.nodeid).collect();
     let mut all = Vec::new();
     for (topic, entry) in document.topics {
         let topic: Arc<str> = topic.into();
         all.extend(entry.partitions.into_values().filter(|p| p.partition >= 0).map(|p| PartitionStatistics {
             name: TopicPartition { topic: topic.clone(), partition: p.partition },
             next_offset: p.next_offset,
+            is_served: up.contains(&p.broker),
             last_stable: p.ls_offset,
             low: p.lo_offset,
         }));
@@ -92,12 +105,17 @@ mod tests {
 
     #[test]
     fn reads_partitions_and_leaves_the_internal_one_out() {
-        let json = r#"{"name":"c","topics":{"t":{"topic":"t","partitions":{
-            "0":{"partition":0,"next_offset":7,"ls_offset":9,"lo_offset":1,"hi_offset":9,"fetchq_cnt":3},
+        let json = r#"{"name":"c","brokers":{"a:1/4":{"nodeid":4,"state":"UP"},"b:1/5":{"nodeid":5,"state":"DOWN"}},
+            "topics":{"t":{"topic":"t","partitions":{
+            "0":{"partition":0,"broker":4,"next_offset":7,"ls_offset":9,"lo_offset":1,"hi_offset":9,"fetchq_cnt":3},
             "-1":{"partition":-1,"next_offset":0,"ls_offset":-1001,"lo_offset":-1001}}}}}"#;
         let read = read(json).expect("valid").partitions;
         assert_eq!(read.len(), 1);
         assert_eq!((read[0].next_offset, read[0].last_stable, read[0].low), (7, 9, 1));
+        assert!(read[0].is_served);
+        for other in [json.replace("\"broker\":4", "\"broker\":5"), json.replace("\"broker\":4,", "")] {
+            assert!(!super::read(&other).expect("valid").partitions[0].is_served, "{other}");
+        }
         assert_eq!(super::read(r#"{"name":"c"}"#).expect("no topics yet"), Statistics::default());
     }
 

@@ -15,7 +15,8 @@ struct Mark {
     end: Position,
     /// Where reading began, or the oldest offset, whichever is higher.
     from: Option<Position>,
-    /// Statistics in a row that said the client has fetched everything below the end, the queue seen empty in between.
+    /// Statistics in a row that said the client has fetched everything below the end, the queue seen empty in between, and
+    /// nothing done to the client that makes it drop what it has fetched.
     fetched: u32,
 }
 
@@ -63,9 +64,9 @@ impl Marks {
         self.marks.get(&slot).map(|mark| mark.end)
     }
 
-    /// The next offset the client will fetch, of its statistics; `None` while the partition is not running. `seen_empty`:
-    /// the shared queue was, since the statistics before. One alone proves nothing: it may have waited in the queue since
-    /// before a seek.
+    /// The next offset the client will fetch, of its statistics; `None` while the partition is not running, or its broker is
+    /// away: then the client does not go back by itself to what it dropped. `seen_empty`: the shared queue was, since the
+    /// statistics before. One alone proves nothing: it may have waited in the queue since before a seek.
     pub fn next_offset(&mut self, slot: Slot, next_offset: Option<Position>, seen_empty: bool) {
         if let Some(mark) = self.marks.get_mut(&slot) {
             mark.fetched = match next_offset {
@@ -74,6 +75,19 @@ impl Marks {
                 Some(_) | None => 0,
             };
         }
+    }
+
+    /// The client was told to pause or resume a partition: it may have dropped what it had fetched, and its statistics may
+    /// still be those of before.
+    pub fn disturbed(&mut self, slot: Slot) {
+        if let Some(mark) = self.marks.get_mut(&slot) {
+            mark.fetched = 0;
+        }
+    }
+
+    /// A rebalance, of whatever partitions: the client pauses all of them by itself meanwhile.
+    pub fn rebalanced(&mut self) {
+        self.marks.values_mut().for_each(|mark| mark.fetched = 0);
     }
 
     /// A rewind makes the partition not done.
@@ -136,6 +150,13 @@ mod tests {
             until.next_offset(SLOT, at_end, true);
         }
         assert!(until.is_done(SLOT, empty));
+        for disturb in [|until: &mut Marks| until.disturbed(SLOT), Marks::rebalanced] {
+            disturb(&mut until);
+            until.next_offset(SLOT, at_end, true);
+            assert!(!until.is_done(SLOT, empty), "of before the client dropped what it had");
+            until.next_offset(SLOT, at_end, true);
+            assert!(until.is_done(SLOT, empty));
+        }
         until.not_done(SLOT);
         until.next_offset(SLOT, at_end, true);
         assert!(!until.is_done(SLOT, empty), "rewound");
