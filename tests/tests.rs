@@ -19,6 +19,8 @@ mod real_bench;
 #[cfg(test)]
 mod real_exits;
 #[cfg(test)]
+mod real_sasl;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod services_smoke;

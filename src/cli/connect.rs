@@ -74,7 +74,7 @@ fn reach(connection: &KafkaConnection) -> Reached {
     let server = format!("kafka {}", connection.name);
     match probe::answers(connection, ANSWER_WITHIN) {
         Ok(()) => Reached { server, ok: true, found: "answers".into() },
-        Err(found) => Reached { server, ok: false, found },
+        Err(why) => Reached { server, ok: false, found: why.to_string() },
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::config::plan::{OnReject, PipelinePlan, SinkPlan};
+use crate::config::plan::{KafkaConnection, OnReject, PipelinePlan, SinkPlan};
 use crate::enrich::{Lookups, NotReady};
 use crate::model::{Exit, Halt, Stop};
 use crate::sink::elasticsearch::{Cluster, Unidentified};
-use crate::source::probe;
+use crate::source::probe::{self, NoAnswer};
 use crate::telemetry::health::{Health, Room};
 
 /// Between two attempts.
@@ -31,8 +31,7 @@ pub(super) fn await_servers(
     runtime: &tokio::runtime::Handle,
     wait: &Wait<'_>,
 ) -> Result<(), Halt> {
-    let kafka =
-        |connection| move || probe::answers(connection, ATTEMPT).map_or_else(Attempt::Waiting, |()| Attempt::Answered);
+    let kafka = |connection| move || kafka(connection, &plan.name);
     let source = format!("Kafka ({})", plan.source.connection.name);
     wait.until_answered(Room::Source, &source, kafka(&plan.source.connection))?;
     if wait.bounded
@@ -69,6 +68,21 @@ pub(super) fn await_servers(
                     Err(Unidentified::Refused(_)) => Attempt::Answered,
                 }
             })
+        }
+    }
+}
+
+/// Asks a Kafka cluster once. Credentials it refuses now it will refuse later.
+fn kafka(connection: &KafkaConnection, pipeline: &str) -> Attempt {
+    match probe::answers(connection, ATTEMPT) {
+        Ok(()) => Attempt::Answered,
+        Err(NoAnswer::Unreachable(why)) => Attempt::Waiting(why),
+        Err(NoAnswer::Refused(why)) => {
+            let message = format!(
+                "pipeline {pipeline}: Kafka ({}) refuses our credentials: {why}. Correct them, then start again",
+                connection.name
+            );
+            Attempt::Never(Halt { exit: Exit::Permission, message })
         }
     }
 }

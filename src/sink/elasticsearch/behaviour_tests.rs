@@ -352,13 +352,12 @@ async fn gives_up_once_frees_memory_and_reports_the_return() {
     rig.until("giving up", |rig| !rig.others.is_empty()).await;
     assert_eq!(rig.others, [Report::GaveUp(RewindCause::Exhausted)]);
     assert!(rig.ctx.budget.used() > 0);
-    let requests = endpoint.requests();
-    let next = Epoch::fresh();
-    rig.fence(next);
-    rig.until_empty().await;
-    let probes = endpoint.probes();
-    rig.until("probes", |_| endpoint.probes() > probes).await;
+    rig.until("answers to what other lanes had out", |rig| rig.wire.is_quiet(rig.slot)).await;
+    let (requests, probes) = (endpoint.requests(), endpoint.probes());
+    rig.until("probes", |_| endpoint.probes() > probes + 1).await;
     assert_eq!(endpoint.requests(), requests, "nothing is sent after giving up");
+    rig.fence(Epoch::fresh());
+    rig.until_empty().await;
     assert_eq!(rig.others.len(), 1);
     endpoint.always(None);
     endpoint.answer_root(None);
