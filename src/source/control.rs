@@ -315,16 +315,15 @@ impl<C: Client> Source<C> {
 
     /// Tells the client what to pause and resume; a failed call is repeated in the next turn.
     pub(super) fn apply_pauses(&mut self) {
-        let (pause, resume) = self.pauses.plan();
-        for (slots, paused) in [(pause, true), (resume, false)] {
+        for pause in [true, false] {
+            let slots = if pause { self.pauses.to_pause() } else { self.pauses.to_resume() };
             if slots.is_empty() {
                 continue;
             }
             let names: Vec<_> = slots.iter().filter_map(|slot| self.cx.table.name(*slot).cloned()).collect();
-            let answers = if paused { self.consumer.pause(&names) } else { self.consumer.resume(&names) };
-            for answer in answers {
+            for answer in if pause { self.consumer.pause(&names) } else { self.consumer.resume(&names) } {
                 let Some(slot) = self.cx.table.slot(&answer.name) else { continue };
-                self.pauses.told(slot, answer.error.is_none().then_some(paused));
+                self.pauses.told(slot, pause, answer.error.is_none());
                 if let Some(until) = &mut self.until {
                     until.disturbed(slot);
                 }

@@ -35,8 +35,20 @@ impl PauseReason {
 #[derive(Debug, Default)]
 struct Reasons {
     set: u8,
-    /// What the client was told, as far as that is certain.
-    paused: Option<bool>,
+    told: Told,
+}
+
+/// What the client was told.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// Nothing since the assignment. It may still be paused from an earlier one.
+    #[default]
+    Nothing,
+    /// It did as told.
+    To { pause: bool },
+    /// It failed, or nobody knows. To be resumed it is paused first: a client that resumes what was not paused goes back to
+    /// where it last was told to read from, and that may be anywhere.
+    Unsure,
 }
 
 /// The pause reasons of every assigned partition.
@@ -50,8 +62,9 @@ impl Pauses {
     /// itself, so what it believes is unknown until it has been told.
     pub fn assign(&mut self, slot: Slot, all: &[PauseReason]) {
         let set = all.iter().fold(0, |set, reason| set | reason.bit());
-        let paused = mutants::on(Mutant::PauseSurvivesARevoke).then_some(set != 0);
-        self.partitions.insert(slot, Reasons { set, paused });
+        let survives = mutants::on(Mutant::PauseSurvivesARevoke);
+        let told = if survives { Told::To { pause: set != 0 } } else { Told::Nothing };
+        self.partitions.insert(slot, Reasons { set, told });
     }
 
     /// A partition is given up: its reasons end. Resume it at the client before it is unassigned.
@@ -99,23 +112,34 @@ impl Pauses {
         self.partitions.get(&slot).is_some_and(|reasons| reasons.set != 0)
     }
 
-    /// Partitions the client must be told to pause, and to resume.
+    /// Partitions the client must be told to pause.
     #[must_use]
-    pub fn plan(&self) -> (Vec<Slot>, Vec<Slot>) {
-        let wants = |paused: bool| {
-            self.partitions
-                .iter()
-                .filter(move |(_, reasons)| (reasons.set != 0) == paused && reasons.paused != Some(paused))
-                .map(|(slot, _)| *slot)
-                .collect()
-        };
-        (wants(true), wants(false))
+    pub fn to_pause(&self) -> Vec<Slot> {
+        self.slots_where(|reasons| match reasons.told {
+            Told::Nothing => reasons.set != 0,
+            Told::To { pause } => reasons.set != 0 && !pause,
+            Told::Unsure => true,
+        })
     }
 
-    /// The client was told; `None`: it did not do it, or nobody knows whether it did.
-    pub fn told(&mut self, slot: Slot, paused: Option<bool>) {
+    /// Partitions the client must be told to resume.
+    #[must_use]
+    pub fn to_resume(&self) -> Vec<Slot> {
+        self.slots_where(|reasons| match reasons.told {
+            Told::Nothing => reasons.set == 0,
+            Told::To { pause } => reasons.set == 0 && pause,
+            Told::Unsure => false,
+        })
+    }
+
+    fn slots_where(&self, wanted: impl Fn(&Reasons) -> bool) -> Vec<Slot> {
+        self.partitions.iter().filter(|(_, reasons)| wanted(reasons)).map(|(slot, _)| *slot).collect()
+    }
+
+    /// The client was told to pause or resume, and `did` so.
+    pub fn told(&mut self, slot: Slot, pause: bool, did: bool) {
         if let Some(reasons) = self.partitions.get_mut(&slot) {
-            reasons.paused = paused;
+            reasons.told = if did { Told::To { pause } } else { Told::Unsure };
         }
     }
 }
@@ -128,9 +152,10 @@ mod tests {
     const B: Slot = Slot(1);
 
     fn apply(pauses: &mut Pauses) -> (Vec<Slot>, Vec<Slot>) {
-        let (pause, resume) = pauses.plan();
-        pause.iter().for_each(|slot| pauses.told(*slot, Some(true)));
-        resume.iter().for_each(|slot| pauses.told(*slot, Some(false)));
+        let pause = pauses.to_pause();
+        pause.iter().for_each(|slot| pauses.told(*slot, true, true));
+        let resume = pauses.to_resume();
+        resume.iter().for_each(|slot| pauses.told(*slot, false, true));
         (pause, resume)
     }
 
@@ -155,8 +180,8 @@ mod tests {
         pauses.assign(A, &[]);
         apply(&mut pauses);
         pauses.add(A, PauseReason::Probe);
-        assert_eq!(pauses.plan().0, [A]);
-        assert_eq!(pauses.plan().0, [A], "not told yet");
+        assert_eq!(pauses.to_pause(), [A]);
+        assert_eq!(pauses.to_pause(), [A], "not told yet");
         pauses.revoke(A);
         pauses.assign(A, &[]);
         assert_eq!(apply(&mut pauses), (vec![], vec![A]), "assigned again: resumed, whatever was before");
@@ -168,13 +193,20 @@ mod tests {
     fn a_partition_is_resumed_unless_it_is_certain_that_it_runs() {
         let mut pauses = Pauses::default();
         pauses.assign(A, &[PauseReason::Hold]);
-        pauses.told(A, None);
+        pauses.told(A, true, false);
         pauses.for_all(PauseReason::Hold, false);
-        assert_eq!(apply(&mut pauses), (vec![], vec![A]));
+        assert_eq!(
+            (pauses.to_pause(), pauses.to_resume()),
+            (vec![A], vec![]),
+            "what was not paused must not be resumed"
+        );
+        assert_eq!(apply(&mut pauses), (vec![A], vec![A]));
         pauses.add(A, PauseReason::Span);
-        pauses.told(A, None);
+        pauses.told(A, true, false);
         pauses.remove(A, PauseReason::Span);
-        assert_eq!(apply(&mut pauses), (vec![], vec![A]), "the pause may have been done all the same");
+        assert_eq!(apply(&mut pauses), (vec![A], vec![A]), "the pause may have been done all the same");
         assert_eq!(apply(&mut pauses), (vec![], vec![]));
+        pauses.told(A, false, false);
+        assert_eq!(apply(&mut pauses), (vec![A], vec![A]), "a resume failed");
     }
 }
