@@ -43,7 +43,7 @@ mod subject;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Parser;
 
 use scenario::Scenario;
@@ -114,12 +114,19 @@ fn measure(args: &Args) -> anyhow::Result<()> {
     }
     let scenarios = chosen(&args.scenarios)?;
     let bench = machine::Bench::take(peers::Peers::obtain(&scenarios, args.install))?;
-    let mut wrong = Vec::new();
+    let (mut wrong, mut failed) = (Vec::new(), Vec::new());
     for scenario in scenarios {
         eprintln!("\n== {}: {}", scenario.name(), scenario.question());
         let records = args.records.unwrap_or(scenario.records());
-        let lines = run_one(scenario, records, args, &bench);
-        let lines = lines.with_context(|| format!("scenario {}", scenario.name()))?;
+        let lines = match run_one(scenario, records, args, &bench) {
+            Ok(lines) => lines,
+            // The others may still be measured.
+            Err(error) => {
+                eprintln!("perf: scenario {}: {error:#}", scenario.name());
+                failed.push(scenario.name());
+                continue;
+            }
+        };
         let ours = lines.iter().filter(|line| !line.is_correct() && !peers::is_name(&line.subject));
         wrong.extend(ours.map(|line| line.subject.clone() + " in " + &line.scenario));
         if cfg!(debug_assertions) {
@@ -129,6 +136,9 @@ fn measure(args: &Args) -> anyhow::Result<()> {
             report::write(&history::read()?)?;
         }
         println!("{}", report::section(scenario, &lines));
+    }
+    if !failed.is_empty() {
+        bail!("not measured, as told above: {}", failed.join(", "));
     }
     if wrong.is_empty() {
         return Ok(());

@@ -43,6 +43,9 @@ pub enum Ending {
     WhenAsked,
 }
 
+/// How long a subject's last records may take to be told of after its end.
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
+
 /// Ends the subject with the observer.
 struct Subject(Child);
 
@@ -116,12 +119,23 @@ impl Asking {
     }
 }
 
+/// The sink tells what it has counted a moment later; a subject that ends at once after its last answer must not seem to
+/// have sent less.
+fn hear_out(seen: &mut Observed, records: u64, delivered: impl Fn() -> anyhow::Result<u64>) {
+    let Some(last) = seen.samples.last_mut() else { return };
+    let deadline = Instant::now() + HEARD_WITHIN;
+    while last.delivered < records && Instant::now() < deadline {
+        std::thread::park_timeout(Duration::from_millis(20));
+        last.delivered = delivered().unwrap_or(last.delivered).max(last.delivered);
+    }
+}
+
 fn observe(
     pid: u32,
     records: u64,
     (every, patience, ending): (Duration, Duration, Ending),
     started: Instant,
-    delivered: impl Fn() -> anyhow::Result<u64>,
+    ask: impl Fn() -> anyhow::Result<u64>,
 ) -> anyhow::Result<Observed> {
     let mut seen = Observed { samples: Vec::new(), peak_bytes: 0, threads: BTreeMap::new(), allocations: None };
     let (mut moved, mut threads_due, mut unheard) = (started, started, None);
@@ -130,7 +144,7 @@ fn observe(
         let usage = process::usage(pid).context("the subject is gone")?;
         let before = seen.samples.last().map_or(0, |last| last.delivered);
         // A starved server may miss a question: what was known last holds, until patience ends.
-        let delivered = delivered().unwrap_or_else(|error| {
+        let delivered = ask().unwrap_or_else(|error| {
             unheard = Some(error);
             before
         });
@@ -144,6 +158,7 @@ fn observe(
         seen.samples.push(sample);
         seen.peak_bytes = seen.peak_bytes.max(usage.peak_bytes);
         if usage.ended {
+            hear_out(&mut seen, records, ask);
             return Ok(seen);
         }
         let now = Instant::now();
