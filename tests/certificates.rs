@@ -4,7 +4,7 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sluicegate::testbed::kafka::MockKafka;
 use sluicegate::testbed::services::ServiceError;
@@ -14,6 +14,9 @@ use crate::support::own;
 
 /// Longest wait for a server that starts.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// A certificate of no days is valid to the end of the second it was made in: two seconds later it surely is not.
+const EXPIRY: Duration = Duration::from_secs(2);
 
 fn openssl(folder: &Path, line: &str) -> Output {
     let words = line.split(' ');
@@ -107,6 +110,8 @@ fn certificates_and_versions_that_must_be_refused_are_and_the_reason_is_named() 
     }
     let folder = tempfile::tempdir().unwrap();
     certificates(folder.path());
+    let made = Instant::now();
+    until("one of no days expires", LIMIT, || made.elapsed() > EXPIRY, String::new);
     let kafka = MockKafka::start(&[("events", 1)]).unwrap();
     // Redis knows the world's authorities only, so a good certificate of ours is nobody's to it.
     let redis = Server::start(folder.path(), "good", "");
