@@ -95,6 +95,13 @@ fn kills_at_every_point_of_a_batch_and_drains_lose_nothing() {
     let points = all().into_iter().filter(|one| one.on == On::Kills && (may_redis || one.name != "kill-drained"));
     let mut names: Vec<&str> = points.map(|one| one.name).collect();
     assert!(names.len() >= 7, "{names:?}");
-    names.extend(["members-come-and-go", "sigterm", "sigterm-deadline", "topic-recreated", "partitions-added"]);
+    names.extend([
+        "members-come-and-go",
+        "sigterm",
+        "sigterm-deadline",
+        "memory",
+        "topic-recreated",
+        "partitions-added",
+    ]);
     plays(&names, Some(Arc::new(Real { upstream, far: None })));
 }

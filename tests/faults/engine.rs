@@ -80,6 +80,15 @@ impl Engine {
         if status.success() { Ok(()) } else { bail!("the engine could not be sent {name}\n{}", self.tail()) }
     }
 
+    /// Sets a limit of the running process, as an argument of `prlimit`.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn limit(&self, limit: &str) -> anyhow::Result<()> {
+        let status = Command::new("prlimit").args(["--pid", &self.child.id().to_string(), limit]).status()?;
+        if status.success() { Ok(()) } else { bail!("prlimit (Debian: util-linux) failed to set {limit}") }
+    }
+
     /// Its exit code, -1 after a signal; `None` while it runs.
     ///
     /// # Errors

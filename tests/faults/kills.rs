@@ -14,6 +14,8 @@ use super::stage::{Far, Stage, Wants};
 pub const KILLS_A_RUN: u64 = 10;
 /// Longer than any run: an answer that never comes in time.
 const NEVER: Duration = Duration::from_secs(600);
+/// Longest wait for an engine without memory to end by itself.
+const STARVED: Duration = Duration::from_secs(15);
 
 /// All of this file.
 pub const SCENARIOS: &[Scenario] = &[
@@ -105,6 +107,16 @@ pub const SCENARIOS: &[Scenario] = &[
         on: On::Broker,
         wants: broker,
         play: deadline,
+        limit: None,
+    },
+    Scenario {
+        name: "memory",
+        class: "F27",
+        how: "no address space is left (prlimit) while Elasticsearch is away, three times, until the engine aborts; \
+              started again",
+        on: On::Broker,
+        wants: instance,
+        play: memory,
         limit: None,
     },
 ];
@@ -263,6 +275,28 @@ fn sigterm(stage: &mut Stage) -> anyhow::Result<()> {
         stage.linger(0, 500);
     }
     Ok(())
+}
+
+/// What the system refuses it cannot do without: it aborts, and the next engine goes on where nothing is skipped.
+fn memory(stage: &mut Stage) -> anyhow::Result<()> {
+    let mut aborted = 0;
+    for _ in 0..3 {
+        stage.await_progress()?;
+        stage.linger(0, 500);
+        let from = sluicegate::testbed::commit_watch::now_us();
+        stage.line.set(Line::Cut);
+        let engine = stage.engine()?;
+        engine.limit("--as=1")?;
+        aborted += u32::from(engine.wait(STARVED).is_ok());
+        stage.kill()?;
+        stage.line.set(Line::Pass);
+        let cause = sluicegate::testbed::checker::Cause::Line;
+        stage.journal.incident(cause, from, sluicegate::testbed::commit_watch::now_us(), None);
+        stage.start()?;
+        stage.healed();
+    }
+    ensure!(aborted > 0, "the engine never wanted more memory than it had");
+    stage.await_progress()
 }
 
 fn deadline(stage: &mut Stage) -> anyhow::Result<()> {

@@ -224,18 +224,11 @@ fn resets(stage: &mut Stage) -> anyhow::Result<()> {
 
 /// Lowers the process's limit to what it has open, so that nothing more can be opened.
 fn descriptors(stage: &mut Stage) -> anyhow::Result<()> {
-    let id = stage.engine()?.id().to_string();
-    let limit = |count: &str| -> anyhow::Result<()> {
-        let status =
-            std::process::Command::new("prlimit").args(["--pid", &id, &format!("--nofile={count}:4096")]).status()?;
-        anyhow::ensure!(status.success(), "prlimit (Debian: util-linux) failed");
-        Ok(())
-    };
     stage.broken_line(Line::Pass, |stage| {
-        limit("3")?;
+        stage.engine()?.limit("--nofile=3:4096")?;
         stage.line.reset();
         stage.linger(3_000, 3_000);
-        limit("1024")
+        stage.engine()?.limit("--nofile=1024:4096")
     })?;
     stage.healed();
     Ok(())
