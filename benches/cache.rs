@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use sluicegate::config::plan::CachePlan;
 use sluicegate::enrich::{Cache, Known, Turn};
 use sluicegate::testbed::generator::User;
@@ -15,10 +14,7 @@ pub fn stages() -> impl Iterator<Item = Stage> {
     type Work = fn(&mut Turn<'_>, &[u8]) -> usize;
     let hit: Work = |cache, key| usize::from(matches!(cache.get(key), Some(Known::Found(_))));
     let miss: Work = |cache, key| usize::from(cache.get(&key[1..]).is_none());
-    let put: Work = |cache, key| {
-        cache.put(key, Known::Found(Bytes::from_static(b"{}")));
-        1
-    };
+    let put: Work = |cache, key| usize::from(matches!(cache.put(key, Some(b"{}")), Known::Found(_)));
     [("hit", hit), ("miss", miss), ("put", put)].into_iter().map(|(case, work)| {
         let (cache, users) = filled();
         let records = users.len() as u64;
@@ -39,7 +35,7 @@ fn filled() -> (Cache, Vec<User>) {
     let users: Vec<_> = input::generator(1_000).users().collect();
     for user in &users {
         let fields = format!(r#"{{"name":"{}","tier":"{}"}}"#, user.name, user.tier);
-        cache.turn(Instant::now()).put(user.key.as_bytes(), Known::Found(fields.into()));
+        cache.turn(Instant::now()).put(user.key.as_bytes(), Some(fields.as_bytes()));
     }
     (cache, users)
 }

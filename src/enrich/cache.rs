@@ -1,16 +1,20 @@
 //! What keyed look-ups remember: bounded in entries and bytes, hits and misses with their own lifetimes.
 //!
-//! Workers take one lock a batch, not one a key: that is what makes a warm look-up cost little. A concurrent cache pays for
-//! every single key (measured: a quarter of a whole pipeline's CPU).
+//! Workers take one lock a batch, not one a key, and key, text and their count of users are one allocation: that is what
+//! makes a warm look-up cost little. A concurrent cache pays for every single key (measured: a quarter of a whole
+//! pipeline's CPU), and every allocation of an entry is a cache line that is not there when it is asked for.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::unsync;
 
 use crate::config::plan::CachePlan;
+
+use super::json::Json;
 
 /// Bytes an entry costs beside its key and text: its place in the cache, allocator rounding.
 const ENTRY_OVERHEAD: u64 = 192;
@@ -19,7 +23,7 @@ const ENTRY_OVERHEAD: u64 = 192;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Known {
     /// JSON text.
-    Found(Bytes),
+    Found(Json),
     /// Not there.
     Missing,
 }
@@ -33,11 +37,55 @@ pub struct Cache {
     store: Option<Mutex<Store>>,
 }
 
-type Store = unsync::Cache<Box<[u8]>, Entry, Weight>;
+type Store = unsync::Cache<Row, Entry, Weight>;
+
+/// A key, and behind it the text found for it.
+#[derive(Clone)]
+struct Row {
+    bytes: Arc<[u8]>,
+    key: usize,
+}
+
+impl Row {
+    fn of(key: &[u8], text: &[u8]) -> Self {
+        // Both lengths are known, so this is one allocation.
+        Self { bytes: key.iter().chain(text).copied().collect(), key: key.len() }
+    }
+
+    fn key(&self) -> &[u8] {
+        self.bytes.get(..self.key).unwrap_or_default()
+    }
+
+    fn json(&self) -> Json {
+        Json::part(self.bytes.clone(), self.key..self.bytes.len())
+    }
+}
+
+/// A row is found by its key alone: it compares and hashes as the key does.
+impl Borrow<[u8]> for Row {
+    fn borrow(&self) -> &[u8] {
+        self.key()
+    }
+}
+
+impl PartialEq for Row {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Row {}
+
+impl Hash for Row {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
 
 #[derive(Clone)]
 struct Entry {
-    known: Known,
+    /// The same as the key; `None`: it is not there.
+    found: Option<Row>,
     expires: Instant,
 }
 
@@ -47,18 +95,15 @@ struct Weight {
     least: u64,
 }
 
-impl Weighter<Box<[u8]>, Entry> for Weight {
-    fn weight(&self, key: &Box<[u8]>, entry: &Entry) -> u64 {
-        bytes_of(key, &entry.known).max(self.least)
+impl Weighter<Row, Entry> for Weight {
+    fn weight(&self, row: &Row, _: &Entry) -> u64 {
+        bytes_of(row.bytes.len()).max(self.least)
     }
 }
 
-fn bytes_of(key: &[u8], known: &Known) -> u64 {
-    let text = match known {
-        Known::Found(json) => json.len(),
-        Known::Missing => 0,
-    };
-    (key.len() + text) as u64 + ENTRY_OVERHEAD
+/// What an entry of so many bytes of key and text costs.
+fn bytes_of(row: usize) -> u64 {
+    row as u64 + ENTRY_OVERHEAD
 }
 
 /// One worker's turn with the cache.
@@ -95,25 +140,27 @@ impl Turn<'_> {
         let store = self.store.as_mut()?;
         let entry = store.get(key)?;
         if entry.expires > self.now {
-            return Some(entry.known.clone());
+            return Some(entry.found.as_ref().map_or(Known::Missing, |row| Known::Found(row.json())));
         }
         store.remove(key);
         None
     }
 
-    /// Remembers, from now on for the lifetime of a hit or a miss; forgets what was not asked for lately where room is
-    /// needed.
-    pub fn put(&mut self, key: &[u8], known: Known) {
-        let Some(store) = &mut self.store else { return };
-        let lifetime = match known {
-            Known::Found(_) => self.cache.found,
-            Known::Missing => self.cache.missing,
+    /// Remembers the text found for a key, or that there is none, from now on for the lifetime of a hit or a miss; forgets
+    /// what was not asked for lately where room is needed. Gives what is known of the key now.
+    pub fn put(&mut self, key: &[u8], text: Option<&[u8]>) -> Known {
+        let Some(store) = &mut self.store else {
+            return text.map_or(Known::Missing, |text| Known::Found(text.into()));
         };
-        match self.now.checked_add(lifetime).filter(|_| bytes_of(key, &known) <= self.cache.bytes) {
-            Some(expires) => store.insert(key.into(), Entry { known, expires }),
+        let row = Row::of(key, text.unwrap_or_default());
+        let known = text.map_or(Known::Missing, |_| Known::Found(row.json()));
+        let lifetime = if text.is_some() { self.cache.found } else { self.cache.missing };
+        match self.now.checked_add(lifetime).filter(|_| bytes_of(row.bytes.len()) <= self.cache.bytes) {
+            Some(expires) => store.insert(row.clone(), Entry { found: text.map(|_| row), expires }),
             // What was known before is out of date.
             None => drop(store.remove(key)),
         }
+        known
     }
 }
 
@@ -129,15 +176,19 @@ mod tests {
         CachePlan { entries, bytes, ttl: Duration::from_secs(60), miss_ttl: Duration::from_secs(10) }
     }
 
-    fn text(size: usize) -> Known {
-        Known::Found(Bytes::from(vec![b'x'; size]))
+    fn text(size: usize) -> Vec<u8> {
+        vec![b'x'; size]
+    }
+
+    fn known(size: usize) -> Option<Known> {
+        Some(Known::Found((&text(size)[..]).into()))
     }
 
     /// Entries and bytes.
     fn held(cache: &Cache) -> (u64, u64) {
         let turn = cache.turn(Instant::now());
         let entries = turn.store.iter().flat_map(|store| store.iter());
-        entries.fold((0, 0), |(count, bytes), (key, entry)| (count + 1, bytes + bytes_of(key, &entry.known)))
+        entries.fold((0, 0), |(count, bytes), (row, _)| (count + 1, bytes + bytes_of(row.bytes.len())))
     }
 
     #[test]
@@ -145,7 +196,7 @@ mod tests {
         for (entries, bytes, size) in [(10, 1 << 20, 1), (1_000_000, 100_000, 5_000), (50, 50_000, 900), (7, 10, 1)] {
             let cache = Cache::new(&plan(entries, bytes));
             for number in 0..300u32 {
-                cache.turn(Instant::now()).put(&number.to_be_bytes(), text(size));
+                cache.turn(Instant::now()).put(&number.to_be_bytes(), Some(&text(size)));
             }
             let (count, total) = held(&cache);
             assert!(count <= entries, "{count} entries of {entries}");
@@ -159,7 +210,8 @@ mod tests {
         for (entries, bytes) in [(0, 1 << 20), (10, 0)] {
             let cache = Cache::new(&plan(entries, bytes));
             let mut turn = cache.turn(Instant::now());
-            turn.put(b"k", Known::Missing);
+            assert_eq!(turn.put(b"k", None), Known::Missing);
+            assert_eq!(Some(turn.put(b"k", Some(&text(3)))), known(3), "but what was found is found");
             assert_eq!(turn.get(b"k"), None);
         }
     }
@@ -169,15 +221,16 @@ mod tests {
         let cache = Cache::new(&plan(10, 1 << 20));
         let start = Instant::now();
         // One turn at a time: a turn holds the lock.
-        let put = |seconds, key: &[u8], known| cache.turn(start + Duration::from_secs(seconds)).put(key, known);
+        let put =
+            |seconds, key: &[u8], text: Option<&[u8]>| cache.turn(start + Duration::from_secs(seconds)).put(key, text);
         let get = |seconds, key: &[u8]| cache.turn(start + Duration::from_secs(seconds)).get(key);
-        put(0, b"hit", text(1));
-        put(0, b"miss", Known::Missing);
-        for (seconds, hit, miss) in [(9, Some(text(1)), Some(Known::Missing)), (10, Some(text(1)), None)] {
+        put(0, b"hit", Some(&text(1)));
+        put(0, b"miss", None);
+        for (seconds, hit, miss) in [(9, known(1), Some(Known::Missing)), (10, known(1), None)] {
             assert_eq!((get(seconds, b"hit"), get(seconds, b"miss")), (hit, miss), "after {seconds} s");
         }
-        put(50, b"hit", text(2));
-        assert_eq!(get(109, b"hit"), Some(text(2)), "the last write counts");
+        put(50, b"hit", Some(&text(2)));
+        assert_eq!(get(109, b"hit"), known(2), "the last write counts");
         assert_eq!(get(110, b"hit"), None);
         assert_eq!(held(&cache), (0, 0), "what has expired is let go when it is asked for");
     }
@@ -186,10 +239,10 @@ mod tests {
     fn what_is_asked_for_stays_when_others_pass_through() {
         let cache = Cache::new(&plan(100, 1 << 20));
         let mut turn = cache.turn(Instant::now());
-        turn.put(b"wanted", text(1));
+        turn.put(b"wanted", Some(&text(1)));
         for number in 0..10_000u32 {
             assert!(turn.get(b"wanted").is_some(), "forgotten after {number}");
-            turn.put(&number.to_be_bytes(), Known::Missing);
+            turn.put(&number.to_be_bytes(), None);
         }
     }
 
@@ -201,10 +254,10 @@ mod tests {
             let mut model = HashMap::new();
             for (write, key, size) in steps {
                 if write {
-                    cache.turn(Instant::now()).put(&[key], text(size));
+                    cache.turn(Instant::now()).put(&[key], Some(&text(size)));
                     model.insert(key, size);
                 } else if let Some(known) = cache.turn(Instant::now()).get(&[key]) {
-                    prop_assert_eq!(Some(known), model.get(&key).map(|size| text(*size)));
+                    prop_assert_eq!(Some(known), model.get(&key).and_then(|size| self::known(*size)));
                 }
                 let (count, bytes) = held(&cache);
                 prop_assert!(count <= 12 && bytes <= 6_000);

@@ -303,20 +303,21 @@ fn remember(
     let (mut hits, mut unusable) = (0, 0);
     let mut cache = keyed.cache.turn(Instant::now());
     for (place, answer) in places.iter().zip(answers.drain(..)) {
-        let known = match answer {
-            Answer::Found(json) => {
+        let text = match answer {
+            Answer::Found(text) => {
                 hits += 1;
-                found[*place] = Found::Json(json.clone());
-                Known::Found(json)
+                Some(text)
             }
-            Answer::Missing => Known::Missing,
+            Answer::Missing => None,
             Answer::Unusable(why) => {
                 unusable += 1;
                 lookups.warn_unusable(question.number, why);
-                Known::Missing
+                None
             }
         };
-        cache.put(question.keys[*place], known);
+        if let Known::Found(json) = cache.put(question.keys[*place], text.as_deref()) {
+            found[*place] = Found::Json(json);
+        }
     }
     drop(cache);
     lookups.metrics.lookup(LookupResult::Found).add(hits);

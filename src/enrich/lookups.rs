@@ -14,6 +14,7 @@ use crate::telemetry::metrics::{LookupResult, PipelineMetrics};
 
 use super::cache::Cache;
 use super::fault::Fault;
+use super::json::Json;
 use super::link::Link;
 use super::refresh::table_fault;
 use super::server::Server;
@@ -48,7 +49,7 @@ pub(super) struct Keyed {
 /// Where a look-up's answers come from.
 pub(super) enum Source {
     /// Tables in memory.
-    Memory(HashMap<Vec<u8>, Bytes>),
+    Memory(HashMap<Vec<u8>, Json>),
     /// One hash a key.
     Keyed(Keyed),
     /// One hash as a table.
@@ -83,7 +84,9 @@ impl Lookups {
     #[must_use]
     pub fn in_memory(tables: Vec<HashMap<Vec<u8>, Bytes>>) -> Arc<Self> {
         let retry = RetryPlan { first: Duration::ZERO, max: Duration::ZERO, in_place: Duration::ZERO };
-        let sources = tables.into_iter().map(Source::Memory).collect();
+        let json = |(key, text): (Vec<u8>, Bytes)| (key, Json::from(&text[..]));
+        let source = |table: HashMap<Vec<u8>, Bytes>| Source::Memory(table.into_iter().map(json).collect());
+        let sources = tables.into_iter().map(source).collect();
         Arc::new(Self::of(sources, Vec::new(), retry, PipelineMetrics::new(""), Health::new(), Arc::default()))
     }
 

@@ -17,6 +17,7 @@
 mod cache;
 mod enricher;
 mod fault;
+mod json;
 mod link;
 mod lookups;
 mod patience;
@@ -28,19 +29,18 @@ mod table;
 mod tests;
 mod wire;
 
-use bytes::Bytes;
-
 use crate::model::Halt;
 
 pub use cache::{Cache, Known, Turn};
 pub use enricher::Enricher;
+pub use json::Json;
 pub use lookups::{Lookups, NotReady};
 
 /// What a look-up found for one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// JSON text to splice in: an object of the wanted fields (keyed), or a JSON string (table).
-    Json(Bytes),
+    Json(Json),
     /// The key, or every wanted field, is not there.
     Miss,
     /// Redis did not answer and `on_error: keep`.

@@ -1,6 +1,5 @@
 //! Replies of Redis → JSON text. Pure.
 
-use bytes::Bytes;
 use redis::Value;
 
 use super::fault::Fault;
@@ -12,7 +11,7 @@ pub(super) const FOUND_BYTES: usize = 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
     /// JSON text.
-    Found(Bytes),
+    Found(Vec<u8>),
     /// No such key, or none of the wanted fields.
     Missing,
     /// There, but it cannot become JSON text; why, without the value.
@@ -127,8 +126,7 @@ impl Object {
             return Answer::Missing;
         }
         self.text.push(b'}');
-        self.text.shrink_to_fit();
-        Answer::Found(Bytes::from(self.text))
+        Answer::Found(self.text)
     }
 }
 
@@ -151,7 +149,7 @@ mod tests {
     }
 
     fn json(text: &str) -> Answer {
-        Answer::Found(Bytes::copy_from_slice(text.as_bytes()))
+        Answer::Found(text.as_bytes().to_vec())
     }
 
     #[test]

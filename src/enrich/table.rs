@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use foldhash::quality::RandomState;
 
 use crate::config::plan::OnLookupError;
 
 use super::fault::Fault;
+use super::json::Json;
 use super::link::Link;
 use super::reply::{pairs, push_string};
 use super::server::Server;
@@ -37,7 +37,7 @@ pub(super) struct Table {
 
 /// One reading of a table.
 pub(super) struct Entries {
-    by_key: HashMap<Box<[u8]>, Bytes, RandomState>,
+    by_key: HashMap<Box<[u8]>, Json, RandomState>,
     /// Entries left out because they cannot become JSON text.
     pub(super) unusable: u64,
     /// When it was read.
@@ -46,7 +46,7 @@ pub(super) struct Entries {
 
 impl Entries {
     /// The JSON string of a key.
-    pub(super) fn get(&self, key: &[u8]) -> Option<&Bytes> {
+    pub(super) fn get(&self, key: &[u8]) -> Option<&Json> {
         self.by_key.get(key)
     }
 
@@ -70,9 +70,8 @@ impl Entries {
             }
             places.push((key.into_boxed_slice(), start..text.len()));
         }
-        text.shrink_to_fit();
-        let text = Bytes::from(text);
-        let by_key = places.into_iter().map(|(key, place)| (key, text.slice(place))).collect();
+        let text: Arc<[u8]> = text.into();
+        let by_key = places.into_iter().map(|(key, place)| (key, Json::part(text.clone(), place))).collect();
         Ok(Self { by_key, unusable, read_at: now })
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::evaluate::{Question, Rendering};
-use super::prepare::{Preprocessor, admit, end, is_current, place};
+use super::prepare::{Preprocessor, Tools, admit, end, is_current, place};
 use super::program::{Lookup, Program, Tombstones};
 use super::splice::{self, Splice};
 use super::steps::{self, Ending};
@@ -16,7 +16,7 @@ use crate::model::{Encode, Exit, Halt, PartitionTable, Prepared, Record, Records
 /// Reused from batch to batch.
 #[derive(Default)]
 pub(super) struct Batch {
-    /// Records that go into the next phase, in input order.
+    /// Records that go into the next phase, in input order; the first phase takes them from the input.
     live: Vec<Live>,
     /// Records between the passes of a phase, in input order.
     held: Vec<Held>,
@@ -83,40 +83,51 @@ impl<E: Encode> Preprocessor<E> {
         prepared: &mut Prepared<E::Item>,
     ) -> Result<(), LookupStop> {
         let wanted = || still_wanted() && runs.iter().any(|run| is_current(run, table));
-        self.admit_all(runs, records, table, prepared);
         for phase in 0..self.program.phases.len() {
-            self.first_pass(phase, runs, records, prepared);
+            self.tools.rendering.clear();
+            self.tools.asked.begin(self.program.phases[phase].lookups.len());
+            if phase == 0 {
+                self.first_pass_of_input(runs, records, table, prepared);
+            } else {
+                self.first_pass(phase, runs, records, prepared);
+            }
             self.resolve(phase, &wanted)?;
             self.second_pass(phase, runs, records, table, prepared);
         }
         Ok(())
     }
 
-    fn admit_all<R: Records + ?Sized>(
+    /// Parses and evaluates every record of the input, and collects the keys of the look-ups.
+    fn first_pass_of_input<R: Records + ?Sized>(
         &mut self,
         runs: &[Run],
         records: &R,
         table: &PartitionTable,
         prepared: &mut Prepared<E::Item>,
     ) {
+        let Self { program, tools, batch, .. } = self;
+        let mut look = Look { program, phase: 0, tools, held: &mut batch.held };
         for (number, run) in runs.iter().enumerate().filter(|(_, run)| is_current(run, table)) {
             for index in run.start..run.end {
                 let record = records.record(index as usize);
                 let place = admit(run, index, &record, prepared);
                 let body = match record.value {
                     Some(_) => Body::Input,
-                    None if self.program.tombstones == Tombstones::Drop => {
+                    None if program.tombstones == Tombstones::Drop => {
                         end(prepared, place, Ending::Dropped);
                         continue;
                     }
                     None => Body::Tombstone,
                 };
-                self.batch.live.push(Live { run: number, index, body });
+                let live = Live { run: number, index, body };
+                if let Err(ending) = look.at(live, &record, record.value) {
+                    end(prepared, place, ending);
+                }
             }
         }
     }
 
-    /// Parses and evaluates every live record, and collects the keys of the look-ups.
+    /// Parses and evaluates every record an earlier phase left, and collects the keys of the look-ups.
     fn first_pass<R: Records + ?Sized>(
         &mut self,
         phase: usize,
@@ -125,20 +136,13 @@ impl<E: Encode> Preprocessor<E> {
         prepared: &mut Prepared<E::Item>,
     ) {
         let Self { program, tools, batch, .. } = self;
-        tools.rendering.clear();
-        tools.asked.begin(program.phases[phase].lookups.len());
+        let mut look = Look { program, phase, tools, held: &mut batch.held };
         for live in batch.live.drain(..) {
             let record = records.record(live.index as usize);
-            let first = tools.asked.questions.len();
-            let templates = tools.rendering.templates.len();
+            let place = place(runs[live.run].ticket, live.index, &record);
             let bytes = live.body.bytes(&record, &batch.rebuilt);
-            let window = tools.read(program, phase, &record, bytes);
-            let questions = first..tools.asked.questions.len();
-            match window {
-                Err(ending) if questions.is_empty() => {
-                    end(prepared, place(runs[live.run].ticket, live.index, &record), ending);
-                }
-                window => batch.held.push(Held { live, window, questions, templates }),
+            if let Err(ending) = look.at(live, &record, bytes) {
+                end(prepared, place, ending);
             }
         }
     }
@@ -214,6 +218,35 @@ impl<E: Encode> Preprocessor<E> {
             }
         }
         batch.rebuilt = next;
+    }
+}
+
+/// The first pass of a phase over its records, one after the other.
+struct Look<'a> {
+    program: &'a Program,
+    phase: usize,
+    tools: &'a mut Tools,
+    held: &'a mut Vec<Held>,
+}
+
+impl Look<'_> {
+    /// Reads a record and holds it for the second pass.
+    ///
+    /// # Errors
+    /// How it ends, where no question of it is open.
+    #[inline(always)]
+    fn at(&mut self, live: Live, record: &Record<'_>, bytes: Option<&[u8]>) -> Result<(), Ending> {
+        let first = self.tools.asked.questions.len();
+        let templates = self.tools.rendering.templates.len();
+        let window = self.tools.read(self.program, self.phase, record, bytes);
+        let questions = first..self.tools.asked.questions.len();
+        match window {
+            Err(ending) if questions.is_empty() => Err(ending),
+            window => {
+                self.held.push(Held { live, window, questions, templates });
+                Ok(())
+            }
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! The unique keys of one look-up in one batch, in order of first sight; allocates nothing once it has grown.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::ops::Range;
+
+use foldhash::quality::RandomState;
 
 const FREE: u32 = u32::MAX;
 
@@ -11,13 +13,13 @@ pub(super) struct KeySet {
     spans: Vec<Range<usize>>,
     /// Open addressing by hash, never more than half full; holds indexes into `spans`.
     table: Vec<u32>,
-    // Keyed and random: what users send must not be able to choose collisions.
+    // Seeded at random: what users send must not be able to choose collisions.
     hasher: RandomState,
 }
 
 impl Default for KeySet {
     fn default() -> Self {
-        Self { bytes: Vec::new(), spans: Vec::new(), table: vec![FREE; 64], hasher: RandomState::new() }
+        Self { bytes: Vec::new(), spans: Vec::new(), table: vec![FREE; 64], hasher: RandomState::default() }
     }
 }
 

@@ -53,7 +53,7 @@ fn look_up(lookups: Arc<Lookups>) -> LookUp {
     Box::new(move |key| {
         enricher.resolve(0, &[key.as_bytes()], &|| true, &mut found).expect("resolved");
         match found.first() {
-            Some(Found::Json(json)) => Some(json.clone()),
+            Some(Found::Json(json)) => Some(json.to_vec().into()),
             Some(Found::Miss | Found::Unavailable) | None => None,
         }
     })

@@ -97,7 +97,7 @@ pub(super) fn resolve(enricher: &mut Enricher, keys: &[&str]) -> Result<Vec<Foun
 }
 
 pub(super) fn json(text: &str) -> Found {
-    Found::Json(bytes::Bytes::copy_from_slice(text.as_bytes()))
+    Found::Json(text.as_bytes().into())
 }
 
 pub(super) fn halted(outcome: Result<Vec<Found>, LookupStop>) -> crate::model::Halt {
