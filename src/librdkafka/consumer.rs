@@ -9,6 +9,7 @@ use rdkafka::bindings as rd;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::batch::MessageBatch;
+use super::bootstrap;
 use super::callbacks::{self, Context, Event};
 use super::conf::{Conf, RefusedProperty};
 use super::list::{List, PartitionAnswer, code, read_element};
@@ -42,6 +43,7 @@ pub struct Consumer {
     pub(super) context: Option<Arc<Context>>,
     pub(super) live_messages: Arc<AtomicUsize>,
     group: CString,
+    servers: CString,
     cooperative: bool,
 }
 
@@ -103,6 +105,7 @@ impl Consumer {
             context: Some(context),
             live_messages: Arc::new(AtomicUsize::new(0)),
             group: replies::group_name(group),
+            servers: bootstrap::servers(properties.iter().map(|(name, value)| (&**name, &**value))),
             cooperative: false,
         };
         if !topics.is_empty() {
@@ -335,6 +338,12 @@ impl Consumer {
             // SAFETY: live client and its own queue.
             unsafe { super::topics::ask(self.rk.as_ptr(), replies, topics, timeout_ms) };
         }
+    }
+
+    /// Names the bootstrap servers once more to a client that has lost all brokers.
+    pub fn bootstrap_again(&mut self) {
+        // SAFETY: live client.
+        unsafe { bootstrap::name_again(self.rk.as_ptr(), &self.servers) };
     }
 
     /// Messages drained and not freed yet.

@@ -7,6 +7,7 @@
 
 pub mod allocator;
 mod batch;
+mod bootstrap;
 mod callbacks;
 mod close;
 mod conf;
@@ -21,6 +22,7 @@ mod tests;
 mod topics;
 
 pub use batch::{MessageBatch, RecordBatch, Segment, SharedBatch};
+pub use bootstrap::Bootstrap;
 pub use callbacks::Event;
 pub use consumer::{Consumer, OpenError};
 pub use list::{NO_OFFSET, PartitionAnswer, START_EARLIEST, START_STORED};

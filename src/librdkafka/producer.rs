@@ -28,6 +28,8 @@ use std::time::Duration;
 
 use rdkafka::bindings as rk;
 
+use super::bootstrap;
+
 use buffers::{BufferId, Buffers};
 pub use callbacks::ClientEvent;
 use callbacks::Inbox;
@@ -48,6 +50,7 @@ const PARTITION_UNASSIGNED: i32 = -1;
 /// See the module.
 pub struct Producer {
     client: Client,
+    servers: CString,
     buffers: Buffers,
     topics: HashMap<String, Topic>,
     scratch: Vec<rk::rd_kafka_message_t>,
@@ -72,12 +75,14 @@ impl Producer {
         hook: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
         let conf = Conf::new();
-        for (name, value) in properties {
+        let properties: Vec<_> = properties.into_iter().collect();
+        for (name, value) in &properties {
             conf.set(name, value)?;
         }
         conf.set("log.queue", "true")?;
         let client = Client::new(conf, Inbox::new(Box::new(hook)))?;
-        Ok(Self { client, buffers: Buffers::default(), topics: HashMap::new(), scratch: Vec::new() })
+        let servers = bootstrap::servers(properties.into_iter());
+        Ok(Self { client, servers, buffers: Buffers::default(), topics: HashMap::new(), scratch: Vec::new() })
     }
 
     /// Lends a payload. It stays at least until [`Producer::seal`] was called and its last message was reported.
@@ -241,6 +246,12 @@ impl Producer {
                 rk::RD_KAFKA_PURGE_F_QUEUE | rk::RD_KAFKA_PURGE_F_INFLIGHT | NON_BLOCKING,
             );
         }
+    }
+
+    /// Names the bootstrap servers once more to a client that has lost all brokers.
+    pub fn bootstrap_again(&mut self) {
+        // SAFETY: the handle is live.
+        unsafe { bootstrap::name_again(self.client.handle, &self.servers) };
     }
 
     /// The fatal error that made this client unusable.

@@ -182,6 +182,9 @@ impl Client for SimulatedClient {
         world.kafka.ask_offsets(request, kind, numbers(partitions), due);
     }
 
+    /// The simulated client always knows its cluster.
+    fn bootstrap_again(&mut self) {}
+
     fn ask_topics(&mut self, _topics: &[Arc<str>], _timeout_ms: i32) {
         let world = &mut *self.world.borrow_mut();
         let due = world.now + world.up_to(world.slowest_answer);

@@ -80,6 +80,8 @@ pub trait Client {
     fn ask_ends(&mut self, kind: OffsetKind, partitions: &[TopicPartition], timeout_ms: i32, request: u64);
     /// Asks for the ids of topics; answered by [`Reply::Topics`].
     fn ask_topics(&mut self, topics: &[Arc<str>], timeout_ms: i32);
+    /// Names the bootstrap servers once more, where all brokers are lost.
+    fn bootstrap_again(&mut self);
     /// Starts leaving the group.
     ///
     /// # Errors
@@ -165,6 +167,9 @@ impl Client for Consumer {
     }
     fn ask_topics(&mut self, topics: &[Arc<str>], timeout_ms: i32) {
         Self::ask_topics(self, topics, timeout_ms);
+    }
+    fn bootstrap_again(&mut self) {
+        Self::bootstrap_again(self);
     }
     fn start_close(&mut self) -> Result<(), ErrorCode> {
         Self::start_close(self)

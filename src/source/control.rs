@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::librdkafka::{Consumer, ErrorCode, OpenError};
+use crate::librdkafka::{Bootstrap, Consumer, ErrorCode, OpenError};
 use crate::model::{Epoch, Halt, Offset, Position, RewindCause, Sequence, Slot, TopicPartition};
 use crate::telemetry::metrics::StageName;
 
@@ -97,6 +97,7 @@ pub struct Source<C: Client = Consumer> {
     pub(super) credentials: Credentials,
     /// The named fault is one of connections: over when the brokers are up again.
     pub(super) unreachable: bool,
+    pub(super) bootstrap: Bootstrap,
     /// Nothing is taken any more.
     pub(super) finishing: bool,
     /// Records given back since: they were read and not resolved.
@@ -147,6 +148,7 @@ impl<C: Client> Source<C> {
             next_drip: now,
             last_progress: now,
             credentials: Credentials::default(),
+            bootstrap: Bootstrap::default(),
             unreachable: false,
             finishing: false,
             given_back: 0,
@@ -313,8 +315,10 @@ impl<C: Client> Source<C> {
         }
     }
 
-    /// Tells the client what to pause and resume; a failed call is repeated in the next turn.
+    /// Tells the client what to pause and resume; a failed call is repeated in the next turn. A client that is paused at
+    /// last has gone on meanwhile, and forgets how far: where it goes on from is not left to it.
     pub(super) fn apply_pauses(&mut self) {
+        let mut doubtful = Vec::new();
         for pause in [true, false] {
             let slots = if pause { self.pauses.to_pause() } else { self.pauses.to_resume() };
             if slots.is_empty() {
@@ -323,12 +327,18 @@ impl<C: Client> Source<C> {
             let names: Vec<_> = slots.iter().filter_map(|slot| self.cx.table.name(*slot).cloned()).collect();
             for answer in if pause { self.consumer.pause(&names) } else { self.consumer.resume(&names) } {
                 let Some(slot) = self.cx.table.slot(&answer.name) else { continue };
+                if self.pauses.is_unsure(slot) && answer.error.is_none() {
+                    self.pauses.add(slot, PauseReason::Rewind);
+                    doubtful.push(slot);
+                }
                 self.pauses.told(slot, pause, answer.error.is_none());
                 if let Some(until) = &mut self.until {
                     until.disturbed(slot);
                 }
             }
         }
+        let now = self.consumer.now();
+        doubtful.into_iter().for_each(|slot| self.rewind(slot, RewindCause::Redelivered, now));
     }
 
     /// Lets others see the books.

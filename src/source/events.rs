@@ -106,6 +106,7 @@ impl<C: Client> Source<C> {
     /// Lag, bounded runs, and positions behind control records.
     pub(super) fn take_statistics(&mut self, json: &str) {
         let Ok(read) = statistics::read(json) else { return };
+        self.look_at_brokers(read.reached);
         if self.unreachable && read.connected {
             self.unreachable = false;
             self.cx.health.clear(Room::Source);
@@ -137,6 +138,16 @@ impl<C: Client> Source<C> {
             if running && !self.pauses.is_paused(slot) {
                 self.adopt(slot);
             }
+        }
+    }
+
+    /// Names the bootstrap servers again when no broker has been there for long.
+    fn look_at_brokers(&mut self, reached: bool) {
+        if reached {
+            self.bootstrap.answered();
+        } else if self.bootstrap.is_due(self.consumer.now()) {
+            tracing::info!(pipeline = %self.cx.plan.name, "no broker is connected: the bootstrap servers are tried again");
+            self.consumer.bootstrap_again();
         }
     }
 

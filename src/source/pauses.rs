@@ -132,6 +132,12 @@ impl Pauses {
         })
     }
 
+    /// Whether a call has failed since the client last did as told.
+    #[must_use]
+    pub fn is_unsure(&self, slot: Slot) -> bool {
+        self.partitions.get(&slot).is_some_and(|reasons| reasons.told == Told::Unsure)
+    }
+
     fn slots_where(&self, wanted: impl Fn(&Reasons) -> bool) -> Vec<Slot> {
         self.partitions.iter().filter(|(_, reasons)| wanted(reasons)).map(|(slot, _)| *slot).collect()
     }
@@ -194,6 +200,7 @@ mod tests {
         let mut pauses = Pauses::default();
         pauses.assign(A, &[PauseReason::Hold]);
         pauses.told(A, true, false);
+        assert!(pauses.is_unsure(A));
         pauses.for_all(PauseReason::Hold, false);
         assert_eq!(
             (pauses.to_pause(), pauses.to_resume()),
@@ -201,6 +208,7 @@ mod tests {
             "what was not paused must not be resumed"
         );
         assert_eq!(apply(&mut pauses), (vec![A], vec![A]));
+        assert!(!pauses.is_unsure(A));
         pauses.add(A, PauseReason::Span);
         pauses.told(A, true, false);
         pauses.remove(A, PauseReason::Span);

@@ -29,6 +29,8 @@ pub struct Statistics {
     pub partitions: Vec<PartitionStatistics>,
     /// A broker is up, and none that was ever needed is not.
     pub connected: bool,
+    /// A broker is up, a bootstrap server included; the coordinator's own connection leads to no other broker.
+    pub reached: bool,
 }
 
 #[derive(Deserialize)]
@@ -43,12 +45,18 @@ struct Document {
 struct Broker {
     nodeid: i32,
     state: String,
+    #[serde(default)]
+    source: String,
 }
 
 impl Broker {
     /// Bootstrap and coordinator entries have no number of their own.
     fn is_real(&self) -> bool {
         self.nodeid >= 0
+    }
+
+    fn is_up(&self) -> bool {
+        matches!(&*self.state, "UP" | "UPDATE")
     }
 }
 
@@ -96,7 +104,8 @@ pub fn read(json: &str) -> Result<Statistics, serde_json::Error> {
             low: p.lo_offset,
         }));
     }
-    Ok(Statistics { partitions: all, connected })
+    let reached = document.brokers.values().any(|one| one.source != "logical" && one.is_up());
+    Ok(Statistics { partitions: all, connected, reached })
 }
 
 #[cfg(test)]
@@ -117,6 +126,22 @@ mod tests {
             assert!(!super::read(&other).expect("valid").partitions[0].is_served, "{other}");
         }
         assert_eq!(super::read(r#"{"name":"c"}"#).expect("no topics yet"), Statistics::default());
+    }
+
+    #[test]
+    fn the_coordinators_connection_alone_reaches_no_broker() {
+        for (source, state, reached) in [
+            ("logical", "UP", false),
+            ("learned", "INIT", false),
+            ("learned", "UP", true),
+            ("learned", "UPDATE", true),
+            ("configured", "UP", true),
+            ("configured", "CONNECT", false),
+        ] {
+            let other = r#""g":{"nodeid":-1,"source":"logical","state":"UP"}"#;
+            let json = format!(r#"{{"brokers":{{"a":{{"nodeid":1,"source":"{source}","state":"{state}"}},{other}}}}}"#);
+            assert_eq!(read(&json).expect("valid").reached, reached, "{source} {state}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use secrecy::ExposeSecret;
 
 use crate::config::plan::KafkaConnection;
+use crate::librdkafka::Bootstrap;
 use crate::librdkafka::producer::code::ErrorCode;
 use crate::librdkafka::producer::message::{Message, Span};
 use crate::librdkafka::producer::{ClientEvent, Probe, Producer, Refusal};
@@ -124,7 +125,7 @@ impl LetterTopic {
         let (mut reports, mut events) = (Vec::new(), Vec::new());
         let mut refused: Vec<Refusal> = Vec::new();
         let (mut next, mut last_answer) = (0, Instant::now());
-        let mut trouble = String::new();
+        let (mut trouble, mut bootstrap) = (String::new(), Bootstrap::default());
         while answers.contains(&None) {
             if next < messages.len() {
                 let rest = &messages[next..];
@@ -138,6 +139,10 @@ impl LetterTopic {
             for report in reports.drain(..) {
                 answers[report.index as usize] = Some(report.code);
                 last_answer = Instant::now();
+                bootstrap.answered();
+            }
+            if answers.contains(&None) && bootstrap.is_due(Instant::now()) {
+                producer.bootstrap_again();
             }
             note(&mut events, &mut trouble);
             if last_answer.elapsed() > PATIENCE && answers.contains(&None) {

@@ -38,6 +38,7 @@ impl KafkaSink {
         if self.patience.waited(now) >= NAMED_AFTER {
             self.name_fault();
         }
+        self.look_at_brokers(now);
         if self.phase == Phase::Running && self.patience.is_spent(now) {
             let message = self.fault_text();
             self.give_up(RewindCause::Exhausted, self.topic.clone(), &message);
@@ -48,6 +49,17 @@ impl KafkaSink {
             flight.thin(now);
         }
         self.answer_quiet();
+    }
+
+    /// Names the bootstrap servers again when nothing has been answered for long.
+    fn look_at_brokers(&mut self, now: Instant) {
+        let probing = matches!(self.phase, Phase::Probing { .. });
+        if !probing && self.patience.waited(now) < NAMED_AFTER {
+            self.bootstrap.answered();
+        } else if self.bootstrap.is_due(now) {
+            tracing::info!(pipeline = %self.ctx.pipeline, "nothing is answered: the bootstrap servers are tried again");
+            self.line.producer.bootstrap_again();
+        }
     }
 
     /// Keeps what is due; a halt outweighs a give-up, which outweighs a replacement.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use secrecy::ExposeSecret;
 
 use crate::config::plan::{KafkaSinkPlan, RetryPlan};
+use crate::librdkafka::Bootstrap;
 use crate::librdkafka::producer::buffers::BufferId;
 use crate::librdkafka::producer::{ClientEvent, DeliveryReport, Producer, Refusal};
 use crate::model::{Epoch, Exit, Halt, Prepared, Report, Slot};
@@ -74,6 +75,7 @@ pub struct KafkaSink {
     pub(super) quiet_asked: Vec<Slot>,
     pub(super) trouble: Trouble,
     pub(super) reached: bool,
+    pub(super) bootstrap: Bootstrap,
     /// When the cluster is asked again whether it is there.
     pub(super) next_greeting: Option<Instant>,
     pub(super) message_max_bytes: Option<u32>,
@@ -172,6 +174,7 @@ impl KafkaSink {
             quiet_asked: Vec::new(),
             trouble: Trouble::default(),
             reached: false,
+            bootstrap: Bootstrap::default(),
             next_greeting: None,
             message_max_bytes: None,
             scratch: Scratch::default(),
