@@ -58,7 +58,7 @@ pub enum RewindCause {
     Producer,
     /// A batch was lost with its worker.
     Lost,
-    /// The client went back unasked.
+    /// The client went back unasked, or may have gone anywhere after a call that failed.
     Redelivered,
     /// The log was truncated or the topic recreated.
     Truncated,
