@@ -316,11 +316,12 @@ impl Consumer {
         code(error).map_or(Ok(()), Err)
     }
 
-    /// Asks for the group's committed positions; the answer arrives as [`Reply::Offsets`].
-    pub fn ask_committed(&mut self, partitions: &[TopicPartition], timeout_ms: c_int, request: u64) {
+    /// Asks for the group's committed positions; the answer arrives as [`Reply::Offsets`], once the coordinator can be
+    /// reached.
+    pub fn ask_committed(&mut self, partitions: &[TopicPartition], request: u64) {
         if let Some(replies) = &self.replies {
             // SAFETY: live client and its own queue.
-            unsafe { replies::ask_committed(self.rk.as_ptr(), replies, &self.group, partitions, timeout_ms, request) };
+            unsafe { replies::ask_committed(self.rk.as_ptr(), replies, &self.group, partitions, request) };
         }
     }
 

@@ -211,7 +211,13 @@ impl Drop for Options {
     }
 }
 
-/// Asks for the group's committed positions.
+/// The most librdkafka allows. A question to the group's coordinator that runs out of time while the coordinator is away
+/// loses its last reference twice when the coordinator comes back, and aborts the process (librdkafka 2.12,
+/// `rd_kafka_admin_coord_request`). A connection that goes silent ends it sooner, with an error; who asks has a deadline of
+/// its own.
+const COORDINATOR_WITHIN_MS: c_int = 3_600_000;
+
+/// Asks for the group's committed positions. Answered when the coordinator can be reached, at most an hour later.
 ///
 /// # Safety
 /// `rk` is live and `replies` belongs to it.
@@ -220,14 +226,13 @@ pub(super) unsafe fn ask_committed(
     replies: &Replies,
     group: &CStr,
     partitions: &[TopicPartition],
-    timeout_ms: c_int,
     request: u64,
 ) {
     let list = List::new(partitions.iter().map(|name| (name, super::NO_OFFSET)));
     // SAFETY: as promised; the request copies group, list and options.
     unsafe {
         let kind = rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
-        let Some(options) = Options::new(rk, kind, timeout_ms, request) else { return };
+        let Some(options) = Options::new(rk, kind, COORDINATOR_WITHIN_MS, request) else { return };
         let mut question = rd::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), list.as_ptr());
         rd::rd_kafka_ListConsumerGroupOffsets(rk, &raw mut question, 1, options.0.as_ptr(), replies.as_ptr());
         rd::rd_kafka_ListConsumerGroupOffsets_destroy(question);

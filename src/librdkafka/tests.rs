@@ -115,7 +115,7 @@ fn drains_commits_asks_seeks_and_closes() {
     assert_eq!((answer.request, answer.error, answer.partitions.len()), (11, None, 2));
 
     let both = [name(0), name(1)];
-    consumer.ask_committed(&both, 5000, 21);
+    consumer.ask_committed(&both, 21);
     consumer.ask_ends(OffsetKind::Earliest, &both, 5000, 22);
     consumer.ask_ends(OffsetKind::Latest, &both, 5000, 23);
     drive(&mut consumer, |consumer, _| {
@@ -246,4 +246,21 @@ fn the_hook_wakes_a_parked_owner() {
         assert!(wake.take(), "woken by the park's limit, not by the hook");
     }
     close(consumer);
+}
+
+/// A coordinator comes back after five seconds, which were once the time a question for committed offsets had: librdkafka
+/// 2.12 then took the question's last reference twice and aborted the process.
+#[test]
+fn a_question_that_outlasts_its_coordinators_absence_is_answered() {
+    let cluster = cluster(1);
+    let mut consumer = open(&cluster.bootstrap_servers(), Arc::new(Wake::default()));
+    drive(&mut consumer, |_, batch| batch.is_empty());
+    cluster.broker_down(1).expect("down");
+    consumer.ask_committed(&[name(0)], 7);
+    let start = Instant::now();
+    drive(&mut consumer, |_, _| start.elapsed() > Duration::from_secs(6));
+    cluster.broker_up(1).expect("up");
+    drive(&mut consumer, |consumer, _| consumer.reply().is_some());
+    let answered = Instant::now();
+    drive(&mut consumer, |_, _| answered.elapsed() > Duration::from_secs(2));
 }

@@ -172,8 +172,8 @@ impl Client for SimulatedClient {
         Ok(())
     }
 
-    fn ask_committed(&mut self, partitions: &[TopicPartition], timeout_ms: i32, request: u64) {
-        self.ask_ends(OffsetKind::Committed, partitions, timeout_ms, request);
+    fn ask_committed(&mut self, partitions: &[TopicPartition], request: u64) {
+        self.ask_ends(OffsetKind::Committed, partitions, 0, request);
     }
 
     fn ask_ends(&mut self, kind: OffsetKind, partitions: &[TopicPartition], _timeout_ms: i32, request: u64) {

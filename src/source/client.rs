@@ -74,8 +74,8 @@ pub trait Client {
     /// # Errors
     /// The request could not even be queued.
     fn commit(&mut self, positions: &[(TopicPartition, i64)], request: u64) -> Result<(), ErrorCode>;
-    /// Asks for the group's committed positions; answered by [`Reply::Offsets`].
-    fn ask_committed(&mut self, partitions: &[TopicPartition], timeout_ms: i32, request: u64);
+    /// Asks for the group's committed positions; answered by [`Reply::Offsets`], once the coordinator can be reached.
+    fn ask_committed(&mut self, partitions: &[TopicPartition], request: u64);
     /// Asks for offsets of partitions; answered by [`Reply::Offsets`].
     fn ask_ends(&mut self, kind: OffsetKind, partitions: &[TopicPartition], timeout_ms: i32, request: u64);
     /// Asks for the ids of topics; answered by [`Reply::Topics`].
@@ -159,8 +159,8 @@ impl Client for Consumer {
     fn commit(&mut self, positions: &[(TopicPartition, i64)], request: u64) -> Result<(), ErrorCode> {
         Self::commit(self, positions, request)
     }
-    fn ask_committed(&mut self, partitions: &[TopicPartition], timeout_ms: i32, request: u64) {
-        Self::ask_committed(self, partitions, timeout_ms, request);
+    fn ask_committed(&mut self, partitions: &[TopicPartition], request: u64) {
+        Self::ask_committed(self, partitions, request);
     }
     fn ask_ends(&mut self, kind: OffsetKind, partitions: &[TopicPartition], timeout_ms: i32, request: u64) {
         Self::ask_ends(self, kind, partitions, timeout_ms, request);

@@ -151,7 +151,7 @@ impl<C: Client> Source<C> {
         let ends: Vec<_> = [OffsetKind::Earliest, OffsetKind::Latest].into_iter().chain(since).collect();
         assigning.unanswered = 1 + ends.len();
         let request = self.questions.for_assign();
-        self.consumer.ask_committed(&names, ANSWER_WITHIN_MS, request);
+        self.consumer.ask_committed(&names, request);
         for kind in ends {
             let request = self.questions.for_assign();
             self.consumer.ask_ends(kind, &names, ANSWER_WITHIN_MS, request);
