@@ -26,7 +26,7 @@ fn named(keys: &[&str]) -> Vec<Found> {
 #[test]
 fn an_answer_after_its_timeout_is_never_taken_for_a_later_question() {
     let fake = Fake::serve(|connection, _, pipeline| {
-        if connection == 0 { Act::Late(400 * MS, capitals(pipeline)) } else { Act::Reply(capitals(pipeline)) }
+        if connection == 0 { Act::Late(2_000 * MS, capitals(pipeline)) } else { Act::Reply(capitals(pipeline)) }
     });
     let bench = one(&fake, 250, OnLookupError::Keep);
     let mut enricher = bench.enricher();
