@@ -118,6 +118,11 @@ fn a_half_drained_queue_is_drained_without_another_wake_up() {
 
 #[test]
 fn a_partition_with_records_only_in_the_hold_is_not_committed_past_them_when_killed() {
+    assert!((0..5).any(|_| holds_and_is_killed()), "the one record never came before the last of the 700");
+}
+
+/// False when partition 0 was so late that nothing of partition 1 was left for the hold.
+fn holds_and_is_killed() -> bool {
     let kafka = cluster(2);
     let client = KafkaClient::at(kafka.brokers());
     client.produce(TOPIC, padded(0, 0, 1).chain(padded(1, 0, 700))).unwrap();
@@ -138,7 +143,10 @@ fn a_partition_with_records_only_in_the_hold_is_not_committed_past_them_when_kil
         rig.settle(&of_one);
         last = Some(batch.sequence);
     }
-    assert!(resolved < 700, "something is left for the hold");
+    if resolved == 700 {
+        rig.abort();
+        return false;
+    }
     // The group had nothing: the position reading began at is committed for the blocked one.
     let safe = [Some(0), Some(resolved)];
     wait_until("what is resolved is committed", || rig.committed() == safe);
@@ -153,6 +161,7 @@ fn a_partition_with_records_only_in_the_hold_is_not_committed_past_them_when_kil
     rig.take_in_order(&mut next, 1 + 700 - resolved as usize);
     assert_eq!(next, BTreeMap::from([(0, 1), (1, 700)]));
     rig.drain();
+    true
 }
 
 #[test]
