@@ -38,7 +38,8 @@ impl Format {
 /// longer than a millisecond, so an unknown one costs time but is never wrong.
 fn grain_ms(text: &str) -> i64 {
     const DAY: &str = "YymdejaAbBhCGguwUVWFDxZz%nt";
-    const SECOND: &str = "HIklpPMSTRrsXc";
+    // Not `s`: before 1970 it cuts towards zero, so it changes within a second.
+    const SECOND: &str = "HIklpPMSTRrXc";
     let mut grain = 86_400_000;
     let mut chars = text.chars();
     while let Some(char) = chars.next() {
@@ -129,7 +130,14 @@ mod tests {
     fn days_are_cached_and_milliseconds_are_not() {
         assert_eq!(grain_ms("logs-%Y.%m.%d"), 86_400_000);
         assert_eq!(grain_ms("%Y-%m-%dT%H"), 1_000);
-        assert_eq!(grain_ms("%S%.3f"), 1);
+        assert_eq!((grain_ms("%S%.3f"), grain_ms("%s")), (1, 1));
+    }
+
+    #[test]
+    fn seconds_before_1970_are_not_taken_from_the_cache() {
+        let (mut stamps, format) = (Stamps::new(1), Format::new("%s", 0).expect("known"));
+        let texts = [-14_866_306_000, -14_866_305_663].map(|time| stamps.text(&format, time).map(str::to_owned));
+        assert_eq!(texts, [Ok("-14866306".to_owned()), Ok("-14866305".to_owned())]);
     }
 
     proptest! {
