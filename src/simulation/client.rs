@@ -27,7 +27,7 @@ impl SimulatedClient {
         let world = &mut *self.world.borrow_mut();
         let mut answers = Vec::new();
         for name in partitions {
-            let failed = world.chance(world.kafka.trouble.call);
+            let failed = if on { world.refuses_pause() } else { world.chance(world.kafka.trouble.call) };
             let error = if failed { Some(ErrorCode::State) } else { world.kafka.library.pause(name.partition, on) };
             answers.push(PartitionAnswer { name: name.clone(), offset: -1001, error });
         }
@@ -182,8 +182,9 @@ impl Client for SimulatedClient {
         world.kafka.ask_offsets(request, kind, numbers(partitions), due);
     }
 
-    /// The simulated client always knows its cluster.
-    fn bootstrap_again(&mut self) {}
+    fn bootstrap_again(&mut self) {
+        self.world.borrow_mut().kafka.library.forgot_brokers = false;
+    }
 
     fn ask_topics(&mut self, _topics: &[Arc<str>], _timeout_ms: i32) {
         let world = &mut *self.world.borrow_mut();

@@ -429,7 +429,8 @@ impl Kafka {
                 )
             })
             .collect();
-        let brokers = "\"b:1/1\":{\"nodeid\":1,\"state\":\"UP\"}";
+        let state = if self.library.forgot_brokers { "INIT" } else { "UP" };
+        let brokers = format!("\"b:1/1\":{{\"nodeid\":1,\"source\":\"learned\",\"state\":\"{state}\"}}");
         let json = format!(
             "{{\"brokers\":{{{brokers}}},\"topics\":{{\"{TOPIC}\":{{\"partitions\":{{{}}}}}}}}}",
             partitions.join(",")

@@ -58,6 +58,8 @@ pub struct Library {
     pub toppars: BTreeMap<i32, Toppar>,
     /// What the callbacks recorded.
     pub events: Vec<Event>,
+    /// It knows no broker any more, until it is told the bootstrap servers again.
+    pub forgot_brokers: bool,
 }
 
 impl Toppar {
@@ -87,6 +89,9 @@ impl Toppar {
 impl Library {
     /// Fetches at most `most` entries of a partition.
     pub fn fetch(&mut self, partition: i32, log: &Log, now: Duration, most: usize) {
+        if self.forgot_brokers {
+            return;
+        }
         let room = PREFETCH.saturating_sub(self.queue.len());
         let Some(toppar) = self.toppars.get_mut(&partition).filter(|toppar| toppar.is_fetched(now)) else { return };
         if toppar.fetch_version < toppar.version || toppar.control_changed {

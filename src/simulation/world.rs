@@ -73,6 +73,8 @@ pub struct World {
     fails_next: bool,
     /// Whether the next seeks are lost, for scripts.
     pub lost_seeks: VecDeque<bool>,
+    /// How many of the next pauses fail, for scripts.
+    pub refused_pauses: usize,
     /// Most records a drain returns.
     pub largest_drain: usize,
     /// Bounds of answers.
@@ -107,6 +109,7 @@ impl World {
             down: false,
             fails_next: false,
             lost_seeks: VecDeque::new(),
+            refused_pauses: 0,
             largest_drain: 16,
             slowest_commit: Duration::from_millis(60),
             slowest_answer: Duration::from_millis(60),
@@ -139,14 +142,21 @@ impl World {
         self.fails_next = true;
     }
 
+    /// Whether a pause is refused.
+    pub fn refuses_pause(&mut self) -> bool {
+        let planned = self.refused_pauses > 0;
+        self.refused_pauses = self.refused_pauses.saturating_sub(1);
+        planned || self.chance(self.kafka.trouble.call)
+    }
+
     /// Whether a request fails as a whole.
     pub fn fails_request(&mut self) -> bool {
         std::mem::take(&mut self.fails_next) || self.chance(self.mix.requests)
     }
 
     /// A seek that was answered well and never happened (never seen of librdkafka). Where no record follows, nobody could
-    /// tell; so not where logs lose their ends either. Not in bounded runs, which believe the client's statistics of a partition behind its last record: seeds 3313
-    /// and 6370 ended such a run early when this happened there.
+    /// tell; so not where logs lose their ends either. Not in bounded runs, which believe the client's statistics of a partition
+    /// behind its last record: seeds 3313 and 6370 ended such a run early when this happened there.
     pub fn loses_seek(&mut self, partition: i32) -> bool {
         let planned = self.lost_seeks.pop_front().unwrap_or(false);
         let lost = planned || self.chance(self.kafka.trouble.call / 2.0);
