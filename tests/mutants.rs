@@ -57,6 +57,11 @@ fn killers(mutant: Mutant) -> &'static [(Binary, &'static str)] {
             &[(Unit, "simulation::scripts::a_position_that_a_new_log_lowered"), (Unit, "source::lowered::")]
         }
         Mutant::TruncationUnnoticed => &[(Integration, "a_topic_recreated_shorter")],
+        Mutant::BeginningSoughtOnFaith | Mutant::TruncatedStartForgotten => {
+            &[(Unit, "simulation::histories_that_failed_once")]
+        }
+        Mutant::ForgottenBrokers => &[(Unit, "librdkafka::bootstrap::"), (Integration, "races::forgotten_brokers::")],
+        Mutant::LatePauseBelieved => &[(Unit, "simulation::scripts::a_partition_that_is_paused_at_last")],
         Mutant::HalfDrainedQueueSleeps => &[(Integration, "a_half_drained_queue")],
         Mutant::ShareKnownAtOnce => &[(Integration, "two_members_share"), (Unit, "source::until::")],
         Mutant::EmptiedPartitionHasNoEnd => &[(Integration, "partitions_emptied_by_retention")],

@@ -1,14 +1,18 @@
 //! When a client is told its bootstrap servers once more, and telling it.
 //!
 //! librdkafka 2.12 forgets every broker that an answer for metadata does not name. A broker that comes back from a long
-//! pause may name none, not even itself, before the cluster has taken it in again: the client then knows nobody it could
-//! ask, connects to nobody, and says nothing (found by the fault campaign: a source's only broker stopped for 3 to 5 s).
-//! Naming the servers again is what a restart would do, without one.
+//! pause may name none, not even itself, before the cluster has taken it in again. When the last broker is gone the client
+//! starts a timer to name its bootstrap servers again (`metadata.recovery.strategy`); but the end of the very answer that
+//! made it go may stop that timer (`rd_kafka_rebootstrap_tmr_stop`), and the flag that it runs stays set: the client then
+//! knows nobody it could ask, connects to nobody, and says nothing. Naming the servers again is what a restart would do,
+//! without one. (`tests/races/forgotten_brokers.rs`)
 
 use std::ffi::CString;
 use std::time::{Duration, Instant};
 
 use rdkafka::bindings as rd;
+
+use crate::mutants::{self, Mutant};
 
 /// Longer than a usual reconnect takes.
 const FIRST: Duration = Duration::from_secs(10);
@@ -32,7 +36,7 @@ impl Bootstrap {
     /// up to 5 minutes.
     pub fn is_due(&mut self, now: Instant) -> bool {
         let (since, wait) = *self.silent.get_or_insert((now, FIRST));
-        if now.saturating_duration_since(since) < wait {
+        if now.saturating_duration_since(since) < wait || mutants::on(Mutant::ForgottenBrokers) {
             return false;
         }
         self.silent = Some((now, (wait * 2).min(LONGEST)));

@@ -317,11 +317,14 @@ impl<'a> History<'a> {
     fn stop(&mut self, under_fire: bool) -> Result<(), String> {
         let Some(source) = self.source.take() else { return Ok(()) };
         self.close_books(&source);
+        let expelled;
         {
             let mut world = self.world.borrow_mut();
             world.note(|| "stop".to_owned());
             world.begin_stop();
             let hurry = world.chance(0.3);
+            // It is told when it wants to commit: whatever it has not committed by then, another member repeats.
+            expelled = world.kafka.is_expelled();
             if let Some(engine) = &world.engine {
                 engine.stop.drain();
                 if hurry {
@@ -332,7 +335,7 @@ impl<'a> History<'a> {
         let end = source.finish();
         let mut world = self.world.borrow_mut();
         world.note(|| format!("stopped: {end:?}"));
-        if !under_fire && (end.halt.is_some() || end.left_open > 0 || !end.committed) {
+        if !under_fire && (end.halt.is_some() || end.left_open > 0 || !(end.committed || expelled)) {
             return Err(format!("a calm stop ends with {end:?}"));
         }
         world.crash();

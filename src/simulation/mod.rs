@@ -47,6 +47,19 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.replace('_', "").parse().ok()
 }
 
+/// Each failed once, in runs of a million: a pause that failed at first, a lost seek to the beginning, a start in a log that
+/// ends before the position in the one before, members expelled before a stop.
+const FAILED_ONCE: [u64; 7] = [215_516, 295_080, 317_964, 471_698, 525_312, 800_306, 862_701];
+
+#[test]
+fn histories_that_failed_once_pass() {
+    for seed in FAILED_ONCE {
+        if let Err(failure) = run(seed, &Instruments::new(), false) {
+            panic!("seed {seed}: {}", failure.what);
+        }
+    }
+}
+
 #[test]
 fn nothing_is_lost_reordered_or_stalled_in_any_history() {
     if let Some(seed) = number("SLUICEGATE_SEED") {

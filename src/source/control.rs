@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::librdkafka::{Bootstrap, Consumer, ErrorCode, OpenError};
 use crate::model::{Epoch, Halt, Offset, Position, RewindCause, Sequence, Slot, TopicPartition};
+use crate::mutants::{self, Mutant};
 use crate::telemetry::metrics::StageName;
 
 use super::client::Client;
@@ -327,7 +328,8 @@ impl<C: Client> Source<C> {
             let names: Vec<_> = slots.iter().filter_map(|slot| self.cx.table.name(*slot).cloned()).collect();
             for answer in if pause { self.consumer.pause(&names) } else { self.consumer.resume(&names) } {
                 let Some(slot) = self.cx.table.slot(&answer.name) else { continue };
-                if self.pauses.is_unsure(slot) && answer.error.is_none() {
+                let late = self.pauses.is_unsure(slot) && answer.error.is_none();
+                if late && !mutants::on(Mutant::LatePauseBelieved) {
                     self.pauses.add(slot, PauseReason::Rewind);
                     doubtful.push(slot);
                 }

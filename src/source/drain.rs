@@ -183,29 +183,31 @@ impl<C: Client> Source<C> {
     }
 
     /// Whether a record at `first` may come now in its partition. One that went back takes the rewind path; a jump after an
-    /// assign or rewind is asked about.
+    /// assign or rewind is asked about. Where no position is known the beginning was sought, and before offset 0 is nothing.
     fn may_follow(&mut self, slot: Slot, first: i64, now: Instant) -> bool {
-        let Some(expected) = self.ledger.expected(slot) else { return true };
-        if first < expected.0 {
+        let expected = self.ledger.expected(slot);
+        if expected.is_some_and(|expected| first < expected.0) {
             self.cx.metrics.redelivered.add(1);
             self.suspect_truncation(slot, now);
             return false;
         }
+        let jumps = first > expected.map_or(0, |expected| expected.0);
         if let Some(assigned) = self.assigned.get_mut(&slot) {
             if std::mem::take(&mut assigned.was_gone) {
                 self.topic_ids.suspect();
             }
             // Both of these would be caught here once more.
-            let believed = mutants::on(Mutant::ReleaseHeldOfAnOldEpoch) || mutants::on(Mutant::DrainDuringABackoff);
-            if first > expected.0 && !believed && !assigned.seek.accepts(Offset(first)) {
+            let believed = mutants::on(Mutant::ReleaseHeldOfAnOldEpoch)
+                || mutants::on(Mutant::DrainDuringABackoff)
+                || (expected.is_none() && mutants::on(Mutant::BeginningSoughtOnFaith));
+            if jumps && !believed && !assigned.seek.accepts(Offset(first)) {
                 assigned.seek = SeekProof::Above(Offset(first));
                 self.seek_again(slot, now);
                 return false;
             }
             assigned.seek = SeekProof::Given;
-            let jumped = first > expected.0 && std::mem::take(&mut assigned.check_gap);
-            assigned.check_gap = false;
-            if jumped {
+            let checks = std::mem::take(&mut assigned.check_gap);
+            if let Some(expected) = expected.filter(|_| checks && jumps) {
                 self.ask_gap(slot, expected, Position(first), now);
             }
         }

@@ -1,6 +1,6 @@
 //! What librdkafka's statistics say of each partition. Pure.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -36,9 +36,9 @@ pub struct Statistics {
 #[derive(Deserialize)]
 struct Document {
     #[serde(default)]
-    brokers: HashMap<String, Broker>,
+    brokers: BTreeMap<String, Broker>,
     #[serde(default)]
-    topics: HashMap<String, Topic>,
+    topics: BTreeMap<String, Topic>,
 }
 
 #[derive(Deserialize)]
@@ -63,7 +63,7 @@ impl Broker {
 #[derive(Deserialize)]
 struct Topic {
     #[serde(default)]
-    partitions: HashMap<String, Partition>,
+    partitions: BTreeMap<String, Partition>,
 }
 
 #[derive(Deserialize)]
