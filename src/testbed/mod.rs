@@ -1,8 +1,8 @@
 //! Stand-ins for the world around the engine: a Kafka cluster and a bulk endpoint in process, a load generator, an oracle
 //! that knows what must come out, a line that breaks on command, a checker of a run's logs, and real servers as child
-//! processes. Used by `demo`, tests, benches and performance
-//! runs alike.
+//! processes. Used by `demo`, tests, benches and performance runs alike.
 
+pub mod broker_proxy;
 pub mod bulk_endpoint;
 pub mod checker;
 pub mod commit_watch;

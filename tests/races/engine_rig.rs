@@ -25,6 +25,15 @@ impl EngineRig {
     /// `until_end`: stops at the ends pinned at start.
     pub fn start_until(plan: PipelinePlan, until_end: bool) -> Self {
         let client = KafkaClient::at(&plan.source.connection.brokers.join(","));
+        Self::start_with(plan, client, until_end)
+    }
+
+    /// With a client that goes its own way to the brokers.
+    pub fn start_beside(plan: PipelinePlan, brokers: &str) -> Self {
+        Self::start_with(plan, KafkaClient::at(brokers), false)
+    }
+
+    fn start_with(plan: PipelinePlan, client: KafkaClient, until_end: bool) -> Self {
         let (topic, group) = (plan.source.topics[0].clone(), plan.source.group.clone());
         let options = EngineOptions { until: until_end.then_some(Until::End), ..EngineOptions::default() };
         let engine = Engine::start(plans::plan(plan), options).expect("an engine");

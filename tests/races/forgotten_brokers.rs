@@ -1,0 +1,132 @@
+//! An answer for metadata that names no broker makes librdkafka 2.12 forget all it knew. It names its bootstrap servers again
+//! when its last broker goes, unless it is done with that answer only afterwards: then it connects to nobody any more. A
+//! consumer nearly always ends so, a producer after one of some ten such answers. Each client of the engine goes on.
+
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+use sluicegate::config::plan::{KafkaConnection, OnReject, OnTooLarge, SinkPlan};
+use sluicegate::model::{Exit, Outcome};
+use sluicegate::testbed::broker_proxy::BrokerProxy;
+use sluicegate::testbed::kafka::MockKafka;
+use sluicegate::testbed::services::{KafkaClient, NewRecord};
+
+use super::engine_rig::{EngineRig, count, endpoint};
+use super::plans::{self, INDEX, cluster};
+use super::source_rig::{GROUP, TOPIC};
+use super::waiting::{record, wait_until};
+
+/// Tries to make a client forget. That all are in vain, and the test shows nothing, is one case in hundreds.
+const ROUNDS: usize = 20;
+/// A client that was without a broker for so long had forgotten them and was told them again.
+const WAS_TOLD: Duration = Duration::from_secs(5);
+
+fn before(kafka: &MockKafka) -> BrokerProxy {
+    let (_, port) = kafka.brokers().rsplit_once(':').expect("host:port");
+    BrokerProxy::start(port.parse().expect("a port")).expect("a relay")
+}
+
+/// A connection whose client asks for metadata all the time; by default it does every five minutes, and whenever something
+/// is amiss.
+fn through(relay: &BrokerProxy) -> KafkaConnection {
+    let mut connection = cluster("downstream", &relay.address().to_string());
+    connection.properties.insert("topic.metadata.refresh.interval.ms".into(), SecretString::from("100"));
+    connection
+}
+
+/// Breaks the client's connection and names it no broker, again and again until it has forgotten them all. Each time `feed`
+/// gives it a reason to ask about a topic: only an answer with topics and without brokers is believed.
+fn make_forget(relay: &BrokerProxy, mut feed: impl FnMut()) {
+    for _ in 0..ROUNDS {
+        let (answers, started) = (relay.named_nobody(), Instant::now());
+        relay.set_names_nobody(true);
+        relay.reset();
+        feed();
+        wait_until("an answer that names nobody", || relay.named_nobody() > answers);
+        relay.set_names_nobody(false);
+        if started.elapsed() > WAS_TOLD {
+            return;
+        }
+    }
+}
+
+/// Feeds the first partition of [`TOPIC`], one record at a time.
+struct Feed {
+    client: KafkaClient,
+    record: fn(i64) -> NewRecord,
+    fed: i64,
+}
+
+impl Feed {
+    fn new(kafka: &MockKafka, record: fn(i64) -> NewRecord) -> Self {
+        Self { client: KafkaClient::at(kafka.brokers()), record, fed: 0 }
+    }
+
+    fn next(&mut self) {
+        self.fed += 1;
+        self.client.produce(TOPIC, [(self.record)(self.fed)]).expect("a record is fed");
+    }
+}
+
+/// One record passes; the client behind the relay forgets; the records of that time and one more pass. How many there were.
+fn goes_on(rig: &EngineRig, relay: &BrokerProxy, mut feed: Feed) -> i64 {
+    feed.next();
+    wait_until("the first record is committed", || rig.committed() == [Some(1)]);
+    make_forget(relay, || feed.next());
+    feed.next();
+    wait_until("the records after it are committed", || rig.committed() == [Some(feed.fed)]);
+    feed.fed
+}
+
+fn good(n: i64) -> NewRecord {
+    record(0, &n.to_string(), n)
+}
+
+fn bad(n: i64) -> NewRecord {
+    NewRecord::keyed(n.to_string(), "no JSON").to(0)
+}
+
+#[test]
+fn a_source_that_forgot_its_brokers_reads_on() {
+    let (kafka, search) = (MockKafka::start(&[(TOPIC, 1)]).unwrap(), endpoint());
+    let relay = before(&kafka);
+    let mut plan = plans::pipeline(kafka.brokers(), TOPIC, GROUP, plans::bulk(&search.url()));
+    plan.source.connection = through(&relay);
+    let rig = EngineRig::start_beside(plan, kafka.brokers());
+    let fed = goes_on(&rig, &relay, Feed::new(&kafka, good));
+    assert_eq!(search.count(INDEX), fed as usize);
+    assert_eq!(rig.drain().exit, Exit::Done);
+}
+
+#[test]
+fn a_kafka_sink_that_forgot_its_brokers_sends_on() {
+    let (kafka, out) = (MockKafka::start(&[(TOPIC, 1)]).unwrap(), MockKafka::start(&[("out", 1)]).unwrap());
+    let relay = before(&out);
+    let SinkPlan::Kafka(mut sink) = plans::relay(out.brokers(), "out") else { panic!("no Kafka sink") };
+    sink.connection = through(&relay);
+    let rig = EngineRig::start(plans::pipeline(kafka.brokers(), TOPIC, GROUP, SinkPlan::Kafka(sink)));
+    let fed = goes_on(&rig, &relay, Feed::new(&kafka, good));
+    // A connection that ends may take an acknowledgement with it: what comes twice is the same.
+    let mut arrived = KafkaClient::at(out.brokers()).read_all("out").unwrap();
+    arrived.dedup_by(|one, other| one.key == other.key);
+    let keys = arrived.into_iter().map(|record| String::from_utf8(record.key.unwrap()).unwrap());
+    assert_eq!(keys.collect::<Vec<_>>(), (1..=fed).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert_eq!(rig.drain().exit, Exit::Done);
+}
+
+#[test]
+fn dead_letters_whose_client_forgot_its_brokers_are_written() {
+    let (kafka, search) = (MockKafka::start(&[(TOPIC, 1)]).unwrap(), endpoint());
+    let out = MockKafka::start(&[("dead", 1)]).unwrap();
+    let relay = before(&out);
+    let mut plan = plans::pipeline(kafka.brokers(), TOPIC, GROUP, plans::bulk(&search.url()));
+    plan.on_reject =
+        OnReject::DeadLetterKafka { connection: through(&relay), topic: "dead".into(), on_too_large: OnTooLarge::Hold };
+    let rig = EngineRig::start(plan);
+    let fed = goes_on(&rig, &relay, Feed::new(&kafka, bad));
+    let mut letters = KafkaClient::at(out.brokers()).read_all("dead").unwrap();
+    letters.dedup_by(|one, other| one.key == other.key);
+    assert_eq!(letters.len(), fed as usize);
+    let ending = rig.drain();
+    assert_eq!((ending.exit, count(&ending, Outcome::DeadLettered)), (Exit::Done, fed as u64));
+}
