@@ -167,7 +167,7 @@ fn campaign(args: &Args) -> anyhow::Result<bool> {
         by_name.entry(at).or_default().push(one);
     }
     let rows: Vec<report::Row> = by_name.into_values().map(|runs| report::Row::of(&runs)).collect();
-    let page = report::page(&rows, args);
+    let page = report::page(&rows, args, all.len());
     println!("{page}");
     report::write(&page, args.scenarios.is_empty())?;
     Ok(rows.iter().all(report::Row::is_sound))

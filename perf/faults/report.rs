@@ -104,8 +104,8 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-/// The whole page.
-pub fn page(rows: &[Row], args: &Args) -> String {
+/// The whole page; `planned` runs were to be played.
+pub fn page(rows: &[Row], args: &Args, planned: usize) -> String {
     let mut page = HEAD.to_owned();
     let sum = |part: fn(&Row) -> u64| rows.iter().map(part).sum::<u64>();
     let runs: usize = rows.iter().map(|row| row.runs).sum();
@@ -121,7 +121,9 @@ pub fn page(rows: &[Row], args: &Args) -> String {
         args.first_seed,
         args.jobs,
         args.engine.as_ref().map_or("", |_| " --engine …/release/sluicegate"),
-        args.minutes.map_or_else(String::new, |minutes| format!(", cut short after {minutes} minutes")),
+        args.minutes.filter(|_| runs < planned).map_or_else(String::new, |minutes| format!(
+            ", cut short after {minutes} minutes ({planned} runs were meant)"
+        )),
         rows.len(),
         sum(|row| row.kills),
         sum(|row| row.records),
