@@ -63,6 +63,7 @@ mutants! {
     TruncationUnnoticed "truncation-unnoticed" "A log that begins anew below our position is never read from its beginning, whatever tells of it."
     BeginningSoughtOnFaith "beginning-sought-on-faith" "Takes the first record after a seek to the beginning for the beginning."
     TruncatedStartForgotten "truncated-start-forgotten" "Forgets that it began in a new log whose position is not stored yet."
+    OldLogsEndsBelieved "old-logs-ends-believed" "Begins a topic made again at an end of the log before it, asked for just before."
     ForgottenBrokers "forgotten-brokers" "Waits for a client that knows no broker any more."
     LatePauseBelieved "late-pause-believed" "Goes on after a pause that failed at first as if it had been done at once."
     HalfDrainedQueueSleeps "half-drained-queue-sleeps" "Parks after every batch, whatever the queue still has."

@@ -57,7 +57,7 @@ fn killers(mutant: Mutant) -> &'static [(Binary, &'static str)] {
             &[(Unit, "simulation::scripts::a_position_that_a_new_log_lowered"), (Unit, "source::lowered::")]
         }
         Mutant::TruncationUnnoticed => &[(Integration, "a_topic_recreated_shorter")],
-        Mutant::BeginningSoughtOnFaith | Mutant::TruncatedStartForgotten => {
+        Mutant::BeginningSoughtOnFaith | Mutant::TruncatedStartForgotten | Mutant::OldLogsEndsBelieved => {
             &[(Unit, "simulation::histories_that_failed_once")]
         }
         Mutant::ForgottenBrokers => &[(Unit, "librdkafka::bootstrap::"), (Integration, "races::forgotten_brokers::")],

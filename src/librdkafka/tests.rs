@@ -264,3 +264,19 @@ fn a_question_that_outlasts_its_coordinators_absence_is_answered() {
     let answered = Instant::now();
     drive(&mut consumer, |_, _| answered.elapsed() > Duration::from_secs(2));
 }
+
+/// Such a question has an hour; nobody waits for it when the client is to end.
+#[test]
+fn a_client_whose_question_has_no_answer_ends_in_time() {
+    let cluster = cluster(1);
+    let mut consumer = open(&cluster.bootstrap_servers(), Arc::new(Wake::default()));
+    drive(&mut consumer, |_, batch| batch.is_empty());
+    cluster.broker_down(1).expect("down");
+    consumer.ask_committed(&[name(0)], 7);
+    let start = Instant::now();
+    drive(&mut consumer, |consumer, _| {
+        assert!(consumer.reply().is_none(), "nobody is there to answer");
+        start.elapsed() > Duration::from_secs(1)
+    });
+    assert!(consumer.destroy(Duration::from_secs(5)), "destroy waited too long");
+}

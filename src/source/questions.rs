@@ -72,7 +72,7 @@ impl Questions {
         self.open.values().any(|purpose| *purpose == Purpose::Truncation { slot })
     }
 
-    /// The partition is not ours any more: answers are about a tenure that is over.
+    /// The partition is not ours any more, or it is another log: answers are about what is over.
     pub(super) fn forget(&mut self, slot: Slot) {
         self.doubts.remove(&slot);
         self.open.retain(|_, purpose| match purpose {
@@ -130,6 +130,10 @@ impl<C: Client> Source<C> {
             for slot in slots {
                 if let Some(assigned) = self.assigned.get_mut(&slot) {
                     assigned.recreated = true;
+                }
+                // What was asked before may have been answered by the topic that is gone.
+                if !mutants::on(Mutant::OldLogsEndsBelieved) {
+                    self.questions.forget(slot);
                 }
                 self.rewind(slot, RewindCause::Redelivered, now);
             }
