@@ -5,9 +5,6 @@ use std::fmt::Write as _;
 
 /// Growth over the baseline that fails, in percent.
 pub const TOLERANCE_PERCENT: f64 = 5.0;
-/// Growth below this never fails: a stage of one or two instructions per record grows by a tenth when the compiler inlines
-/// something elsewhere. The whole way of a record takes about 17,000.
-const TOLERANCE: f64 = 1.0;
 
 /// Instructions per record by stage, and what they were counted with.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,10 +125,10 @@ fn change(before: Option<f64>, now: Option<f64>) -> Change {
         (Some(_), None) => return Change::Gone,
         (None, _) => return Change::New,
     };
-    let limit = (before * TOLERANCE_PERCENT / 100.0).max(TOLERANCE);
-    if now > before + limit {
+    let limit = TOLERANCE_PERCENT / 100.0;
+    if now > before * (1.0 + limit) {
         Change::Grown
-    } else if now < before - limit {
+    } else if now < before * (1.0 - limit) {
         Change::Shrunk
     } else {
         Change::Steady

@@ -11,18 +11,14 @@ fn counts(stages: &[(&str, f64)]) -> Counts {
 }
 
 #[test]
-fn a_stage_may_grow_by_five_percent_or_an_instruction_and_no_more() {
+fn a_stage_may_grow_by_five_percent_and_no_more() {
     for (before, now, change, fails) in [
         (Some(100.0), Some(100.0), Change::Steady, false),
         (Some(100.0), Some(105.0), Change::Steady, false),
         (Some(100.0), Some(105.1), Change::Grown, true),
         (Some(100.0), Some(95.0), Change::Steady, false),
         (Some(100.0), Some(94.9), Change::Shrunk, false),
-        (Some(0.4), Some(0.5), Change::Steady, false),
-        (Some(2.0), Some(3.0), Change::Steady, false),
-        (Some(2.0), Some(3.1), Change::Grown, true),
-        (Some(20.0), Some(20.9), Change::Steady, false),
-        (Some(20.0), Some(21.1), Change::Grown, true),
+        (Some(0.4), Some(0.5), Change::Grown, true),
         (None, Some(1.0), Change::New, true),
         (Some(1.0), None, Change::Gone, true),
     ] {
@@ -36,7 +32,7 @@ fn a_stage_may_grow_by_five_percent_or_an_instruction_and_no_more() {
 
 #[test]
 fn stages_of_both_sides_are_compared() {
-    let lines = compare(&counts(&[("a", 10.0), ("b", 10.0)]), &counts(&[("b", 12.0), ("c", 1.0)]));
+    let lines = compare(&counts(&[("a", 10.0), ("b", 10.0)]), &counts(&[("b", 11.0), ("c", 1.0)]));
     let seen: Vec<_> = lines.iter().map(|line| (line.stage.as_str(), line.change)).collect();
     assert_eq!(seen, [("a", Change::Gone), ("b", Change::Grown), ("c", Change::New)]);
 }
