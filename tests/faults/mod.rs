@@ -6,6 +6,7 @@
 //! all of them, `cargo test` a few.
 
 pub mod broker_faults;
+pub mod buffer_faults;
 pub mod clock_faults;
 pub mod engine;
 pub mod group_faults;
@@ -15,6 +16,7 @@ pub mod kills;
 pub mod letter_faults;
 pub mod lookup_faults;
 pub mod play;
+pub mod preload;
 pub mod real_faults;
 pub mod scenario;
 pub mod search_faults;

@@ -2,8 +2,8 @@
 
 use super::stage::{Stage, Wants};
 use super::{
-    broker_faults, clock_faults, group_faults, kills, letter_faults, lookup_faults, real_faults, search_faults,
-    topic_faults,
+    broker_faults, buffer_faults, clock_faults, group_faults, kills, letter_faults, lookup_faults, real_faults,
+    search_faults, topic_faults,
 };
 
 /// One fault.
@@ -42,7 +42,7 @@ pub enum On {
 
 /// Every scenario, in the order of the report.
 pub fn all() -> Vec<Scenario> {
-    let rooms: [&[Scenario]; 9] = [
+    let rooms: [&[Scenario]; 10] = [
         kills::SCENARIOS,
         broker_faults::SCENARIOS,
         group_faults::SCENARIOS,
@@ -50,6 +50,7 @@ pub fn all() -> Vec<Scenario> {
         lookup_faults::SCENARIOS,
         letter_faults::SCENARIOS,
         topic_faults::SCENARIOS,
+        buffer_faults::SCENARIOS,
         clock_faults::SCENARIOS,
         real_faults::SCENARIOS,
     ];
