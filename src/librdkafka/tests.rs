@@ -248,15 +248,21 @@ fn the_hook_wakes_a_parked_owner() {
     close(consumer);
 }
 
-/// A coordinator comes back after five seconds, which were once the time a question for committed offsets had: librdkafka
-/// 2.12 then took the question's last reference twice and aborted the process.
-#[test]
-fn a_question_that_outlasts_its_coordinators_absence_is_answered() {
+/// A cluster that went away before it could say what is committed, and who asked.
+fn unanswered() -> (MockCluster<'static, rdkafka::producer::DefaultProducerContext>, Consumer) {
     let cluster = cluster(1);
     let mut consumer = open(&cluster.bootstrap_servers(), Arc::new(Wake::default()));
     drive(&mut consumer, |_, batch| batch.is_empty());
     cluster.broker_down(1).expect("down");
     consumer.ask_committed(&[name(0)], 7);
+    (cluster, consumer)
+}
+
+/// A coordinator comes back after five seconds, which were once the time a question for committed offsets had: librdkafka
+/// 2.12 then took the question's last reference twice and aborted the process.
+#[test]
+fn a_question_that_outlasts_its_coordinators_absence_is_answered() {
+    let (cluster, mut consumer) = unanswered();
     let start = Instant::now();
     drive(&mut consumer, |_, _| start.elapsed() > Duration::from_secs(6));
     cluster.broker_up(1).expect("up");
@@ -268,11 +274,7 @@ fn a_question_that_outlasts_its_coordinators_absence_is_answered() {
 /// Such a question has an hour; nobody waits for it when the client is to end.
 #[test]
 fn a_client_whose_question_has_no_answer_ends_in_time() {
-    let cluster = cluster(1);
-    let mut consumer = open(&cluster.bootstrap_servers(), Arc::new(Wake::default()));
-    drive(&mut consumer, |_, batch| batch.is_empty());
-    cluster.broker_down(1).expect("down");
-    consumer.ask_committed(&[name(0)], 7);
+    let (_cluster, mut consumer) = unanswered();
     let start = Instant::now();
     drive(&mut consumer, |consumer, _| {
         assert!(consumer.reply().is_none(), "nobody is there to answer");
