@@ -180,9 +180,11 @@ impl<C: Client> Source<C> {
         if !all.iter().all(|(_, done)| *done) {
             return false;
         }
-        // The commit of a partition that ends in control records is its end, not the last record.
+        // The commit of a partition that ends in control records is its end, not the last record. Where nobody said what the
+        // group has stored and nothing was read, that may be behind the mark.
         for (slot, _) in all {
-            if let Some(mark) = self.until.as_ref().and_then(|until| until.mark(slot)) {
+            let mark = self.until.as_ref().and_then(|until| until.mark(slot));
+            if let Some(mark) = mark.filter(|_| self.ledger.position(slot).is_some()) {
                 self.ledger.adopt(slot, mark);
             }
         }
