@@ -14,6 +14,11 @@ use rdkafka::bindings as rd;
 
 use crate::mutants::{self, Mutant};
 
+/// `reconnect.backoff.max.ms` of every client unless the configuration says otherwise: what Kafka's Java clients have. With
+/// librdkafka's own 10 s, and half as much again by its jitter, a broker that was restarted is there for long before anybody
+/// tries it.
+pub const RECONNECT_BACKOFF_MAX_MS: u32 = 1_000;
+
 /// Longer than a usual reconnect takes.
 const FIRST: Duration = Duration::from_secs(10);
 /// The client keeps a copy of every list it is given: an outage of a day leaves some hundreds of them.

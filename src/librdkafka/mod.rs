@@ -22,7 +22,7 @@ mod tests;
 mod topics;
 
 pub use batch::{MessageBatch, RecordBatch, Segment, SharedBatch};
-pub use bootstrap::Bootstrap;
+pub use bootstrap::{Bootstrap, RECONNECT_BACKOFF_MAX_MS};
 pub use callbacks::Event;
 pub use consumer::{Consumer, OpenError};
 pub use list::{NO_OFFSET, PartitionAnswer, START_EARLIEST, START_STORED};

@@ -3,6 +3,7 @@
 use secrecy::ExposeSecret;
 
 use crate::config::plan::SourcePlan;
+use crate::librdkafka::RECONNECT_BACKOFF_MAX_MS;
 
 /// Share of a pipeline's memory that librdkafka's prefetch may take: a quarter.
 const PREFETCH_PART: usize = 4;
@@ -28,6 +29,7 @@ pub fn consumer(plan: &SourcePlan, memory_bytes: usize, until_end: bool) -> Vec<
         set("check.crcs", "true".into()),
         set("partition.assignment.strategy", "cooperative-sticky".into()),
         set("socket.timeout.ms", "10000".into()),
+        set("reconnect.backoff.max.ms", RECONNECT_BACKOFF_MAX_MS.to_string()),
         set("socket.nagle.disable", "true".into()),
         set("topic.metadata.refresh.interval.ms", "60000".into()),
         set("allow.auto.create.topics", "false".into()),

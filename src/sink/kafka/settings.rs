@@ -5,6 +5,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::plan::KafkaConnection;
+use crate::librdkafka::RECONNECT_BACKOFF_MAX_MS;
 
 /// librdkafka's default of `message.max.bytes`, below Kafka's own default of 1,048,588.
 const DEFAULT_MESSAGE_BYTES: u32 = 1_000_000;
@@ -52,6 +53,7 @@ pub fn properties(connection: &KafkaConnection, settings: &ProducerSettings<'_>)
     set("queue.buffering.max.kbytes", kbytes.to_string());
     set("queue.buffering.max.messages", messages.to_string());
     set("socket.nagle.disable", "true".to_owned());
+    set("reconnect.backoff.max.ms", RECONNECT_BACKOFF_MAX_MS.to_string());
     for (name, value) in &connection.properties {
         set(name, value.expose_secret().to_owned());
     }
