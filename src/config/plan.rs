@@ -143,11 +143,15 @@ pub struct SourcePlan {
     pub instance_id: Option<String>,
     /// First offset where the group has none.
     pub start: Start,
+    /// What happens at a batch that cannot be read.
+    pub on_damaged: OnDamaged,
     /// Bound on the drain of revoked partitions.
     pub revoke_timeout: Duration,
     /// `session.timeout.ms`.
     pub session_timeout: Duration,
 }
+
+pub use super::written::pipeline::OnDamaged;
 
 /// First offset where the group has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

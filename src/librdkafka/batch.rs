@@ -195,7 +195,8 @@ impl MessageBatch {
     }
 }
 
-fn destroy(message: NonNull<rd::rd_kafka_message_t>) {
+/// Frees a message of the caller, who forgets the pointer.
+pub(super) fn destroy(message: NonNull<rd::rd_kafka_message_t>) {
     // SAFETY: the caller owns the message and forgets the pointer.
     unsafe { rd::rd_kafka_message_destroy(message.as_ptr()) };
 }

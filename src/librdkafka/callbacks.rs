@@ -42,8 +42,13 @@ pub enum Event {
     InPlaceOfRecord {
         /// Which partition, when it is known.
         partition: Option<TopicPartition>,
+        /// Where in the partition, when the error is one of reading: the first offset of a batch that cannot be read, or
+        /// the offset a broker refused to read. librdkafka's own position counts it as read from then on.
+        offset: Option<i64>,
         /// The code.
         code: RDKafkaErrorCode,
+        /// librdkafka's words.
+        message: String,
     },
 }
 
@@ -67,7 +72,12 @@ impl Context {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         match &event {
             Event::Statistics(_) => events.retain(|kept| !matches!(kept, Event::Statistics(_))),
-            Event::Error { .. } | Event::InPlaceOfRecord { .. } if events.len() >= EVENT_BOUND => return,
+            Event::Error { .. } if events.len() >= EVENT_BOUND => return,
+            // The first of a partition says where reading broke off; what comes behind it may be nonsense.
+            Event::InPlaceOfRecord { partition, offset: Some(_), .. } if broke_off(&events, partition.as_ref()) => {
+                return;
+            }
+            Event::InPlaceOfRecord { offset: None, .. } if events.len() >= EVENT_BOUND => return,
             Event::Assign(_)
             | Event::Revoke { .. }
             | Event::RebalanceFailed(_)
@@ -82,6 +92,19 @@ impl Context {
     pub(super) fn take(&self) -> Vec<Event> {
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Whether reading of the partition is already known to have broken off.
+fn broke_off(events: &[Event], of: Option<&TopicPartition>) -> bool {
+    events.iter().any(|event| match event {
+        Event::InPlaceOfRecord { partition, offset: Some(_), .. } => partition.as_ref() == of,
+        Event::InPlaceOfRecord { offset: None, .. }
+        | Event::Assign(_)
+        | Event::Revoke { .. }
+        | Event::RebalanceFailed(_)
+        | Event::Statistics(_)
+        | Event::Error { .. } => false,
+    })
 }
 
 /// # Safety

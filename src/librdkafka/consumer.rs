@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rdkafka::bindings as rd;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::batch::MessageBatch;
+use super::batch::{MessageBatch, destroy};
 use super::bootstrap;
 use super::callbacks::{self, Context, Event};
 use super::conf::{Conf, RefusedProperty};
@@ -126,7 +126,8 @@ impl Consumer {
     }
 
     /// Takes at most `max` messages that are already there, waiting at most `wait_ms` for the first. Serves callbacks:
-    /// look at [`Consumer::events`] after every call. Error messages become events.
+    /// look at [`Consumer::events`] after every call. An error in the place of a record becomes an event, and the records of
+    /// its partition that lie behind it in the queue are freed: between them and the last one returned something is missing.
     pub fn drain(&mut self, max: usize, wait_ms: c_int) -> MessageBatch {
         let mut raw: Vec<*mut rd::rd_kafka_message_t> = Vec::with_capacity(max);
         let got = match self.queue {
@@ -137,11 +138,20 @@ impl Consumer {
         // SAFETY: librdkafka has written the first `got` pointers; -1 means none.
         unsafe { raw.set_len(usize::try_from(got).unwrap_or(0)) };
         let mut messages = Vec::with_capacity(raw.len());
+        let mut broken_off = Vec::new();
         for message in raw.into_iter().filter_map(NonNull::new) {
             // SAFETY: a live message that is ours.
-            match code(unsafe { message.as_ref() }.err) {
+            let read = unsafe { message.as_ref() };
+            let place = (read.rkt, read.partition);
+            match code(read.err) {
+                None if broken_off.contains(&place) => destroy(message),
                 None => messages.push(message),
-                Some(error) => self.refuse(message, error),
+                Some(error) => {
+                    if !read.rkt.is_null() && read.offset >= 0 {
+                        broken_off.push(place);
+                    }
+                    self.refuse(message, error);
+                }
             }
         }
         // SAFETY: consumed just now, without errors, owned by nobody else.
@@ -150,20 +160,24 @@ impl Consumer {
 
     /// An error in the place of a record: recorded as an event and freed.
     fn refuse(&mut self, message: NonNull<rd::rd_kafka_message_t>, error: RDKafkaErrorCode) {
-        // SAFETY: a live message; its topic handle may be null for client-wide errors; destroyed once.
-        let partition = unsafe {
+        // SAFETY: a live message; its topic handle may be null for client-wide errors; its text is null or NUL-terminated
+        // and lives as long as the message, which is destroyed once, at the end.
+        let (partition, offset, message) = unsafe {
             let read = message.as_ref();
             let partition = (!read.rkt.is_null()).then(|| TopicPartition {
                 topic: CStr::from_ptr(rd::rd_kafka_topic_name(read.rkt)).to_string_lossy().into(),
                 partition: read.partition,
             });
-            rd::rd_kafka_message_destroy(message.as_ptr());
-            partition
+            let said = rd::rd_kafka_message_errstr(message.as_ptr());
+            let said = if said.is_null() { String::new() } else { CStr::from_ptr(said).to_string_lossy().into_owned() };
+            let offset = (read.offset >= 0).then_some(read.offset);
+            destroy(message);
+            (partition, offset, said)
         };
         // A consumer's fatal error comes in the place of a record, never through the error callback.
         let event = match error {
             RDKafkaErrorCode::Fatal => Event::Error { code: error, message: self.fatal_text(), fatal: true },
-            code => Event::InPlaceOfRecord { partition, code },
+            code => Event::InPlaceOfRecord { partition, offset, code, message },
         };
         if let Some(context) = &self.context {
             context.push(event);

@@ -63,7 +63,9 @@ impl Client for SimulatedClient {
         }
         // A batch of the loop is larger than any history.
         let max = max.min(world.largest_drain);
-        let messages = world.kafka.library.drain(max);
+        let topic = world.kafka.topic.clone();
+        let name = |partition| TopicPartition { topic: topic.clone(), partition };
+        let messages = world.kafka.library.drain(max, name);
         if !messages.is_empty() {
             world.note(|| {
                 let all: Vec<_> = messages.iter().map(|message| (message.partition, message.offset)).collect();

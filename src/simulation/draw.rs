@@ -33,9 +33,18 @@ pub struct Settings {
     pub until: bool,
 }
 
+/// Set in a seed, this bit leaves out what was added to histories later, so that old seeds keep their meaning.
+pub const AS_AT_FIRST: u64 = 1 << 63;
+
+/// Of so many histories one has batches that cannot be read.
+const DAMAGED_ONE_IN: u64 = 3;
+
 /// The set-up and the world of a seed.
 pub fn draw(seed: u64, traced: bool) -> (Settings, World) {
+    let more = seed & AS_AT_FIRST == 0;
+    let seed = seed & !AS_AT_FIRST;
     let mut dice = fastrand::Rng::with_seed(seed);
+    let mut more_dice = fastrand::Rng::with_seed(!seed);
     let rare = |dice: &mut fastrand::Rng, one_in: u32| dice.u32(0..one_in) == 0;
     let level = |dice: &mut fastrand::Rng| [0.0, 0.05, 0.2, 0.4][dice.usize(0..4)];
     let question = |dice: &mut fastrand::Rng| [0.0, 0.05, 0.3, 1.0][dice.usize(0..4)];
@@ -62,6 +71,12 @@ pub fn draw(seed: u64, traced: bool) -> (Settings, World) {
         whole: until,
         pace_ms: [15, 60, 200][dice.usize(0..3)],
         lazy: rare(&mut dice, 4),
+        damage: if more && more_dice.u64(0..DAMAGED_ONE_IN) == 0 {
+            [0.05, 0.2, 0.5][more_dice.usize(0..3)]
+        } else {
+            0.0
+        },
+        skips: more_dice.bool(),
     };
     let mut kafka = Kafka::new(dice.usize(1..4), dice.u32(0..4) > 0);
     kafka.trouble = Trouble { commit: level(&mut dice), question: question(&mut dice), call: level(&mut dice) };

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::plan::OnDamaged;
 use crate::model::{Budget, PartitionTable, RewindCause};
 use crate::sink::elasticsearch::Wire as ElasticsearchWire;
 use crate::source::{Source, SourceContext, Until, Wire};
@@ -96,7 +97,8 @@ pub struct Failure {
 pub struct History<'a> {
     /// Everything but the source.
     pub world: Rc<RefCell<World>>,
-    source: Option<Source<SimulatedClient>>,
+    /// The engine's source, while it lives.
+    pub source: Option<Source<SimulatedClient>>,
     settings: Settings,
     instruments: &'a Instruments,
     account: Account,
@@ -165,7 +167,7 @@ impl<'a> History<'a> {
         let mut steps = 0;
         while self.settings.until || !self.is_all_resolved() {
             steps += 1;
-            if steps > CALM_STEPS {
+            if steps > self.longest_calm() {
                 return Err(self.stalled());
             }
             self.world.borrow_mut().step();
@@ -179,6 +181,12 @@ impl<'a> History<'a> {
         self.check_end()
     }
 
+    /// Stepping over a batch takes seconds.
+    fn longest_calm(&self) -> usize {
+        let batches: usize = self.world.borrow().kafka.logs.iter().map(|log| log.unreadable.len()).sum();
+        CALM_STEPS + 200 * batches
+    }
+
     /// Whether a bounded run has ended by itself.
     pub fn is_over(&mut self) -> bool {
         self.settings.until && self.source.as_mut().is_some_and(|source| source.is_over())
@@ -186,6 +194,9 @@ impl<'a> History<'a> {
 
     /// A bounded run ends by itself, with everything below its marks resolved and committed, and nothing above.
     pub fn end_of_bounded_run(&mut self, ends: &[i64]) -> Result<(), String> {
+        if self.source.as_ref().is_some_and(|source| source.halt.is_some() && !source.damaged.is_empty()) {
+            return self.end_at_damage();
+        }
         let mut marks = Vec::new();
         if let Some(source) = &self.source {
             for (slot, assigned) in &source.assigned {
@@ -216,6 +227,22 @@ impl<'a> History<'a> {
         Ok(())
     }
 
+    /// A bounded run that cannot read all says so at its end, and has committed nothing that it could not read.
+    fn end_at_damage(&mut self) -> Result<(), String> {
+        if !self.world.borrow().was_damaged {
+            return Err("the run ends at damage, and there is none".to_owned());
+        }
+        self.stop(true)?;
+        let world = &mut *self.world.borrow_mut();
+        for (partition, log) in world.kafka.logs.iter_mut().enumerate() {
+            let committed = world.kafka.committed.get(&(partition as i32)).copied().unwrap_or(0);
+            if committed > log.resolved_below() {
+                return Err(format!("{partition}: {committed} is committed, {} is not resolved", log.resolved_below()));
+            }
+        }
+        Ok(())
+    }
+
     /// A new life of the engine.
     fn start(&mut self) {
         self.account.lives += 1;
@@ -226,8 +253,11 @@ impl<'a> History<'a> {
     fn engine(&self) -> SourceContext<Batch> {
         let world = &mut *self.world.borrow_mut();
         world.note(|| "the engine starts".to_owned());
-        let plan =
-            Arc::new(plan(self.settings.span, self.settings.memory, self.settings.interval, self.settings.revoke));
+        let mut plan = plan(self.settings.span, self.settings.memory, self.settings.interval, self.settings.revoke);
+        if world.mix.skips {
+            plan.source.on_damaged = OnDamaged::Skip;
+        }
+        let plan = Arc::new(plan);
         let wake = no_wake();
         let budget = Budget::new(self.settings.memory, wake.clone());
         let table = Arc::new(PartitionTable::default());

@@ -4,12 +4,13 @@
 //! goes on at the *control position* (`next_fetch_start`) after each new version; a pause saves the application's position
 //! there, a seek forgets that one. So a resume of what was never paused goes back to where the last control call was.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::librdkafka::{ErrorCode, Event, START_STORED};
+use crate::model::TopicPartition;
 
-use super::log::{Entry, Log};
+use super::log::{Entry, Log, Then};
 use super::messages::Message;
 
 /// Messages the queue holds at most.
@@ -45,6 +46,8 @@ pub enum Op {
     Message(Message, u32),
     /// A control record, likewise: partition, offset, version.
     Control(i32, i64, u32),
+    /// An error in the place of records: the first offset of the batch, and the version.
+    Unreadable(i32, i64, u32),
     /// A callback's event.
     Event(Event),
 }
@@ -106,6 +109,13 @@ impl Library {
             return;
         }
         for _ in 0..most.min(room) {
+            if let Some(batch) = log.unreadable_at(toppar.fetch_at) {
+                self.queue.push_back(Op::Unreadable(partition, batch.first, toppar.version));
+                if let Then::GoesOn(on) = batch.then {
+                    toppar.fetch_at = toppar.fetch_at.max(batch.first.saturating_add(on));
+                }
+                return;
+            }
             let Some(entry) = log.at(toppar.fetch_at) else { return };
             match entry {
                 Entry::Record(input) => {
@@ -120,19 +130,40 @@ impl Library {
     }
 
     /// The batch call.
-    pub fn drain(&mut self, max: usize) -> Vec<Message> {
-        let (mut messages, mut controls) = (Vec::new(), Vec::new());
+    pub fn drain(&mut self, max: usize, name: impl Fn(i32) -> TopicPartition) -> Vec<Message> {
+        let (mut messages, mut passed) = (Vec::new(), Vec::new());
+        let mut broken_off = BTreeSet::new();
         while messages.len() < max {
             let Some(op) = self.queue.pop_front() else { break };
+            let is_current = |partition: i32, version| {
+                self.toppars.get(&partition).is_some_and(|toppar: &Toppar| toppar.version == version)
+            };
             match op {
                 Op::Message(message, version) => {
-                    if self.toppars.get(&message.partition).is_some_and(|toppar| toppar.version == version) {
-                        messages.push(message);
+                    if is_current(message.partition, version) {
+                        passed.push((message.partition, message.offset + 1));
+                        if !broken_off.contains(&message.partition) {
+                            messages.push(message);
+                        }
                     }
                 }
                 Op::Control(partition, offset, version) => {
-                    if self.toppars.get(&partition).is_some_and(|toppar| toppar.version == version) {
-                        controls.push((partition, offset));
+                    if is_current(partition, version) {
+                        passed.push((partition, offset + 1));
+                    }
+                }
+                // The application's position counts the error as a record.
+                Op::Unreadable(partition, offset, version) => {
+                    if is_current(partition, version) {
+                        passed.push((partition, offset + 1));
+                        if broken_off.insert(partition) {
+                            self.events.push(Event::InPlaceOfRecord {
+                                partition: Some(name(partition)),
+                                offset: Some(offset),
+                                code: ErrorCode::BadMessage,
+                                message: String::new(),
+                            });
+                        }
                     }
                 }
                 Op::Event(event) => {
@@ -143,8 +174,7 @@ impl Library {
                 }
             }
         }
-        let behind = messages.iter().map(|message| (message.partition, message.offset + 1));
-        for (partition, at) in behind.chain(controls.into_iter().map(|(partition, offset)| (partition, offset + 1))) {
+        for (partition, at) in passed {
             if let Some(toppar) = self.toppars.get_mut(&partition)
                 && toppar.handed_out < Some(at)
             {
@@ -159,7 +189,7 @@ impl Library {
     pub fn holds_from(&self, partition: i32, offset: i64) -> bool {
         self.queue.iter().any(|op| match op {
             Op::Message(message, _) => message.partition == partition && message.offset >= offset,
-            Op::Control(of, at, _) => *of == partition && *at >= offset,
+            Op::Control(of, at, _) | Op::Unreadable(of, at, _) => *of == partition && *at >= offset,
             Op::Event(_) => false,
         })
     }

@@ -37,9 +37,31 @@ pub enum Entry {
     Nothing,
 }
 
+/// What a client does after an error in the place of a batch, all of them seen of librdkafka.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It fetches the batch again.
+    Again,
+    /// It goes on this far behind the batch's first offset, wherever that is.
+    GoesOn(i64),
+}
+
+/// A batch that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its first offset.
+    pub first: i64,
+    /// One past its last offset.
+    pub end: i64,
+    /// What the client does.
+    pub then: Then,
+}
+
 /// One partition.
 #[derive(Debug, Default)]
 pub struct Log {
+    /// Batches that cannot be read.
+    pub unreadable: Vec<Unreadable>,
     entries: Vec<Entry>,
     /// Oldest offset there is.
     pub low: i64,
@@ -67,6 +89,11 @@ impl Log {
     pub fn append(&mut self, entry: Entry) {
         self.entries.push(entry);
         self.resolved.push(!matches!(entry, Entry::Record(_)));
+    }
+
+    /// The batch that cannot be read and holds this offset.
+    pub fn unreadable_at(&self, offset: i64) -> Option<Unreadable> {
+        self.unreadable.iter().copied().find(|batch| (batch.first..batch.end).contains(&offset))
     }
 
     /// The entry at an offset that is still there.
@@ -109,6 +136,7 @@ impl Log {
         self.entries.truncate(end);
         self.resolved.truncate(end);
         self.resolved_below = self.resolved_below.min(end as i64);
+        self.unreadable.retain(|batch| batch.end <= end as i64);
         self.anew = true;
         self.frozen = true;
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::plan::{
-    BreakerPlan, KafkaConnection, OnHalt, OnReject, PipelinePlan, RetryPlan, SinkPlan, SourcePlan, Start,
+    BreakerPlan, KafkaConnection, OnDamaged, OnHalt, OnReject, PipelinePlan, RetryPlan, SinkPlan, SourcePlan, Start,
 };
 use crate::sink::kafka::tests::sink_plan;
 
@@ -30,6 +30,7 @@ pub fn plan(span_records: usize, memory_bytes: usize, commit_interval: Duration,
             group: "simulated".into(),
             instance_id: None,
             start: Start::Earliest,
+            on_damaged: OnDamaged::Hold,
             revoke_timeout: revoke,
             session_timeout: Duration::from_secs(10),
         },

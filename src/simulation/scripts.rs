@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::history::{History, Instruments};
 use super::kafka::Membership;
-use super::log::{Entry, Fate, Input};
+use super::log::{Entry, Fate, Input, Then, Unreadable};
 use crate::model::RewindCause;
 
 fn record(key: u64, version: u64) -> Entry {
@@ -142,4 +142,53 @@ fn a_partition_that_is_paused_at_last_is_rewound() {
     until(&mut history, "a pause at last", |history| history.world.borrow().refused_pauses == 0);
     until(&mut history, "one more rewind", |_| redelivered() > 0);
     until(&mut history, "everything resolved and committed", |history| history.is_all_resolved());
+}
+
+/// librdkafka goes on behind a batch that it cannot read, and counts the error in its place as a record.
+fn damaged(first: i64, end: i64, then: Then) -> Unreadable {
+    Unreadable { first, end, then }
+}
+
+/// A bounded run over a batch that cannot be read delivers and commits what lies before it, and ends with a message.
+#[test]
+fn a_bounded_run_ends_at_a_batch_that_cannot_be_read() {
+    for (first, then) in [(4, Then::Again), (4, Then::GoesOn(4)), (4, Then::GoesOn(1 << 40)), (0, Then::GoesOn(4))] {
+        let instruments = Instruments::new();
+        let entries: Vec<Entry> = (1..13).map(|version| record(version % 3, version)).collect();
+        let mut history = History::quiet_until_end(&entries, &instruments);
+        history.world.borrow_mut().was_damaged = true;
+        history.world.borrow_mut().kafka.logs[0].unreadable.push(damaged(first, first + 4, then));
+        until(&mut history, "its end", |history| history.is_over());
+        let source = history.source.as_ref().expect("it runs");
+        let halt = source.halt.as_ref().expect("a halt").message.clone();
+        assert!(
+            halt.contains(&format!("input[0] cannot be read behind offset {first}: the batch at offset {first}")),
+            "{halt}"
+        );
+        history.end_of_bounded_run(&[12]).expect("nothing that was not read is committed");
+        let committed = history.world.borrow().kafka.committed.get(&0).copied();
+        assert_eq!(committed.unwrap_or(0), first, "what lies before it is committed");
+    }
+}
+
+/// What lies before the batch is committed while its partition stands still, and all of it once it can be read.
+#[test]
+fn a_partition_stands_still_at_a_batch_and_goes_on_when_it_is_mended() {
+    for then in [Then::Again, Then::GoesOn(1), Then::GoesOn(4), Then::GoesOn(1 << 40)] {
+        let instruments = Instruments::new();
+        let entries: Vec<Entry> = (1..13).map(|version| record(version % 3, version)).collect();
+        let mut history = calm(&entries, &instruments);
+        history.world.borrow_mut().kafka.logs[0].unreadable.push(damaged(4, 8, then));
+        let committed = |history: &History<'_>| history.world.borrow().kafka.committed.get(&0).copied();
+        until(&mut history, "what lies before it", |history| committed(history) == Some(4));
+        (0..500).for_each(|_| {
+            history.world.borrow_mut().step();
+            history.turn().expect("sound");
+            assert_eq!(committed(&history), Some(4));
+        });
+        assert_eq!(instruments.metrics.damaged_partitions.get(), 1);
+        history.world.borrow_mut().kafka.logs[0].unreadable.clear();
+        until(&mut history, "everything resolved and committed", |history| history.is_all_resolved());
+        assert_eq!(instruments.metrics.damaged_partitions.get(), 0);
+    }
 }

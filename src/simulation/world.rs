@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::engine::Engine;
 use super::kafka::{Kafka, Trouble};
-use super::log::{Entry, Fate, Input};
+use super::log::{Entry, Fate, Input, Then, Unreadable};
 use super::server::{Server, Write};
 
 /// Waits of one stop before it counts as hung.
@@ -44,6 +44,10 @@ pub struct Mix {
     pub pace_ms: u64,
     /// Workers are slow.
     pub lazy: bool,
+    /// Batches that cannot be read, from 0 to 1.
+    pub damage: f64,
+    /// They are never mended, and the engine is to skip them.
+    pub skips: bool,
 }
 
 /// See the module.
@@ -53,6 +57,10 @@ pub struct World {
     base: Instant,
     /// Chance.
     pub dice: fastrand::Rng,
+    /// Some batch could not be read for a while.
+    pub was_damaged: bool,
+    /// Chance of what only some histories have, so that the others stay as they are.
+    pub more_dice: fastrand::Rng,
     /// Faults are over: everything that waits is served in every step.
     pub calm: bool,
     /// How often things happen.
@@ -100,6 +108,8 @@ impl World {
         Self {
             now: Duration::from_secs(1),
             base: Instant::now(),
+            was_damaged: false,
+            more_dice: fastrand::Rng::with_seed(dice.clone().u64(..)),
             dice,
             calm: false,
             mix,
@@ -211,6 +221,9 @@ impl World {
         self.calm = true;
         self.down = false;
         self.kafka.trouble = Trouble::default();
+        if !self.mix.skips {
+            self.kafka.logs.iter_mut().for_each(|log| log.unreadable.clear());
+        }
     }
 
     /// Adds an entry to a log.
@@ -220,9 +233,13 @@ impl World {
             return;
         }
         let odd = self.mix.odd;
+        let first = self.kafka.logs[partition].end();
+        let damaged = self.mix.damage > 0.0 && !self.calm && self.more_dice.f64() < self.mix.damage;
         for _ in 0..self.dice.usize(1..8) {
             let roll = self.dice.f64();
-            let entry = if roll < 0.08 {
+            let entry = if damaged && self.mix.skips {
+                Entry::Nothing
+            } else if roll < 0.08 {
                 Entry::Control
             } else if roll < 0.14 {
                 Entry::Nothing
@@ -241,6 +258,23 @@ impl World {
             self.note(|| format!("append {partition} {at} {entry:?}"));
             self.kafka.logs[partition].append(entry);
         }
+        if damaged {
+            self.damage(partition, first);
+        }
+    }
+
+    /// What was appended from `first` on cannot be read.
+    fn damage(&mut self, partition: usize, first: i64) {
+        let then = match self.more_dice.u32(0..4) {
+            0 | 1 => Then::Again,
+            2 => Then::GoesOn(self.more_dice.i64(1..12)),
+            _ => Then::GoesOn(1 << 40),
+        };
+        self.was_damaged = true;
+        let log = &mut self.kafka.logs[partition];
+        let end = log.end();
+        log.unreadable.push(Unreadable { first, end, then });
+        self.note(|| format!("{partition} cannot be read from {first} to {end}: {then:?}"));
     }
 
     /// A write lands.

@@ -14,6 +14,7 @@ use super::client::Client;
 use super::commit::Commits;
 use super::context::{SourceContext, SourceEnd};
 use super::credentials::Credentials;
+use super::damage::Damage;
 use super::hold::Hold;
 use super::ledger::Ledger;
 use super::lowered::Lowered;
@@ -59,8 +60,8 @@ pub(crate) struct Assigned {
     pub(super) was_gone: bool,
     /// The topic has another id than before: its beginning is asked for until it is known, then read.
     pub(crate) recreated: bool,
-    /// Oldest offset the broker had when last asked.
-    pub(super) low: Option<Position>,
+    /// The last stable offset when the client last told it.
+    pub(super) end: Option<Position>,
     /// A first record above this position (after an assign or rewind) may be a gap: ask.
     pub(super) check_gap: bool,
     /// Whether the last seek went where it should.
@@ -78,6 +79,8 @@ pub struct Source<C: Client = Consumer> {
     pub(crate) ledger: Ledger,
     pub(crate) pauses: Pauses,
     pub(crate) rewinds: Rewinds,
+    /// Partitions whose reading broke off.
+    pub(crate) damaged: BTreeMap<Slot, Damage>,
     pub(super) commits: Commits,
     pub(crate) hold: Hold<C::Messages>,
     pub(super) rebalance: Rebalance,
@@ -131,6 +134,7 @@ impl<C: Client> Source<C> {
             ledger: Ledger::default(),
             pauses: Pauses::default(),
             rewinds: Rewinds::default(),
+            damaged: BTreeMap::new(),
             commits: Commits::new(cx.plan.commit_interval),
             hold: Hold::new(cx.plan.memory_bytes / 16),
             rebalance: Rebalance::Stable,
@@ -201,6 +205,7 @@ impl<C: Client> Source<C> {
         self.take_events(now);
         self.take_replies(now);
         self.advance_rebalance(now);
+        self.tend_damaged(now);
         self.seek_due(now);
         self.ask_topics(now);
         self.commit_due(now, false);
@@ -244,6 +249,10 @@ impl<C: Client> Source<C> {
         self.pauses.remove(slot, PauseReason::Span);
         self.pauses.remove(slot, PauseReason::Until);
         self.rewinds.start(slot, now);
+        if let Some(damage) = self.damaged.get_mut(&slot) {
+            damage.interrupted(now);
+            self.pauses.add(slot, PauseReason::Damaged);
+        }
         if self.finishing {
             self.given_back += rewound.records;
         }
@@ -298,7 +307,9 @@ impl<C: Client> Source<C> {
             }
             // Where nothing is known of it, its beginning loses nothing; the client refuses a seek to what the group stored.
             assigned.recreated = false;
-            let to = self.ledger.position(slot).map_or(crate::librdkafka::START_EARLIEST, |position| position.0);
+            let probe = self.damaged.get(&slot).and_then(Damage::probes);
+            let to = probe.or(self.ledger.position(slot));
+            let to = to.map_or(crate::librdkafka::START_EARLIEST, |position| position.0);
             // Just assigned, or its broker is slow: the client answers `State` or a timeout; asked again soon.
             self.rewinds.again(slot, now, Duration::from_millis(20));
             positions.push((assigned.name.clone(), to));

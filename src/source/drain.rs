@@ -11,6 +11,7 @@ use crate::telemetry::metrics::StageName;
 
 use super::client::{Client, Messages};
 use super::control::{SeekProof, Source};
+use super::damage::Damage;
 use super::pauses::PauseReason;
 
 /// Bytes wanted in a batch: the parser works on a cache-warm scratch, and a batch of 1,024 makes the channel hop free.
@@ -84,6 +85,7 @@ impl<C: Client> Source<C> {
         for segment in messages.segments() {
             let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };
             let slot = self.cx.table.slot(&name).filter(|slot| !self.waits_for_seek(*slot));
+            let slot = slot.filter(|slot| self.damaged.get(slot).is_none_or(Damage::is_read_again));
             let tag = slot.map(|slot| (slot, self.ledger.epoch(slot))).filter(|(_, epoch)| *epoch != Epoch::NONE);
             tags.extend((segment.start..segment.end).map(|_| tag));
         }
@@ -149,6 +151,7 @@ impl<C: Client> Source<C> {
             let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };
             let slot = self.cx.table.slot(&name).filter(|slot| self.assigned.contains_key(slot));
             let (start, end) = (segment.start, segment.end);
+            let slot = slot.filter(|slot| self.damaged.get_mut(slot).is_none_or(|at| at.may_be_read(now)));
             let Some(slot) = slot.filter(|slot| !self.waits_for_seek(*slot)) else {
                 stretches.push(Stretch::refused(start, end));
                 continue;
@@ -160,6 +163,7 @@ impl<C: Client> Source<C> {
                 stretches.push(Stretch::refused(start, end));
                 continue;
             }
+            self.read_behind(slot, Offset(messages.offset(end - 1)).next());
             self.look_for_gap(slot, expected, first, segment.jump);
             let cut = self
                 .until
@@ -168,6 +172,7 @@ impl<C: Client> Source<C> {
                 .map_or(end, |mark| (start..end).find(|index| messages.offset(*index) >= mark.0).unwrap_or(end));
             if cut < end {
                 self.pauses.add(slot, PauseReason::Until);
+                self.until.iter_mut().for_each(|until| until.passed(slot));
                 stretches.push(Stretch::refused(cut, end));
             }
             if cut > start {

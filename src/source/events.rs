@@ -11,11 +11,13 @@ use crate::telemetry::lag::Lag;
 use super::client::Client;
 use super::control::Source;
 use super::credentials;
+use super::damage::ReadError;
 use super::statistics;
 use super::until::{Marks, Standing};
 
 impl<C: Client> Source<C> {
     pub(super) fn take_events(&mut self, now: Instant) {
+        let mut newest = None;
         for event in self.consumer.events() {
             match event {
                 Event::Assign(partitions) => {
@@ -31,10 +33,17 @@ impl<C: Client> Source<C> {
                         .health
                         .raise(Room::Source, format!("joining group `{}` failed: {code}", self.cx.plan.source.group));
                 }
-                Event::Statistics(json) => self.take_statistics(&json),
+                Event::Statistics(json) => newest = Some(json),
                 Event::Error { code, message, fatal } => self.take_error(code, &message, fatal, now),
-                Event::InPlaceOfRecord { partition, code } => self.take_in_place(partition, code, now),
+                Event::InPlaceOfRecord { partition, offset, code, message } => {
+                    self.take_in_place(partition, offset, code, message, now);
+                }
             }
+        }
+        // Statistics come in the same call as errors that lie before them in the queue: those say where the client's
+        // position, which statistics lead to, must not be believed.
+        if let Some(json) = newest {
+            self.take_statistics(&json);
         }
     }
 
@@ -76,8 +85,15 @@ impl<C: Client> Source<C> {
         }
     }
 
-    /// An error in the place of a record is information, never a record: librdkafka goes on by itself.
-    fn take_in_place(&mut self, partition: Option<TopicPartition>, code: ErrorCode, now: Instant) {
+    /// An error in the place of a record: of reading, of a topic, of the group, or of our rights.
+    fn take_in_place(
+        &mut self,
+        partition: Option<TopicPartition>,
+        offset: Option<i64>,
+        code: ErrorCode,
+        message: String,
+        now: Instant,
+    ) {
         let place = partition.as_ref().map_or_else(|| "the source".to_owned(), ToString::to_string);
         match code {
             ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopic | ErrorCode::UnknownPartition => {
@@ -98,8 +114,13 @@ impl<C: Client> Source<C> {
                 });
             }
             // What the group's coordinator refuses comes this way too.
-            code if credentials::is_refusal(code) => self.refused(code, "", now),
-            _ => self.cx.health.raise(Room::Source, format!("{place}: {code}")),
+            code if credentials::is_refusal(code) => self.refused(code, &message, now),
+            code => match (partition.and_then(|name| self.cx.table.slot(&name)), offset) {
+                (Some(slot), Some(offset)) => self.broke_off(slot, ReadError { offset, code, message }, now),
+                (Some(_) | None, Some(_) | None) => {
+                    self.cx.health.raise(Room::Source, format!("{place}: {code}: {message}"));
+                }
+            },
         }
     }
 
@@ -116,8 +137,8 @@ impl<C: Client> Source<C> {
             let Some(slot) = self.cx.table.slot(&entry.name) else { continue };
             let running = !self.rewinds.is_waiting(slot) && self.rebalance.is_stable();
             let Some(assigned) = self.assigned.get_mut(&slot) else { continue };
-            if entry.low >= 0 {
-                assigned.low = Some(Position(entry.low));
+            if entry.last_stable >= 0 {
+                assigned.end = Some(Position(entry.last_stable));
             }
             if let Some(until) = &mut self.until {
                 if until.mark(slot).is_none() && entry.last_stable >= 0 {
@@ -155,7 +176,8 @@ impl<C: Client> Source<C> {
     fn adopt(&mut self, slot: crate::model::Slot) {
         let Some(assigned) = self.assigned.get(&slot) else { return };
         let held = self.hold.holds(slot) && !mutants::on(Mutant::AdoptWithRecordsHeld);
-        if !assigned.read_in_epoch || assigned.destroyed || held || !self.ledger.is_quiet(slot) {
+        let damaged = self.damaged.contains_key(&slot);
+        if !assigned.read_in_epoch || assigned.destroyed || held || damaged || !self.ledger.is_quiet(slot) {
             return;
         }
         if mutants::on(Mutant::MarkersHideTheEnd) {
@@ -178,7 +200,7 @@ impl<C: Client> Source<C> {
         let all: Vec<_> =
             self.assigned.keys().map(|slot| (*slot, until.is_done(*slot, self.standing(*slot)))).collect();
         if !all.iter().all(|(_, done)| *done) {
-            return false;
+            return self.only_damaged_are_left(&all);
         }
         // The commit of a partition that ends in control records is its end, not the last record. Where nobody said what the
         // group has stored and nothing was read, that may be behind the mark.
@@ -202,6 +224,7 @@ impl<C: Client> Source<C> {
             idle: self.ledger.is_quiet(slot) && !self.hold.holds(slot) && !self.rewinds.is_waiting(slot),
             position: self.ledger.position(slot).filter(|_| !self.must_read_first(slot)),
             queue_seen_empty: self.queue_seen_empty > 0,
+            damaged: self.damaged.contains_key(&slot),
         }
     }
 }

@@ -1,13 +1,16 @@
 //! The Kafka source: one thread owns the consumer, the ledger, the rewinds and the commits.
 //!
-//! [`control`] is the loop, over any [`client`]; [`context`] is what it is given; [`ledger`], [`pauses`], [`rewind`], [`commit`], [`credentials`], [`start`] and [`until`] decide
-//! and know no clock; [`drain`], [`reports`], [`rebalance`], [`questions`], [`events`] and [`finish`] are the loop's parts.
+//! [`control`] is the loop, over any [`client`]; [`context`] is what it is given; [`ledger`], [`pauses`], [`rewind`], [`commit`],
+//! [`credentials`], [`damage`], [`start`] and [`until`] decide and know no clock; [`drain`], [`reports`], [`rebalance`], [`questions`], [`events`],
+//! [`damaged_partitions`] and [`finish`] are the loop's parts.
 
 pub mod client;
 pub mod commit;
 pub mod context;
 pub mod control;
 pub mod credentials;
+pub mod damage;
+mod damaged_partitions;
 mod drain;
 mod events;
 mod finish;

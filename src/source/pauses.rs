@@ -18,6 +18,8 @@ pub enum PauseReason {
     Until,
     /// The sink gave up; waits for it to answer a probe.
     Probe,
+    /// Reading broke off at a batch that cannot be read.
+    Damaged,
 }
 
 impl PauseReason {
@@ -28,6 +30,7 @@ impl PauseReason {
             Self::Rewind => 4,
             Self::Until => 8,
             Self::Probe => 16,
+            Self::Damaged => 32,
         }
     }
 }

@@ -203,7 +203,6 @@ impl<C: Client> Source<C> {
             return;
         }
         (assigned.was_gone, assigned.recreated) = (false, false);
-        assigned.low = Some(low);
         tracing::error!(pipeline = %self.cx.plan.name, partition = %assigned.name, position = position.0, end = end.0,
             low = low.0, "the log was truncated or the topic recreated: reading it from its beginning");
         let in_flight = self.commits.is_waiting();

@@ -270,7 +270,7 @@ impl<C: Client> Source<C> {
             name: name.clone(),
             was_gone: false,
             recreated: false,
-            low: known.low,
+            end: known.end,
             check_gap: beginning.position.is_some(),
             seek: SeekProof::Given,
             read_in_epoch: false,
@@ -357,7 +357,9 @@ impl<C: Client> Source<C> {
             self.cx.metrics.rewound.add(records);
             self.rewinds.revoke(*slot);
             self.questions.forget(*slot);
+            self.damaged.remove(slot);
         }
+        self.show_damaged();
     }
 
     fn finish_revoke(&mut self, revoking: &Revoking) {

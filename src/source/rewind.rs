@@ -32,6 +32,13 @@ impl Rewinds {
         pending.waiting = true;
     }
 
+    /// A partition must be sought, and nothing speaks against doing it at once.
+    pub fn at_once(&mut self, slot: Slot, now: Instant) {
+        let pending = self.partitions.entry(slot).or_insert(Pending { not_before: now, waiting: true, in_a_row: 0 });
+        pending.not_before = now;
+        pending.waiting = true;
+    }
+
     /// A seek was not possible yet: once more after `wait`.
     pub fn again(&mut self, slot: Slot, now: Instant, wait: Duration) {
         if let Some(pending) = self.partitions.get_mut(&slot) {

@@ -16,7 +16,7 @@ use super::control::*;
 use super::pauses::PauseReason;
 use super::rebalance::Rebalance;
 use crate::config::plan::{
-    BreakerPlan, KafkaConnection, OnHalt, OnReject, PipelinePlan, RetryPlan, SinkPlan, SourcePlan, Start,
+    BreakerPlan, KafkaConnection, OnDamaged, OnHalt, OnReject, PipelinePlan, RetryPlan, SinkPlan, SourcePlan, Start,
 };
 use crate::librdkafka::{ErrorCode, RecordBatch};
 use crate::model::{
@@ -54,6 +54,7 @@ fn plan(brokers: &str) -> PipelinePlan {
             group: "relay".into(),
             instance_id: None,
             start: Start::Earliest,
+            on_damaged: OnDamaged::Hold,
             revoke_timeout: Duration::from_secs(2),
             // The mock group waits nearly this long for a member that has left.
             session_timeout: Duration::from_secs(3),

@@ -15,6 +15,8 @@ struct Mark {
     end: Position,
     /// Where reading began, or the oldest offset, whichever is higher.
     from: Option<Position>,
+    /// A record at or behind the end came in its turn: everything below was read before it.
+    passed: bool,
     /// Statistics in a row that said the client has fetched everything below the end, the queue seen empty in between, and
     /// nothing done to the client that makes it drop what it has fetched.
     fetched: u32,
@@ -29,6 +31,8 @@ pub struct Standing {
     pub position: Option<Position>,
     /// The shared queue was seen empty since the last statistics.
     pub queue_seen_empty: bool,
+    /// Reading broke off: the client may have gone past records that nobody has read.
+    pub damaged: bool,
 }
 
 /// The marks of a bounded run. A mark outlives a revoke: the end is pinned once.
@@ -54,7 +58,7 @@ impl Marks {
 
     /// Pins a partition's end, the first time it is seen.
     pub fn pin(&mut self, slot: Slot, end: Position, from: Option<Position>) {
-        let mark = self.marks.entry(slot).or_insert(Mark { end, from: None, fetched: 0 });
+        let mark = self.marks.entry(slot).or_insert(Mark { end, from: None, passed: false, fetched: 0 });
         mark.from = mark.from.max(from).filter(|_| !mutants::on(Mutant::EmptiedPartitionHasNoEnd));
     }
 
@@ -90,10 +94,24 @@ impl Marks {
         self.marks.values_mut().for_each(|mark| mark.fetched = 0);
     }
 
+    /// A record at or behind the mark came, in its turn.
+    pub fn passed(&mut self, slot: Slot) {
+        if let Some(mark) = self.marks.get_mut(&slot) {
+            mark.passed = true;
+        }
+    }
+
+    /// Whether one came since the partition last went back.
+    #[must_use]
+    pub fn is_passed(&self, slot: Slot) -> bool {
+        self.marks.get(&slot).is_some_and(|mark| mark.passed)
+    }
+
     /// A rewind makes the partition not done.
     pub fn not_done(&mut self, slot: Slot) {
         if let Some(mark) = self.marks.get_mut(&slot) {
             mark.fetched = 0;
+            mark.passed = false;
             mark.from = None;
         }
     }
@@ -111,7 +129,10 @@ impl Marks {
         let Some(mark) = self.marks.get(&slot) else { return false };
         let reached = |position: Option<Position>| position.is_some_and(|position| position >= mark.end);
         standing.idle
-            && (reached(standing.position) || reached(mark.from) || (mark.fetched >= 2 && standing.queue_seen_empty))
+            && (reached(standing.position)
+                || reached(mark.from)
+                || mark.passed
+                || (mark.fetched >= 2 && standing.queue_seen_empty && !standing.damaged))
     }
 }
 
@@ -122,7 +143,7 @@ mod tests {
     const SLOT: Slot = Slot(3);
 
     fn standing(position: i64) -> Standing {
-        Standing { idle: true, position: Some(Position(position)), queue_seen_empty: false }
+        Standing { idle: true, position: Some(Position(position)), queue_seen_empty: false, damaged: false }
     }
 
     #[test]
@@ -143,6 +164,8 @@ mod tests {
         until.next_offset(SLOT, at_end, true);
         assert!(!until.is_done(SLOT, standing(8)), "records may wait in the queue");
         assert!(until.is_done(SLOT, empty), "a transactional tail");
+        assert!(!until.is_done(SLOT, Standing { damaged: true, ..empty }), "or a batch that cannot be read");
+        assert!(until.is_done(SLOT, Standing { damaged: true, ..standing(10) }), "which lies behind the end");
         for reset in [below, None] {
             until.next_offset(SLOT, reset, true);
             until.next_offset(SLOT, at_end, true);
@@ -160,6 +183,10 @@ mod tests {
         until.not_done(SLOT);
         until.next_offset(SLOT, at_end, true);
         assert!(!until.is_done(SLOT, empty), "rewound");
+        until.passed(SLOT);
+        assert!(until.is_done(SLOT, Standing { damaged: true, ..standing(8) }), "a record from behind the end came");
+        until.not_done(SLOT);
+        assert!(!until.is_done(SLOT, standing(8)), "rewound");
     }
 
     #[test]

@@ -47,6 +47,8 @@ const TABLE: &[(&str, &str, &str)] = &[
 const MORE: &[&str] = &[
     "allocator_bytes",
     "gap_records_total",
+    "damaged_partitions",
+    "damaged_offsets_skipped_total",
     "conservation_difference_records",
     "conservation_errors_total",
     "stalled_partitions",

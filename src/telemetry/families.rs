@@ -142,6 +142,12 @@ fn records(page: &mut Page<'_>) {
     page.level("open_records", "Records read and not resolved", |metrics| Some(metrics.open_records.get()));
     page.count("redelivered_records", "Records the client delivered again unasked", |m| m.redelivered.get());
     page.count("gap_records", "Records that retention removed before they were read", |m| m.gap_records.get());
+    page.level("damaged_partitions", "Partitions that stand still at a batch that cannot be read", |m| {
+        Some(m.damaged_partitions.get())
+    });
+    page.count("damaged_offsets_skipped", "Offsets of batches that could not be read and were skipped", |m| {
+        m.damaged_offsets_skipped.get()
+    });
     page.each("conservation_difference_records", "Records the conservation sum misses", MetricType::Gauge, |view| {
         vec![plain(Value::Level(Counts::read(&view.metrics).difference()))]
     });

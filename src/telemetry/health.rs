@@ -65,6 +65,10 @@ impl State {
 pub enum Room {
     /// The Kafka source.
     Source,
+    /// The consumer group.
+    Group,
+    /// Batches that cannot be read.
+    Damage,
     /// Look-ups.
     Enrich,
     /// The sink.
@@ -79,6 +83,8 @@ impl Room {
     pub fn name(self) -> &'static str {
         match self {
             Self::Source => "source",
+            Self::Group => "group",
+            Self::Damage => "damaged",
             Self::Enrich => "enrich",
             Self::Sink => "sink",
             Self::DeadLetter => "dead_letter",

@@ -191,6 +191,10 @@ pub struct PipelineMetrics {
     pub redelivered: Counter,
     /// Records missing between an expected and a delivered offset because retention removed them.
     pub gap_records: Counter,
+    /// Partitions that stand still at a batch that cannot be read.
+    pub damaged_partitions: Gauge,
+    /// Offsets of batches that could not be read and were skipped (`on_damaged: skip`).
+    pub damaged_offsets_skipped: Counter,
     /// Rejected records by [`RejectReason`], in the order of `RejectReason::ALL`.
     pub rejects: [Counter; 15],
     /// Rewinds by [`RewindCause`].

@@ -6,8 +6,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use sluicegate::config::plan::{
     Action, Auth, BreakerPlan, ConcurrencyMode, ElasticsearchConnection, ElasticsearchSinkPlan, KafkaConnection,
-    KafkaSinkPlan, OnHalt, OnIndexFault, OnReject, OnTombstone, OnTooLarge, PipelinePlan, Plan, Pointer, RetryPlan,
-    Segment, ServerKind, SinkPlan, SourcePlan, Start, StepKind, StepPlan, Template,
+    KafkaSinkPlan, OnDamaged, OnHalt, OnIndexFault, OnReject, OnTombstone, OnTooLarge, PipelinePlan, Plan, Pointer,
+    RetryPlan, Segment, ServerKind, SinkPlan, SourcePlan, Start, StepKind, StepPlan, Template,
 };
 
 use crate::support::unique;
@@ -68,6 +68,7 @@ pub fn source(brokers: &str, topic: &str, group: &str) -> SourcePlan {
         group: group.into(),
         instance_id: None,
         start: Start::Earliest,
+        on_damaged: OnDamaged::Hold,
         revoke_timeout: Duration::from_millis(300),
         // Each rebalance of the mock cluster takes a second less than this.
         session_timeout: Duration::from_secs(3),

@@ -50,6 +50,7 @@ impl Checker<'_> {
                 pipeline::Start::Earliest => Start::Earliest,
                 pipeline::Start::Latest => Start::Latest,
             },
+            on_damaged: written.on_damaged,
             revoke_timeout: written.revoke_timeout.0,
             session_timeout: session,
         })

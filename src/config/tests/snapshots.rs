@@ -16,7 +16,7 @@ fn typical_mistakes() {
             "topcis: [events]",
             "error: t.yaml:12:38: pipelines.index.source.kafka.topcis\n\
              \x20 unknown key `topcis`\n\
-             \x20 help: did you mean `topics`? known here: `connection`, `topics`, `group`, `instance_id`, `start`, `revoke_timeout`, `session_timeout`",
+             \x20 help: did you mean `topics`? known here: `connection`, `topics`, `group`, `instance_id`, `start`, `on_damaged`, `revoke_timeout`, `session_timeout`",
         ),
         (
             "topics: [events]",

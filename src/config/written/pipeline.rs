@@ -66,6 +66,9 @@ pub struct KafkaSource {
     /// Where to start in a partition for which the group has no offset yet.
     #[serde(default)]
     pub start: Start,
+    /// What happens at a batch that cannot be read: wrong checksum, decompression that fails, unknown format.
+    #[serde(default)]
+    pub on_damaged: OnDamaged,
     /// How long partitions that are taken away may take to finish what is in flight.
     #[serde(default = "revoke_timeout")]
     pub revoke_timeout: Interval,
@@ -91,6 +94,18 @@ pub enum Start {
     Earliest,
     /// Behind the newest record.
     Latest,
+}
+
+/// What happens at a batch that cannot be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDamaged {
+    /// Its partition stands still with an alert and is read again now and then; what lies before it is delivered and
+    /// committed. A bounded run ends with exit code 76.
+    #[default]
+    Hold,
+    /// Its offsets are skipped, counted and logged: their records are lost.
+    Skip,
 }
 
 /// What happens to rejected records.

@@ -10,7 +10,9 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{ClientConfig, Offset as ReadFrom, TopicPartitionList};
 
 use super::*;
-use crate::config::plan::{BreakerPlan, KafkaConnection, OnHalt, OnTooLarge, RetryPlan, SinkPlan, SourcePlan, Start};
+use crate::config::plan::{
+    BreakerPlan, KafkaConnection, OnDamaged, OnHalt, OnTooLarge, RetryPlan, SinkPlan, SourcePlan, Start,
+};
 use crate::model::{Epoch, Offset, RejectReason, Ticket, TicketId, TopicPartition, Wake};
 use crate::sink::kafka::tests::sink_plan;
 use crate::telemetry::health::Room;
@@ -36,6 +38,7 @@ fn plan(on_reject: OnReject, breaker: BreakerPlan) -> PipelinePlan {
             group: "relay".into(),
             instance_id: None,
             start: Start::Earliest,
+            on_damaged: OnDamaged::Hold,
             revoke_timeout: Duration::from_secs(2),
             session_timeout: Duration::from_secs(45),
         },

@@ -1,0 +1,471 @@
+//! A place in a partition that cannot be read: a batch with a wrong checksum, one that cannot be decompressed, one of an
+//! unknown format, or one the broker itself refuses to read. Pure.
+//!
+//! librdkafka puts an error in the place of the records and counts it as read: its own position moves behind the first
+//! offset of the batch, and what it hands out next may lie anywhere. So the partition stands still from the error on. It is
+//! read again from the lowest unresolved offset with growing pauses, until records come where the error was.
+//!
+//! With `on_damaged: skip` the batch is stepped over once the error has been confirmed. How far it reaches is not told by
+//! the error, so it is searched: an offset belongs to the batch if reading from it begins with an error that names the same
+//! first offset, twice, because one seek may be lost. Only offsets proven in that way are skipped, and none at or behind the
+//! end of the log is asked about: from there the client goes back to the beginning.
+
+use std::time::{Duration, Instant};
+
+use crate::config::plan::OnDamaged;
+use crate::librdkafka::ErrorCode;
+use crate::model::Position;
+use crate::mutants::{self, Mutant};
+
+/// Pause before the place is read again the first time; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// Longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Errors at the place after which it counts as damaged for good: a bounded run ends, a skip begins.
+const CONFIRMATIONS: u32 = 3;
+/// The same for an error of the broker, which may be one of a leader that is starting: this long at least.
+const BROKER_RECOVERS_WITHIN: Duration = Duration::from_secs(30);
+/// How long reading from a searched offset may bring nothing before the offset counts as outside the batch. A mistake here
+/// costs a longer search, never a record.
+const PROBE_WITHIN: Duration = Duration::from_secs(5);
+/// How long reading the place again may bring nothing before it is tried once more.
+const READ_WITHIN: Duration = Duration::from_secs(30);
+
+/// What the client said in the place of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadError {
+    /// The first offset of the batch, or the offset that was asked for.
+    pub offset: i64,
+    /// The client's or the broker's code.
+    pub code: ErrorCode,
+    /// Its words.
+    pub message: String,
+}
+
+impl ReadError {
+    /// Whether the client itself could not make records of what the broker sent. Anything else the broker said.
+    fn is_of_the_data(&self) -> bool {
+        matches!(
+            self.code,
+            ErrorCode::BadMessage
+                | ErrorCode::BadCompression
+                | ErrorCode::NotImplemented
+                | ErrorCode::InvalidMessage
+                | ErrorCode::Underflow
+        )
+    }
+}
+
+/// A partition whose reading broke off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    error: ReadError,
+    since: Instant,
+    /// Records at or behind it prove that it can be read.
+    place: Position,
+    /// The error came first, before any record, when reading began here.
+    begins_at: Option<Position>,
+    /// So did the one before it, the same error in the same place.
+    agrees: bool,
+    /// No record came since reading began.
+    nothing_came: bool,
+    /// Errors at the place so far.
+    seen: u32,
+    phase: Phase,
+    search: Option<Search>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The partition is paused until then.
+    Paused { until: Instant },
+    /// It is read from the lowest unresolved offset.
+    Reading { until: Instant },
+    /// It is read from this offset only to learn whether that belongs to the batch.
+    Probing { at: Position, until: Instant },
+}
+
+/// The search for the end of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Search {
+    /// The first offset that is skipped.
+    from: Position,
+    /// The highest offset known to belong to the batch.
+    inside: Position,
+    /// The lowest offset known to lie behind it.
+    behind: Option<Position>,
+    /// How far the next probe goes beyond `inside` while nothing is known to lie behind.
+    stride: i64,
+    /// One probe said that this offset belongs to the batch.
+    said_once: Option<Position>,
+}
+
+impl Search {
+    fn at(position: Position) -> Self {
+        Self { from: position, inside: position, behind: None, stride: 1, said_once: None }
+    }
+
+    /// The next offset to ask about; `None` when the batch ends behind `inside`. `end` is the end of the log.
+    fn next(self, end: Position) -> Option<Position> {
+        let behind = self.behind.map_or(end, |behind| behind.min(end));
+        let gallop = self.inside.0.saturating_add(self.stride);
+        let halfway = self.inside.0 + (behind.0 - self.inside.0) / 2;
+        let next = if self.behind.is_none() && gallop < behind.0 { gallop } else { halfway };
+        self.said_once.filter(|at| *at < behind).or((next > self.inside.0).then_some(Position(next)))
+    }
+
+    fn answered(&mut self, at: Position, is_inside: bool) {
+        let confirmed = self.said_once.take() == Some(at) || mutants::on(Mutant::DamageSkippedOnOneWord);
+        match (is_inside, confirmed) {
+            (true, true) => {
+                self.inside = self.inside.max(at);
+                self.stride = self.stride.saturating_mul(2);
+            }
+            (true, false) => self.said_once = Some(at),
+            (false, _) => self.behind = Some(self.behind.map_or(at, |behind| behind.min(at))),
+        }
+    }
+}
+
+/// What is to be done about a damaged partition now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// Nothing yet.
+    Wait,
+    /// Read it from here; `None` is the lowest unresolved offset.
+    Read(Option<Position>),
+    /// Everything up to here belongs to the batch: go on behind it.
+    Skip {
+        /// The first offset skipped.
+        from: Position,
+        /// The first offset not skipped.
+        to: Position,
+    },
+}
+
+impl Damage {
+    /// Reading broke off. `expected` is the offset behind the last record that was read, `end` the end of the log: an error
+    /// that names an offset beyond it does not know its own place.
+    #[must_use]
+    pub fn found(error: ReadError, expected: Option<Position>, end: Option<Position>, now: Instant) -> Self {
+        let named = Some(Position(error.offset)).filter(|named| end.is_none_or(|end| *named < end));
+        let place = expected.max(named).unwrap_or(Position(0));
+        let phase = Phase::Paused { until: now + FIRST_PAUSE };
+        Self {
+            error,
+            since: now,
+            place,
+            begins_at: None,
+            agrees: false,
+            nothing_came: false,
+            seen: 1,
+            phase,
+            search: None,
+        }
+    }
+
+    /// Whether a run of records that ends before `next` proves that the place can be read.
+    #[must_use]
+    pub fn is_cured_by(&self, next: Position) -> bool {
+        self.is_read_again() && next > self.place
+    }
+
+    /// Whether records of the partition are taken: its place is being read again.
+    #[must_use]
+    pub fn is_read_again(&self) -> bool {
+        matches!(self.phase, Phase::Reading { .. })
+    }
+
+    /// Whether nothing of the partition is asked of the client.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        matches!(self.phase, Phase::Paused { .. })
+    }
+
+    /// Another error came in the place of a record. `position` is where reading began, if it began at the lowest unresolved
+    /// offset; where that is not known, the batch is the first thing there is.
+    pub fn failed_again(&mut self, error: ReadError, position: Option<Position>, now: Instant) {
+        match self.phase {
+            // What was in the queue behind the first error.
+            Phase::Paused { .. } => {}
+            Phase::Reading { .. } => {
+                self.seen = self.seen.saturating_add(1);
+                let begins_at = position.or(Some(Position(error.offset))).filter(|_| self.nothing_came);
+                self.agrees = begins_at.is_some() && begins_at == self.begins_at && error.offset == self.error.offset;
+                self.begins_at = begins_at;
+                self.error = error;
+                self.phase = Phase::Paused { until: now + pause_after(self.seen) };
+            }
+            Phase::Probing { at, .. } => self.probed(at, error.offset == self.error.offset, now),
+        }
+    }
+
+    /// A record came from the partition. Whether it may be read: not if it only answers a probe.
+    pub fn may_be_read(&mut self, now: Instant) -> bool {
+        self.nothing_came = false;
+        match self.phase {
+            Phase::Paused { .. } => false,
+            Phase::Reading { .. } => true,
+            Phase::Probing { at, .. } => {
+                self.probed(at, false, now);
+                false
+            }
+        }
+    }
+
+    fn probed(&mut self, at: Position, is_inside: bool, now: Instant) {
+        self.phase = Phase::Paused { until: now };
+        if let Some(search) = &mut self.search {
+            search.answered(at, is_inside);
+        }
+    }
+
+    /// What is due. `position` is the lowest unresolved offset if it is known, and nothing is open above it; `end` is the end
+    /// of the log.
+    pub fn due(
+        &mut self,
+        position: Option<Position>,
+        end: Option<Position>,
+        on_damaged: OnDamaged,
+        now: Instant,
+    ) -> Due {
+        match self.phase {
+            Phase::Paused { until } | Phase::Reading { until } if now < until => return Due::Wait,
+            Phase::Probing { until, .. } if now < until => return Due::Wait,
+            // Reading brought neither a record nor an error: whether the place can be read is not known.
+            Phase::Paused { .. } | Phase::Reading { .. } => {}
+            Phase::Probing { at, .. } => self.probed(at, false, now),
+        }
+        self.nothing_came = true;
+        let proven = self.begins_at.filter(|at| self.agrees && position.is_none_or(|position| position == *at));
+        let (Some(position), Some(end), true, OnDamaged::Skip) = (proven, end, self.is_confirmed(now), on_damaged)
+        else {
+            self.search = None;
+            self.phase = Phase::Reading { until: now + READ_WITHIN };
+            return Due::Read(None);
+        };
+        let search = *self.search.get_or_insert(Search::at(position));
+        match search.next(end) {
+            Some(at) => {
+                self.phase = Phase::Probing { at, until: now + PROBE_WITHIN };
+                Due::Read(Some(at))
+            }
+            None => Due::Skip { from: search.from, to: Position(search.inside.0 + 1) },
+        }
+    }
+
+    /// Where the partition is to be sought: `None` is the lowest unresolved offset.
+    #[must_use]
+    pub fn probes(&self) -> Option<Position> {
+        match self.phase {
+            Phase::Probing { at, .. } => Some(at),
+            Phase::Paused { .. } | Phase::Reading { .. } => None,
+        }
+    }
+
+    /// The partition went back for another reason: what was being read is over.
+    pub fn interrupted(&mut self, now: Instant) {
+        self.phase = Phase::Paused { until: now };
+    }
+
+    /// Whether the place counts as damaged for good.
+    #[must_use]
+    pub fn is_confirmed(&self, now: Instant) -> bool {
+        let long_enough = self.error.is_of_the_data() || now >= self.since + BROKER_RECOVERS_WITHIN;
+        self.seen >= CONFIRMATIONS && long_enough
+    }
+
+    /// What is wrong, for people: the offset, the code, the client's words.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let ReadError { offset, code, message } = &self.error;
+        let what = if self.error.is_of_the_data() { "the batch at" } else { "reading at" };
+        let comma = if message.is_empty() { "" } else { ", " };
+        format!("{what} offset {offset} failed ({code}{comma}{message})")
+    }
+}
+
+/// Doubled with each error, bounded.
+fn pause_after(errors: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << errors.saturating_sub(1).min(16)).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(offset: i64) -> ReadError {
+        ReadError { offset, code: ErrorCode::BadMessage, message: "failed CRC32C check".into() }
+    }
+
+    const AT: Position = Position(7);
+    const END: Option<Position> = Some(Position(90));
+
+    /// Reads again until the place is confirmed; the time of the last error.
+    fn confirmed(offset: i64, now: Instant) -> (Damage, Instant) {
+        let (mut damage, mut now) = (Damage::found(error(offset), Some(AT), None, now), now);
+        while !damage.is_confirmed(now) || !damage.agrees {
+            now += LONGEST_PAUSE;
+            assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), Due::Read(None));
+            damage.failed_again(error(offset), Some(AT), now);
+        }
+        (damage, now)
+    }
+
+    #[test]
+    fn a_place_is_read_again_with_growing_pauses_and_nothing_is_read_meanwhile() {
+        let now = Instant::now();
+        let mut damage = Damage::found(error(5), Some(AT), Some(Position(90)), now);
+        assert!(!damage.may_be_read(now), "what was behind it in the queue");
+        damage.failed_again(error(999), Some(AT), now);
+        assert_eq!(
+            damage.text(),
+            "the batch at offset 5 failed (BadMessage (Local: Bad message format), failed CRC32C check)"
+        );
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, now), Due::Wait);
+        let later = now + FIRST_PAUSE;
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, later), Due::Read(None));
+        assert!(damage.may_be_read(later), "it may have been the network");
+        assert!(!damage.is_cured_by(AT) && damage.is_cured_by(Position(AT.0 + 1)));
+        damage.failed_again(error(5), Some(AT), later);
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, later + FIRST_PAUSE), Due::Wait, "twice as long");
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, later + 2 * FIRST_PAUSE), Due::Read(None));
+        assert_eq!(pause_after(40), LONGEST_PAUSE);
+        let silent = later + 2 * FIRST_PAUSE + READ_WITHIN;
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, silent), Due::Read(None), "nothing came at all");
+    }
+
+    #[test]
+    fn an_error_of_the_broker_is_confirmed_later_than_one_of_the_data() {
+        let now = Instant::now();
+        let (damage, _) = confirmed(5, now);
+        assert!(damage.seen >= CONFIRMATIONS);
+        let of_broker = Damage { error: ReadError { code: ErrorCode::UnknownTopic, ..error(5) }, ..damage };
+        assert!(!of_broker.is_confirmed(now) && of_broker.is_confirmed(now + BROKER_RECOVERS_WITHIN));
+    }
+
+    /// Silence proves nothing, an error behind records does not tell where the batch begins, and one may be of a lost seek.
+    #[test]
+    fn only_errors_where_reading_began_confirm_a_place() {
+        let (mut damage, mut now) = (Damage::found(error(5), Some(AT), None, Instant::now()), Instant::now());
+        let mut reads = |damage: &mut Damage| {
+            now += READ_WITHIN;
+            assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), Due::Read(None));
+            now
+        };
+        for _ in 0..2 * CONFIRMATIONS {
+            let now = reads(&mut damage);
+            assert!(!damage.is_confirmed(now));
+        }
+        for _ in 0..2 * CONFIRMATIONS {
+            let now = reads(&mut damage);
+            assert!(damage.may_be_read(now));
+            damage.failed_again(error(5), Some(AT), now);
+        }
+        for other in [error(5), error(6), error(5), error(5)] {
+            let now = reads(&mut damage);
+            damage.failed_again(other, Some(AT), now);
+            assert!(damage.is_confirmed(now));
+        }
+        now += LONGEST_PAUSE;
+        assert_eq!(damage.clone().due(Some(AT), None, OnDamaged::Skip, now), Due::Read(None), "the end is not known");
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), Due::Read(Some(Position(AT.0 + 1))));
+    }
+
+    /// Where the group is is not known, and nothing was read: the batch is the first thing there is.
+    #[test]
+    fn a_place_at_an_unknown_beginning_is_skipped_from_its_first_offset() {
+        let (mut damage, mut now) = (Damage::found(error(5), None, END, Instant::now()), Instant::now());
+        for _ in 1..CONFIRMATIONS {
+            now += LONGEST_PAUSE;
+            assert_eq!(damage.due(None, END, OnDamaged::Skip, now), Due::Read(None));
+            damage.failed_again(error(5), None, now);
+        }
+        now += LONGEST_PAUSE;
+        assert_eq!(damage.due(None, END, OnDamaged::Skip, now), Due::Read(Some(Position(6))));
+        assert!(!damage.may_be_read(now));
+        let skip = Due::Skip { from: Position(5), to: Position(6) };
+        assert_eq!(damage.due(None, END, OnDamaged::Skip, now), skip);
+    }
+
+    /// From behind the end the client goes back to the beginning, which may be the batch itself.
+    #[test]
+    fn nothing_at_or_behind_the_end_is_asked_about() {
+        for end in 8..30 {
+            let (mut damage, now) = confirmed(5, Instant::now());
+            let now = now + LONGEST_PAUSE;
+            let skip = loop {
+                match damage.due(Some(AT), Some(Position(end)), OnDamaged::Skip, now) {
+                    Due::Read(Some(at)) => {
+                        assert!(at.0 < end, "{end}");
+                        damage.failed_again(error(5), Some(AT), now);
+                    }
+                    Due::Skip { from, to } => break (from, to),
+                    other => panic!("{other:?}"),
+                }
+            };
+            assert_eq!(skip, (AT, Position(end)));
+        }
+    }
+
+    #[test]
+    fn records_before_the_place_prove_nothing() {
+        let now = Instant::now();
+        for (offset, end, proof) in
+            [(20, Some(Position(90)), 21), (20, None, 21), (1 << 50, Some(Position(90)), AT.0 + 1)]
+        {
+            let mut damage = Damage::found(error(offset), Some(AT), end, now);
+            assert!(!damage.is_cured_by(Position(proof)), "it is not read yet");
+            assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, now + FIRST_PAUSE), Due::Read(None));
+            assert!(!damage.is_cured_by(Position(proof - 1)) && damage.is_cured_by(Position(proof)), "{offset}");
+        }
+    }
+
+    /// For every length of the batch, from every offset inside: just the rest of the batch is skipped. `silent`: behind the
+    /// batch nothing comes.
+    #[test]
+    fn a_skip_goes_exactly_behind_the_batch() {
+        for (length, silent) in (1..40).flat_map(|length| [(length, false), (length, true)]) {
+            let (first, end) = (AT.0 - 2, AT.0 + length);
+            let (mut damage, mut now) = confirmed(first, Instant::now());
+            now += LONGEST_PAUSE;
+            let mut probes = 0;
+            let skip = loop {
+                match damage.due(Some(AT), END, OnDamaged::Skip, now) {
+                    Due::Read(Some(at)) if at.0 < end => damage.failed_again(error(first), Some(AT), now),
+                    Due::Read(Some(at)) => match (at.0 % 3, silent) {
+                        (_, true) => now += PROBE_WITHIN,
+                        (0, false) => damage.failed_again(error(at.0), Some(AT), now),
+                        (_, false) => assert!(!damage.may_be_read(now), "a probe reads nothing"),
+                    },
+                    Due::Skip { from, to } => break (from, to),
+                    other => panic!("{other:?}"),
+                }
+                probes += 1;
+                assert!(probes <= 32, "{length}");
+            };
+            assert_eq!(skip, (AT, Position(end)), "{length}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_skipped_that_was_not_proven_and_nothing_without_leave() {
+        let (mut damage, now) = confirmed(5, Instant::now());
+        let now = now + LONGEST_PAUSE;
+        assert_eq!(damage.clone().due(Some(AT), END, OnDamaged::Hold, now), Due::Read(None));
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), Due::Read(Some(Position(8))));
+        assert_eq!(damage.probes(), Some(Position(8)));
+        for elsewhere in [Position(AT.0 - 1), Position(AT.0 + 1)] {
+            assert_eq!(
+                damage.clone().due(Some(elsewhere), END, OnDamaged::Skip, now + PROBE_WITHIN),
+                Due::Read(None),
+                "not proven"
+            );
+        }
+        damage.interrupted(now);
+        assert_eq!(damage.probes(), None);
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), Due::Read(Some(Position(8))), "not answered");
+        assert!(!damage.may_be_read(now));
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), Due::Skip { from: AT, to: Position(8) });
+    }
+}

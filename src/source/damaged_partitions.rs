@@ -1,0 +1,156 @@
+//! What the loop does about partitions whose reading broke off. What is due is decided in [`super::damage`].
+
+use std::time::Instant;
+
+use crate::config::plan::OnDamaged;
+use crate::model::{Exit, Halt, Position, Slot};
+use crate::mutants::{self, Mutant};
+use crate::telemetry::health::Room;
+
+use super::client::Client;
+use super::control::{SeekProof, Source};
+use super::damage::{Damage, Due, ReadError};
+use super::pauses::PauseReason;
+
+/// Partitions an alert names; of the others it tells the number.
+const NAMED: usize = 3;
+
+impl<C: Client> Source<C> {
+    /// An error came in the place of a record. What was read before it goes on; nothing behind it is taken, and the
+    /// client's position, which counts the error as read, is not believed.
+    pub(super) fn broke_off(&mut self, slot: Slot, error: ReadError, now: Instant) {
+        let Some(assigned) = self.assigned.get_mut(&slot) else { return };
+        if mutants::on(Mutant::ErrorTakenForARecord) {
+            return;
+        }
+        assigned.read_in_epoch = false;
+        // A bounded run does not want what lies behind its end.
+        if self.until.as_ref().is_some_and(|until| until.is_passed(slot)) {
+            return;
+        }
+        let (expected, end) = (self.ledger.expected(slot), assigned.end);
+        self.hold.destroy(slot);
+        let position = self.ledger.position(slot);
+        self.pauses.add(slot, PauseReason::Damaged);
+        self.until.iter_mut().for_each(|until| until.disturbed(slot));
+        self.damaged
+            .entry(slot)
+            .and_modify(|damage| damage.failed_again(error.clone(), position, now))
+            .or_insert_with(|| Damage::found(error, expected, end, now));
+        self.show_damaged();
+    }
+
+    /// Records were taken up to `next`: a place before it that could not be read can be.
+    pub(super) fn read_behind(&mut self, slot: Slot, next: Position) {
+        if self.damaged.get(&slot).is_some_and(|damage| damage.is_cured_by(next)) {
+            self.damaged.remove(&slot);
+            self.show_damaged();
+        }
+    }
+
+    /// Reads damaged places again, and steps over them where that is wanted.
+    pub(super) fn tend_damaged(&mut self, now: Instant) {
+        if self.damaged.is_empty() || self.finishing || !self.rebalance.is_stable() {
+            return;
+        }
+        let slots: Vec<Slot> = self.damaged.keys().copied().collect();
+        for slot in slots {
+            // Only a partition of which nothing is open has a position to go on from.
+            let busy = !self.ledger.is_quiet(slot) || self.rewinds.is_waiting(slot) || self.questions.concerns(slot);
+            let (position, end) = (self.ledger.position(slot), self.assigned.get(&slot).and_then(|one| one.end));
+            let Some(damage) = self.damaged.get_mut(&slot) else { continue };
+            if damage.is_paused() {
+                self.pauses.add(slot, PauseReason::Damaged);
+            }
+            if busy {
+                continue;
+            }
+            match damage.due(position, end, self.cx.plan.source.on_damaged, now) {
+                Due::Wait => {}
+                Due::Read(_) => self.seek_damaged(slot, now),
+                Due::Skip { from, to } => self.skip_damaged(slot, from, to, now),
+            }
+        }
+    }
+
+    fn seek_damaged(&mut self, slot: Slot, now: Instant) {
+        self.pauses.add(slot, PauseReason::Rewind);
+        // The others are about records that are read again.
+        for over in [PauseReason::Damaged, PauseReason::Span, PauseReason::Until] {
+            self.pauses.remove(slot, over);
+        }
+        self.rewinds.at_once(slot, now);
+        if let Some(assigned) = self.assigned.get_mut(&slot) {
+            assigned.check_gap = true;
+            // A record that already came first once, above the target, needs to come but once more.
+            if assigned.seek == SeekProof::Given {
+                assigned.seek = SeekProof::Awaited;
+            }
+            assigned.read_in_epoch = false;
+            assigned.destroyed = false;
+        }
+    }
+
+    fn skip_damaged(&mut self, slot: Slot, from: Position, to: Position, now: Instant) {
+        let Some(damage) = self.damaged.remove(&slot) else { return };
+        let mark = self.until.as_ref().and_then(|until| until.mark(slot));
+        let to = mark.map_or(to, |mark| to.min(mark.max(from)));
+        self.ledger.adopt(slot, to);
+        let offsets = to.0.saturating_sub(from.0).max(0) as u64;
+        self.cx.metrics.damaged_offsets_skipped.add(offsets);
+        if let Some(assigned) = self.assigned.get(&slot) {
+            tracing::error!(pipeline = %self.cx.plan.name, partition = %assigned.name, from = from.0, to = to.0,
+                "{offsets} offsets are skipped (`on_damaged: skip`), their records are lost: {}", damage.text());
+        }
+        self.seek_damaged(slot, now);
+        self.show_damaged();
+    }
+
+    /// Ends a bounded run in which nothing is left but partitions that cannot be read to their end. `all` says of each
+    /// partition whether it is done.
+    pub(super) fn only_damaged_are_left(&mut self, all: &[(Slot, bool)]) -> bool {
+        let now = self.consumer.now();
+        let is_left = |slot: &Slot| self.damaged.get(slot).is_some_and(|damage| damage.is_confirmed(now));
+        let holds = self.cx.plan.source.on_damaged == OnDamaged::Hold;
+        let quiet = all.iter().all(|(slot, _)| self.ledger.is_quiet(*slot));
+        if !holds || !quiet || !all.iter().all(|(slot, done)| *done || is_left(slot)) {
+            return false;
+        }
+        let message = format!(
+            "pipeline {}: {}. Everything before it was delivered and committed, nothing behind it was read",
+            self.cx.plan.name,
+            self.damaged_text()
+        );
+        self.halt.get_or_insert(Halt { exit: Exit::Protocol, message });
+        true
+    }
+
+    fn damaged_text(&self) -> String {
+        let named = self.damaged.iter().take(NAMED).filter_map(|(slot, damage)| {
+            let position = self.ledger.position(*slot).map_or_else(String::new, |at| format!(" behind offset {at}"));
+            Some(format!("{} cannot be read{position}: {}", self.cx.table.name(*slot)?, damage.text()))
+        });
+        let mut text = named.collect::<Vec<_>>().join("; ");
+        if self.damaged.len() > NAMED {
+            text.push_str(&format!("; and {} partitions more", self.damaged.len() - NAMED));
+        }
+        match self.cx.plan.source.on_damaged {
+            OnDamaged::Hold => text.push_str(
+                ". It is read again now and then. Restore the partition from a replica; or lose the batch: set \
+                 `on_damaged: skip` on the source, or move the group's offset behind it",
+            ),
+            OnDamaged::Skip => text.push_str(". It will be skipped (`on_damaged: skip`)"),
+        }
+        text
+    }
+
+    /// Says which partitions stand still, or that none does any more.
+    pub(super) fn show_damaged(&mut self) {
+        self.cx.metrics.damaged_partitions.set(self.damaged.len() as i64);
+        if self.damaged.is_empty() {
+            self.cx.health.clear(Room::Damage);
+        } else {
+            self.cx.health.raise(Room::Damage, self.damaged_text());
+        }
+    }
+}
