@@ -5,6 +5,8 @@ mod certificates;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod damaged_batch;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod faults_short;

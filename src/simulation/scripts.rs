@@ -162,7 +162,7 @@ fn a_bounded_run_ends_at_a_batch_that_cannot_be_read() {
         let source = history.source.as_ref().expect("it runs");
         let halt = source.halt.as_ref().expect("a halt").message.clone();
         assert!(
-            halt.contains(&format!("input[0] cannot be read behind offset {first}: the batch at offset {first}")),
+            halt.contains(&format!("input[0] cannot be read from offset {first} on: the batch at offset {first}")),
             "{halt}"
         );
         history.end_of_bounded_run(&[12]).expect("nothing that was not read is committed");

@@ -268,6 +268,12 @@ impl Damage {
         self.phase = Phase::Paused { until: now };
     }
 
+    /// Where reading broke off.
+    #[must_use]
+    pub fn place(&self) -> Position {
+        self.place
+    }
+
     /// Whether the place counts as damaged for good.
     #[must_use]
     pub fn is_confirmed(&self, now: Instant) -> bool {

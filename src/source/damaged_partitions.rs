@@ -24,6 +24,10 @@ impl<C: Client> Source<C> {
             return;
         }
         assigned.read_in_epoch = false;
+        // It is of where the client was before the seek that is to come.
+        if self.rewinds.is_waiting(slot) {
+            return;
+        }
         // A bounded run does not want what lies behind its end.
         if self.until.as_ref().is_some_and(|until| until.is_passed(slot)) {
             return;
@@ -127,8 +131,8 @@ impl<C: Client> Source<C> {
 
     fn damaged_text(&self) -> String {
         let named = self.damaged.iter().take(NAMED).filter_map(|(slot, damage)| {
-            let position = self.ledger.position(*slot).map_or_else(String::new, |at| format!(" behind offset {at}"));
-            Some(format!("{} cannot be read{position}: {}", self.cx.table.name(*slot)?, damage.text()))
+            let name = self.cx.table.name(*slot)?;
+            Some(format!("{name} cannot be read from offset {} on: {}", damage.place(), damage.text()))
         });
         let mut text = named.collect::<Vec<_>>().join("; ");
         if self.damaged.len() > NAMED {

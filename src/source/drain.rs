@@ -151,8 +151,8 @@ impl<C: Client> Source<C> {
             let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };
             let slot = self.cx.table.slot(&name).filter(|slot| self.assigned.contains_key(slot));
             let (start, end) = (segment.start, segment.end);
-            let slot = slot.filter(|slot| self.damaged.get_mut(slot).is_none_or(|at| at.may_be_read(now)));
-            let Some(slot) = slot.filter(|slot| !self.waits_for_seek(*slot)) else {
+            let slot = slot.filter(|slot| !self.waits_for_seek(*slot));
+            let Some(slot) = slot.filter(|slot| self.damaged.get_mut(slot).is_none_or(|at| at.may_be_read(now))) else {
                 stretches.push(Stretch::refused(start, end));
                 continue;
             };
