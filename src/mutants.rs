@@ -66,6 +66,7 @@ mutants! {
     OldLogsEndsBelieved "old-logs-ends-believed" "Begins a topic made again at an end of the log before it, asked for just before."
     ErrorTakenForARecord "error-taken-for-a-record" "Believes the client's position and statistics behind a batch that cannot be read."
     DamageSkippedOnOneWord "damage-skipped-on-one-word" "Skips offsets of a damaged batch that one probe alone called damaged, though its seek may have been lost."
+    StandbyStaysInItsGroup "standby-stays-in-its-group" "Closes the client without giving its subscription up, as if that left the group."
     ForgottenBrokers "forgotten-brokers" "Waits for a client that knows no broker any more."
     LatePauseBelieved "late-pause-believed" "Goes on after a pause that failed at first as if it had been done at once."
     HalfDrainedQueueSleeps "half-drained-queue-sleeps" "Parks after every batch, whatever the queue still has."

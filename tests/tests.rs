@@ -13,6 +13,8 @@ mod faults_short;
 #[cfg(test)]
 mod gate;
 #[cfg(test)]
+mod members;
+#[cfg(test)]
 mod races;
 #[cfg(test)]
 mod real;

@@ -16,7 +16,30 @@ use super::consumer::Consumer;
 const NO_CONSUMER_CLOSE: i32 = 0x8;
 
 impl Consumer {
-    /// Starts leaving the group. Keep calling [`Consumer::drain`] and applying rebalances until [`Consumer::is_closed`].
+    /// Gives the subscription up. librdkafka then leaves the group: at once where nothing is assigned, else when everything
+    /// has been given up, and after a rebalance that is under way. Closing alone does not do that: a cooperative member
+    /// without partitions stays in the group until its session ends (librdkafka 2.12, `rd_kafka_cgrp_revoke_all_rejoin`:
+    /// "consumer is terminating, skipping rejoin").
+    pub fn unsubscribe(&mut self) {
+        // SAFETY: live client. It fails only for a client without a group.
+        unsafe { rd::rd_kafka_unsubscribe(self.rk.as_ptr()) };
+    }
+
+    /// Whether the coordinator has given us a member id that we have not given back.
+    pub fn is_member(&mut self) -> bool {
+        // SAFETY: live client; the text is ours, and NUL-terminated.
+        unsafe {
+            let id = rd::rd_kafka_memberid(self.rk.as_ptr());
+            if id.is_null() {
+                return false;
+            }
+            let is_given = *id != 0;
+            rd::rd_kafka_mem_free(self.rk.as_ptr(), id.cast());
+            is_given
+        }
+    }
+
+    /// Closes the client. Keep calling [`Consumer::drain`] and applying rebalances until [`Consumer::is_closed`].
     ///
     /// # Errors
     /// librdkafka's code: it will never be closed (after a fatal error, for one); go on with [`Consumer::destroy`].

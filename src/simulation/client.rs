@@ -194,6 +194,14 @@ impl Client for SimulatedClient {
         world.kafka.ask_topics(due);
     }
 
+    fn unsubscribe(&mut self) {
+        self.world.borrow_mut().kafka.start_close();
+    }
+
+    fn is_member(&mut self) -> bool {
+        !self.world.borrow().kafka.is_closed()
+    }
+
     fn start_close(&mut self) -> Result<(), ErrorCode> {
         let world = &mut *self.world.borrow_mut();
         world.kafka.start_close();

@@ -82,7 +82,11 @@ pub trait Client {
     fn ask_topics(&mut self, topics: &[Arc<str>], timeout_ms: i32);
     /// Names the bootstrap servers once more, where all brokers are lost.
     fn bootstrap_again(&mut self);
-    /// Starts leaving the group.
+    /// Gives the subscription up, which leaves the group once everything assigned was given up.
+    fn unsubscribe(&mut self);
+    /// Whether the group's coordinator has made us a member, and the client has not left.
+    fn is_member(&mut self) -> bool;
+    /// Closes the client.
     ///
     /// # Errors
     /// It will never be closed.
@@ -170,6 +174,12 @@ impl Client for Consumer {
     }
     fn bootstrap_again(&mut self) {
         Self::bootstrap_again(self);
+    }
+    fn unsubscribe(&mut self) {
+        Self::unsubscribe(self);
+    }
+    fn is_member(&mut self) -> bool {
+        Self::is_member(self)
     }
     fn start_close(&mut self) -> Result<(), ErrorCode> {
         Self::start_close(self)

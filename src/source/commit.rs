@@ -37,6 +37,7 @@ pub struct Commits {
     interval: Duration,
     next_request: u64,
     in_flight: Option<(u64, Vec<Sent>)>,
+    sent_at: Option<Instant>,
     not_before: Option<Instant>,
     retry_at: Option<Instant>,
 }
@@ -45,7 +46,7 @@ impl Commits {
     /// Requests at least `interval` apart.
     #[must_use]
     pub fn new(interval: Duration) -> Self {
-        Self { interval, next_request: 1, in_flight: None, not_before: None, retry_at: None }
+        Self { interval, next_request: 1, in_flight: None, sent_at: None, not_before: None, retry_at: None }
     }
 
     /// Whether a request may be sent now. `urgent` ignores the interval (revoke, stop), never the one in flight nor the
@@ -62,6 +63,12 @@ impl Commits {
         self.in_flight.is_some()
     }
 
+    /// Since when the answer to a request is waited for.
+    #[must_use]
+    pub fn unanswered_since(&self) -> Option<Instant> {
+        self.sent_at.filter(|_| self.in_flight.is_some())
+    }
+
     /// When the next request is allowed.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
@@ -74,6 +81,7 @@ impl Commits {
         self.next_request += 1;
         self.in_flight = Some((request, sent));
         self.not_before = Some(now + self.interval);
+        self.sent_at = Some(now);
         request
     }
 
@@ -138,8 +146,10 @@ mod tests {
         assert!(commits.may_send(now, false));
         let request = commits.start(vec![sent(0)], now);
         assert!(!commits.may_send(now + Duration::from_secs(9), true), "one is in flight");
+        assert_eq!(commits.unanswered_since(), Some(now));
         assert_eq!(commits.answered(&answer(request + 7, None, None), now), [], "another's answer");
         assert_eq!(commits.answered(&answer(request, None, None), now), [(sent(0), Fate::Stored)]);
+        assert_eq!(commits.unanswered_since(), None);
         assert!(!commits.may_send(now, false));
         assert!(commits.may_send(now, true));
         assert!(commits.may_send(now + Duration::from_millis(200), false));

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::librdkafka::{Bootstrap, Consumer, ErrorCode, OpenError};
 use crate::model::{Epoch, Halt, Offset, Position, RewindCause, Sequence, Slot, TopicPartition};
 use crate::mutants::{self, Mutant};
+use crate::telemetry::health::Room;
+use crate::telemetry::lag::Lag;
 use crate::telemetry::metrics::StageName;
 
 use super::client::Client;
@@ -15,6 +17,7 @@ use super::commit::Commits;
 use super::context::{SourceContext, SourceEnd};
 use super::credentials::Credentials;
 use super::damage::Damage;
+use super::group_waits::{GroupWaits, Say};
 use super::hold::Hold;
 use super::ledger::Ledger;
 use super::lowered::Lowered;
@@ -28,6 +31,9 @@ use super::until::Marks;
 
 /// Longest park: timers are looked at this often even without a wake-up.
 const LONGEST_PARK: Duration = Duration::from_millis(100);
+
+/// Between two tellings of how far partitions are behind: as often as the reporter looks.
+const LAG_EVERY: Duration = Duration::from_millis(250);
 
 /// What is known of a seek. Its first record may lie above the target because there is nothing between, or because the seek
 /// was lost: then it is done again, until two in a row begin at the same record. One repetition would not do: where there
@@ -97,8 +103,10 @@ pub struct Source<C: Client = Consumer> {
     pub(crate) halt: Option<Halt>,
     pub(super) halted_at: Option<Instant>,
     pub(super) next_drip: Instant,
+    next_lag: Instant,
     pub(super) last_progress: Instant,
     pub(super) credentials: Credentials,
+    pub(super) group_waits: GroupWaits,
     /// The named fault is one of connections: over when the brokers are up again.
     pub(super) unreachable: bool,
     pub(super) bootstrap: Bootstrap,
@@ -151,8 +159,10 @@ impl<C: Client> Source<C> {
             halt: None,
             halted_at: None,
             next_drip: now,
+            next_lag: now,
             last_progress: now,
             credentials: Credentials::default(),
+            group_waits: GroupWaits::new(now),
             bootstrap: Bootstrap::default(),
             unreachable: false,
             finishing: false,
@@ -211,6 +221,7 @@ impl<C: Client> Source<C> {
         self.commit_due(now, false);
         self.apply_pauses();
         self.look_at_credentials(now);
+        self.look_at_group(now);
         self.cx.health.tick();
         self.publish(now);
     }
@@ -354,9 +365,39 @@ impl<C: Client> Source<C> {
         doubtful.into_iter().for_each(|slot| self.rewind(slot, RewindCause::Redelivered, now));
     }
 
+    /// Names what only the group can end: a wait for partitions, or for the answer to a commit.
+    pub(super) fn look_at_group(&mut self, now: Instant) {
+        let since = self.commits.unanswered_since();
+        self.cx.metrics.commit_unanswered_since_ms.set(since.map_or(0, |since| unix_ms(since, now)));
+        if self.cx.dry_run {
+            return;
+        }
+        let source = &self.cx.plan.source;
+        match self.group_waits.say(&source.group, source.session_timeout, since, now) {
+            Say::Nothing => {}
+            Say::Alert(text) => self.cx.health.raise(Room::Group, text),
+            Say::Over => self.cx.health.clear(Room::Group),
+        }
+    }
+
+    /// How far each partition is behind, from the books: the end of its log is what the client last told, or what was read.
+    pub(super) fn publish_lag(&self) {
+        for (slot, assigned) in &self.assigned {
+            let Some((position, end)) = self.ledger.position(*slot).zip(assigned.end) else { continue };
+            let end = self.ledger.expected(*slot).map_or(end, |read| read.max(end));
+            let records = end.0.saturating_sub(position.0).max(0) as u64;
+            let oldest_timestamp_ms = self.ledger.oldest_timestamp(*slot);
+            self.cx.lag.set(&assigned.name, Lag { records, position, oldest_timestamp_ms });
+        }
+    }
+
     /// Lets others see the books.
     fn publish(&mut self, now: Instant) {
         self.balance();
+        if now >= self.next_lag {
+            self.next_lag = now + LAG_EVERY;
+            self.publish_lag();
+        }
         if self.cx.view.wants() {
             let since = self.ledger.oldest_polled().map_or(0, |at| unix_ms(at, now));
             self.cx.metrics.oldest_unresolved_since_ms.set(since);

@@ -6,7 +6,6 @@ use crate::librdkafka::{ErrorCode, Event};
 use crate::model::{Exit, Halt, Position, TopicPartition};
 use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Room;
-use crate::telemetry::lag::Lag;
 
 use super::client::Client;
 use super::control::Source;
@@ -128,6 +127,7 @@ impl<C: Client> Source<C> {
     pub(super) fn take_statistics(&mut self, json: &str) {
         let Ok(read) = statistics::read(json) else { return };
         self.look_at_brokers(read.reached);
+        self.group_waits.told(read.group);
         if self.unreachable && read.connected {
             self.unreachable = false;
             self.cx.health.clear(Room::Source);
@@ -150,11 +150,6 @@ impl<C: Client> Source<C> {
                 if !no_records && !mutants::on(Mutant::MarkersHideTheEnd) {
                     until.next_offset(slot, next_offset, seen_empty);
                 }
-            }
-            if let (Some(position), 0..) = (self.ledger.position(slot), entry.last_stable) {
-                let records = (entry.last_stable - position.0).max(0) as u64;
-                let oldest_timestamp_ms = self.ledger.oldest_timestamp(slot);
-                self.cx.lag.set(&entry.name, Lag { records, position, oldest_timestamp_ms });
             }
             if running && !self.pauses.is_paused(slot) {
                 self.adopt(slot);

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
+
+use crate::librdkafka::Event;
 use crate::model::{Slot, TopicPartition};
+use crate::mutants::{self, Mutant};
 
 use super::client::{Client, Messages};
 use super::context::SourceEnd;
@@ -15,6 +19,12 @@ const COMMIT_WITHIN: Duration = Duration::from_secs(5);
 const COMMIT_AT_LEISURE: Duration = Duration::from_secs(60);
 /// Bound of leaving the group.
 const CLOSE_WITHIN: Duration = Duration::from_secs(6);
+/// Bound of giving the subscription up: the answer to a leave comes behind that to a join, and a join waits for the other
+/// members, who hear of it with a heartbeat (3 s) and have their own revokes to finish.
+const LEAVE_WITHIN: Duration = Duration::from_secs(10);
+/// How long a client that was started just now may take to become a member: one that leaves between its first question and
+/// the answer is waited for by the group until its session ends.
+const MEMBER_WITHIN: Duration = Duration::from_secs(1);
 /// Bound of freeing the client.
 const DESTROY_WITHIN: Duration = Duration::from_secs(5);
 /// Bound of each of these after an abort: a second signal means at once.
@@ -114,6 +124,7 @@ impl<C: Client> Source<C> {
             self.take_replies(now);
             self.advance_rebalance(now);
             self.commit_due(now, true);
+            self.look_at_group(now);
             self.cx.health.tick();
             self.balance();
             let nothing_left = !self.commits.is_waiting() && self.ledger.committable().next().is_none();
@@ -140,12 +151,15 @@ impl<C: Client> Source<C> {
     fn leave(&mut self) {
         // From here on nobody takes reports: a sender must not wait for a place.
         self.cx.reports = flume::bounded(0).1;
+        self.publish_lag();
         let slots: Vec<Slot> = self.assigned.keys().copied().collect();
         self.fence(&slots);
         // Other pipelines may go on: what nobody reads any more must not look as if it stood still.
-        std::mem::take(&mut self.assigned).values().for_each(|gone| self.cx.lag.remove(&gone.name));
+        self.assigned.clear();
+        self.cx.lag.end();
         self.cx.metrics.assigned_partitions.set(0);
         self.apply_pending_rebalance();
+        self.give_subscription_up();
         if let Err(code) = self.consumer.start_close() {
             tracing::warn!(pipeline = %self.cx.plan.name, %code, "the group cannot be left in order; the session will time out");
             return;
@@ -156,16 +170,56 @@ impl<C: Client> Source<C> {
                 tracing::warn!(pipeline = %self.cx.plan.name, "leaving the group took too long; the session will time out");
                 return;
             }
-            drop(self.consumer.drain(64, 20));
-            for event in self.consumer.events() {
-                match event {
-                    crate::librdkafka::Event::Assign(_) => drop(self.consumer.assign(&[])),
-                    crate::librdkafka::Event::Revoke { partitions, .. } => drop(self.consumer.unassign(&partitions)),
-                    crate::librdkafka::Event::RebalanceFailed(_)
-                    | crate::librdkafka::Event::Statistics(_)
-                    | crate::librdkafka::Event::Error { .. }
-                    | crate::librdkafka::Event::InPlaceOfRecord { .. } => {}
+            self.serve_leaving();
+        }
+    }
+
+    /// Leaves the group. A static member stays in it, so that a restart moves no partitions.
+    fn give_subscription_up(&mut self) {
+        let source = &self.cx.plan.source;
+        // In KIP-848's protocol closing leaves by itself.
+        let protocol = source.connection.properties.get("group.protocol");
+        let by_heartbeat = protocol.is_some_and(|protocol| protocol.expose_secret() == "consumer");
+        let stays = source.instance_id.is_some() || by_heartbeat || mutants::on(Mutant::StandbyStaysInItsGroup);
+        if self.cx.dry_run || stays {
+            return;
+        }
+        let started = self.consumer.now();
+        while !self.consumer.is_member() && self.consumer.now() < started + self.patience(MEMBER_WITHIN) {
+            self.serve_leaving();
+        }
+        self.consumer.unsubscribe();
+        while self.consumer.is_member() {
+            if self.consumer.now() >= started + self.patience(LEAVE_WITHIN) {
+                tracing::warn!(pipeline = %self.cx.plan.name, group = %self.cx.plan.source.group,
+                    "a rebalance of the group lasts too long to wait for its end: the group keeps this member until its \
+                     session ends ({:?}, `session_timeout`)", self.cx.plan.source.session_timeout);
+                return;
+            }
+            self.serve_leaving();
+        }
+    }
+
+    /// Runs callbacks and does what they ask for; records are not looked at.
+    fn serve_leaving(&mut self) {
+        drop(self.consumer.drain(64, 20));
+        for event in self.consumer.events() {
+            match event {
+                // What is given to us now must be taken before it can be given up. Nothing of it is read.
+                Event::Assign(partitions) => {
+                    let all: Vec<_> = partitions.into_iter().map(|name| (name, 0)).collect();
+                    let _ = self.consumer.assign(&all);
                 }
+                // Where some were given up already the client refuses all, and goes on waiting for a call.
+                Event::Revoke { partitions, .. } => {
+                    if self.consumer.unassign(&partitions).is_err() {
+                        let _ = self.consumer.unassign(&[]);
+                    }
+                }
+                Event::RebalanceFailed(_)
+                | Event::Statistics(_)
+                | Event::Error { .. }
+                | Event::InPlaceOfRecord { .. } => {}
             }
         }
     }
@@ -174,7 +228,10 @@ impl<C: Client> Source<C> {
     fn apply_pending_rebalance(&mut self) {
         match std::mem::replace(&mut self.rebalance, Rebalance::Stable) {
             Rebalance::Stable => {}
-            Rebalance::Assigning(_) => drop(self.consumer.assign(&[])),
+            Rebalance::Assigning(assigning) => {
+                let all: Vec<_> = assigning.partitions().map(|name| (name.clone(), 0)).collect();
+                let _ = self.consumer.assign(&all);
+            }
             Rebalance::Revoking(revoking) => drop(self.consumer.unassign(revoking.partitions())),
         }
     }

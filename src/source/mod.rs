@@ -1,7 +1,8 @@
 //! The Kafka source: one thread owns the consumer, the ledger, the rewinds and the commits.
 //!
 //! [`control`] is the loop, over any [`client`]; [`context`] is what it is given; [`ledger`], [`pauses`], [`rewind`], [`commit`],
-//! [`credentials`], [`damage`], [`start`] and [`until`] decide and know no clock; [`drain`], [`reports`], [`rebalance`], [`questions`], [`events`],
+//! [`credentials`], [`damage`], [`group_waits`],
+//! [`start`] and [`until`] decide and know no clock; [`drain`], [`reports`], [`rebalance`], [`questions`], [`events`],
 //! [`damaged_partitions`] and [`finish`] are the loop's parts.
 
 pub mod client;
@@ -14,6 +15,7 @@ mod damaged_partitions;
 mod drain;
 mod events;
 mod finish;
+mod group_waits;
 pub mod hold;
 pub mod ledger;
 mod lowered;

@@ -58,6 +58,13 @@ pub struct Revoking {
     quiet: BTreeSet<Slot>,
 }
 
+impl Assigning {
+    /// What is to be assigned.
+    pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.partitions.iter().map(|(name, _)| name)
+    }
+}
+
 impl Revoking {
     /// What is to be given up.
     #[must_use]
@@ -128,6 +135,7 @@ impl<C: Client> Source<C> {
         self.cx.metrics.rebalances.add(1);
         self.cx.health.reached(Room::Source);
         self.credentials.accepted();
+        self.group_waits.assigned();
         self.cx.health.clear(Room::Source);
         let partitions: Vec<_> = partitions.into_iter().map(|name| (name, Known::default())).collect();
         if partitions.is_empty() {

@@ -1,6 +1,7 @@
 //! What librdkafka's statistics say of each partition. Pure.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -22,6 +23,35 @@ pub struct PartitionStatistics {
     pub low: i64,
 }
 
+/// Where the client stands with its group, in librdkafka's words.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct GroupState {
+    /// Of the coordinator's connection: `up` when it is there.
+    pub state: String,
+    /// Of the membership: `steady` when nothing is waited for.
+    pub join_state: String,
+}
+
+impl GroupState {
+    /// Whether the coordinator can be asked.
+    #[must_use]
+    pub fn has_coordinator(&self) -> bool {
+        self.state == "up"
+    }
+
+    /// Whether the coordinator was asked to join, or to give the share of a join that is over, and has not answered.
+    #[must_use]
+    pub fn is_joining(&self) -> bool {
+        self.has_coordinator() && matches!(&*self.join_state, "wait-join" | "wait-sync")
+    }
+}
+
+impl fmt::Display for GroupState {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}, {}", self.state, self.join_state)
+    }
+}
+
 /// What a statistics document says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Statistics {
@@ -31,6 +61,8 @@ pub struct Statistics {
     pub connected: bool,
     /// A broker is up, a bootstrap server included; the coordinator's own connection leads to no other broker.
     pub reached: bool,
+    /// Where the client stands with its group.
+    pub group: Option<GroupState>,
 }
 
 #[derive(Deserialize)]
@@ -39,6 +71,8 @@ struct Document {
     brokers: BTreeMap<String, Broker>,
     #[serde(default)]
     topics: BTreeMap<String, Topic>,
+    #[serde(default)]
+    cgrp: Option<GroupState>,
 }
 
 #[derive(Deserialize)]
@@ -105,7 +139,7 @@ pub fn read(json: &str) -> Result<Statistics, serde_json::Error> {
         }));
     }
     let reached = document.brokers.values().any(|one| one.source != "logical" && one.is_up());
-    Ok(Statistics { partitions: all, connected, reached })
+    Ok(Statistics { partitions: all, connected, reached, group: document.cgrp })
 }
 
 #[cfg(test)]
@@ -117,15 +151,18 @@ mod tests {
         let json = r#"{"name":"c","brokers":{"a:1/4":{"nodeid":4,"state":"UP"},"b:1/5":{"nodeid":5,"state":"DOWN"}},
             "topics":{"t":{"topic":"t","partitions":{
             "0":{"partition":0,"broker":4,"next_offset":7,"ls_offset":9,"lo_offset":1,"hi_offset":9,"fetchq_cnt":3},
-            "-1":{"partition":-1,"next_offset":0,"ls_offset":-1001,"lo_offset":-1001}}}}}"#;
-        let read = read(json).expect("valid").partitions;
-        assert_eq!(read.len(), 1);
-        assert_eq!((read[0].next_offset, read[0].last_stable, read[0].low), (7, 9, 1));
-        assert!(read[0].is_served);
+            "-1":{"partition":-1,"next_offset":0,"ls_offset":-1001,"lo_offset":-1001}}}},
+            "cgrp":{"state":"up","stateage":9,"join_state":"wait-join","rebalance_cnt":1}}"#;
+        let group = read(json).expect("valid").group.expect("a group");
+        assert!(group.is_joining() && group.to_string() == "up, wait-join");
+        let partitions = read(json).expect("valid").partitions;
+        assert_eq!(partitions.len(), 1);
+        assert_eq!((partitions[0].next_offset, partitions[0].last_stable, partitions[0].low), (7, 9, 1));
+        assert!(partitions[0].is_served);
         for other in [json.replace("\"broker\":4", "\"broker\":5"), json.replace("\"broker\":4,", "")] {
-            assert!(!super::read(&other).expect("valid").partitions[0].is_served, "{other}");
+            assert!(!read(&other).expect("valid").partitions[0].is_served, "{other}");
         }
-        assert_eq!(super::read(r#"{"name":"c"}"#).expect("no topics yet"), Statistics::default());
+        assert_eq!(read(r#"{"name":"c"}"#).expect("no topics yet"), Statistics::default());
     }
 
     #[test]

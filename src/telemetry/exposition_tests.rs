@@ -48,6 +48,7 @@ const MORE: &[&str] = &[
     "allocator_bytes",
     "gap_records_total",
     "damaged_partitions",
+    "commit_unanswered_seconds",
     "damaged_offsets_skipped_total",
     "conservation_difference_records",
     "conservation_errors_total",

@@ -65,7 +65,7 @@ pub fn families(board: &Board, allocator: Option<AllocatorBytes>, now_ms: i64) -
     lag(&mut page, now_ms);
     stages_and_queues(&mut page);
     distributions(&mut page);
-    sink(&mut page);
+    sink(&mut page, now_ms);
     memory(&mut page, allocator);
     page.families
 }
@@ -256,7 +256,7 @@ fn histogram(distribution: &Distribution, scale: Scale) -> Vec<Series> {
     vec![plain(Value::Histogram { sum: distribution.sum() as f64 / scale.divisor, buckets })]
 }
 
-fn sink(page: &mut Page<'_>) {
+fn sink(page: &mut Page<'_>, now_ms: i64) {
     let kind = MetricType::Counter;
     page.each("sink_requests", "Requests by class of status", kind, |view| {
         let class = |class: RequestClass| Value::Count(view.metrics.sink_request(class).get());
@@ -293,6 +293,16 @@ fn sink(page: &mut Page<'_>) {
     page.level("assigned_partitions", "Partitions assigned now", |m| Some(m.assigned_partitions.get()));
     page.count("commits", "Commits acknowledged", |metrics| metrics.commits.get());
     page.count("commit_failures", "Commits answered with an error", |metrics| metrics.commit_failures.get());
+    page.each(
+        "commit_unanswered_seconds",
+        "How long the answer to a commit is waited for",
+        MetricType::Gauge,
+        |view| {
+            let since = view.metrics.commit_unanswered_since_ms.get();
+            let age = if since > 0 { now_ms.saturating_sub(since).max(0) as f64 / 1e3 } else { 0.0 };
+            vec![plain(Value::LevelSeconds(age))]
+        },
+    );
     page.count("stale_parts", "Settlements of tickets that had already ended", |metrics| metrics.stale_parts.get());
 }
 

@@ -32,6 +32,8 @@ impl Lag {
 #[derive(Debug, Default)]
 pub struct LagTable {
     partitions: Mutex<BTreeMap<TopicPartition, Lag>>,
+    /// Records behind when the pipeline ended.
+    at_end: Mutex<Option<u64>>,
 }
 
 impl LagTable {
@@ -55,6 +57,20 @@ impl LagTable {
     /// The partition was revoked or lost.
     pub fn remove(&self, partition: &TopicPartition) {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner).remove(partition);
+    }
+
+    /// The pipeline has ended: its partitions go, and how far all of them were behind is kept for the run's report.
+    pub fn end(&self) {
+        let known = std::mem::take(&mut *self.partitions.lock().unwrap_or_else(PoisonError::into_inner));
+        let records = (!known.is_empty()).then(|| known.values().map(|lag| lag.records).sum());
+        *self.at_end.lock().unwrap_or_else(PoisonError::into_inner) = records;
+    }
+
+    /// Records behind over all partitions known; at the end of the pipeline, when it has ended; `None` while unknown.
+    #[must_use]
+    pub fn records(&self) -> Option<u64> {
+        let now = total(&self.snapshot(), 0).map(|(records, _)| records);
+        now.or(*self.at_end.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Everything known, by topic and partition.
@@ -95,6 +111,12 @@ mod tests {
         assert_eq!(total(&table.snapshot(), 3_500), Some((0, Some(0.0))));
         table.remove(&partition(2));
         assert_eq!(table.snapshot(), []);
+        assert_eq!(table.records(), None);
+        table.set(&partition(1), Lag { records: 5, position: Position(7), oldest_timestamp_ms: None });
+        assert_eq!(table.records(), Some(5));
+        table.set(&partition(1), Lag { records: 0, position: Position(12), oldest_timestamp_ms: None });
+        table.end();
+        assert_eq!((table.snapshot(), table.records()), (vec![], Some(0)), "its true end");
     }
 
     #[test]

@@ -209,6 +209,8 @@ pub struct PipelineMetrics {
     pub commits: Counter,
     /// See `commits`.
     pub commit_failures: Counter,
+    /// Milliseconds since the epoch at which the commit was sent whose answer is waited for; 0 while none is.
+    pub commit_unanswered_since_ms: Gauge,
     /// Nanoseconds busy, by [`StageName`].
     pub stage_busy_nanos: [Counter; 4],
     /// Nanoseconds blocked, by [`StageName`].

@@ -306,7 +306,7 @@ fn levels(view: &PipelineView) -> Levels {
         resolved: counts.resolved(),
         bytes: view.metrics.source_bytes.get(),
         open: counts.open,
-        lag: lag::total(&view.lag.snapshot(), 0).map(|(records, _)| records),
+        lag: view.lag.records(),
         budget_bytes: view.budget.used() as u64,
     }
 }
