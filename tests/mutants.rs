@@ -80,6 +80,7 @@ fn killers(mutant: Mutant) -> &'static [(Binary, &'static str)] {
         }
         Mutant::DeadLetterBeforeItsAck => &[(Unit, "sink::reject::")],
         Mutant::DeadLetterSkipped => &[(Integration, "races::bad_input")],
+        Mutant::NumbersAsDoubles => &[(Unit, "model::decimal::"), (Unit, "preprocess::steps::")],
         Mutant::RetryOutOfKeyOrder => &[(Unit, "sink::elasticsearch::lane_tests")],
         Mutant::LaneHashIgnoresTheId => &[(Unit, "sink::elasticsearch::bulk")],
         Mutant::SettleAheadOfAnEarlier => {

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::model::Decimal;
+
 /// A checked configuration.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -221,7 +223,7 @@ pub enum Test {
     /// Present (true) or absent (false); null counts as absent.
     Exists(bool),
     /// A number less than, at most, greater than, at least.
-    Number(NumberTest, f64),
+    Number(NumberTest, Decimal),
     /// A string that starts with this.
     Prefix(String),
 }
@@ -244,10 +246,8 @@ pub enum NumberTest {
 pub enum Scalar {
     /// true or false
     Bool(bool),
-    /// An integer.
-    Integer(i64),
-    /// Any other number.
-    Float(f64),
+    /// A number, with every digit that was written.
+    Number(Decimal),
     /// A string.
     String(String),
 }
