@@ -23,6 +23,7 @@ mod set;
 pub mod show;
 mod template;
 pub mod tree;
+pub mod url;
 pub mod written;
 
 pub use check::Surroundings;
