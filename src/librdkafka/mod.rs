@@ -20,6 +20,7 @@ mod replies;
 #[cfg(test)]
 mod tests;
 mod topics;
+pub mod words;
 
 pub use batch::{MessageBatch, RecordBatch, Segment, SharedBatch};
 pub use bootstrap::{Bootstrap, RECONNECT_BACKOFF_MAX_MS};

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::librdkafka::producer::code::ErrorCode;
 use crate::librdkafka::producer::{ClientEvent, DeliveryReport};
+use crate::librdkafka::words;
 use crate::model::{Halt, Outcome, Place, Report, RewindCause};
 use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Room;
@@ -210,6 +211,7 @@ impl KafkaSink {
         self.renewals = 0;
         self.trouble.refused = None;
         self.trouble.last.clear();
+        self.trouble.heard.clear();
         self.arrived_there();
         if self.trouble.named && self.phase == Phase::Running {
             self.trouble.named = false;
@@ -228,13 +230,16 @@ impl KafkaSink {
         match event {
             ClientEvent::Log { level, text } => {
                 tracing::debug!(pipeline = %self.ctx.pipeline, level, "producer: {text}");
+                if words::remedy(&text).is_some() {
+                    self.trouble.heard = words::told(text.strip_prefix("FAIL: ").unwrap_or(&text));
+                }
             }
             ClientEvent::Error { code, text } => {
                 if code == ErrorCode::AUTHENTICATION || code == ErrorCode::SASL_AUTHENTICATION_FAILED {
                     let first = self.trouble.refused.map_or(now, |(first, _)| first);
                     self.trouble.refused = Some((first, now));
                 }
-                self.trouble.last = format!("{code}: {text}");
+                self.trouble.last = format!("{code}: {}", words::told(&text));
             }
         }
     }

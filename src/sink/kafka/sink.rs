@@ -131,6 +131,8 @@ pub(super) enum Due {
 #[derive(Default)]
 pub(super) struct Trouble {
     pub(super) last: String,
+    /// What broke a connection, where the client only logs it and something can be done.
+    pub(super) heard: String,
     pub(super) named: bool,
     /// First and last time credentials were refused since the last good answer.
     pub(super) refused: Option<(Instant, Instant)>,
