@@ -34,7 +34,7 @@ pub type CostOf<'run> = &'run dyn Fn(&PipelinePlan, &StepPlan) -> Option<String>
 /// # Errors
 /// When the result cannot be printed, or servers cannot be probed.
 pub fn run(global: &Global, args: &CheckArgs) -> Result<Exit, Failure> {
-    let (loaded, findings) = match global.load() {
+    let (loaded, findings) = match global.load_to_run() {
         Ok(loaded) => {
             let findings = loaded.warnings.clone();
             (Some(loaded), Findings::sorted(findings))
@@ -48,7 +48,7 @@ pub fn run(global: &Global, args: &CheckArgs) -> Result<Exit, Failure> {
         Some(loaded) if args.connect => connect::probe_all(&loaded.plan),
         Some(_) | None => Vec::new(),
     };
-    let all_reached = reached.iter().all(|server| server.ok);
+    let all_reached = reached.iter().all(|server| server.ok && !(args.deny_warnings && server.warning));
     match args.format {
         DataFormat::Text => {
             let servers: String = reached.iter().map(|server| format!("{server}\n")).collect();
@@ -120,7 +120,12 @@ pub fn explain(pipeline: &PipelinePlan, cost: CostOf<'_>) -> String {
     let source = &pipeline.source;
     line(
         "source",
-        format!("kafka `{}`, topics {}, group `{}`", source.connection.name, source.topics.join(" "), source.group),
+        format!(
+            "kafka `{}`, topics {}, group `{}`",
+            source.connection.name,
+            source.topics.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+            source.group
+        ),
     );
     line(
         "preprocess",

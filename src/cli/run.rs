@@ -42,7 +42,7 @@ fn until(text: &str) -> Result<Until, String> {
 /// An invalid configuration, an unknown pipeline, or no way to hear signals.
 pub fn run(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
     super::logging::init(global, super::logging::RUN)?;
-    let mut loaded = global.load()?;
+    let mut loaded = global.load_to_run()?;
     choose(&mut loaded.plan, &args.pipelines).map_err(Failure::Usage)?;
     for warning in &loaded.warnings {
         tracing::warn!(place = %warning.origin, key = %warning.path, "{}", warning.reason);

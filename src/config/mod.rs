@@ -11,6 +11,7 @@ pub mod finding;
 mod load;
 mod merge;
 mod nearest;
+pub mod pattern;
 pub mod plan;
 mod pointer;
 mod properties;

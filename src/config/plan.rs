@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::pattern::Topic;
 use crate::model::Decimal;
 
 /// A checked configuration.
@@ -137,8 +138,8 @@ pub struct RedisConnection {
 pub struct SourcePlan {
     /// The cluster.
     pub connection: KafkaConnection,
-    /// Topic names, or patterns starting with `^`.
-    pub topics: Vec<String>,
+    /// Topics, by name or by pattern.
+    pub topics: Vec<Topic>,
     /// Consumer group.
     pub group: String,
     /// Static membership.

@@ -14,6 +14,8 @@ mod conf;
 mod consumer;
 mod list;
 pub mod mock;
+#[cfg(test)]
+mod pattern_tests;
 pub mod producer;
 pub mod property;
 mod replies;

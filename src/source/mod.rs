@@ -26,6 +26,7 @@ pub mod statistics;
 pub mod topics;
 pub mod until;
 pub mod view;
+mod wanted;
 
 #[cfg(test)]
 mod tests;
