@@ -115,7 +115,8 @@ impl Server {
     /// The fault of the first that failed.
     pub(super) fn greet(&self) -> Result<(), Fault> {
         let judge = |code: &str, detail: &str| (code != "NOPERM").then(|| Fault::of_reply(code, detail));
-        self.command(self.connect()?, &redis::cmd("PING"), judge).map(drop)
+        let greeted = self.connect().and_then(|wire| self.command(wire, &redis::cmd("PING"), judge));
+        greeted.map(drop).map_err(|fault| fault.at_first(self.tls.is_some()))
     }
 
     fn command(

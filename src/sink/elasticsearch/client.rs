@@ -19,6 +19,7 @@ use super::patience::LONGEST_RETRY_AFTER;
 use super::redact::redact;
 use super::server::Server;
 use super::verdict::Reply;
+use super::words;
 
 /// Bound on a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -213,6 +214,12 @@ impl Cluster {
             }
             Reply::Answer { .. } => {}
         }
+        if let Reply::Answer { body, .. } = &root
+            && let Some(help) = words::of_page(body)
+        {
+            let said = words::title(body).unwrap_or_default();
+            return Err(Unidentified::Unreachable(format!("{}: {said}; {help}", self.name(node))));
+        }
         // Some gateways and bare distributions do not answer GET /.
         match self.get(node, "_nodes?filter_path=nodes.*.version").await {
             Reply::Answer { status: 200, body, .. } => Server::from_nodes(&body)
@@ -282,7 +289,11 @@ fn broken(error: &elasticsearch::Error, base: &Url) -> Reply {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    Reply::Broken(redact(&format!("{base}: {cause}")))
+    let said = redact(&format!("{base}: {cause}"));
+    match words::of_cause(base.scheme() == "https", &said) {
+        Some(help) => Reply::Broken(format!("{said}; {help}")),
+        None => Reply::Broken(said),
+    }
 }
 
 fn node(plan: &ElasticsearchConnection, address: &str) -> Result<Node, ConnectFault> {

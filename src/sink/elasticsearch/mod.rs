@@ -44,6 +44,7 @@ mod verdict;
 #[cfg(test)]
 mod verdict_tests;
 mod wire;
+mod words;
 
 pub use answer::{ItemFault, ServerError, Unreadable, read as read_answer};
 pub use bulk::{BulkEncoder, BulkItem, ItemAction, LONGEST_ID_BYTES, constant_index, templates};

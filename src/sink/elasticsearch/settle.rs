@@ -141,12 +141,21 @@ impl Lane {
     /// 413: the same records in smaller requests; a single one is too large for good.
     fn halve(&mut self, bulk: Bulk) -> Pace {
         if bulk.ops.len() > 1 {
+            tracing::warn!(
+                bytes = bulk.body.len(),
+                "the server, or a proxy in front of it, takes no request of this size (413): smaller ones are sent; set \
+                 `batch.bytes` of the sink below its limit, or raise that"
+            );
             self.cap_bytes(bulk.body.len() / 2);
             self.break_up_chains(&bulk.chained);
             self.put_first(bulk.ops.into(), bulk.trial);
             return Pace::Split;
         }
-        let detail = format!("the server takes no request of {} bytes (413)", bulk.body.len());
+        let detail = format!(
+            "the server, or a proxy in front of it, takes no request of {} bytes (413): raise its limit \
+             (`http.max_content_length`, nginx's `client_max_body_size`)",
+            bulk.body.len()
+        );
         let reject = refusal(RejectReason::TooLarge, 413, detail);
         for op in bulk.ops {
             self.end(op, End::Rejected(Box::new(reject.clone())));

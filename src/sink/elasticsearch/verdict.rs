@@ -8,6 +8,7 @@ use crate::mutants::{self, Mutant};
 
 use super::answer::{ItemFault, ServerError, request_error};
 use super::bulk::ItemAction;
+use super::words;
 
 /// What came back for a request.
 #[derive(Debug, Clone)]
@@ -87,6 +88,7 @@ pub enum ItemVerdict {
 #[must_use]
 pub fn judge_request(status: u16, body: &[u8]) -> RequestVerdict {
     let error = || request_error(body);
+    let describe = |error| describe(error, body);
     match status {
         200 | 201 => RequestVerdict::Items,
         408 | 429 => RequestVerdict::Retry(Trouble::Overload),
@@ -114,10 +116,15 @@ pub fn judge_request(status: u16, body: &[u8]) -> RequestVerdict {
     }
 }
 
-fn describe(error: Option<ServerError>) -> String {
-    match error {
-        Some(error) => format!("{}: {}", error.kind, error.reason),
-        None => "the answer carries no error object, as a proxy's page or an unknown path would".to_owned(),
+fn describe(error: Option<ServerError>, body: &[u8]) -> String {
+    let said = match (error, words::title(body)) {
+        (Some(error), _) => format!("{}: {}", error.kind, error.reason),
+        (None, Some(title)) => format!("the answer is no error of the server's but says \"{title}\""),
+        (None, None) => "the answer carries no error object, as a proxy's page or an unknown path would".to_owned(),
+    };
+    match words::of_page(body) {
+        Some(help) => format!("{said}; {help}"),
+        None => said,
     }
 }
 
