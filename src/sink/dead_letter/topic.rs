@@ -219,6 +219,7 @@ fn note(events: &mut Vec<ClientEvent>, trouble: &mut String) {
             // What says what to do outlives what only says that all brokers are away.
             ClientEvent::Error { text, .. } if words::remedy(&text).is_none() && words::remedy(trouble).is_some() => {}
             ClientEvent::Error { code, text } => *trouble = format!("{code}: {}", words::told(&text)),
+            ClientEvent::Refused { text, .. } => *trouble = text,
             ClientEvent::Log { level, text } => {
                 tracing::debug!(level, "dead-letter producer: {text}");
                 if words::remedy(&text).is_some() {

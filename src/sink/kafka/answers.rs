@@ -65,6 +65,7 @@ impl KafkaSink {
     }
 
     fn collect(&mut self, now: Instant) -> Vec<DeliveryReport> {
+        self.scratch.said.clear();
         let mut reports = std::mem::take(&mut self.scratch.reports);
         let mut events = std::mem::take(&mut self.scratch.events);
         self.line.producer.serve(&mut reports, &mut events);
@@ -147,7 +148,10 @@ impl KafkaSink {
         let topic = self.topic_of(buffer, &item);
         match judge(code, company) {
             Verdict::Reject(reason) => {
-                let reject = self.refusal_reject(reason, code, 1, topic.as_deref().unwrap_or("?"));
+                let mut reject = self.refusal_reject(reason, code, 1, topic.as_deref().unwrap_or("?"));
+                if let Some(said) = self.scratch.said.get(&(buffer, index)) {
+                    reject.detail = format!("{}: {said}", reject.detail);
+                }
                 let print = self.print(buffer, &item);
                 self.suspects.condemn(ticket.slot, item.place.offset, print, reject.clone());
                 self.suspects.cleared(ticket.slot, item.place.offset);
@@ -228,6 +232,10 @@ impl KafkaSink {
 
     fn note(&mut self, event: ClientEvent, now: Instant) {
         match event {
+            // The reports of this turn are judged after all of its events.
+            ClientEvent::Refused { buffer, index, text } => {
+                self.scratch.said.insert((buffer, index), text);
+            }
             ClientEvent::Log { level, text } => {
                 tracing::debug!(pipeline = %self.ctx.pipeline, level, "producer: {text}");
                 if words::remedy(&text).is_some() {
