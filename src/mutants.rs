@@ -84,6 +84,9 @@ mutants! {
     LaneHashIgnoresTheId "lane-hash-ignores-the-id" "Operations of one id go to several lanes."
     SettleAheadOfAnEarlier "settle-ahead-of-an-earlier" "Settles an acknowledged operation while an earlier one of its id is repeated."
     SendAfterARevoke "send-after-a-revoke" "Sends residue of partitions that were given up."
+    TargetFaultBlamesTheRecord "target-fault-blames-the-record" "Rejects records for faults of their index, alias or pipeline."
+    AlikeIsNoFault "alike-is-no-fault" "Rejects every record of a request an index refuses alike."
+    TiesLoseTheLater "ties-lose-the-later" "Of two records with one version the later one is dropped as superseded."
     FencedLeavesSuccessorsOpen "fenced-leaves-successors-open" "What waits behind a fenced operation of its id waits for ever."
 }
 

@@ -86,6 +86,9 @@ fn killers(mutant: Mutant) -> &'static [(Binary, &'static str)] {
             &[(Unit, "sink::elasticsearch::lane_tests"), (Integration, "an_acknowledged_item_behind")]
         }
         Mutant::SendAfterARevoke => &[(Integration, "residue_of_a_revoked_partition")],
+        Mutant::TargetFaultBlamesTheRecord => &[(Unit, "sink::elasticsearch::target_tests")],
+        Mutant::AlikeIsNoFault => &[(Unit, "sink::elasticsearch::alike")],
+        Mutant::TiesLoseTheLater => &[(Unit, "sink::elasticsearch::bulk_tests"), (Unit, "of_records_with_one_version")],
         Mutant::FencedLeavesSuccessorsOpen => &[(Unit, "sink::elasticsearch::lane_tests::a_chain_whose_first")],
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::plan::{ElasticsearchConnection, KafkaConnection, OnReject, PipelinePlan, Plan, SinkPlan, StepKind};
 use crate::enrich::{Lookups, NotReady};
 use crate::model::Stop;
-use crate::sink::elasticsearch::{Cluster, Unidentified};
+use crate::sink::elasticsearch::{Cluster, Finding, Unidentified, inspect};
 use crate::source::probe;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::PipelineMetrics;
@@ -46,6 +46,7 @@ pub fn probe_all(plan: &Plan) -> Vec<Reached> {
         {
             findings.extend(search(&sink.connection));
         }
+        findings.extend(target(pipeline));
         findings.extend(lookups(pipeline));
     }
     findings
@@ -78,16 +79,28 @@ fn reach(connection: &KafkaConnection) -> Reached {
     }
 }
 
+/// The index, alias or data stream an Elasticsearch sink writes to, where it is the same for all records.
+fn target(pipeline: &PipelinePlan) -> Vec<Reached> {
+    let SinkPlan::Elasticsearch(sink) = &pipeline.sink else { return Vec::new() };
+    // What keeps a connection from being opened is told by `search`.
+    let Ok((runtime, cluster)) = open(&sink.connection) else { return Vec::new() };
+    let server =
+        format!("elasticsearch {} index {} (sink of {})", sink.connection.name, sink.index.text, pipeline.name);
+    let reached = |Finding { ok, text }| Reached { server: server.clone(), ok, found: text };
+    runtime.block_on(inspect(&cluster, sink)).into_iter().map(reached).collect()
+}
+
+fn open(connection: &ElasticsearchConnection) -> Result<(tokio::runtime::Runtime, Cluster), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    Ok((runtime, Cluster::new(connection).map_err(|fault| fault.to_string())?))
+}
+
 fn search(connection: &ElasticsearchConnection) -> Vec<Reached> {
     let name = format!("elasticsearch {}", connection.name);
-    let failed = |found: String| vec![Reached { server: name.clone(), ok: false, found }];
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(error.to_string()),
-    };
-    let cluster = match Cluster::new(connection) {
-        Ok(cluster) => cluster,
-        Err(fault) => return failed(fault.to_string()),
+    let (runtime, cluster) = match open(connection) {
+        Ok(opened) => opened,
+        Err(found) => return vec![Reached { server: name.clone(), ok: false, found }],
     };
     let one = |(node, answer): (String, Result<_, Unidentified>)| {
         let server = format!("{name} {node}");

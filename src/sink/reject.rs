@@ -51,6 +51,7 @@ pub struct DeskHandles {
 pub struct RejectDesk {
     policy: Policy,
     breaker: Mutex<Breaker>,
+    most_in_a_row: u32,
     halted: AtomicBool,
     handles: DeskHandles,
 }
@@ -84,13 +85,20 @@ impl RejectDesk {
             }
         };
         let breaker = Mutex::new(Breaker::new(plan.breaker));
-        Ok(Arc::new(Self { policy, breaker, halted: AtomicBool::new(false), handles }))
+        let most_in_a_row = plan.breaker.in_a_row;
+        Ok(Arc::new(Self { policy, breaker, most_in_a_row, halted: AtomicBool::new(false), handles }))
     }
 
     /// Whether [`RejectDesk::file`] needs the original record (`on_reject: dead_letter`).
     #[must_use]
     pub fn needs_original(&self) -> bool {
         matches!(self.policy, Policy::DeadLetter(_))
+    }
+
+    /// Rejects in a row of one partition that trip the breaker; 0: none do.
+    #[must_use]
+    pub fn most_in_a_row(&self) -> u32 {
+        self.most_in_a_row
     }
 
     /// Takes in what preprocess made of a batch: `kept` records go on to the sink, `rejects` are filed. Called by the

@@ -191,7 +191,7 @@ pub struct ElasticsearchSink {
     /// `reject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_tombstone: Option<OnTombstone>,
-    /// What a missing or closed index does.
+    /// What a fault of the target does: an index missing, closed or blocked, an alias without a write index.
     #[serde(default)]
     pub on_index_fault: OnIndexFault,
     /// Compression of request bodies.
@@ -264,7 +264,7 @@ pub enum OnTombstone {
     Reject,
 }
 
-/// What a missing or closed index does.
+/// What a fault of the target does that must be cured on the server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnIndexFault {

@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::plan::{Auth, ElasticsearchConnection};
 
+use super::inspect::Seen;
 use super::nodes::Nodes;
 use super::patience::LONGEST_RETRY_AFTER;
 use super::redact::redact;
@@ -169,6 +170,26 @@ impl Cluster {
             }
         }
         false
+    }
+
+    /// One question about the target, of the first node that answers.
+    pub async fn ask(&self, path: &str) -> Seen {
+        let mut said = "no node answers".to_owned();
+        for node in 0..self.nodes.len() {
+            match self.get(node, path).await {
+                Reply::Answer { status: 200, body, .. } => {
+                    return serde_json::from_slice(&body)
+                        .map_or_else(|_| Seen::Unknown("the answer is not JSON".to_owned()), Seen::Found);
+                }
+                Reply::Answer { status: 404, .. } => return Seen::Absent,
+                Reply::Answer { status: 401 | 403, .. } => {
+                    return Seen::Unknown("these credentials may not look at it".to_owned());
+                }
+                Reply::Answer { status, .. } => said = format!("the server answered {status}"),
+                Reply::Timeout | Reply::Broken(_) => {}
+            }
+        }
+        Seen::Unknown(said)
     }
 
     /// Asks dead nodes whose time is up; they live again when they answer.

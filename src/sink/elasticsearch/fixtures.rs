@@ -11,7 +11,11 @@ use crate::config::plan::{
 use crate::model::{Offset, Place, Ticket};
 
 use super::bulk::{BulkItem, ItemAction};
+use super::target::Terms;
 use super::verdict::Reply;
+
+/// Faults of the target hold; all records go to one index.
+pub const TERMS: Terms = Terms { on_index_fault: OnIndexFault::Hold, fixed_index: true, routed: false, in_a_row: 100 };
 
 /// An item without an id hash.
 pub fn item(ticket: Ticket, offset: i64, index: u32, span: Range<usize>, action: ItemAction) -> BulkItem {

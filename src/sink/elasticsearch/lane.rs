@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::config::plan::OnIndexFault;
 use crate::model::{Charge, Epoch, Outcome, Reject, Slot, Ticket};
 
 use super::batch::{Batch, Chunk, Held};
@@ -20,6 +19,7 @@ use super::chain::Chains;
 use super::forming::Forming;
 use super::op::{Effects, End, Op, Refusal, count_into};
 use super::store::Store;
+use super::target::Terms;
 
 /// Settings of a lane.
 #[derive(Debug, Clone, Copy)]
@@ -30,8 +30,8 @@ pub struct Rules {
     pub bytes: usize,
     /// How long a request waits for more while nothing is in flight.
     pub linger: Duration,
-    /// What a missing or closed index does.
-    pub on_index_fault: OnIndexFault,
+    /// What faults of the target do.
+    pub terms: Terms,
     /// Whether a rejected record's original is needed.
     pub needs_original: bool,
 }
