@@ -439,7 +439,7 @@ pub struct ElasticsearchSinkPlan {
     pub require_alias: bool,
     /// What a null value does.
     pub on_tombstone: OnTombstone,
-    /// What a missing or closed index does.
+    /// What a fault of the target does.
     pub on_index_fault: OnIndexFault,
     /// gzip request bodies.
     pub gzip: bool,
@@ -492,6 +492,17 @@ pub enum VersionSource {
     Field(Pointer),
 }
 
+impl VersionSource {
+    /// Whether two records of one document may have the same version. Of an offset there is one record only.
+    #[must_use]
+    pub fn may_tie(&self) -> bool {
+        match self {
+            Self::Offset => false,
+            Self::Timestamp | Self::Header(_) | Self::Field(_) => true,
+        }
+    }
+}
+
 /// What a null value does in Elasticsearch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnTombstone {
@@ -503,7 +514,7 @@ pub enum OnTombstone {
     Reject,
 }
 
-/// What a missing or closed index does.
+/// What a fault of the target does that must be cured on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnIndexFault {
     /// Hold in place and retry, with an alert.

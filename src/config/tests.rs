@@ -7,6 +7,7 @@ use super::*;
 
 mod bad;
 mod canary;
+mod sink;
 mod snapshots;
 
 pub(super) fn environment(name: &str) -> Option<String> {

@@ -30,6 +30,9 @@ impl Checker<'_> {
         let workers = self.workers(&format!("{path}.workers"), written.workers);
         let memory_bytes = self.share();
         self.memory(&path, memory_bytes, source.as_ref(), sink.as_ref());
+        if let (Some(source), Some(SinkPlan::Elasticsearch(sink))) = (&source, &sink) {
+            self.version_lines(&format!("{path}.sink.elasticsearch.version"), &source.topics, sink);
+        }
         Some(PipelinePlan {
             name: Arc::from(name),
             source: source?,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Checker;
 use crate::config::plan::{
-    Action, ConcurrencyMode, ElasticsearchSinkPlan, KafkaSinkPlan, OnIndexFault, OnTombstone, ServerKind, SinkPlan,
-    Template, VersionSource,
+    Action, ConcurrencyMode, ElasticsearchSinkPlan, KafkaSinkPlan, OnIndexFault, OnTombstone, Segment, ServerKind,
+    SinkPlan, Template, VersionSource,
 };
 use crate::config::quantity::ByteSize;
 use crate::config::template::{constant, literal_bytes, literals};
@@ -163,6 +163,38 @@ impl Checker<'_> {
             sink::Version::Pointer(text) => VersionSource::Field(self.pointer(&format!("{path}.pointer"), text)?),
         };
         Some(Some(source))
+    }
+
+    /// Offsets count within one partition of one topic: the versions of a document must not come from several.
+    pub(super) fn version_lines(&self, path: &str, topics: &[String], sink: &ElasticsearchSinkPlan) {
+        if sink.version != Some(VersionSource::Offset) {
+            return;
+        }
+        let names = |wanted: &Segment| {
+            let templates = [Some(&sink.index), sink.id.as_ref()];
+            templates.into_iter().flatten().any(|template| template.segments.contains(wanted))
+        };
+        let several = topics.len() > 1 || topics.iter().any(|topic| topic.starts_with('^'));
+        let other =
+            "write `version: timestamp`, or `version: { pointer: … }` with a number that grows with each change";
+        if several && !names(&Segment::Topic) {
+            self.warn(
+                path,
+                "the offsets of several topics are no one line of numbers: of two records with one id the newer may have \
+                 the lower offset, and would be dropped as superseded",
+                format!("{other}; or put `{{topic}}` into `id` or `index`"),
+            );
+        }
+        if sink.id.is_some() && !names(&Segment::Key) && !names(&Segment::Partition) {
+            self.warn(
+                path,
+                "the offsets of several partitions are no one line of numbers, and nothing says that records with this \
+                 `id` lie in one partition: the newer may have the lower offset, and would be dropped as superseded",
+                format!(
+                    "{other}; or take the id from what chooses the partition, `{{key}}`, or put `{{partition}}` into it"
+                ),
+            );
+        }
     }
 
     fn tombstone(&self, path: &str, written: Option<sink::OnTombstone>, needing: &[&str]) -> OnTombstone {

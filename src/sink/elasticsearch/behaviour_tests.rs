@@ -477,6 +477,27 @@ async fn replays_are_superseded_and_tombstones_delete_or_drop() {
     }
 }
 
+/// All records of the rig have one timestamp.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_records_with_one_version_the_later_wins_and_a_tombstone_deletes() {
+    let endpoint = endpoint();
+    let mut plan = plan_for(&[&endpoint]);
+    plan.action = Action::Index;
+    plan.version = Some(VersionSource::Timestamp);
+    let mut rig = Rig::start(plan, retry());
+    rig.send(&[("a", r#"{"n":1}"#), ("a", r#"{"n":2}"#), ("c", r#"{"n":1}"#)]).await;
+    let tombstone = rig.batch(&[("c", None)]);
+    rig.put(tombstone).await;
+    rig.until_delivered(4).await;
+    assert_eq!(source(&endpoint, "a"), r#"{"n":2}"#);
+    assert_eq!(endpoint.document("items", "c"), None, "deleted in the millisecond it was written");
+    assert_eq!(rig.count(Outcome::Superseded), 0);
+    // The same records again, as after a crash.
+    rig.send(&[("a", r#"{"n":1}"#), ("a", r#"{"n":2}"#)]).await;
+    rig.until_delivered(6).await;
+    assert_eq!(source(&endpoint, "a"), r#"{"n":2}"#);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_ended_before_the_sink_is_passed_on() {
     let endpoint = endpoint();

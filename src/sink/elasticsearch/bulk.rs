@@ -158,7 +158,7 @@ impl BulkEncoder {
             deletable: places.version.is_none()
                 && !named_by_document.into_iter().flatten().any(Template::needs_document),
             places,
-            line: ActionLine::new(plan.retry_on_conflict),
+            line: ActionLine::new(plan.retry_on_conflict, plan.version.as_ref().is_some_and(VersionSource::may_tie)),
             steps: Steps {
                 id: step("sink.id"),
                 index: step("sink.index"),

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use crate::config::plan::Action;
 use crate::model::Record;
+use crate::mutants::{self, Mutant};
 
 use super::bulk::ItemAction;
 
@@ -22,13 +23,23 @@ pub struct Target<'a> {
 /// Writes entries; holds the constant ends of the lines.
 pub struct ActionLine {
     update_end: Vec<u8>,
+    version_type: &'static [u8],
 }
 
 impl ActionLine {
-    /// `retry_on_conflict` goes into every update.
+    /// `retry_on_conflict` goes into every update. Where two records of an id may have one version (`ties`), the later one
+    /// wins; otherwise the same version again is the same record again.
     #[must_use]
-    pub fn new(retry_on_conflict: u32) -> Self {
-        Self { update_end: format!(",\"retry_on_conflict\":{retry_on_conflict}}}}}\n").into_bytes() }
+    pub fn new(retry_on_conflict: u32, ties: bool) -> Self {
+        let or_equal = ties && !mutants::on(Mutant::TiesLoseTheLater);
+        Self {
+            update_end: format!(",\"retry_on_conflict\":{retry_on_conflict}}}}}\n").into_bytes(),
+            version_type: if or_equal {
+                b",\"version_type\":\"external_gte\""
+            } else {
+                b",\"version_type\":\"external\""
+            },
+        }
     }
 
     /// Appends one whole entry. `wanted` tells an upsert from a plain update.
@@ -58,7 +69,7 @@ impl ActionLine {
         if let Some(version) = target.version {
             out.extend_from_slice(b",\"version\":");
             write_number(version, out);
-            out.extend_from_slice(b",\"version_type\":\"external\"");
+            out.extend_from_slice(self.version_type);
         }
         out.extend_from_slice(if action == ItemAction::Update { &self.update_end } else { b"}}\n" });
         if let Some(pieces) = body {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::documents::Refused;
+use super::documents::{External, Refused};
 use super::script::{ItemAnswer, LogEntry};
 use super::watch::{Heard, Worked};
 use super::{State, id_digest, lock};
@@ -45,6 +45,8 @@ struct Action {
     index: Option<String>,
     #[serde(default)]
     version: Option<i64>,
+    #[serde(default)]
+    version_type: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +61,7 @@ struct Item<'a> {
     verb: &'static str,
     index: String,
     id: String,
-    version: Option<i64>,
+    version: Option<External>,
     body: &'a [u8],
     update: Option<Update<'a>>,
 }
@@ -261,7 +263,9 @@ fn parse<'a>(state: &State, path_index: Option<&str>, body: &'a [u8]) -> Result<
             return Err(spoiled("[1:9] [UpdateRequest] failed to parse field [doc]"));
         }
         let index = action.index.or_else(|| path_index.map(str::to_owned)).unwrap_or_default();
-        items.push(Item { verb, index, id, version: action.version, body, update });
+        let or_equal = action.version_type.as_deref() == Some("external_gte");
+        let version = action.version.map(|version| External { version, or_equal });
+        items.push(Item { verb, index, id, version, body, update });
     }
     Ok(items)
 }
