@@ -368,6 +368,7 @@ const PURE: &[&str] = &[
     "src/sink/sequencer.rs",
     "src/sink/reject/breaker.rs",
     "src/sink/dead_letter/envelope.rs",
+    "src/sink/elasticsearch/alike.rs",
     "src/sink/elasticsearch/answer.rs",
     "src/sink/elasticsearch/bulk.rs",
     "src/sink/elasticsearch/chain.rs",
@@ -375,6 +376,7 @@ const PURE: &[&str] = &[
     "src/sink/elasticsearch/lane.rs",
     "src/sink/elasticsearch/patience.rs",
     "src/sink/elasticsearch/settle.rs",
+    "src/sink/elasticsearch/target.rs",
     "src/sink/elasticsearch/verdict.rs",
     "src/sink/kafka/encode.rs",
     "src/sink/kafka/patience.rs",
@@ -393,6 +395,7 @@ const PURE: &[&str] = &[
     "src/enrich/patience.rs",
     "src/enrich/reply.rs",
     "src/telemetry/counts.rs",
+    "src/telemetry/notice.rs",
     "src/telemetry/watch.rs",
 ];
 
