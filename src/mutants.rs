@@ -87,6 +87,7 @@ mutants! {
     TargetFaultBlamesTheRecord "target-fault-blames-the-record" "Rejects records for faults of their index, alias or pipeline."
     AlikeIsNoFault "alike-is-no-fault" "Rejects every record of a request an index refuses alike."
     TiesLoseTheLater "ties-lose-the-later" "Of two records with one version the later one is dropped as superseded."
+    RedirectedIsDelivered "redirected-is-delivered" "Counts a document in a failure store as delivered."
     FencedLeavesSuccessorsOpen "fenced-leaves-successors-open" "What waits behind a fenced operation of its id waits for ever."
 }
 

@@ -89,6 +89,7 @@ fn killers(mutant: Mutant) -> &'static [(Binary, &'static str)] {
         Mutant::TargetFaultBlamesTheRecord => &[(Unit, "sink::elasticsearch::target_tests")],
         Mutant::AlikeIsNoFault => &[(Unit, "sink::elasticsearch::alike")],
         Mutant::TiesLoseTheLater => &[(Unit, "sink::elasticsearch::bulk_tests"), (Unit, "of_records_with_one_version")],
+        Mutant::RedirectedIsDelivered => &[(Unit, "what_the_server_puts_aside")],
         Mutant::FencedLeavesSuccessorsOpen => &[(Unit, "sink::elasticsearch::lane_tests::a_chain_whose_first")],
     }
 }

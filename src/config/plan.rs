@@ -564,6 +564,8 @@ pub struct BreakerPlan {
     pub window: u32,
     /// Most rejects in a row on one partition.
     pub in_a_row: u32,
+    /// Whether records the servers put aside count as rejects.
+    pub count_redirected: bool,
 }
 
 /// In-place retry.

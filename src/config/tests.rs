@@ -80,7 +80,7 @@ fn the_shortest_pipeline_gets_the_documented_defaults() {
     );
     let pipeline = &plan.pipelines[0];
     assert!(matches!(pipeline.on_reject, OnReject::Stop));
-    assert_eq!(pipeline.breaker, BreakerPlan { ratio: 0.1, window: 1_000, in_a_row: 100 });
+    assert_eq!(pipeline.breaker, BreakerPlan { ratio: 0.1, window: 1_000, in_a_row: 100, count_redirected: false });
     assert_eq!(pipeline.commit_interval, Duration::from_millis(200));
     assert_eq!(pipeline.retry.in_place, Duration::from_secs(150));
     assert_eq!(

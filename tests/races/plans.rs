@@ -39,7 +39,7 @@ pub fn pipeline(brokers: &str, topic: &str, group: &str, sink: SinkPlan) -> Pipe
         }],
         sink,
         on_reject: OnReject::Stop,
-        breaker: BreakerPlan { ratio: 1.0, window: 1000, in_a_row: 1000 },
+        breaker: BreakerPlan { ratio: 1.0, window: 1000, in_a_row: 1000, count_redirected: false },
         retry: RetryPlan {
             first: Duration::from_millis(20),
             max: Duration::from_millis(200),

@@ -43,6 +43,7 @@ impl Checker<'_> {
                 ratio: written.breaker.ratio,
                 window: written.breaker.window,
                 in_a_row: written.breaker.in_a_row,
+                count_redirected: written.breaker.count_redirected,
             },
             retry: RetryPlan {
                 first: written.retry.first.0,

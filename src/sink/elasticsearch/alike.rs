@@ -115,7 +115,12 @@ mod tests {
     use crate::sink::elasticsearch::fixtures::TERMS;
 
     fn fault(index: usize, kind: &str, reason: &str) -> ItemFault {
-        ItemFault { index, status: 400, error: Some(ServerError { kind: kind.into(), reason: reason.into() }) }
+        ItemFault {
+            index,
+            status: 400,
+            error: Some(ServerError { kind: kind.into(), reason: reason.into() }),
+            aside: None,
+        }
     }
 
     fn asked(

@@ -477,6 +477,33 @@ async fn replays_are_superseded_and_tombstones_delete_or_drop() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_puts_aside_is_counted_apart() {
+    let endpoint = endpoint();
+    for (id, answer) in [
+        ("id1", ItemAnswer::taken(201, "\"failure_store\":\"used\",")),
+        ("id2", ItemAnswer::taken(200, "\"result\":\"noop\",")),
+    ] {
+        endpoint.answer_id(id, Some(answer));
+    }
+    for action in [Action::Index, Action::Create] {
+        let mut plan = plan_for(&[&endpoint]);
+        plan.action = action;
+        plan.index = super::fixtures::template(if action == Action::Create { "created" } else { "items" });
+        let mut rig = Rig::start(plan, retry());
+        rig.send_numbers(0..10).await;
+        rig.until("all ends", |rig| rig.ended.values().sum::<u64>() == 10).await;
+        let counts = (rig.count(Outcome::Delivered), rig.count(Outcome::Redirected));
+        assert_eq!(counts, (8, 2), "{action:?}");
+        assert!(rig.halts.is_empty(), "{:?}", rig.halts);
+    }
+    // Of an update a noop is a document that did not change.
+    endpoint.answer_id("id1", None);
+    let mut rig = Rig::start(plan_for(&[&endpoint]), retry());
+    rig.send_numbers(0..10).await;
+    rig.until_delivered(10).await;
+}
+
 /// All records of the rig have one timestamp.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_records_with_one_version_the_later_wins_and_a_tombstone_deletes() {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::model::{Charge, Epoch, Outcome, Reject, Slot, Ticket};
+use crate::model::{Charge, Epoch, Reject, Slot, Ticket};
 
 use super::batch::{Batch, Chunk, Held};
 use super::body::{Body, Fence, count_tenure, fill, fill_fresh};
@@ -350,9 +350,8 @@ impl Lane {
     pub(super) fn end(&mut self, op: Op, end: End) {
         let place = op.item.place;
         match end {
-            End::Delivered | End::Superseded => {
-                let outcome = if matches!(end, End::Delivered) { Outcome::Delivered } else { Outcome::Superseded };
-                self.effects.part(place.ticket, outcome);
+            End::Delivered | End::Superseded | End::Redirected(_) => {
+                self.effects.taken(place, &end);
                 #[cfg(test)]
                 self.effects.delivered.push(place);
                 if let Some(batch) = self.batches.get(op.batch) {

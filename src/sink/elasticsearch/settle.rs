@@ -318,6 +318,7 @@ impl Lane {
         match judge_item(fault, op.item.action, op.item.versioned, self.rules.terms) {
             ItemVerdict::Delivered => Judged::Final(End::Delivered),
             ItemVerdict::Superseded => Judged::Final(End::Superseded),
+            ItemVerdict::Redirected(aside) => Judged::Final(End::Redirected(aside)),
             ItemVerdict::Retry { overload } => {
                 notes.overload |= overload;
                 Judged::Again

@@ -250,7 +250,7 @@ fn server_error(kind: &str, reason: &str) -> ServerError {
 }
 
 fn item(status: u16, kind: &str, reason: &str) -> ItemFault {
-    ItemFault { index: 0, status, error: Some(server_error(kind, reason)) }
+    ItemFault { index: 0, status, error: Some(server_error(kind, reason)), aside: None }
 }
 
 fn body(kind: &str, reason: &str) -> Vec<u8> {

@@ -6,7 +6,7 @@ use crate::config::plan::OnIndexFault;
 use crate::model::{Exit, Halt, RejectReason};
 use crate::mutants::{self, Mutant};
 
-use super::answer::{ItemFault, ServerError, request_error};
+use super::answer::{Aside, ItemFault, ServerError, request_error};
 use super::bulk::ItemAction;
 use super::target::{Cure, TargetFault, Terms};
 
@@ -71,6 +71,8 @@ pub enum ItemVerdict {
     Delivered,
     /// The server had it, or something newer.
     Superseded,
+    /// The server took it and put it aside.
+    Redirected(Aside),
     /// Send again, after a backoff when the server is busy.
     Retry {
         /// The lane should pause.
@@ -224,6 +226,9 @@ pub fn judge_item(fault: &ItemFault, action: ItemAction, versioned: bool, terms:
     let status = fault.status;
     if status == 429 && mutants::on(Mutant::DropOnItem429) {
         return ItemVerdict::Superseded;
+    }
+    if let (None, Some(aside), false) = (&fault.error, fault.aside, mutants::on(Mutant::RedirectedIsDelivered)) {
+        return ItemVerdict::Redirected(aside);
     }
     let Some(error) = &fault.error else {
         return match status {

@@ -147,7 +147,7 @@ fn items() {
     ];
     for (action, versioned, status, kind, reason, want) in table {
         let error = (!kind.is_empty()).then(|| ServerError { kind: kind.into(), reason: reason.into() });
-        let fault = ItemFault { index: 0, status, error };
+        let fault = ItemFault { index: 0, status, error, aside: None };
         assert_eq!(judge_item(&fault, action, versioned, TERMS), want, "{action:?} {status} {kind}");
     }
 }
@@ -164,7 +164,7 @@ fn index_faults_hold_or_reject_as_chosen() {
     ];
     for (status, kind, reason) in table {
         let error = Some(ServerError { kind: kind.into(), reason: reason.into() });
-        let fault = ItemFault { index: 0, status, error };
+        let fault = ItemFault { index: 0, status, error, aside: None };
         for action in [Index, Delete] {
             let held = judge_item(&fault, action, false, TERMS);
             assert!(matches!(&held, ItemVerdict::Hold(why) if why.contains(reason)), "{kind}: {held:?}");

@@ -107,7 +107,8 @@ pub fn count_only(
             Some(answer) => write_item(&mut out, at, verb, answer),
             None => {
                 let comma = if at > 0 { "," } else { "" };
-                out.extend([comma, "{\"", verb, "\":{\"status\":200}}"]);
+                let done = if verb == "create" { "\":{\"status\":201}}" } else { "\":{\"status\":200}}" };
+                out.extend([comma, "{\"", verb, done]);
                 let id = id_of(action);
                 ids = ids.wrapping_add(id.map_or(0, id_digest));
                 counted += 1;
@@ -192,7 +193,7 @@ fn write_item(out: &mut String, at: usize, verb: &str, answer: &ItemAnswer) {
     let comma = if at > 0 { "," } else { "" };
     // Writing to a String cannot fail.
     let _ = if answer.kind.is_empty() {
-        write!(out, "{comma}{{\"{verb}\":{{\"status\":{}}}}}", answer.status)
+        write!(out, "{comma}{{\"{verb}\":{{{}\"status\":{}}}}}", answer.members, answer.status)
     } else {
         let error = serde_json::json!({ "type": answer.kind, "reason": answer.reason });
         write!(out, "{comma}{{\"{verb}\":{{\"status\":{},\"error\":{error}}}}}", answer.status)
@@ -205,7 +206,14 @@ fn ruled(state: &State, item: &Item<'_>) -> Option<ItemAnswer> {
 }
 
 fn write(state: &State, item: &Item<'_>) -> ItemAnswer {
-    let ok = |status| ItemAnswer { status, kind: String::new(), reason: String::new() };
+    let ok = |status| {
+        let members = match (item.verb, status) {
+            ("index", 201) => "\"result\":\"created\",",
+            ("index", _) => "\"result\":\"updated\",",
+            _ => "",
+        };
+        ItemAnswer::taken(status, members)
+    };
     let Item { verb, index, id, version, body, update } = item;
     let is_object = || serde_json::from_slice::<&RawValue>(body).is_ok_and(|raw| raw.get().starts_with('{'));
     let done = match *verb {
