@@ -53,7 +53,7 @@ fn the_example_is_the_script_it_replaces() {
 
 #[test]
 fn the_example_shows_the_defaults() {
-    let commented_out = ["type: itmes", "id: \"{/id}\""];
+    let commented_out = ["type: itmes", "id: \"{/id}\"", "action: upsert"];
     let text: String = EXAMPLE
         .lines()
         .filter(|line| !commented_out.iter().any(|part| line.contains(part)))
@@ -88,7 +88,12 @@ fn the_shortest_pipeline_gets_the_documented_defaults() {
         (Start::Earliest, Duration::from_secs(2), Duration::from_secs(45))
     );
     let SinkPlan::Elasticsearch(sink) = &pipeline.sink else { panic!() };
-    assert_eq!((sink.doc_type.as_str(), sink.id.is_none(), sink.on_tombstone), ("_doc", true, OnTombstone::Delete));
+    let id = sink.id.as_ref().map(|id| id.text.as_str());
+    assert_eq!(
+        (sink.doc_type.as_str(), id, sink.action),
+        ("_doc", Some("{topic}+{partition}+{offset}"), Action::Index)
+    );
+    assert_eq!(sink.on_tombstone, OnTombstone::Reject);
     assert_eq!(
         (sink.batch_records, sink.batch_bytes, sink.linger, sink.lanes, sink.retry_on_conflict),
         (5_000, 5 << 20, Duration::from_millis(100), 4, 3)

@@ -11,6 +11,8 @@ use crate::config::quantity::ByteSize;
 use crate::config::template::{constant, literal_bytes, literals};
 use crate::config::written::sink::{self, Batch, ElasticsearchSink, KafkaSink, Sink};
 
+/// An id that no other record has.
+const COORDINATES: &str = "{topic}+{partition}+{offset}";
 /// Longest id Elasticsearch takes, in bytes.
 const MAX_ID: usize = 512;
 /// Most bulk requests in flight.
@@ -72,10 +74,9 @@ impl Checker<'_> {
         if let Some(index) = &index {
             self.index_name(&index_path, index);
         }
-        let id = self.optional(path, "id", written.id.as_deref());
+        let (id, action) = self.id_and_action(path, written);
         let routing = self.optional(path, "routing", written.routing.as_deref());
         self.id(&format!("{path}.id"), id.as_ref().and_then(Option::as_ref));
-        let action = action(written.action);
         let version = self.version(&format!("{path}.version"), written.version.as_ref(), action);
         self.batch(&format!("{path}.batch"), &written.batch, written.lanes, path);
         if let Some(connection) = &connection {
@@ -89,6 +90,7 @@ impl Checker<'_> {
             ("routing", routing.as_ref().is_some_and(Template::needs_document)),
             ("version", matches!(version, Some(VersionSource::Field(_)))),
         ];
+        let own_id = id.as_ref().is_some_and(|id| id.segments.contains(&Segment::Offset));
         let needing: Vec<&str> = needing.into_iter().filter(|(_, needs)| *needs).map(|(key, _)| key).collect();
         Some(ElasticsearchSinkPlan {
             connection: connection?,
@@ -101,7 +103,7 @@ impl Checker<'_> {
             ingest_pipeline: written.pipeline.clone(),
             retry_on_conflict: written.retry_on_conflict,
             require_alias: written.require_alias,
-            on_tombstone: self.tombstone(&format!("{path}.on_tombstone"), written.on_tombstone, &needing),
+            on_tombstone: self.tombstone(&format!("{path}.on_tombstone"), written.on_tombstone, &needing, own_id),
             on_index_fault: match written.on_index_fault {
                 sink::OnIndexFault::Hold => OnIndexFault::Hold,
                 sink::OnIndexFault::Reject => OnIndexFault::Reject,
@@ -116,6 +118,30 @@ impl Checker<'_> {
                 sink::Concurrency::Fixed => ConcurrencyMode::Fixed,
             },
         })
+    }
+
+    /// The id and the action. What is not written must not make one document of many records, as the lines of a log with
+    /// the host's name for a key: without both each record becomes a document of its own.
+    fn id_and_action(&self, path: &str, written: &ElasticsearchSink) -> (Option<Option<Template>>, Action) {
+        let id = self.optional(path, "id", written.id.as_deref());
+        let (true, Some(action)) = (written.id.is_none(), written.action) else {
+            let action = written.action.map_or(Action::Upsert, action);
+            return if written.id.is_some() {
+                (id, action)
+            } else {
+                (self.template(path, COORDINATES).map(Some), Action::Index)
+            };
+        };
+        let action = self::action(action);
+        if matches!(action, Action::Index | Action::Create | Action::Upsert) && written.version.is_none() {
+            self.warn(
+                &format!("{path}.action"),
+                "no `id` is written, so it is the record's key: records with one key, as the lines of a log, become one \
+                 document",
+                format!("write `id: \"{{key}}\"` where that is meant, or `id: \"{COORDINATES}\"` for a document a record"),
+            );
+        }
+        (id, action)
     }
 
     /// `None`: a finding was made. `Some(None)`: not written.
@@ -197,7 +223,14 @@ impl Checker<'_> {
         }
     }
 
-    fn tombstone(&self, path: &str, written: Option<sink::OnTombstone>, needing: &[&str]) -> OnTombstone {
+    fn tombstone(&self, path: &str, written: Option<sink::OnTombstone>, needing: &[&str], own_id: bool) -> OnTombstone {
+        if written == Some(sink::OnTombstone::Delete) && own_id {
+            self.warn(
+                path,
+                "the id holds `{offset}`, so no record can delete the document of another one",
+                "write `on_tombstone: drop`, or an id such as `{key}`",
+            );
+        }
         match written {
             Some(sink::OnTombstone::Delete) if !needing.is_empty() => {
                 let keys = needing.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
@@ -211,7 +244,7 @@ impl Checker<'_> {
             Some(sink::OnTombstone::Delete) => OnTombstone::Delete,
             Some(sink::OnTombstone::Drop) => OnTombstone::Drop,
             Some(sink::OnTombstone::Reject) => OnTombstone::Reject,
-            None if needing.is_empty() => OnTombstone::Delete,
+            None if needing.is_empty() && !own_id => OnTombstone::Delete,
             None => OnTombstone::Reject,
         }
     }

@@ -571,7 +571,7 @@ fn sinks() {
         ),
         (
             SINK,
-            "elasticsearch: { connection: search, index: items, version: offset }",
+            "elasticsearch: { connection: search, index: items, id: \"{key}\", version: offset }",
             14,
             "pipelines.index.sink.elasticsearch.version",
             "`action: index`",
