@@ -48,7 +48,8 @@ pub fn run(global: &Global, args: &CheckArgs) -> Result<Exit, Failure> {
         Some(loaded) if args.connect => connect::probe_all(&loaded.plan),
         Some(_) | None => Vec::new(),
     };
-    let all_reached = reached.iter().all(|server| server.ok);
+    let unreached = reached.iter().any(|server| !server.ok && !server.misfit);
+    let misfit = reached.iter().any(|server| server.misfit);
     match args.format {
         DataFormat::Text => {
             let servers: String = reached.iter().map(|server| format!("{server}\n")).collect();
@@ -64,10 +65,11 @@ pub fn run(global: &Global, args: &CheckArgs) -> Result<Exit, Failure> {
             print_json(&value)?;
         }
     }
-    Ok(match (valid, all_reached) {
-        (false, _) => Exit::Config,
-        (true, false) => Exit::Unavailable,
-        (true, true) => Exit::Done,
+    Ok(match (valid, unreached, misfit) {
+        (false, _, _) => Exit::Config,
+        (true, true, _) => Exit::Unavailable,
+        (true, false, true) => Exit::Protocol,
+        (true, false, false) => Exit::Done,
     })
 }
 

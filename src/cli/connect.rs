@@ -21,6 +21,9 @@ pub struct Reached {
     pub server: String,
     /// Whether a pipeline could run with it.
     pub ok: bool,
+    /// It answers, and what is there does not fit the pipeline.
+    #[serde(skip)]
+    pub misfit: bool,
     /// What it said.
     pub found: String,
 }
@@ -66,16 +69,18 @@ fn targets(pipeline: &PipelinePlan) -> Vec<&KafkaConnection> {
 fn source(pipeline: &PipelinePlan) -> Option<Reached> {
     let server = format!("kafka {} (source of {})", pipeline.source.connection.name, pipeline.name);
     Some(match probe::partitions(&pipeline.source, ANSWER_WITHIN) {
-        Ok(partitions) => Reached { server, ok: true, found: format!("{} partitions to read", partitions.len()) },
-        Err(found) => Reached { server, ok: false, found },
+        Ok(partitions) => {
+            Reached { server, ok: true, misfit: false, found: format!("{} partitions to read", partitions.len()) }
+        }
+        Err(found) => Reached { server, ok: false, misfit: false, found },
     })
 }
 
 fn reach(connection: &KafkaConnection) -> Reached {
     let server = format!("kafka {}", connection.name);
     match probe::answers(connection, ANSWER_WITHIN) {
-        Ok(()) => Reached { server, ok: true, found: "answers".into() },
-        Err(why) => Reached { server, ok: false, found: why.to_string() },
+        Ok(()) => Reached { server, ok: true, misfit: false, found: "answers".into() },
+        Err(why) => Reached { server, ok: false, misfit: false, found: why.to_string() },
     }
 }
 
@@ -86,7 +91,7 @@ fn target(pipeline: &PipelinePlan) -> Vec<Reached> {
     let Ok((runtime, cluster)) = open(&sink.connection) else { return Vec::new() };
     let server =
         format!("elasticsearch {} index {} (sink of {})", sink.connection.name, sink.index.text, pipeline.name);
-    let reached = |Finding { ok, text }| Reached { server: server.clone(), ok, found: text };
+    let reached = |Finding { ok, text }| Reached { server: server.clone(), ok, misfit: !ok, found: text };
     runtime.block_on(inspect(&cluster, sink)).into_iter().map(reached).collect()
 }
 
@@ -100,15 +105,15 @@ fn search(connection: &ElasticsearchConnection) -> Vec<Reached> {
     let name = format!("elasticsearch {}", connection.name);
     let (runtime, cluster) = match open(connection) {
         Ok(opened) => opened,
-        Err(found) => return vec![Reached { server: name.clone(), ok: false, found }],
+        Err(found) => return vec![Reached { server: name.clone(), ok: false, misfit: false, found }],
     };
     let one = |(node, answer): (String, Result<_, Unidentified>)| {
         let server = format!("{name} {node}");
         match answer {
-            Ok(found) => Reached { server, ok: true, found: format!("{found}") },
-            Err(Unidentified::Unclear(found)) => Reached { server, ok: true, found },
+            Ok(found) => Reached { server, ok: true, misfit: false, found: format!("{found}") },
+            Err(Unidentified::Unclear(found)) => Reached { server, ok: true, misfit: false, found },
             Err(Unidentified::Unreachable(found) | Unidentified::Refused(found)) => {
-                Reached { server, ok: false, found }
+                Reached { server, ok: false, misfit: false, found }
             }
         }
     };
@@ -138,7 +143,7 @@ fn lookups(pipeline: &PipelinePlan) -> Option<Reached> {
             })
         });
     Some(match answer {
-        Ok(()) => Reached { server, ok: true, found: "answers".into() },
-        Err(found) => Reached { server, ok: false, found },
+        Ok(()) => Reached { server, ok: true, misfit: false, found: "answers".into() },
+        Err(found) => Reached { server, ok: false, misfit: false, found },
     })
 }
