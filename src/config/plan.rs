@@ -10,7 +10,9 @@ use secrecy::SecretString;
 
 mod search;
 
-pub use search::{Action, ConcurrencyMode, ElasticsearchSinkPlan, OnIndexFault, OnTombstone, VersionSource};
+pub use search::{
+    Action, ConcurrencyMode, DocumentId, ElasticsearchSinkPlan, OnIndexFault, OnTombstone, VersionSource,
+};
 
 /// A checked configuration.
 #[derive(Debug, Clone)]

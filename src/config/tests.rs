@@ -88,7 +88,7 @@ fn the_shortest_pipeline_gets_the_documented_defaults() {
         (Start::Earliest, Duration::from_secs(2), Duration::from_secs(45))
     );
     let SinkPlan::Elasticsearch(sink) = &pipeline.sink else { panic!() };
-    let id = sink.id.as_ref().map(|id| id.text.as_str());
+    let id = sink.id.template().map(|id| id.text.as_str());
     assert_eq!(
         (sink.doc_type.as_str(), id, sink.action),
         ("_doc", Some("{topic}+{partition}+{offset}"), Action::Index)

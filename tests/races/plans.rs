@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use sluicegate::config::plan::{
-    Action, Auth, BreakerPlan, ConcurrencyMode, ElasticsearchConnection, ElasticsearchSinkPlan, KafkaConnection,
-    KafkaSinkPlan, OnHalt, OnIndexFault, OnReject, OnTombstone, OnTooLarge, PipelinePlan, Plan, Pointer, RetryPlan,
-    Segment, ServerKind, SinkPlan, SourcePlan, Start, StepKind, StepPlan, Template,
+    Action, Auth, BreakerPlan, ConcurrencyMode, DocumentId, ElasticsearchConnection, ElasticsearchSinkPlan,
+    KafkaConnection, KafkaSinkPlan, OnHalt, OnIndexFault, OnReject, OnTombstone, OnTooLarge, PipelinePlan, Plan,
+    Pointer, RetryPlan, Segment, ServerKind, SinkPlan, SourcePlan, Start, StepKind, StepPlan, Template,
 };
 
 use crate::support::unique;
@@ -113,7 +113,7 @@ pub fn bulk_plan(url: &str) -> ElasticsearchSinkPlan {
         },
         index: literal(INDEX),
         doc_type: "_doc".into(),
-        id: Some(key()),
+        id: DocumentId::Template(key()),
         action: Action::Upsert,
         version: None,
         routing: None,

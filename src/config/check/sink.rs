@@ -3,18 +3,15 @@
 use std::time::Duration;
 
 use super::Checker;
+use super::document::Deletes;
 use crate::config::plan::{
-    Action, ConcurrencyMode, ElasticsearchSinkPlan, KafkaSinkPlan, OnIndexFault, OnTombstone, Segment, ServerKind,
+    Action, ConcurrencyMode, DocumentId, ElasticsearchSinkPlan, KafkaSinkPlan, OnIndexFault, Segment, ServerKind,
     SinkPlan, Template, VersionSource,
 };
 use crate::config::quantity::ByteSize;
-use crate::config::template::{constant, literal_bytes, literals};
+use crate::config::template::{constant, literals};
 use crate::config::written::sink::{self, Batch, ElasticsearchSink, KafkaSink, Sink};
 
-/// An id that no other record has.
-const COORDINATES: &str = "{topic}+{partition}+{offset}";
-/// Longest id Elasticsearch takes, in bytes.
-const MAX_ID: usize = 512;
 /// Most bulk requests in flight.
 const MAX_LANES: usize = 64;
 /// Most records of a bulk.
@@ -76,7 +73,7 @@ impl Checker<'_> {
         }
         let (id, action) = self.id_and_action(path, written);
         let routing = self.optional(path, "routing", written.routing.as_deref());
-        self.id(&format!("{path}.id"), id.as_ref().and_then(Option::as_ref));
+        self.id(&format!("{path}.id"), id.as_ref().and_then(DocumentId::template));
         let version = self.version(&format!("{path}.version"), written.version.as_ref(), action);
         self.batch(&format!("{path}.batch"), &written.batch, written.lanes, path);
         if let Some(connection) = &connection {
@@ -86,11 +83,18 @@ impl Checker<'_> {
         let (id, routing, version, index) = (id?, routing?, version?, index?);
         let needing = [
             ("index", index.needs_document()),
-            ("id", id.as_ref().is_some_and(Template::needs_document)),
+            ("id", id.template().is_some_and(Template::needs_document)),
             ("routing", routing.as_ref().is_some_and(Template::needs_document)),
             ("version", matches!(version, Some(VersionSource::Field(_)))),
         ];
-        let own_id = id.as_ref().is_some_and(|id| id.segments.contains(&Segment::Offset));
+        let own_id = id.template().is_some_and(|id| id.segments.contains(&Segment::Offset));
+        let deletes = if id == DocumentId::Server {
+            Deletes::NoId
+        } else if own_id {
+            Deletes::OwnId
+        } else {
+            Deletes::Possible
+        };
         let needing: Vec<&str> = needing.into_iter().filter(|(_, needs)| *needs).map(|(key, _)| key).collect();
         Some(ElasticsearchSinkPlan {
             connection: connection?,
@@ -103,7 +107,7 @@ impl Checker<'_> {
             ingest_pipeline: written.pipeline.clone(),
             retry_on_conflict: written.retry_on_conflict,
             require_alias: written.require_alias,
-            on_tombstone: self.tombstone(&format!("{path}.on_tombstone"), written.on_tombstone, &needing, own_id),
+            on_tombstone: self.tombstone(&format!("{path}.on_tombstone"), written.on_tombstone, &needing, deletes),
             on_index_fault: match written.on_index_fault {
                 sink::OnIndexFault::Hold => OnIndexFault::Hold,
                 sink::OnIndexFault::Reject => OnIndexFault::Reject,
@@ -120,132 +124,11 @@ impl Checker<'_> {
         })
     }
 
-    /// The id and the action. What is not written must not make one document of many records, as the lines of a log with
-    /// the host's name for a key: without both each record becomes a document of its own.
-    fn id_and_action(&self, path: &str, written: &ElasticsearchSink) -> (Option<Option<Template>>, Action) {
-        let id = self.optional(path, "id", written.id.as_deref());
-        let (true, Some(action)) = (written.id.is_none(), written.action) else {
-            let action = written.action.map_or(Action::Upsert, action);
-            return if written.id.is_some() {
-                (id, action)
-            } else {
-                (self.template(path, COORDINATES).map(Some), Action::Index)
-            };
-        };
-        let action = self::action(action);
-        if matches!(action, Action::Index | Action::Create | Action::Upsert) && written.version.is_none() {
-            self.warn(
-                &format!("{path}.action"),
-                "no `id` is written, so it is the record's key: records with one key, as the lines of a log, become one \
-                 document",
-                format!("write `id: \"{{key}}\"` where that is meant, or `id: \"{COORDINATES}\"` for a document a record"),
-            );
-        }
-        (id, action)
-    }
-
     /// `None`: a finding was made. `Some(None)`: not written.
     fn optional(&self, path: &str, key: &str, text: Option<&str>) -> Option<Option<Template>> {
         match text {
             None => Some(None),
             Some(text) => self.template(&format!("{path}.{key}"), text).map(Some),
-        }
-    }
-
-    fn id(&self, path: &str, id: Option<&Template>) {
-        let Some(id) = id else { return };
-        if constant(id).is_some() {
-            self.error(
-                path,
-                "is the same for every record: each would overwrite the last",
-                "use a template such as `{key}` or `{/id}`",
-            );
-        } else if literal_bytes(id) >= MAX_ID {
-            self.error(path, format!("its fixed part alone reaches the {MAX_ID} bytes of an id"), "shorten it");
-        }
-    }
-
-    /// `None`: a finding was made. `Some(None)`: not written.
-    fn version(&self, path: &str, written: Option<&sink::Version>, action: Action) -> Option<Option<VersionSource>> {
-        let Some(version) = written else { return Some(None) };
-        if !matches!(action, Action::Index | Action::Delete) {
-            self.error(
-                path,
-                format!(
-                    "`version` works with the actions `index` and `delete` only, not with `{}`",
-                    action_name(action)
-                ),
-                "write `action: index`, or remove `version`",
-            );
-        }
-        let source = match version {
-            sink::Version::Offset => VersionSource::Offset,
-            sink::Version::Timestamp => VersionSource::Timestamp,
-            sink::Version::Header(name) if name.is_empty() => {
-                self.error(&format!("{path}.header"), "is empty", "name the header");
-                return None;
-            }
-            sink::Version::Header(name) => VersionSource::Header(name.clone()),
-            sink::Version::Pointer(text) => VersionSource::Field(self.pointer(&format!("{path}.pointer"), text)?),
-        };
-        Some(Some(source))
-    }
-
-    /// Offsets count within one partition of one topic: the versions of a document must not come from several.
-    pub(super) fn version_lines(&self, path: &str, topics: &[String], sink: &ElasticsearchSinkPlan) {
-        if sink.version != Some(VersionSource::Offset) {
-            return;
-        }
-        let names = |wanted: &Segment| {
-            let templates = [Some(&sink.index), sink.id.as_ref()];
-            templates.into_iter().flatten().any(|template| template.segments.contains(wanted))
-        };
-        let several = topics.len() > 1 || topics.iter().any(|topic| topic.starts_with('^'));
-        let other =
-            "write `version: timestamp`, or `version: { pointer: … }` with a number that grows with each change";
-        if several && !names(&Segment::Topic) {
-            self.warn(
-                path,
-                "the offsets of several topics are no one line of numbers: of two records with one id the newer may have \
-                 the lower offset, and would be dropped as superseded",
-                format!("{other}; or put `{{topic}}` into `id` or `index`"),
-            );
-        }
-        if sink.id.is_some() && !names(&Segment::Key) && !names(&Segment::Partition) {
-            self.warn(
-                path,
-                "the offsets of several partitions are no one line of numbers, and nothing says that records with this \
-                 `id` lie in one partition: the newer may have the lower offset, and would be dropped as superseded",
-                format!(
-                    "{other}; or take the id from what chooses the partition, `{{key}}`, or put `{{partition}}` into it"
-                ),
-            );
-        }
-    }
-
-    fn tombstone(&self, path: &str, written: Option<sink::OnTombstone>, needing: &[&str], own_id: bool) -> OnTombstone {
-        if written == Some(sink::OnTombstone::Delete) && own_id {
-            self.warn(
-                path,
-                "the id holds `{offset}`, so no record can delete the document of another one",
-                "write `on_tombstone: drop`, or an id such as `{key}`",
-            );
-        }
-        match written {
-            Some(sink::OnTombstone::Delete) if !needing.is_empty() => {
-                let keys = needing.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
-                self.error(
-                    path,
-                    format!("a record without a value has no document, but {keys} of this sink needs one"),
-                    "write `on_tombstone: drop` or `reject`, or build them from `{key}`, `{topic}` and headers",
-                );
-                OnTombstone::Reject
-            }
-            Some(sink::OnTombstone::Delete) => OnTombstone::Delete,
-            Some(sink::OnTombstone::Drop) => OnTombstone::Drop,
-            Some(sink::OnTombstone::Reject) => OnTombstone::Reject,
-            None if needing.is_empty() && !own_id => OnTombstone::Delete,
-            None => OnTombstone::Reject,
         }
     }
 
@@ -320,7 +203,7 @@ impl Checker<'_> {
     }
 }
 
-fn action(written: sink::Action) -> Action {
+pub(super) fn action(written: sink::Action) -> Action {
     match written {
         sink::Action::Upsert => Action::Upsert,
         sink::Action::Index => Action::Index,
@@ -330,7 +213,7 @@ fn action(written: sink::Action) -> Action {
     }
 }
 
-fn action_name(action: Action) -> &'static str {
+pub(super) fn action_name(action: Action) -> &'static str {
     match action {
         Action::Upsert => "upsert",
         Action::Index => "index",

@@ -13,8 +13,8 @@ pub struct ElasticsearchSinkPlan {
     pub index: Template,
     /// Mapping type, sent only to 6.x (default `_doc`).
     pub doc_type: String,
-    /// Document id. When the configuration gives none: `{key}`, and `{topic}+{partition}+{offset}` for a null key.
-    pub id: Option<Template>,
+    /// Document id.
+    pub id: DocumentId,
     /// What is done with each document.
     pub action: Action,
     /// External version, for `index` and `delete`.
@@ -43,6 +43,28 @@ pub struct ElasticsearchSinkPlan {
     pub lanes: usize,
     /// How many of them may be out at once.
     pub concurrency: ConcurrencyMode,
+}
+
+/// Where a document's id comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DocumentId {
+    /// The record's key, and `{topic}+{partition}+{offset}` for a null key.
+    KeyOrCoordinates,
+    /// A template.
+    Template(Template),
+    /// The server makes one for each document it is sent.
+    Server,
+}
+
+impl DocumentId {
+    /// The template as configured.
+    #[must_use]
+    pub fn template(&self) -> Option<&Template> {
+        match self {
+            Self::Template(template) => Some(template),
+            Self::KeyOrCoordinates | Self::Server => None,
+        }
+    }
 }
 
 /// How the number of requests in flight is chosen.

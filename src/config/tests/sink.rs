@@ -1,7 +1,7 @@
 //! What `check` says of an Elasticsearch sink whose keys are right one by one and wrong together.
 
-use super::load;
-use crate::config::plan::{Action, OnTombstone, SinkPlan};
+use super::{SURROUNDINGS, load, load_text};
+use crate::config::plan::{Action, DocumentId, OnTombstone, SinkPlan};
 
 /// The warnings of a pipeline that reads `topics` into a sink with these keys: key and reason.
 fn warned(topics: &str, keys: &str) -> Vec<(String, String)> {
@@ -41,7 +41,7 @@ fn versions_of_one_id_come_from_one_line_of_numbers() {
 fn defaults(keys: &str) -> (Option<String>, Action, OnTombstone) {
     let loaded = load(&super::MINIMAL.replace("index: items", &format!("index: items, {keys}")));
     let SinkPlan::Elasticsearch(sink) = &loaded.plan.pipelines[0].sink else { panic!("{keys}") };
-    (sink.id.as_ref().map(|id| id.text.clone()), sink.action, sink.on_tombstone)
+    (sink.id.template().map(|id| id.text.clone()), sink.action, sink.on_tombstone)
 }
 
 #[test]
@@ -71,4 +71,28 @@ fn no_default_makes_one_document_of_many_records() {
     }
     let found = warned("[events]", "on_tombstone: delete");
     assert!(matches!(&found[..], [(key, _)] if key == "on_tombstone"), "{found:?}");
+}
+
+#[test]
+fn no_id_is_a_choice_and_null_is_none() {
+    let sink = |keys: &str| super::MINIMAL.replace("index: items", &format!("index: items, {keys}"));
+    for (keys, action) in [("id: none", Action::Index), ("id: none, action: create", Action::Create)] {
+        let loaded = load(&sink(keys));
+        assert_eq!(loaded.warnings, [], "{keys}");
+        let SinkPlan::Elasticsearch(plan) = &loaded.plan.pipelines[0].sink else { panic!() };
+        assert_eq!((&plan.id, plan.action, plan.on_tombstone), (&DocumentId::Server, action, OnTombstone::Reject));
+    }
+    for (keys, key, part) in [
+        ("id: null", "id", "`id: none`"),
+        ("id: ~, action: create", "id", "`id: none`"),
+        ("id:", "id", "`id: none`"),
+        ("id: none, action: upsert", "action", "needs an id"),
+        ("id: none, action: delete", "action", "needs an id"),
+        ("id: none, action: index, version: offset", "version", "needs an id"),
+        ("id: none, on_tombstone: delete", "on_tombstone", "nothing to delete by"),
+    ] {
+        let Err(findings) = load_text(&sink(keys), "t.yaml", SURROUNDINGS) else { panic!("{keys} is taken") };
+        let said = |finding: &crate::config::Finding| finding.path.ends_with(key) && finding.to_string().contains(part);
+        assert!(findings.0.iter().any(said), "{keys}: {findings}");
+    }
 }

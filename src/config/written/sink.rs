@@ -165,7 +165,8 @@ pub struct ElasticsearchSink {
     #[serde(default = "doc_type", rename = "type")]
     pub doc_type: String,
     /// Template of the document's id, 1 to 512 bytes. Default with an `action`: `{key}`, and `{topic}+{partition}+{offset}`
-    /// for a record without a key. Default without: `{topic}+{partition}+{offset}`, a document for each record.
+    /// for a record without a key. Default without: `{topic}+{partition}+{offset}`, a document for each record. `none` sends no id: the server
+    /// makes one, and a record sent again becomes a second document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// What is done with each document. Default: `upsert` with an `id`, `index` without.

@@ -101,9 +101,11 @@ fn shape(reason: &str) -> String {
 /// The index an entry of ours names in its action line; empty when it names none.
 #[must_use]
 pub fn index_in(entry: &[u8]) -> &str {
-    const NAME: &[u8] = b"\",\"_index\":\"";
+    const NAME: &[u8] = b"\"_index\":\"";
     let line = &entry[..memchr::memchr(b'\n', entry).unwrap_or(entry.len())];
-    let Some(at) = memchr::memmem::find(line, NAME) else { return "" };
+    // Behind the id or, where none is sent, first; in an id a quote never stands without its backslash.
+    let is_member = |at: &usize| line[..*at].ends_with(b":{") || line[..*at].ends_with(b"\",");
+    let Some(at) = memchr::memmem::find_iter(line, NAME).find(is_member) else { return "" };
     let rest = &line[at + NAME.len()..];
     let end = memchr::memchr(b'"', rest).unwrap_or(rest.len());
     std::str::from_utf8(&rest[..end]).unwrap_or_default()
@@ -192,6 +194,7 @@ mod tests {
     fn the_index_is_read_from_the_action_line_only() {
         let entry = br#"{"index":{"_id":"a\",\"_index\":\"x","_index":"logs-1","routing":"r"}}"#;
         assert_eq!(index_in(entry), "logs-1");
+        assert_eq!(index_in(b"{\"index\":{\"_index\":\"logs-2\"}}\n{}\n"), "logs-2", "without an id");
         assert_eq!(index_in(b"{\"index\":{\"_id\":\"a\"}}\n{\"a\":\"\",\"_index\":\"x\"}\n"), "");
     }
 }

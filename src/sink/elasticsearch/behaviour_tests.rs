@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::rig::{Rig, plan_for, retry};
-use crate::config::plan::{Action, ConcurrencyMode, OnTombstone, RetryPlan, ServerKind, VersionSource};
+use crate::config::plan::{Action, ConcurrencyMode, DocumentId, OnTombstone, RetryPlan, ServerKind, VersionSource};
 use crate::model::{Epoch, Exit, Outcome, Prepared, Report, RewindCause};
 use crate::telemetry::metrics::{RequestClass, StageName};
 use crate::testbed::bulk_endpoint::{BulkEndpoint, Fault, ItemAnswer, LogEntry, Options, Version};
@@ -502,6 +502,20 @@ async fn what_the_server_puts_aside_is_counted_apart() {
     let mut rig = Rig::start(plan_for(&[&endpoint]), retry());
     rig.send_numbers(0..10).await;
     rig.until_delivered(10).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_id_every_record_is_a_document() {
+    let endpoint = endpoint();
+    let mut plan = plan_for(&[&endpoint]);
+    plan.action = Action::Create;
+    plan.id = DocumentId::Server;
+    let mut rig = Rig::start(plan, retry());
+    rig.send_numbers(0..100).await;
+    rig.send_numbers(0..100).await;
+    rig.until_delivered(200).await;
+    rig.until_empty().await;
+    assert_eq!(endpoint.count("items"), 200);
 }
 
 /// All records of the rig have one timestamp.

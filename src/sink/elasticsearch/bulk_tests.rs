@@ -2,7 +2,9 @@
 
 use super::bulk::*;
 use super::fixtures::{sink_plan, template};
-use crate::config::plan::{Action, ElasticsearchSinkPlan, OnTombstone, Pointer, Segment, Template, VersionSource};
+use crate::config::plan::{
+    Action, DocumentId, ElasticsearchSinkPlan, OnTombstone, Pointer, Segment, Template, VersionSource,
+};
 use crate::model::{
     Encode, Epoch, Kept, NoHeaders, Offset, OwnedRecord, Place, Record, RejectReason, Slot, Ticket, TicketId,
 };
@@ -72,7 +74,7 @@ fn templates_are_rendered_in_the_order_they_are_read() {
     plan.index =
         Template { text: "i-{partition}".into(), segments: vec![Segment::Literal("i-".into()), Segment::Partition] };
     plan.action = Action::Index;
-    plan.id = Some(template("the id"));
+    plan.id = DocumentId::Template(template("the id"));
     plan.routing = Some(template("the routing"));
     let pointer = Pointer { members: vec!["v".into()] };
     plan.version = Some(VersionSource::Field(pointer.clone()));
@@ -122,7 +124,7 @@ fn a_null_key_has_the_coordinates_for_an_id_only_by_default() {
     let mut plan = ElasticsearchSinkPlan { action: Action::Index, ..sink_plan("items") };
     assert!(text(&plan, "{}", &[None]).starts_with("{\"index\":{\"_id\":\"events+3+41\"}}"));
     assert_eq!(encode(&plan, None, &[None]).err(), Some(RejectReason::InvalidId), "a tombstone of nobody");
-    plan.id = Some(template("{key}"));
+    plan.id = DocumentId::Template(template("{key}"));
     assert_eq!(encode(&plan, Some(&[b"{}"]), &[None]).err(), Some(RejectReason::InvalidId));
 }
 
@@ -155,6 +157,30 @@ fn versions_come_from_where_the_plan_says() {
     BulkEncoder::new(&by_header).encode(place(), &owned.view(), &kept, &mut payload).expect("encodes");
     assert!(String::from_utf8_lossy(&payload).contains("\"version\":5,"));
     assert_eq!(encode(&by_header, Some(&[b"{}"]), &[Some(b"7")]).err(), Some(RejectReason::Missing));
+}
+
+#[test]
+fn without_an_id_the_action_line_names_none_and_nothing_is_deleted() {
+    let mut plan = ElasticsearchSinkPlan { id: DocumentId::Server, action: Action::Create, ..sink_plan("items") };
+    assert!(templates(&plan).is_empty());
+    assert_eq!(text(&plan, "{\"a\":1}", &[]), "{\"create\":{}}\n{\"a\":1}\n");
+    assert_eq!(encode(&plan, None, &[]).err(), Some(RejectReason::Tombstone));
+    plan.index =
+        Template { text: "i-{partition}".into(), segments: vec![Segment::Literal("i-".into()), Segment::Partition] };
+    plan.routing = Some(template("the routing"));
+    plan.action = Action::Index;
+    assert_eq!(templates(&plan).len(), 2, "the first one rendered is the index");
+    let want = "{\"index\":{\"_index\":\"i-3\",\"routing\":\"r\"}}\n{}\n";
+    assert_eq!(text(&plan, "{}", &[Some(b"i-3"), Some(b"r")]), want);
+    let lanes: std::collections::BTreeSet<usize> = (0..64)
+        .map(|offset| {
+            let kept = Kept { value: Some(&[b"{}"]), rendered: &[Some(b"i-3"), Some(b"r")] };
+            let record = Record { offset, ..record() };
+            let item = BulkEncoder::new(&plan).encode(place(), &record, &kept, &mut Vec::new()).expect("encodes");
+            item.lane(4)
+        })
+        .collect();
+    assert_eq!(lanes.len(), 4, "all lanes are used");
 }
 
 /// Of an offset there is one record, so the same version again is a replay. Any other number two records may share.

@@ -8,10 +8,13 @@ use crate::mutants::{self, Mutant};
 
 use super::bulk::ItemAction;
 
+/// How the id begins in an action line.
+const ID_MEMBER: &[u8] = b"\"_id\":\"";
+
 /// Where one document goes.
 pub struct Target<'a> {
-    /// Document id, 1 to 512 bytes.
-    pub id: &'a str,
+    /// Document id, 1 to 512 bytes; `None`: the server makes one.
+    pub id: Option<&'a str>,
     /// Index, unless the request's path names it.
     pub index: Option<&'a str>,
     /// Routing value.
@@ -58,12 +61,22 @@ impl ActionLine {
             ItemAction::Delete => b"{\"delete\":{\"_id\":\"",
             ItemAction::Drop => return,
         };
-        out.extend_from_slice(opening);
-        escape(target.id, out);
-        out.push(b'"');
+        let mut first = match target.id {
+            Some(id) => {
+                out.extend_from_slice(opening);
+                escape(id, out);
+                out.push(b'"');
+                false
+            }
+            None => {
+                out.extend_from_slice(&opening[..opening.len() - ID_MEMBER.len()]);
+                true
+            }
+        };
         for (member, value) in [("_index", target.index), ("routing", target.routing)] {
             if let Some(value) = value {
-                write_member(member, value, out);
+                write_member(member, value, first, out);
+                first = false;
             }
         }
         if let Some(version) = target.version {
@@ -90,8 +103,8 @@ fn write_body(action: ItemAction, wanted: Action, pieces: &[&[u8]], out: &mut Ve
     out.extend_from_slice(end);
 }
 
-fn write_member(name: &str, value: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"");
+fn write_member(name: &str, value: &str, first: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(if first { b"\"" } else { b",\"" });
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":\"");
     escape(value, out);

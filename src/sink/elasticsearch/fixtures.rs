@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::plan::{
-    Action, Auth, ConcurrencyMode, ElasticsearchConnection, ElasticsearchSinkPlan, OnIndexFault, OnTombstone, Segment,
-    ServerKind, Template,
+    Action, Auth, ConcurrencyMode, DocumentId, ElasticsearchConnection, ElasticsearchSinkPlan, OnIndexFault,
+    OnTombstone, Segment, ServerKind, Template,
 };
 use crate::model::{Offset, Place, Ticket};
 
@@ -43,7 +43,7 @@ pub fn sink_plan(index: &str) -> ElasticsearchSinkPlan {
         },
         index: template(index),
         doc_type: "_doc".to_owned(),
-        id: None,
+        id: DocumentId::KeyOrCoordinates,
         action: Action::Upsert,
         version: None,
         routing: None,

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::config::plan::{Action, ElasticsearchSinkPlan, OnTombstone};
+use crate::config::plan::{Action, DocumentId, ElasticsearchSinkPlan, OnTombstone};
 
 use super::bulk::constant_index;
 use super::client::Cluster;
@@ -197,7 +197,9 @@ fn of_kind(plan: &ElasticsearchSinkPlan, kind: Option<Kind>) -> Vec<TargetFault>
 fn of_settings(plan: &ElasticsearchSinkPlan, settings: &Seen) -> Vec<TargetFault> {
     let mut faults = Vec::new();
     if setting(settings, "index.mode").iter().any(|mode| mode == "time_series") {
-        faults.push(TargetFault::IdRefused);
+        if plan.id != DocumentId::Server {
+            faults.push(TargetFault::IdRefused);
+        }
         if !matches!(plan.action, Action::Create | Action::Index) {
             faults.push(TargetFault::ActionRefused);
         }
@@ -350,6 +352,8 @@ mod tests {
             |mappings: Value| Target { mapping: Seen::Found(json!({ "x": { "mappings": mappings } })), ..plain() };
         let series = faults(&plan, false, &of(json!({ "index.mode": "time_series" })));
         assert!(series.iter().any(|text| text.contains(TargetFault::IdRefused.remedy())), "{series:?}");
+        let without = ElasticsearchSinkPlan { id: DocumentId::Server, action: Action::Create, ..sink_plan("x") };
+        assert!(faults(&without, false, &of(json!({ "index.mode": "time_series" }))).is_empty());
         assert!(told(&faults(&plan, false, &of(json!({ "index.blocks.write": "true" }))), TargetFault::Blocked));
         let required = json!({ "_routing": { "required": true } });
         assert!(told(&faults(&plan, false, &mapped(required.clone())), TargetFault::RoutingRequired));

@@ -196,7 +196,7 @@ impl TargetFault {
             Self::RoutingRefused => {
                 "leave out `routing`, or allow it (allow_custom_routing in the data stream's template)"
             }
-            Self::IdRefused => "an index in time-series mode makes its ids itself: no `id` of ours is possible here",
+            Self::IdRefused => "an index in time-series mode makes its ids itself: write `id: none`",
             Self::ActionRefused => {
                 "an index in time-series mode takes neither updates nor deletes: write `action: create`"
             }

@@ -265,7 +265,8 @@ fn parse<'a>(state: &State, path_index: Option<&str>, body: &'a [u8]) -> Result<
             return Err(Answer::error(400, "illegal_argument_exception", &reason));
         };
         let body = if verb == "delete" { &[][..] } else { lines.next().unwrap_or_default() };
-        let id = action.id.unwrap_or_default();
+        let made = || format!("made-{}", state.ids_made.fetch_add(1, Ordering::AcqRel));
+        let id = action.id.unwrap_or_else(|| if matches!(verb, "index" | "create") { made() } else { String::new() });
         let update = if verb == "update" { serde_json::from_slice::<Update<'_>>(body).ok() } else { None };
         if poison.contains(&id) || (verb == "update" && update.is_none()) {
             return Err(spoiled("[1:9] [UpdateRequest] failed to parse field [doc]"));
