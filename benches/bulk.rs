@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluicegate::config::plan::{
-    Action, Auth, ConcurrencyMode, ElasticsearchConnection, ElasticsearchSinkPlan, KafkaConnection, KafkaSinkPlan,
-    OnIndexFault, OnTombstone, Segment, ServerKind, Template,
+    Action, Auth, ConcurrencyMode, DocumentId, ElasticsearchConnection, ElasticsearchSinkPlan, KafkaConnection,
+    KafkaSinkPlan, OnIndexFault, OnTombstone, Segment, ServerKind, Template,
 };
 use sluicegate::model::{Encode, Epoch, Kept, Offset, Place, Slot, Ticket, TicketId};
 use sluicegate::sink::elasticsearch::{BulkEncoder, read_answer};
@@ -60,7 +60,7 @@ fn elasticsearch(action: Action) -> ElasticsearchSinkPlan {
         },
         index: literal("items"),
         doc_type: "_doc".to_owned(),
-        id: None,
+        id: DocumentId::KeyOrCoordinates,
         action,
         version: None,
         routing: None,

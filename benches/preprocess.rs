@@ -11,8 +11,8 @@ use sluicegate::config::plan::{
 };
 use sluicegate::enrich::{Enricher, Lookups};
 use sluicegate::model::{
-    Charge, Encode, Epoch, Kept, Offset, OwnedRecord, PartitionTable, Place, Position, Prepared, Record, Reject, Run,
-    Ticket, TicketId, TopicPartition,
+    Charge, Decimal, Encode, Epoch, Kept, Offset, OwnedRecord, PartitionTable, Place, Position, Prepared, Record,
+    Reject, Run, Ticket, TicketId, TopicPartition,
 };
 use sluicegate::preprocess::tape::Parser;
 use sluicegate::preprocess::{Preprocessor, Program, Tombstones};
@@ -79,7 +79,10 @@ fn require() -> StepKind {
 }
 
 fn condition() -> StepKind {
-    let positive = Condition { pointer: pointer("seq"), test: Test::Number(NumberTest::Greater, 0.0) };
+    let positive = Condition {
+        pointer: pointer("seq"),
+        test: Test::Number(NumberTest::Greater, Decimal::new("0").expect("a number")),
+    };
     let named = Condition { pointer: pointer("user"), test: Test::Prefix("u-".to_owned()) };
     StepKind::Where { conditions: vec![positive, named], otherwise: Otherwise::Drop }
 }

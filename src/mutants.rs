@@ -83,10 +83,15 @@ mutants! {
     DropOnItem429 "drop-on-item-429" "Takes an item the server was too busy for as done."
     DeadLetterBeforeItsAck "dead-letter-before-its-ack" "Settles a rejected record before its dead letter is acknowledged."
     DeadLetterSkipped "dead-letter-skipped" "Settles a rejected record without a dead letter."
+    NumbersAsDoubles "numbers-as-doubles" "Compares numbers as doubles, in which neighbours beyond 2^53 are one."
     RetryOutOfKeyOrder "retry-out-of-key-order" "Sends a newer operation of an id before an older one that is to be repeated."
     LaneHashIgnoresTheId "lane-hash-ignores-the-id" "Operations of one id go to several lanes."
     SettleAheadOfAnEarlier "settle-ahead-of-an-earlier" "Settles an acknowledged operation while an earlier one of its id is repeated."
     SendAfterARevoke "send-after-a-revoke" "Sends residue of partitions that were given up."
+    TargetFaultBlamesTheRecord "target-fault-blames-the-record" "Rejects records for faults of their index, alias or pipeline."
+    AlikeIsNoFault "alike-is-no-fault" "Rejects every record of a request an index refuses alike."
+    TiesLoseTheLater "ties-lose-the-later" "Of two records with one version the later one is dropped as superseded."
+    RedirectedIsDelivered "redirected-is-delivered" "Counts a document in a failure store as delivered."
     FencedLeavesSuccessorsOpen "fenced-leaves-successors-open" "What waits behind a fenced operation of its id waits for ever."
 }
 

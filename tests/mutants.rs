@@ -85,12 +85,17 @@ fn killers(mutant: Mutant) -> &'static [(Binary, &'static str)] {
         }
         Mutant::DeadLetterBeforeItsAck => &[(Unit, "sink::reject::")],
         Mutant::DeadLetterSkipped => &[(Integration, "races::bad_input")],
+        Mutant::NumbersAsDoubles => &[(Unit, "model::decimal::"), (Unit, "preprocess::steps::")],
         Mutant::RetryOutOfKeyOrder => &[(Unit, "sink::elasticsearch::lane_tests")],
         Mutant::LaneHashIgnoresTheId => &[(Unit, "sink::elasticsearch::bulk")],
         Mutant::SettleAheadOfAnEarlier => {
             &[(Unit, "sink::elasticsearch::lane_tests"), (Integration, "an_acknowledged_item_behind")]
         }
         Mutant::SendAfterARevoke => &[(Integration, "residue_of_a_revoked_partition")],
+        Mutant::TargetFaultBlamesTheRecord => &[(Unit, "sink::elasticsearch::target_tests")],
+        Mutant::AlikeIsNoFault => &[(Unit, "sink::elasticsearch::alike")],
+        Mutant::TiesLoseTheLater => &[(Unit, "sink::elasticsearch::bulk_tests"), (Unit, "of_records_with_one_version")],
+        Mutant::RedirectedIsDelivered => &[(Unit, "what_the_server_puts_aside")],
         Mutant::FencedLeavesSuccessorsOpen => &[(Unit, "sink::elasticsearch::lane_tests::a_chain_whose_first")],
     }
 }

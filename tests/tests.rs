@@ -25,6 +25,8 @@ mod real_exits;
 #[cfg(test)]
 mod real_sasl;
 #[cfg(test)]
+mod real_targets;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod services_smoke;

@@ -34,7 +34,7 @@ pub type CostOf<'run> = &'run dyn Fn(&PipelinePlan, &StepPlan) -> Option<String>
 /// # Errors
 /// When the result cannot be printed, or servers cannot be probed.
 pub fn run(global: &Global, args: &CheckArgs) -> Result<Exit, Failure> {
-    let (loaded, findings) = match global.load() {
+    let (loaded, findings) = match global.load_to_run() {
         Ok(loaded) => {
             let findings = loaded.warnings.clone();
             (Some(loaded), Findings::sorted(findings))
@@ -48,7 +48,9 @@ pub fn run(global: &Global, args: &CheckArgs) -> Result<Exit, Failure> {
         Some(loaded) if args.connect => connect::probe_all(&loaded.plan),
         Some(_) | None => Vec::new(),
     };
-    let all_reached = reached.iter().all(|server| server.ok);
+    let warned = args.deny_warnings && reached.iter().any(|server| server.warning);
+    let unreached = warned || reached.iter().any(|server| !server.ok && !server.misfit);
+    let misfit = reached.iter().any(|server| server.misfit);
     match args.format {
         DataFormat::Text => {
             let servers: String = reached.iter().map(|server| format!("{server}\n")).collect();
@@ -64,10 +66,11 @@ pub fn run(global: &Global, args: &CheckArgs) -> Result<Exit, Failure> {
             print_json(&value)?;
         }
     }
-    Ok(match (valid, all_reached) {
-        (false, _) => Exit::Config,
-        (true, false) => Exit::Unavailable,
-        (true, true) => Exit::Done,
+    Ok(match (valid, unreached, misfit) {
+        (false, _, _) => Exit::Config,
+        (true, true, _) => Exit::Unavailable,
+        (true, false, true) => Exit::Protocol,
+        (true, false, false) => Exit::Done,
     })
 }
 
@@ -120,7 +123,12 @@ pub fn explain(pipeline: &PipelinePlan, cost: CostOf<'_>) -> String {
     let source = &pipeline.source;
     line(
         "source",
-        format!("kafka `{}`, topics {}, group `{}`", source.connection.name, source.topics.join(" "), source.group),
+        format!(
+            "kafka `{}`, topics {}, group `{}`",
+            source.connection.name,
+            source.topics.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+            source.group
+        ),
     );
     line(
         "preprocess",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::plan::{ElasticsearchConnection, KafkaConnection, OnReject, PipelinePlan, Plan, SinkPlan, StepKind};
 use crate::enrich::{Lookups, NotReady};
 use crate::model::Stop;
-use crate::sink::elasticsearch::{Cluster, Unidentified};
+use crate::sink::elasticsearch::{Cluster, Finding, Unidentified, inspect};
 use crate::source::probe;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::PipelineMetrics;
@@ -21,13 +21,32 @@ pub struct Reached {
     pub server: String,
     /// Whether a pipeline could run with it.
     pub ok: bool,
+    /// Whether it could, but probably not as meant.
+    pub warning: bool,
+    /// It answers, and what is there does not fit the pipeline.
+    #[serde(skip)]
+    pub misfit: bool,
     /// What it said.
     pub found: String,
 }
 
+impl Reached {
+    fn ok(server: String, found: impl Into<String>) -> Self {
+        Self { server, ok: true, warning: false, misfit: false, found: found.into() }
+    }
+
+    fn failed(server: String, found: impl Into<String>) -> Self {
+        Self { server, ok: false, warning: false, misfit: false, found: found.into() }
+    }
+}
+
 impl std::fmt::Display for Reached {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mark = if self.ok { "ok  " } else { "FAIL" };
+        let mark = match (self.ok, self.warning) {
+            (true, false) => "ok  ",
+            (true, true) => "warn",
+            (false, _) => "FAIL",
+        };
         write!(out, "{mark} {}: {}", self.server, self.found)
     }
 }
@@ -46,6 +65,7 @@ pub fn probe_all(plan: &Plan) -> Vec<Reached> {
         {
             findings.extend(search(&sink.connection));
         }
+        findings.extend(target(pipeline));
         findings.extend(lookups(pipeline));
     }
     findings
@@ -64,39 +84,60 @@ fn targets(pipeline: &PipelinePlan) -> Vec<&KafkaConnection> {
 
 fn source(pipeline: &PipelinePlan) -> Option<Reached> {
     let server = format!("kafka {} (source of {})", pipeline.source.connection.name, pipeline.name);
-    Some(match probe::partitions(&pipeline.source, ANSWER_WITHIN) {
-        Ok(partitions) => Reached { server, ok: true, found: format!("{} partitions to read", partitions.len()) },
-        Err(found) => Reached { server, ok: false, found },
+    Some(match probe::find(&pipeline.source, ANSWER_WITHIN) {
+        Ok(found) => {
+            let counted = format!("{} topics, {} partitions to read", found.topics, found.partitions.len());
+            if found.unmatched.is_empty() {
+                return Some(Reached::ok(server, counted));
+            }
+            let none = found.unmatched.join("`, `");
+            Reached {
+                warning: true,
+                ..Reached::ok(server, format!("{counted}; no topic matches `{none}`: a run would wait for one"))
+            }
+        }
+        Err(found) => Reached::failed(server, found),
     })
 }
 
 fn reach(connection: &KafkaConnection) -> Reached {
     let server = format!("kafka {}", connection.name);
     match probe::answers(connection, ANSWER_WITHIN) {
-        Ok(()) => Reached { server, ok: true, found: "answers".into() },
-        Err(why) => Reached { server, ok: false, found: why.to_string() },
+        Ok(()) => Reached::ok(server, "answers"),
+        Err(why) => Reached::failed(server, why.to_string()),
     }
+}
+
+/// The index, alias or data stream an Elasticsearch sink writes to, where it is the same for all records.
+fn target(pipeline: &PipelinePlan) -> Vec<Reached> {
+    let SinkPlan::Elasticsearch(sink) = &pipeline.sink else { return Vec::new() };
+    // What keeps a connection from being opened is told by `search`.
+    let Ok((runtime, cluster)) = open(&sink.connection) else { return Vec::new() };
+    let server =
+        format!("elasticsearch {} index {} (sink of {})", sink.connection.name, sink.index.text, pipeline.name);
+    let reached =
+        |Finding { ok, text }| Reached { server: server.clone(), ok, warning: false, misfit: !ok, found: text };
+    runtime.block_on(inspect(&cluster, sink)).into_iter().map(reached).collect()
+}
+
+fn open(connection: &ElasticsearchConnection) -> Result<(tokio::runtime::Runtime, Cluster), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    Ok((runtime, Cluster::new(connection).map_err(|fault| fault.to_string())?))
 }
 
 fn search(connection: &ElasticsearchConnection) -> Vec<Reached> {
     let name = format!("elasticsearch {}", connection.name);
-    let failed = |found: String| vec![Reached { server: name.clone(), ok: false, found }];
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(error.to_string()),
-    };
-    let cluster = match Cluster::new(connection) {
-        Ok(cluster) => cluster,
-        Err(fault) => return failed(fault.to_string()),
+    let (runtime, cluster) = match open(connection) {
+        Ok(opened) => opened,
+        Err(found) => return vec![Reached::failed(name.clone(), found)],
     };
     let one = |(node, answer): (String, Result<_, Unidentified>)| {
         let server = format!("{name} {node}");
         match answer {
-            Ok(found) => Reached { server, ok: true, found: format!("{found}") },
-            Err(Unidentified::Unclear(found)) => Reached { server, ok: true, found },
-            Err(Unidentified::Unreachable(found) | Unidentified::Refused(found)) => {
-                Reached { server, ok: false, found }
-            }
+            Ok(found) => Reached::ok(server, format!("{found}")),
+            Err(Unidentified::Unclear(found)) => Reached::ok(server, found),
+            Err(Unidentified::Unreachable(found) | Unidentified::Refused(found)) => Reached::failed(server, found),
         }
     };
     runtime.block_on(cluster.survey()).into_iter().map(one).collect()
@@ -125,7 +166,7 @@ fn lookups(pipeline: &PipelinePlan) -> Option<Reached> {
             })
         });
     Some(match answer {
-        Ok(()) => Reached { server, ok: true, found: "answers".into() },
-        Err(found) => Reached { server, ok: false, found },
+        Ok(()) => Reached::ok(server, "answers"),
+        Err(found) => Reached::failed(server, found),
     })
 }

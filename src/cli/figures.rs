@@ -25,12 +25,14 @@ pub(super) fn sum_faults(tally: &Tally) -> Vec<String> {
 pub(super) fn sum(tally: &Tally) -> String {
     let equal = if tally.consumed == tally.sum() { "=" } else { "≠" };
     format!(
-        "consumed {} {equal} delivered {} + superseded {} + dropped {} + dead_lettered {} + rewound {} + open {}",
+        "consumed {} {equal} delivered {} + superseded {} + dropped {} + dead_lettered {} + redirected {} + rewound {} + \
+         open {}",
         tally.consumed,
         tally.delivered,
         tally.superseded,
         tally.dropped,
         tally.dead_lettered,
+        tally.redirected,
         tally.rewound,
         tally.open,
     )
@@ -40,7 +42,8 @@ pub(super) fn sum(tally: &Tally) -> String {
 pub(super) fn sum_json(tally: &Tally) -> Value {
     json!({
         "consumed": tally.consumed, "delivered": tally.delivered, "superseded": tally.superseded,
-        "dropped": tally.dropped, "dead_lettered": tally.dead_lettered, "rewound": tally.rewound, "open": tally.open,
+        "dropped": tally.dropped, "dead_lettered": tally.dead_lettered, "redirected": tally.redirected,
+        "rewound": tally.rewound, "open": tally.open,
     })
 }
 

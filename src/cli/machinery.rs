@@ -89,6 +89,8 @@ pub struct Tally {
     pub dropped: u64,
     /// In an acknowledged dead letter.
     pub dead_lettered: u64,
+    /// Put aside by the sink's servers.
+    pub redirected: u64,
     /// Read again later.
     pub rewound: u64,
     /// Read and not resolved.
@@ -99,7 +101,13 @@ impl Tally {
     /// What the records read came to; equal to `consumed`, always.
     #[must_use]
     pub fn sum(&self) -> u64 {
-        self.delivered + self.superseded + self.dropped + self.dead_lettered + self.rewound + self.open
+        self.delivered
+            + self.superseded
+            + self.dropped
+            + self.dead_lettered
+            + self.redirected
+            + self.rewound
+            + self.open
     }
 }
 

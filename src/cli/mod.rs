@@ -22,6 +22,7 @@ mod figures;
 pub mod init;
 pub mod logging;
 pub mod machinery;
+mod openings;
 pub mod output;
 mod progress;
 pub mod property;
@@ -183,6 +184,16 @@ impl Global {
     /// All findings; exit code 78.
     pub fn load(&self) -> Result<Loaded, Failure> {
         crate::config::load(&self.inputs(), surroundings()).map_err(Failure::Config)
+    }
+
+    /// The same, and whether every client it needs can be made.
+    ///
+    /// # Errors
+    /// All findings; exit code 78.
+    pub fn load_to_run(&self) -> Result<Loaded, Failure> {
+        let loaded = self.load()?;
+        openings::try_all(&loaded).map_err(Failure::Config)?;
+        Ok(loaded)
     }
 
     fn inputs(&self) -> Inputs {

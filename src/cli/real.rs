@@ -66,6 +66,7 @@ fn tally(one: &PipelineTally) -> Tally {
         superseded: of(Outcome::Superseded),
         dropped: of(Outcome::Dropped),
         dead_lettered: of(Outcome::DeadLettered),
+        redirected: of(Outcome::Redirected),
         rewound: one.tally.rewound,
         open: one.tally.open,
     }

@@ -8,6 +8,8 @@ use super::{Failure, Global};
 use crate::config::plan::Plan;
 use crate::model::{Exit, Stop};
 use crate::pipeline::{Engine, EngineOptions, Until};
+use crate::telemetry::counts::Counts;
+use crate::telemetry::notice::last_notices;
 
 /// Arguments of `run`.
 #[derive(Debug, Clone, clap::Args)]
@@ -42,7 +44,7 @@ fn until(text: &str) -> Result<Until, String> {
 /// An invalid configuration, an unknown pipeline, or no way to hear signals.
 pub fn run(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
     super::logging::init(global, super::logging::RUN)?;
-    let mut loaded = global.load()?;
+    let mut loaded = global.load_to_run()?;
     choose(&mut loaded.plan, &args.pipelines).map_err(Failure::Usage)?;
     for warning in &loaded.warnings {
         tracing::warn!(place = %warning.origin, key = %warning.path, "{}", warning.reason);
@@ -80,9 +82,22 @@ fn run_plan(args: &RunArgs, plan: Plan, settings: serde_json::Value) -> Result<E
     let ending = engine.join();
     for one in &ending.tallies {
         let tally = one.tally;
-        let [delivered, superseded, dropped, dead_lettered] = tally.ended;
+        let [delivered, superseded, dropped, dead_lettered, redirected] = tally.ended;
         tracing::info!(pipeline = %one.name, consumed = tally.consumed, delivered, superseded, dropped, dead_lettered,
-            rewound = tally.rewound, open = tally.open, "ended");
+            redirected, rewound = tally.rewound, open = tally.open, "ended");
+        let counts = Counts {
+            consumed: tally.consumed,
+            delivered,
+            superseded,
+            dropped,
+            dead_lettered,
+            redirected,
+            rewound: tally.rewound,
+            open: 0,
+        };
+        for notice in last_notices(&counts) {
+            tracing::warn!(pipeline = %one.name, "{}", notice.text);
+        }
     }
     Ok(ending.exit)
 }

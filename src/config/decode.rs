@@ -13,8 +13,11 @@ use super::finding::Finding;
 use super::nearest;
 use super::secret;
 use super::tree::{Entry, Node, Origin, Scalar, Style, Value, parent};
+use super::written::scalar as written;
+use crate::model::Decimal;
 
 mod fault;
+mod json;
 mod scalar;
 
 use fault::Fault;
@@ -103,6 +106,30 @@ impl<'tree> Decoder<'tree> {
         let scalar = self.scalar(what)?;
         let typed = scalar.style == Style::Plain || !scalar.variables.is_empty();
         typed.then(|| parse(&scalar.text)).flatten().ok_or_else(|| self.expected(what))
+    }
+
+    fn secret<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault>
+    where
+        'tree: 'de,
+    {
+        match &self.node.value {
+            Value::Scalar(scalar) if !scalar.is_null() => visitor.visit_str(&scalar.text),
+            Value::Map(entries) => visitor.visit_map(Pairs::new(self, entries.iter().collect())),
+            Value::Scalar(_) | Value::List(_) => {
+                Err(self.expected("a secret: a string, `{ env: NAME }` or `{ file: PATH }`"))
+            }
+        }
+    }
+
+    /// A number with all its digits.
+    fn bound(self) -> Result<Decimal, Fault> {
+        let bound = self.parsed("a number", |text| scalar::number(text).or_else(|| Decimal::new(text)))?;
+        if bound.is_in_range() {
+            return Ok(bound);
+        }
+        let reason =
+            format!("{} is beyond the range of a double, which no number of a record leaves", scalar::shown(self.node));
+        Err(Fault::at(self.node, reason).remedy("write a number between -1.7e308 and 1.7e308"))
     }
 
     fn list(self, what: &str) -> Result<&'tree [Node], Fault> {
@@ -205,15 +232,15 @@ impl<'de, 'tree: 'de> serde::Deserializer<'de> for Decoder<'tree> {
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Fault> {
-        if name != secret::NEWTYPE {
-            return visitor.visit_newtype_struct(self).map_err(|fault| fault.or_at(self.node));
-        }
-        let result = match &self.node.value {
-            Value::Scalar(scalar) if !scalar.is_null() => visitor.visit_str(&scalar.text),
-            Value::Map(entries) => visitor.visit_map(Pairs::new(self, entries.iter().collect())),
-            Value::Scalar(_) | Value::List(_) => {
-                Err(self.expected("a secret: a string, `{ env: NAME }` or `{ file: PATH }`"))
-            }
+        let result = match name {
+            secret::NEWTYPE => self.secret(visitor),
+            written::BOUND => visitor.visit_str(self.bound()?.text()),
+            written::CONSTANT => match &self.node.value {
+                Value::Scalar(scalar) => scalar::visit_constant(scalar, visitor),
+                Value::List(_) | Value::Map(_) => Err(self.expected("true, false, a number or a string")),
+            },
+            written::JSON_TEXT => visitor.visit_str(&json::text(self.node)),
+            _ => visitor.visit_newtype_struct(self),
         };
         result.map_err(|fault| fault.or_at(self.node))
     }

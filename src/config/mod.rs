@@ -11,6 +11,7 @@ pub mod finding;
 mod load;
 mod merge;
 mod nearest;
+pub mod pattern;
 pub mod plan;
 mod pointer;
 mod properties;
@@ -23,6 +24,7 @@ mod set;
 pub mod show;
 mod template;
 pub mod tree;
+pub mod url;
 pub mod written;
 
 pub use check::Surroundings;

@@ -8,6 +8,15 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::pattern::Topic;
+use crate::model::Decimal;
+
+mod search;
+
+pub use search::{
+    Action, ConcurrencyMode, DocumentId, ElasticsearchSinkPlan, OnIndexFault, OnTombstone, VersionSource,
+};
+
 /// A checked configuration.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -135,8 +144,8 @@ pub struct RedisConnection {
 pub struct SourcePlan {
     /// The cluster.
     pub connection: KafkaConnection,
-    /// Topic names, or patterns starting with `^`.
-    pub topics: Vec<String>,
+    /// Topics, by name or by pattern.
+    pub topics: Vec<Topic>,
     /// Consumer group.
     pub group: String,
     /// Static membership.
@@ -225,7 +234,7 @@ pub enum Test {
     /// Present (true) or absent (false); null counts as absent.
     Exists(bool),
     /// A number less than, at most, greater than, at least.
-    Number(NumberTest, f64),
+    Number(NumberTest, Decimal),
     /// A string that starts with this.
     Prefix(String),
 }
@@ -248,10 +257,8 @@ pub enum NumberTest {
 pub enum Scalar {
     /// true or false
     Bool(bool),
-    /// An integer.
-    Integer(i64),
-    /// Any other number.
-    Float(f64),
+    /// A number, with every digit that was written.
+    Number(Decimal),
     /// A string.
     String(String),
 }
@@ -418,104 +425,6 @@ pub struct KafkaSinkPlan {
     pub partitioner: String,
 }
 
-/// The Elasticsearch sink.
-#[derive(Debug, Clone)]
-pub struct ElasticsearchSinkPlan {
-    /// The servers.
-    pub connection: ElasticsearchConnection,
-    /// Target index.
-    pub index: Template,
-    /// Mapping type, sent only to 6.x (default `_doc`).
-    pub doc_type: String,
-    /// Document id. When the configuration gives none: `{key}`, and `{topic}+{partition}+{offset}` for a null key.
-    pub id: Option<Template>,
-    /// What is done with each document.
-    pub action: Action,
-    /// External version, for `index` and `delete`.
-    pub version: Option<VersionSource>,
-    /// Routing.
-    pub routing: Option<Template>,
-    /// Ingest pipeline.
-    pub ingest_pipeline: Option<String>,
-    /// `retry_on_conflict` of updates.
-    pub retry_on_conflict: u32,
-    /// `require_alias` of the request (7.10 and later).
-    pub require_alias: bool,
-    /// What a null value does.
-    pub on_tombstone: OnTombstone,
-    /// What a missing or closed index does.
-    pub on_index_fault: OnIndexFault,
-    /// gzip request bodies.
-    pub gzip: bool,
-    /// Most records in a bulk.
-    pub batch_records: usize,
-    /// Most bytes in a bulk.
-    pub batch_bytes: usize,
-    /// How long a bulk waits for more while a send slot is free.
-    pub linger: Duration,
-    /// Most requests in flight, one a lane.
-    pub lanes: usize,
-    /// How many of them may be out at once.
-    pub concurrency: ConcurrencyMode,
-}
-
-/// How the number of requests in flight is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConcurrencyMode {
-    /// Found between one and the lanes.
-    Adaptive,
-    /// As many as there are lanes.
-    Fixed,
-}
-
-/// Bulk action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// `update` with `doc_as_upsert`.
-    Upsert,
-    /// Replace the whole document.
-    Index,
-    /// Insert or 409.
-    Create,
-    /// Merge into an existing document.
-    Update,
-    /// Delete.
-    Delete,
-}
-
-/// Where an external version comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum VersionSource {
-    /// The record's offset.
-    Offset,
-    /// The record's timestamp in milliseconds.
-    Timestamp,
-    /// A header holding decimal digits.
-    Header(String),
-    /// A field of the finished record holding an integer.
-    Field(Pointer),
-}
-
-/// What a null value does in Elasticsearch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnTombstone {
-    /// Deletes the document (where index, id and routing need no document, else the record is rejected).
-    Delete,
-    /// Dropped.
-    Drop,
-    /// Rejected.
-    Reject,
-}
-
-/// What a missing or closed index does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnIndexFault {
-    /// Hold in place and retry, with an alert.
-    Hold,
-    /// Reject the record.
-    Reject,
-}
-
 /// What happens to rejected records.
 #[derive(Debug, Clone)]
 pub enum OnReject {
@@ -557,6 +466,8 @@ pub struct BreakerPlan {
     pub window: u32,
     /// Most rejects in a row on one partition.
     pub in_a_row: u32,
+    /// Whether records the servers put aside count as rejects.
+    pub count_redirected: bool,
 }
 
 /// In-place retry.

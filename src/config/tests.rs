@@ -7,6 +7,7 @@ use super::*;
 
 mod bad;
 mod canary;
+mod sink;
 mod snapshots;
 
 pub(super) fn environment(name: &str) -> Option<String> {
@@ -52,7 +53,7 @@ fn the_example_is_the_script_it_replaces() {
 
 #[test]
 fn the_example_shows_the_defaults() {
-    let commented_out = ["type: itmes", "id: \"{/id}\""];
+    let commented_out = ["type: itmes", "id: \"{/id}\"", "action: upsert"];
     let text: String = EXAMPLE
         .lines()
         .filter(|line| !commented_out.iter().any(|part| line.contains(part)))
@@ -79,7 +80,7 @@ fn the_shortest_pipeline_gets_the_documented_defaults() {
     );
     let pipeline = &plan.pipelines[0];
     assert!(matches!(pipeline.on_reject, OnReject::Stop));
-    assert_eq!(pipeline.breaker, BreakerPlan { ratio: 0.1, window: 1_000, in_a_row: 100 });
+    assert_eq!(pipeline.breaker, BreakerPlan { ratio: 0.1, window: 1_000, in_a_row: 100, count_redirected: false });
     assert_eq!(pipeline.commit_interval, Duration::from_millis(200));
     assert_eq!(pipeline.retry.in_place, Duration::from_secs(150));
     assert_eq!(
@@ -87,7 +88,12 @@ fn the_shortest_pipeline_gets_the_documented_defaults() {
         (Start::Earliest, Duration::from_secs(2), Duration::from_secs(45))
     );
     let SinkPlan::Elasticsearch(sink) = &pipeline.sink else { panic!() };
-    assert_eq!((sink.doc_type.as_str(), sink.id.is_none(), sink.on_tombstone), ("_doc", true, OnTombstone::Delete));
+    let id = sink.id.template().map(|id| id.text.as_str());
+    assert_eq!(
+        (sink.doc_type.as_str(), id, sink.action),
+        ("_doc", Some("{topic}+{partition}+{offset}"), Action::Index)
+    );
+    assert_eq!(sink.on_tombstone, OnTombstone::Reject);
     assert_eq!(
         (sink.batch_records, sink.batch_bytes, sink.linger, sink.lanes, sink.retry_on_conflict),
         (5_000, 5 << 20, Duration::from_millis(100), 4, 3)
@@ -159,7 +165,7 @@ fn variables_are_filled_in_quoted_or_not() {
                 &format!("\n        connection: search\n        index: items\n        lanes: {lanes}"),
             );
         let pipeline = load(&text).plan.pipelines.remove(0);
-        assert_eq!(pipeline.source.topics, ["from-env"], "{topic}");
+        assert_eq!(pipeline.source.topics[0].to_string(), "from-env", "{topic}");
         let SinkPlan::Elasticsearch(sink) = &pipeline.sink else { panic!() };
         assert_eq!(sink.lanes, 7, "{lanes}");
     }
@@ -182,14 +188,118 @@ fn steps_and_sinks_in_their_long_and_short_forms() {
     assert!(kinds[0].contains("[\"id\"]") && kinds[0].contains("Reject"), "{}", kinds[0]);
     assert!(kinds[1].contains("user"), "{}", kinds[1]);
     assert!(kinds[2].contains("Drop"), "{}", kinds[2]);
-    assert!(kinds[3].contains("Number(AtLeast, 1.0)") && kinds[3].contains("Number(Less, 5.5)"), "{}", kinds[3]);
     assert!(
-        kinds[3].contains("NotIn([String(\"a\"), Integer(1), Bool(true), String(\"2\")])")
-            && kinds[3].contains("otherwise: Drop"),
+        kinds[3].contains("Number(AtLeast, Decimal { text: \"1\"")
+            && kinds[3].contains("Number(Less, Decimal { text: \"5.5\""),
+        "{}",
+        kinds[3]
+    );
+    assert!(
+        kinds[3].contains(
+            "NotIn([String(\"a\"), Number(Decimal { text: \"1\", whole: Some(1) }), Bool(true), String(\"2\")])"
+        ) && kinds[3].contains("otherwise: Drop"),
         "{}",
         kinds[3]
     );
     assert!(kinds[4].contains("Exists(false)") && kinds[4].contains("otherwise: Reject"), "{}", kinds[4]);
+}
+
+/// The conditions of a `where` in each of the three formats.
+fn bounds(condition: &str) -> Vec<String> {
+    let yaml =
+        MINIMAL.replace("    sink:", &format!("    steps: [{{ where: [{{ field: /n, {condition} }}] }}]\n    sink:"));
+    let pipeline = load(&yaml).plan.pipelines.remove(0);
+    let StepKind::Where { conditions, .. } = &pipeline.steps[0].kind else { panic!() };
+    let number = |scalar: &Scalar| match scalar {
+        Scalar::Number(number) => format!("number {number}"),
+        Scalar::String(text) => format!("text {text}"),
+        Scalar::Bool(value) => format!("{value}"),
+    };
+    let shown = |condition: &Condition| match &condition.test {
+        Test::Number(_, bound) => vec![bound.to_string()],
+        Test::In(list) | Test::NotIn(list) => list.iter().map(number).collect(),
+        Test::Exists(_) | Test::Prefix(_) => Vec::new(),
+    };
+    conditions.iter().flat_map(shown).collect()
+}
+
+#[test]
+fn numbers_keep_every_digit_that_was_written() {
+    for (condition, expected) in [
+        ("greater_than: 1763556497161513791", "1763556497161513791"),
+        ("less_than: 18446744073709551617", "18446744073709551617"),
+        ("at_most: -340282366920938463463374607431768211457.50", "-340282366920938463463374607431768211457.50"),
+        ("at_least: 0.1000000000000000000000000001", "0.1000000000000000000000000001"),
+        ("at_least: 1E+2", "1e+2"),
+        ("less_than: \"${LANES}\"", "7"),
+        ("equals: 18446744073709551616", "number 18446744073709551616"),
+        ("in: [1.10]", "number 1.10"),
+        ("not_in: [0xFFFFFFFFFFFFFFFF]", "number 18446744073709551615"),
+        ("equals: \"18446744073709551616\"", "text 18446744073709551616"),
+        ("equals: 16e94057", "text 16e94057"),
+        ("equals: 007", "text 007"),
+        ("equals: 1_000", "text 1_000"),
+        ("equals: .inf", "text .inf"),
+    ] {
+        assert_eq!(bounds(condition), [expected], "{condition}");
+    }
+    let json = r#"{"connections": {"elasticsearch": {"e": {"nodes": ["http://h:9200"]}}, "kafka": {"k": {"brokers": ["h:1"]}}},
+        "pipelines": {"p": {"source": {"kafka": {"connection": "k", "topics": ["t"], "group": "g"}},
+        "steps": [{"where": [{"field": "/n", "less_than": 1763556497161513791123456789.5}]}],
+        "sink": {"elasticsearch": {"connection": "e", "index": "i"}}}}}"#;
+    let toml = "connections.elasticsearch.e.nodes = ['http://h:9200']\nconnections.kafka.k.brokers = ['h:1']\n\
+        [pipelines.p]\nsource.kafka = { connection = 'k', topics = ['t'], group = 'g' }\n\
+        steps = [{ where = [{ field = '/n', less_than = 1763556497161513791123456789.5 }] }]\n\
+        sink.elasticsearch = { connection = 'e', index = 'i' }\n";
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [("c.json", json), ("c.toml", toml)] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let inputs = Inputs { paths: vec![path], sets: Vec::new() };
+        let plan = super::load(&inputs, SURROUNDINGS).unwrap_or_else(|findings| panic!("{findings}")).plan;
+        let shown = format!("{:?}", plan.pipelines[0].steps[0].kind);
+        assert!(shown.contains("1763556497161513791123456789.5"), "{name}: {shown}");
+    }
+}
+
+#[test]
+fn a_default_of_a_lookup_keeps_its_numbers() {
+    let text = MINIMAL
+        .replace("pipelines:", "  redis: { r: { url: \"redis://h\" } }\npipelines:")
+        .replace(
+            "    sink:",
+            "    steps:\n      - lookup: { redis: r, key: \"{/u}\", into: /x, on_miss: { default: { id: 18446744073709551616, \
+             n: -1.50, t: yes, e: 16e94057, q: \"7\", z: ~, l: [true, 0x10] } } }\n    sink:",
+        );
+    let pipeline = load(&text).plan.pipelines.remove(0);
+    let StepKind::Lookup(lookup) = &pipeline.steps[0].kind else { panic!() };
+    let json = r#"{"id":18446744073709551616,"n":-1.50,"t":"yes","e":"16e94057","q":"7","z":null,"l":[true,16]}"#;
+    assert_eq!(lookup.on_miss, OnMiss::Default(json.to_owned()));
+}
+
+#[test]
+fn text_that_looks_like_another_type_is_text() {
+    for name in [
+        "16e94057",
+        "1e999",
+        "-1e400",
+        ".inf",
+        ".nan",
+        "0x1F",
+        "0o17",
+        "1_000",
+        "1:20",
+        "2024-11-03",
+        "yes",
+        "off",
+        "007",
+        "1.10",
+    ] {
+        let text = MINIMAL.replace("group: index", &format!("group: {name}"));
+        assert_eq!(load(&text).plan.pipelines[0].source.group, name);
+        let quoted = MINIMAL.replace("group: index", &format!("group: \"{name}\""));
+        assert_eq!(load(&quoted).plan.pipelines[0].source.group, name);
+    }
 }
 
 #[test]

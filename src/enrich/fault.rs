@@ -8,6 +8,9 @@ use crate::model::Exit;
 /// How long refused credentials and answers nobody knows are borne while running, before the pipeline halts.
 pub(super) const FORBEARANCE: Duration = Duration::from_secs(300);
 
+const PLAIN: &str = "if the server speaks no TLS at this port, write `redis://` in the connection's url";
+const TLS: &str = "if the server speaks TLS at this port, write `rediss://` in the connection's url";
+
 /// Longest error text taken over from a server.
 const DETAIL_CHARS: usize = 200;
 
@@ -42,6 +45,26 @@ impl Fault {
         match self {
             Self::Refused(_) | Self::Odd(_) => true,
             Self::TimedOut(_) | Self::Down(_) | Self::Wrong(_) | Self::TooLarge => false,
+        }
+    }
+
+    /// The same of the first exchange with a server, where it is often that only one side speaks TLS.
+    pub(super) fn at_first(self, secure: bool) -> Self {
+        let cut_off = |text: &str| text.contains("connection broke") || text.contains("no complete answer");
+        match self {
+            Self::Down(text) if text.contains("UnknownIssuer") || text.contains("invalid peer certificate") => {
+                Self::Down(format!("{text}; give the authority that signed its certificate in `tls: {{ ca_file }}`"))
+            }
+            Self::Down(text) if secure && cut_off(&text) => Self::Down(format!("{text}; {PLAIN}")),
+            Self::TimedOut(text) if secure && cut_off(&text) => Self::TimedOut(format!("{text}; {PLAIN}")),
+            Self::Down(text) if cut_off(&text) => Self::Down(format!("{text}; {TLS}")),
+            Self::Odd(text) if !secure => Self::Odd(format!("{text}; {TLS}")),
+            other @ (Self::Down(_)
+            | Self::TimedOut(_)
+            | Self::Odd(_)
+            | Self::Refused(_)
+            | Self::Wrong(_)
+            | Self::TooLarge) => other,
         }
     }
 
@@ -150,6 +173,23 @@ mod tests {
             let fault = Fault::of_reply(code, detail);
             assert!(check(&fault), "{code} {detail}: {fault:?}");
         }
+    }
+
+    #[test]
+    fn a_first_exchange_that_fails_names_the_side_without_tls() {
+        let down = || Fault::Down("the connection broke: Connection reset by peer".to_owned());
+        for (fault, secure, part) in [
+            (down(), false, "`rediss://`"),
+            (down(), true, "`redis://`"),
+            (Fault::TimedOut("no complete answer within 1s".to_owned()), true, "`redis://`"),
+            (Fault::Odd("the answer is not the Redis protocol".to_owned()), false, "`rediss://`"),
+            (Fault::Down("the connection broke: invalid peer certificate: UnknownIssuer".to_owned()), true, "ca_file"),
+        ] {
+            let told = fault.at_first(secure);
+            assert!(told.message().contains(part), "{told:?}");
+        }
+        let refused = Fault::Down("cannot connect: Connection refused".to_owned());
+        assert_eq!(refused.clone().at_first(true), refused);
     }
 
     #[test]

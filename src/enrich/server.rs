@@ -5,12 +5,13 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redis::{ConnectionAddr, RedisConnectionInfo, Value};
+use redis::Value;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use secrecy::ExposeSecret;
 
 use crate::config::plan::RedisConnection;
+use crate::config::url::{self, RedisAddress};
 use crate::model::{Exit, Halt};
 
 use super::fault::Fault;
@@ -22,10 +23,8 @@ pub(super) const REPLY_BYTES: usize = 16 * 1024 * 1024;
 /// How a server is reached. Shared by all workers; holds the credentials, so it has no `Debug`.
 pub(super) struct Server {
     name: Arc<str>,
-    host: String,
-    port: u16,
+    address: RedisAddress,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
-    login: RedisConnectionInfo,
     timeout: Duration,
 }
 
@@ -35,19 +34,12 @@ impl Server {
     /// # Errors
     /// [`Exit::Config`] for a URL that is not one of a Redis server over TCP.
     pub(super) fn new(plan: &RedisConnection) -> Result<Self, Halt> {
-        // The library's error may quote the URL, which may hold a password.
-        let client = redis::Client::open(plan.url.expose_secret()).map_err(|_| bad_url(&plan.name))?;
-        let info = client.get_connection_info();
-        let (host, port, encrypted) = if let ConnectionAddr::Tcp(host, port) = info.addr() {
-            (host.clone(), *port, false)
-        } else if let ConnectionAddr::TcpTls { host, port, insecure: false, .. } = info.addr() {
-            (host.clone(), *port, true)
-        } else {
-            return Err(bad_url(&plan.name));
-        };
-        let tls = if encrypted { Some(tls(&plan.name, &host)?) } else { None };
+        let address = url::redis(plan.url.expose_secret()).map_err(|refusal| {
+            config_halt(format!("connections.redis.{}.url: {}; {}", plan.name, refusal.reason, refusal.remedy))
+        })?;
+        let tls = if address.secure { Some(tls(&plan.name, &address.host)?) } else { None };
         let timeout = plan.timeout.max(Duration::from_millis(1));
-        Ok(Self { name: plan.name.clone(), host, port, tls, login: info.redis_settings().clone(), timeout })
+        Ok(Self { name: plan.name.clone(), address, tls, timeout })
     }
 
     /// The name in `connections.redis`.
@@ -57,7 +49,7 @@ impl Server {
 
     /// Name and address, for messages.
     pub(super) fn label(&self) -> String {
-        format!("`{}` ({}:{})", self.name, self.host, self.port)
+        format!("`{}` ({}:{})", self.name, self.address.host, self.address.port)
     }
 
     /// Bounds of one round trip.
@@ -90,7 +82,7 @@ impl Server {
     fn dial(&self) -> io::Result<TcpStream> {
         let deadline = Instant::now() + self.timeout;
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in (self.host.as_str(), self.port).to_socket_addrs()? {
+        for address in (self.address.host.as_str(), self.address.port).to_socket_addrs()? {
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             match TcpStream::connect_timeout(&address, left) {
                 Ok(stream) => {
@@ -104,17 +96,14 @@ impl Server {
     }
 
     fn log_in(&self, mut wire: Wire) -> Result<Wire, Fault> {
-        if let Some(password) = self.login.password() {
+        if let Some(password) = &self.address.password {
             let mut auth = redis::cmd("AUTH");
-            if let Some(username) = self.login.username() {
-                auth.arg(username);
-            }
-            auth.arg(password);
+            auth.arg(&self.address.username).arg(password.expose_secret());
             wire = self.command(wire, &auth, |code, _| Some(Fault::of_auth(code)))?;
         }
-        if self.login.db() != 0 {
+        if self.address.database != 0 {
             let mut select = redis::cmd("SELECT");
-            select.arg(self.login.db());
+            select.arg(self.address.database);
             wire = self.command(wire, &select, |code, detail| Some(Fault::of_select(code, detail)))?;
         }
         Ok(wire)
@@ -126,7 +115,8 @@ impl Server {
     /// The fault of the first that failed.
     pub(super) fn greet(&self) -> Result<(), Fault> {
         let judge = |code: &str, detail: &str| (code != "NOPERM").then(|| Fault::of_reply(code, detail));
-        self.command(self.connect()?, &redis::cmd("PING"), judge).map(drop)
+        let greeted = self.connect().and_then(|wire| self.command(wire, &redis::cmd("PING"), judge));
+        greeted.map(drop).map_err(|fault| fault.at_first(self.tls.is_some()))
     }
 
     fn command(
@@ -154,13 +144,6 @@ fn tls(connection: &str, host: &str) -> Result<(Arc<ClientConfig>, ServerName<'s
     Ok((Arc::new(config), name))
 }
 
-fn bad_url(connection: &str) -> Halt {
-    config_halt(format!(
-        "connections.redis.{connection}.url is not the address of a Redis server; write \
-         redis://[user:password@]host:port[/database], or rediss:// for TLS"
-    ))
-}
-
 fn config_halt(message: String) -> Halt {
     Halt { exit: Exit::Config, message }
 }
@@ -178,7 +161,14 @@ mod tests {
         for url in ["redis://127.0.0.1:6379", "redis://u:p@h:1/3", "rediss://h.example:6380/1"] {
             assert!(open(url).is_ok(), "{url}");
         }
-        for url in ["http://:hunter2@h:1", "redis+unix:///hunter2", "hunter2", "redis://u:hunter2@h:port"] {
+        for url in [
+            "http://:hunter2@h:1",
+            "redis+unix:///hunter2",
+            "hunter2",
+            "redis://:hunter2/x@h",
+            "redis://:hunter2#x@h",
+            "redis://u:hunter2@h:port",
+        ] {
             let halt = open(url).err().unwrap_or_else(|| panic!("{url} is refused"));
             assert_eq!(halt.exit, Exit::Config);
             assert!(!halt.message.contains("hunter2"), "{}", halt.message);

@@ -11,6 +11,7 @@ use rdkafka::bindings as rd;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::list::{code, read_list};
+use super::words;
 use crate::model::{TopicPartition, Wake};
 
 /// Something librdkafka reported, in the order it did.
@@ -56,6 +57,8 @@ pub enum Event {
 /// is moved claims to be the only way to what it holds, and librdkafka holds another.
 pub(super) struct Context {
     events: Mutex<Vec<Event>>,
+    /// Why a connection broke, where librdkafka only logs it: wrong listeners, mostly.
+    last_words: Mutex<Option<String>>,
     wake: Arc<Wake>,
 }
 
@@ -65,7 +68,7 @@ const EVENT_BOUND: usize = 4096;
 
 impl Context {
     pub(super) fn new(wake: Arc<Wake>) -> Arc<Self> {
-        Arc::new(Self { events: Mutex::new(Vec::new()), wake })
+        Arc::new(Self { events: Mutex::default(), last_words: Mutex::default(), wake })
     }
 
     pub(super) fn push(&self, event: Event) {
@@ -87,6 +90,22 @@ impl Context {
         events.push(event);
         drop(events);
         self.wake.wake();
+    }
+
+    /// A line of librdkafka's log. Only what has a remedy is kept: the rest repeats what comes as an error.
+    fn heard(&self, facility: &str, text: &str) {
+        if facility == "FAIL" && words::remedy(text).is_some() {
+            *self.last_words.lock().unwrap_or_else(PoisonError::into_inner) = Some(words::told(text));
+        }
+    }
+
+    /// An error's text, and what was last heard of a connection.
+    fn explained(&self, text: &str) -> String {
+        let told = words::told(text);
+        match self.last_words.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(heard) if words::remedy(text).is_none() => format!("{told}: {heard}"),
+            Some(_) | None => told,
+        }
     }
 
     pub(super) fn take(&self) -> Vec<Event> {
@@ -167,8 +186,11 @@ pub(super) unsafe extern "C" fn on_error(
         with_context(opaque, |context| {
             let Ok(raw) = rd::rd_kafka_resp_err_t::try_from(err) else { return };
             let fatal = raw == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__FATAL;
-            let mut message =
-                if reason.is_null() { String::new() } else { CStr::from_ptr(reason).to_string_lossy().into_owned() };
+            let mut message = if reason.is_null() {
+                String::new()
+            } else {
+                context.explained(&CStr::from_ptr(reason).to_string_lossy())
+            };
             if fatal {
                 let mut text: [c_char; 512] = [0; 512];
                 rd::rd_kafka_fatal_error(rk, text.as_mut_ptr(), text.len());
@@ -182,7 +204,7 @@ pub(super) unsafe extern "C" fn on_error(
 }
 
 pub(super) unsafe extern "C" fn on_log(
-    _rk: *const rd::rd_kafka_t,
+    rk: *const rd::rd_kafka_t,
     level: c_int,
     facility: *const c_char,
     text: *const c_char,
@@ -191,6 +213,10 @@ pub(super) unsafe extern "C" fn on_log(
         // SAFETY: both are NUL-terminated during the call.
         let (facility, text) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(text)) };
         let (facility, text) = (facility.to_string_lossy(), text.to_string_lossy());
+        if !rk.is_null() {
+            // SAFETY: a live client; its opaque was set in its conf, and lives as long as it does.
+            unsafe { with_context(rd::rd_kafka_opaque(rk), |context| context.heard(&facility, &text)) };
+        }
         // Levels are syslog's: 0-3 errors, 4 warning, 5-6 notice and info, 7 debug.
         match level {
             0..=2 => tracing::error!(target: "librdkafka", %facility, "{text}"),

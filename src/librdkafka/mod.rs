@@ -14,12 +14,15 @@ mod conf;
 mod consumer;
 mod list;
 pub mod mock;
+#[cfg(test)]
+mod pattern_tests;
 pub mod producer;
 pub mod property;
 mod replies;
 #[cfg(test)]
 mod tests;
 mod topics;
+pub mod words;
 
 pub use batch::{MessageBatch, RecordBatch, Segment, SharedBatch};
 pub use bootstrap::{Bootstrap, RECONNECT_BACKOFF_MAX_MS};

@@ -229,7 +229,7 @@ impl Producer {
         let told = unsafe { (*self.client.inbox).told() };
         events.append(&mut told.events);
         for raw in told.reports.drain(..) {
-            let (buffer, index) = (BufferId((raw.opaque >> 32) as u32), raw.opaque as u32);
+            let (buffer, index) = raw.place();
             self.buffers.reported(buffer);
             reports.push(DeliveryReport { buffer, index, partition: raw.partition, code: raw.code });
         }

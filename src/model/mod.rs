@@ -5,6 +5,7 @@
 //! offset to read.
 
 mod budget;
+mod decimal;
 mod exit;
 mod item;
 mod partition;
@@ -15,6 +16,7 @@ mod settlement;
 mod stop;
 
 pub use budget::{Budget, Charge};
+pub use decimal::Decimal;
 pub use exit::Exit;
 pub use item::{Encode, Kept, Originals, Place, Prepared, Rejected};
 pub use partition::{Epoch, Offset, PartitionTable, Position, Slot, TopicPartition};

@@ -18,11 +18,13 @@ pub enum Outcome {
     Dropped,
     /// A dead letter holds it, acknowledged.
     DeadLettered,
+    /// The sink acknowledged it, and it is not where it was sent: in a failure store, or dropped by an ingest pipeline.
+    Redirected,
 }
 
 impl Outcome {
     /// All outcomes, in the order of their counters.
-    pub const ALL: [Self; 4] = [Self::Delivered, Self::Superseded, Self::Dropped, Self::DeadLettered];
+    pub const ALL: [Self; 5] = [Self::Delivered, Self::Superseded, Self::Dropped, Self::DeadLettered, Self::Redirected];
 
     /// The label value of `records_total`.
     #[must_use]
@@ -32,6 +34,7 @@ impl Outcome {
             Self::Superseded => "superseded",
             Self::Dropped => "dropped",
             Self::DeadLettered => "dead_lettered",
+            Self::Redirected => "redirected",
         }
     }
 }

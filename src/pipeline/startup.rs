@@ -77,6 +77,10 @@ fn kafka(connection: &KafkaConnection, pipeline: &str) -> Attempt {
     match probe::answers(connection, ATTEMPT) {
         Ok(()) => Attempt::Answered,
         Err(NoAnswer::Unreachable(why)) => Attempt::Waiting(why),
+        Err(NoAnswer::Impossible(why)) => {
+            let message = format!("pipeline {pipeline}: Kafka ({}): no client can be made: {why}", connection.name);
+            Attempt::Never(Halt { exit: Exit::Config, message })
+        }
         Err(NoAnswer::Refused(why)) => {
             let message = format!(
                 "pipeline {pipeline}: Kafka ({}) refuses our credentials: {why}. Correct them, then start again",

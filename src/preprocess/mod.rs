@@ -20,6 +20,7 @@ pub mod splice;
 mod stamp;
 mod steps;
 pub mod tape;
+mod telltale;
 mod template;
 #[cfg(test)]
 mod test_plans;

@@ -1,10 +1,12 @@
 //! The steps that look at one record: `select`, `require` and `where`. Pure; a step that lets a record pass says where the
 //! record now is.
 
+use std::cmp::Ordering;
+
 use super::document::{Cursor, Document, Value};
 use super::path::{Path, shown};
 use crate::config::plan::{NumberTest, Otherwise, Scalar, Test};
-use crate::model::{Reject, RejectReason, StepName};
+use crate::model::{Decimal, Reject, RejectReason, StepName};
 
 /// Why a record goes no further.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,8 +74,8 @@ pub(super) fn filter(
     place: &StepName,
 ) -> Result<(), Ending> {
     for check in checks {
-        let found = doc.find(window, &check.path.members).map(|found| doc.value(found));
-        if !holds(&check.test, found) {
+        let found = doc.find(window, &check.path.members).map(|found| (found, doc.value(found)));
+        if !holds(doc, &check.test, found) {
             let detail = || format!("the condition on {} does not hold", shown(&check.path.text));
             return Err(refuse(otherwise, place, detail));
         }
@@ -82,49 +84,40 @@ pub(super) fn filter(
 }
 
 /// Whether `test` holds for what was found; a missing value only satisfies the negative forms.
-fn holds(test: &Test, found: Option<Value<'_>>) -> bool {
+fn holds(doc: &Document<'_>, test: &Test, found: Option<(Cursor, Value<'_>)>) -> bool {
+    let is_one =
+        |constants: &[Scalar]| found.is_some_and(|found| constants.iter().any(|constant| equal(doc, found, constant)));
     match test {
-        Test::Exists(wanted) => matches!(found, None | Some(Value::Null)) != *wanted,
-        Test::In(constants) => found.is_some_and(|value| constants.iter().any(|constant| equal(value, constant))),
-        Test::NotIn(constants) => !found.is_some_and(|value| constants.iter().any(|constant| equal(value, constant))),
-        Test::Prefix(prefix) => matches!(found, Some(Value::String(text)) if text.starts_with(prefix.as_str())),
-        Test::Number(order, bound) => found.and_then(number).is_some_and(|number| match order {
-            NumberTest::Less => number < *bound,
-            NumberTest::AtMost => number <= *bound,
-            NumberTest::Greater => number > *bound,
-            NumberTest::AtLeast => number >= *bound,
-        }),
+        Test::Exists(wanted) => matches!(found, None | Some((_, Value::Null))) != *wanted,
+        Test::In(constants) => is_one(constants),
+        Test::NotIn(constants) => !is_one(constants),
+        Test::Prefix(prefix) => matches!(found, Some((_, Value::String(text))) if text.starts_with(prefix.as_str())),
+        Test::Number(wanted, bound) => {
+            found.and_then(|found| order(doc, found, bound)).is_some_and(|order| match wanted {
+                NumberTest::Less => order.is_lt(),
+                NumberTest::AtMost => order.is_le(),
+                NumberTest::Greater => order.is_gt(),
+                NumberTest::AtLeast => order.is_ge(),
+            })
+        }
     }
 }
 
-fn equal(value: Value<'_>, constant: &Scalar) -> bool {
-    match (value, constant) {
-        (Value::Bool(value), Scalar::Bool(constant)) => value == *constant,
-        (Value::String(value), Scalar::String(constant)) => value == constant.as_str(),
-        // Whole numbers compare exactly; through a double, ids above 2^53 would meet their neighbours.
-        (Value::Negative(value), Scalar::Integer(constant)) => value == *constant,
-        (Value::Unsigned(value), Scalar::Integer(constant)) => i64::try_from(value) == Ok(*constant),
-        (Value::Float(value), Scalar::Integer(constant)) => value == *constant as f64 && value as i64 == *constant,
-        (value, Scalar::Float(constant)) => number(value) == Some(*constant),
-        (
-            Value::Null
-            | Value::Bool(_)
-            | Value::Negative(_)
-            | Value::Unsigned(_)
-            | Value::Float(_)
-            | Value::String(_)
-            | Value::Object { .. }
-            | Value::Array,
-            Scalar::Bool(_) | Scalar::Integer(_) | Scalar::String(_),
-        ) => false,
+fn equal(doc: &Document<'_>, found: (Cursor, Value<'_>), constant: &Scalar) -> bool {
+    match constant {
+        Scalar::Bool(constant) => found.1 == Value::Bool(*constant),
+        Scalar::String(constant) => found.1 == Value::String(constant),
+        Scalar::Number(constant) => order(doc, found, constant) == Some(Ordering::Equal),
     }
 }
 
-fn number(value: Value<'_>) -> Option<f64> {
+/// The order of a record's number to a constant. The parser gives whole numbers of 64 bits as they are; of any other number
+/// only its spelling is exact.
+fn order(doc: &Document<'_>, (cursor, value): (Cursor, Value<'_>), constant: &Decimal) -> Option<Ordering> {
     match value {
-        Value::Negative(number) => Some(number as f64),
-        Value::Unsigned(number) => Some(number as f64),
-        Value::Float(number) => Some(number),
+        Value::Negative(number) => constant.order_of_whole(number.into(), || doc.bytes(cursor)),
+        Value::Unsigned(number) => constant.order_of_whole(number.into(), || doc.bytes(cursor)),
+        Value::Float(_) => constant.order_of(doc.bytes(cursor)),
         Value::Null | Value::Bool(_) | Value::String(_) | Value::Object { .. } | Value::Array => None,
     }
 }

@@ -10,6 +10,7 @@ use simd_json::{Buffers, ErrorType, INPUT_PADDING, Node, Tape};
 
 use super::document::Document;
 use super::scan;
+use super::telltale;
 use crate::model::RejectReason;
 
 /// Bytes of buffers kept between values. What a large value needed is given back at once, so that one of them per worker
@@ -104,12 +105,19 @@ fn malformed(original: &[u8], error: &simd_json::Error) -> Malformed {
             (RejectReason::InvalidJson, "invalid \\u escape, such as a lone surrogate".to_owned())
         }
         ErrorType::Syntax if error.character().is_none() => {
-            (RejectReason::InvalidJson, "unterminated string, or a control character inside a string".to_owned())
+            let place = telltale::first_bad(original).map_or_else(String::new, |at| format!(" at byte {at}"));
+            (RejectReason::InvalidJson, format!("unterminated string, or a control character inside a string{place}"))
         }
         ErrorType::Eof => (RejectReason::InvalidJson, "nothing but blanks".to_owned()),
-        kind => (RejectReason::InvalidJson, format!("{} at byte {at}", syntax(kind))),
+        kind => {
+            let at = telltale::first_bad(original).unwrap_or(at);
+            (RejectReason::InvalidJson, format!("{} at byte {at}", syntax(kind)))
+        }
     };
-    Malformed { reason, detail }
+    // What the value is says more than where it stops being JSON.
+    let is_none = matches!(reason, RejectReason::InvalidJson | RejectReason::InvalidUtf8);
+    let told = is_none.then(|| telltale::told(original)).flatten();
+    Malformed { reason, detail: told.unwrap_or(detail) }
 }
 
 fn not_utf8(original: &[u8]) -> String {
@@ -176,8 +184,15 @@ mod tests {
             (b"{\"a\"", InvalidJson, "too early"),
             (b"{\"a\":\"b", InvalidJson, "unterminated"),
             (b"{\"a\":\"b\nc\"}", InvalidJson, "control character"),
-            (b"{\"a\":1} x", InvalidJson, "at byte"),
-            (b"{}{}", InvalidJson, "at byte"),
+            (b"{\"a\":1} x", InvalidJson, "at byte 8"),
+            (b"{}{}", InvalidJson, "at byte 2"),
+            (b"{\"id\":3}\0", InvalidJson, "a NUL at byte 8"),
+            (b"\0\0\0\0\x07{\"id\":1}", InvalidJson, "schema registry (schema 7)"),
+            (b"\xef\xbb\xbf{\"id\":2}", InvalidJson, "byte-order mark"),
+            (b"\xff\xfe{\0\"\0", InvalidJson, "UTF-16"),
+            (b"{\0\"\0i\0d\0", InvalidJson, "UTF-16 (little endian)"),
+            (b"\x1f\x8b\x08\0\0", InvalidUtf8, "gzip"),
+            (b"<html></html>", InvalidJson, "XML or HTML"),
             (b"1 2", InvalidJson, "follow"),
             (b"{\"a\" 1}", InvalidJson, "colon"),
             (b"[1 2]", InvalidJson, "comma"),

@@ -10,8 +10,8 @@ use crate::config::plan::{OnIndexFault, RetryPlan};
 use crate::model::{Budget, PartitionTable, Prepared, Ticket};
 use crate::sink::elasticsearch::Wire;
 use crate::sink::elasticsearch::pure::{
-    BulkItem, Effects, Lane, PROBE_EVERY, Pace, Patience, Ready, Reply, Rules, Tenure, Trouble, backoff, is_probed,
-    split,
+    BulkItem, Effects, Lane, PROBE_EVERY, Pace, Patience, Ready, Reply, Rules, Tenure, Terms, Trouble, backoff,
+    is_probed, split,
 };
 
 /// How often a lane looks at the fence by itself.
@@ -88,7 +88,7 @@ impl Lanes {
             records,
             bytes: 2000,
             linger: Duration::from_millis(10),
-            on_index_fault: OnIndexFault::Hold,
+            terms: Terms { on_index_fault: OnIndexFault::Hold, fixed_index: true, routed: false, in_a_row: 100 },
             needs_original: false,
         };
         let driver = || Driver {

@@ -14,6 +14,7 @@ mod redact;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::config::plan::{OnReject, PipelinePlan};
 use crate::model::{
@@ -27,6 +28,9 @@ use crate::telemetry::metrics::PipelineMetrics;
 use super::dead_letter::{self, Letter};
 use breaker::{Breaker, Side, Trip};
 use redact::redact;
+
+/// Time between two lines of the log about records that were put aside.
+const LINES_APART: Duration = Duration::from_secs(60);
 
 /// What the desk is given by its pipeline.
 #[derive(Clone)]
@@ -51,8 +55,26 @@ pub struct DeskHandles {
 pub struct RejectDesk {
     policy: Policy,
     breaker: Mutex<Breaker>,
+    most_in_a_row: u32,
+    count_redirected: bool,
+    aside: Seldom,
     halted: AtomicBool,
     handles: DeskHandles,
+}
+
+/// A line of the log that is written at most once a minute.
+#[derive(Default)]
+struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    fn is_due(&self, now: Instant) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| now.duration_since(last) >= LINES_APART);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
 }
 
 enum Policy {
@@ -84,13 +106,27 @@ impl RejectDesk {
             }
         };
         let breaker = Mutex::new(Breaker::new(plan.breaker));
-        Ok(Arc::new(Self { policy, breaker, halted: AtomicBool::new(false), handles }))
+        Ok(Arc::new(Self {
+            policy,
+            breaker,
+            most_in_a_row: plan.breaker.in_a_row,
+            count_redirected: plan.breaker.count_redirected,
+            aside: Seldom::default(),
+            halted: AtomicBool::new(false),
+            handles,
+        }))
     }
 
     /// Whether [`RejectDesk::file`] needs the original record (`on_reject: dead_letter`).
     #[must_use]
     pub fn needs_original(&self) -> bool {
         matches!(self.policy, Policy::DeadLetter(_))
+    }
+
+    /// Rejects in a row of one partition that trip the breaker; 0: none do.
+    #[must_use]
+    pub fn most_in_a_row(&self) -> u32 {
+        self.most_in_a_row
     }
 
     /// Takes in what preprocess made of a batch: `kept` records go on to the sink, `rejects` are filed. Called by the
@@ -114,6 +150,24 @@ impl RejectDesk {
     /// Tells the breaker how many records the sink acknowledged.
     pub fn passed(&self, records: u32) {
         self.breaker().passed(Side::Sink, records);
+    }
+
+    /// Hears of a record the sink's servers took and put aside: it is settled all the same. It counts for the breaker where
+    /// `count_redirected` says so, and is named in the log, at most once a minute.
+    pub fn redirected(&self, place: Place, where_it_is: &str) {
+        let name = || self.record_name(place);
+        if self.aside.is_due(Instant::now()) {
+            let pipeline = &*self.handles.pipeline;
+            tracing::warn!(pipeline, "{} was taken by the server and {where_it_is}; more like it are counted", name());
+        }
+        if !self.count_redirected {
+            self.breaker().passed(Side::Sink, 1);
+            return;
+        }
+        let trip = self.breaker().rejected(Side::Sink, place.ticket.slot, place.offset);
+        if let Some(trip) = trip {
+            self.halt(|| self.trip_message(trip, place, &format!("it was taken by the server and {where_it_is}")));
+        }
     }
 
     /// The original record, where the desk needs it and the batch kept it.
@@ -141,7 +195,7 @@ impl RejectDesk {
         reject.detail = redact(&reject.detail);
         let trip = self.breaker().rejected(side, place.ticket.slot, place.offset);
         if let Some(trip) = trip {
-            self.halt(|| self.trip_message(trip, place, &reject));
+            self.halt(|| self.trip_message(trip, place, &reject.to_string()));
         }
         if self.halted.load(Ordering::Acquire) {
             return;
@@ -213,7 +267,7 @@ impl RejectDesk {
         )
     }
 
-    fn trip_message(&self, trip: Trip, place: Place, reject: &Reject) -> String {
+    fn trip_message(&self, trip: Trip, place: Place, reject: &str) -> String {
         let what = match trip {
             Trip::Ratio { rejects, records } => format!("{rejects} of the last {records} records were rejected"),
             Trip::InARow { rejects } => format!("{rejects} records in a row of one partition were rejected"),

@@ -127,8 +127,9 @@ impl Source {
     /// When librdkafka refuses properties or topics. Unreachable brokers are not an error here.
     pub fn open(cx: SourceContext) -> Result<Self, OpenError> {
         let all = properties::consumer(&cx.plan.source, cx.plan.memory_bytes, cx.until.is_some());
-        let topics = if cx.dry_run { &[][..] } else { &cx.plan.source.topics };
-        let consumer = Consumer::open(&all, &cx.plan.source.group, topics, cx.wake.clone())?;
+        let wanted = cx.plan.source.topics.iter().filter(|_| !cx.dry_run);
+        let topics: Vec<_> = wanted.map(|topic| topic.subscription().to_owned()).collect();
+        let consumer = Consumer::open(&all, &cx.plan.source.group, &topics, cx.wake.clone())?;
         Ok(Self::with(consumer, cx))
     }
 }

@@ -101,7 +101,12 @@ impl<C: Client> Source<C> {
                     assigned.was_gone |= same;
                 }
                 self.topic_ids.suspect();
-                self.cx.health.raise(Room::Source, format!("{place}: the topic does not exist; waiting for it"));
+                let pattern = partition.as_ref().filter(|gone| gone.topic.starts_with('^'));
+                let words = match pattern {
+                    Some(pattern) => format!("no topic matches `{}`; waiting for one", self.as_written(&pattern.topic)),
+                    None => format!("{place}: the topic does not exist; waiting for it"),
+                };
+                self.cx.health.raise(Room::Source, words);
             }
             ErrorCode::TopicAuthorizationFailed => {
                 self.halt.get_or_insert(Halt {
@@ -121,6 +126,13 @@ impl<C: Client> Source<C> {
                 }
             },
         }
+    }
+
+    /// A pattern as the configuration has it: the client knows it in another spelling.
+    fn as_written(&self, subscription: &str) -> String {
+        let mut topics = self.cx.plan.source.topics.iter();
+        let written = topics.find(|topic| topic.subscription() == subscription);
+        written.map_or_else(|| subscription.to_owned(), ToString::to_string)
     }
 
     /// Lag, bounded runs, and positions behind control records.

@@ -17,13 +17,14 @@ pub struct Ledger {
     tally: Tally,
 }
 
-/// Records by how they ended, since start. `consumed = delivered + superseded + dropped + dead_lettered + rewound + open`.
+/// Records by how they ended, since start. `consumed = delivered + superseded + dropped + dead_lettered +
+/// redirected + rewound + open`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
     /// Records for which a ticket was opened; a re-read counts again.
     pub consumed: u64,
     /// Records of closed tickets, by [`Outcome`] in the order of `Outcome::ALL`.
-    pub ended: [u64; 4],
+    pub ended: [u64; 5],
     /// Records of forgotten tickets.
     pub rewound: u64,
     /// Records of tickets that have not ended.
@@ -59,7 +60,7 @@ struct Entry {
     next: Position,
     records: u32,
     open: u32,
-    parts: [u32; 4],
+    parts: [u32; 5],
     timestamp_ms: Option<i64>,
     polled: Option<Instant>,
 }
@@ -72,7 +73,7 @@ pub enum Settled {
     /// Its ticket closed; `advanced` tells whether the partition's position moved.
     Closed {
         /// Records that ended, by outcome.
-        parts: [u32; 4],
+        parts: [u32; 5],
         /// Whether the position moved.
         advanced: bool,
     },
@@ -143,7 +144,7 @@ impl Ledger {
             next,
             records,
             open: records,
-            parts: [0; 4],
+            parts: [0; 5],
             timestamp_ms: None,
             polled: None,
         });
@@ -397,7 +398,7 @@ mod tests {
     fn the_position_waits_for_the_lowest_open_ticket() {
         let (mut ledger, _) = ours(10);
         let (a, b) = (open(&mut ledger, 10, 5), open(&mut ledger, 15, 5));
-        assert_eq!(ledger.settle(done(b, 5)), Settled::Closed { parts: [5, 0, 0, 0], advanced: false });
+        assert_eq!(ledger.settle(done(b, 5)), Settled::Closed { parts: [5, 0, 0, 0, 0], advanced: false });
         assert_eq!(ledger.position(SLOT), Some(Position(10)));
         assert_eq!(ledger.settle(done(a, 4)), Settled::Part);
         assert_eq!(ledger.position(SLOT), Some(Position(10)));

@@ -31,6 +31,7 @@ pub mod statistics;
 pub mod topics;
 pub mod until;
 pub mod view;
+mod wanted;
 
 #[cfg(test)]
 mod tests;

@@ -1,16 +1,20 @@
 //! Whether a Kafka cluster answers, asked at start.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, ClientContext};
 use secrecy::ExposeSecret;
 
 use super::credentials;
+use super::wanted::Choice;
+use crate::config::pattern::Topic;
 use crate::config::plan::{KafkaConnection, SourcePlan};
-use crate::librdkafka::ErrorCode;
+use crate::config::secret::is_sensitive;
+use crate::librdkafka::{ErrorCode, words};
 use crate::model::TopicPartition;
 
 /// Events of a client that did not get its answer, looked through for the reason.
@@ -24,6 +28,9 @@ pub enum NoAnswer {
     /// Nobody there, or not in time.
     #[error("{0}")]
     Unreachable(String),
+    /// No client can be made with these properties: asking again changes nothing.
+    #[error("no client can be made: {0}")]
+    Impossible(String),
     /// It does not take us for who we say we are.
     #[error("{0}")]
     Refused(String),
@@ -37,49 +44,91 @@ pub fn answers(connection: &KafkaConnection, limit: Duration) -> Result<(), NoAn
     ask(connection, |client| client.fetch_metadata(Some("__sluicegate_probe"), limit)).map(drop)
 }
 
-/// Every partition of a source's topics, patterns included.
+/// What a cluster has of a source's topics.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Every partition, each once.
+    pub partitions: Vec<TopicPartition>,
+    /// How many topics they are of.
+    pub topics: usize,
+    /// Patterns that match no topic, as written.
+    pub unmatched: Vec<String>,
+}
+
+/// Looks for a source's topics.
 ///
 /// # Errors
 /// Why the cluster did not answer, or which topic is not there.
-pub fn partitions(source: &SourcePlan, limit: Duration) -> Result<Vec<TopicPartition>, String> {
+pub fn find(source: &SourcePlan, limit: Duration) -> Result<Found, String> {
     let metadata =
         ask(&source.connection, |client| client.fetch_metadata(None, limit)).map_err(|why| why.to_string())?;
-    let mut found = Vec::new();
+    let choice = Choice::new(source);
+    let mut found = Found::default();
     for wanted in &source.topics {
-        let before = found.len();
-        for topic in metadata.topics().iter().filter(|topic| is_wanted(wanted, topic.name())) {
+        let before = found.partitions.len();
+        let is_wanted = |name: &str| wanted.matches(name) && choice.takes(name);
+        for topic in metadata.topics().iter().filter(|topic| is_wanted(topic.name())) {
             let name: std::sync::Arc<str> = topic.name().into();
-            found.extend(topic.partitions().iter().map(|p| TopicPartition { topic: name.clone(), partition: p.id() }));
+            let partition = |partition: i32| TopicPartition { topic: name.clone(), partition };
+            found.partitions.extend(topic.partitions().iter().map(|one| partition(one.id())));
         }
-        if found.len() == before && !wanted.starts_with('^') {
-            return Err(format!("topic {wanted} does not exist"));
+        match wanted {
+            Topic::Name(name) if found.partitions.len() == before => {
+                return Err(format!("topic {name} does not exist"));
+            }
+            Topic::Pattern(pattern) if found.partitions.len() == before => found.unmatched.push(pattern.to_string()),
+            Topic::Name(_) | Topic::Pattern(_) => {}
         }
     }
-    found.sort();
-    found.dedup();
+    found.partitions.sort();
+    found.partitions.dedup();
+    let topics: std::collections::BTreeSet<_> = found.partitions.iter().map(|one| &one.topic).collect();
+    found.topics = topics.len();
     Ok(found)
 }
 
-fn is_wanted(wanted: &str, name: &str) -> bool {
-    if wanted.starts_with('^') {
-        regex_lite::Regex::new(wanted).is_ok_and(|pattern| pattern.is_match(name)) && !name.starts_with("__")
-    } else {
-        wanted == name
+/// Every partition of a source's topics, patterns included.
+///
+/// # Errors
+/// Why the cluster did not answer, which topic is not there, or that no topic matches.
+pub fn partitions(source: &SourcePlan, limit: Duration) -> Result<Vec<TopicPartition>, String> {
+    let found = find(source, limit)?;
+    if found.partitions.is_empty() {
+        return Err(format!("no topic matches `{}`", found.unmatched.join("`, `")));
     }
+    Ok(found.partitions)
 }
 
-/// Hears what librdkafka reports beside the answer to a call: only there does it say that credentials were refused. The
-/// broker's own words may quote anything, so they are not passed on.
+/// Hears what librdkafka reports beside the answer to a call: only there does it say that credentials were refused, or what
+/// a listener is. A broker's own words about credentials may quote anything, so they are not passed on.
 #[derive(Default)]
 struct Listener {
     refusal: OnceLock<ErrorCode>,
+    words: Mutex<String>,
+}
+
+impl Listener {
+    /// Keeps the last that was said; what says what to do outlives the rest.
+    fn hear(&self, text: &str) {
+        let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+        if words.is_empty() || words::remedy(text).is_some() {
+            *words = words::told(text);
+        }
+    }
 }
 
 impl ClientContext for Listener {
-    fn error(&self, error: KafkaError, _: &str) {
-        if let Some(code) = error.rdkafka_error_code().filter(|code| credentials::is_refusal(*code)) {
+    fn error(&self, error: KafkaError, reason: &str) {
+        match error.rdkafka_error_code() {
             // The first one says it.
-            let _ = self.refusal.set(code);
+            Some(code) if credentials::is_refusal(code) => drop(self.refusal.set(code)),
+            Some(_) | None => self.hear(reason),
+        }
+    }
+
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, text: &str) {
+        if facility == "FAIL" && words::remedy(text).is_some() {
+            self.hear(text);
         }
     }
 }
@@ -90,25 +139,45 @@ fn ask<T>(
     connection: &KafkaConnection,
     question: impl FnOnce(&BaseConsumer<Listener>) -> Result<T, KafkaError>,
 ) -> Result<T, NoAnswer> {
-    let client = client(connection).map_err(|error| NoAnswer::Unreachable(error.to_string()))?;
+    let brokers = connection.brokers.join(",");
+    let client = client(connection, Some(&brokers)).map_err(NoAnswer::Impossible)?;
     question(&client).map_err(|error| {
-        let refusal = &client.context().refusal;
-        (0..EVENTS).take_while(|_| refusal.get().is_none()).for_each(|_| drop(client.poll(EVENT_WITHIN)));
-        let brokers = connection.brokers.join(",");
-        match refusal.get() {
+        let heard = client.context();
+        (0..EVENTS).take_while(|_| heard.refusal.get().is_none()).for_each(|_| drop(client.poll(EVENT_WITHIN)));
+        let words = heard.words.lock().unwrap_or_else(PoisonError::into_inner);
+        match heard.refusal.get() {
             Some(code) => NoAnswer::Refused(format!("{brokers}: {code}")),
-            None => NoAnswer::Unreachable(format!("{brokers}: {error}")),
+            None if words.is_empty() => NoAnswer::Unreachable(format!("{brokers}: {error}")),
+            None => NoAnswer::Unreachable(format!("{brokers}: {words}")),
         }
     })
 }
 
-fn client(connection: &KafkaConnection) -> Result<BaseConsumer<Listener>, KafkaError> {
+/// Whether a client with the properties of a connection can be made. Reaches no server.
+///
+/// # Errors
+/// Why not, in librdkafka's words, without secrets.
+pub fn can_be_made(connection: &KafkaConnection) -> Result<(), String> {
+    client(connection, None).map(drop)
+}
+
+fn client(connection: &KafkaConnection, brokers: Option<&str>) -> Result<BaseConsumer<Listener>, String> {
     let mut config = ClientConfig::new();
     for (name, value) in &connection.properties {
         config.set(name, value.expose_secret());
     }
-    config.set("bootstrap.servers", connection.brokers.join(","));
-    // librdkafka's own words about every attempt would drown the one sentence that counts.
-    config.set("log_level", "0");
-    config.create_with_context(Listener::default())
+    if let Some(brokers) = brokers {
+        config.set("bootstrap.servers", brokers);
+    }
+    config.create_with_context(Listener::default()).map_err(|error| {
+        let words = match &error {
+            KafkaError::ClientCreation(words) => words.clone(),
+            other => other.to_string(),
+        };
+        let secrets = connection.properties.iter().filter(|(name, _)| is_sensitive(name));
+        secrets.fold(words, |words, (_, secret)| match secret.expose_secret() {
+            secret if secret.len() > 3 => words.replace(secret, "…"),
+            _ => words,
+        })
+    })
 }

@@ -2,6 +2,7 @@
 
 use secrecy::ExposeSecret;
 
+use super::wanted;
 use crate::config::plan::SourcePlan;
 use crate::librdkafka::RECONNECT_BACKOFF_MAX_MS;
 
@@ -49,6 +50,7 @@ pub fn consumer(plan: &SourcePlan, memory_bytes: usize, until_end: bool) -> Vec<
         set("isolation.level", "read_committed".into()),
         set("statistics.interval.ms", if until_end { "500".into() } else { "5000".into() }),
     ]);
+    all.extend(wanted::left_out(plan).map(|patterns| set(wanted::LEFT_OUT, patterns)));
     all.extend(plan.instance_id.iter().map(|id| set("group.instance.id", id.clone())));
     all
 }

@@ -62,7 +62,7 @@ fn plan(brokers: &str) -> PipelinePlan {
         steps: Vec::new(),
         sink: SinkPlan::Kafka(sink_plan(connection, "out")),
         on_reject: OnReject::Drop,
-        breaker: BreakerPlan { ratio: 1.0, window: 1_000_000, in_a_row: 1_000_000 },
+        breaker: BreakerPlan { ratio: 1.0, window: 1_000_000, in_a_row: 1_000_000, count_redirected: false },
         retry: RetryPlan {
             first: Duration::from_millis(10),
             max: Duration::from_millis(100),

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::metrics::PipelineMetrics;
 use crate::model::Outcome;
 
-/// Where every record read is: `consumed = delivered + superseded + dropped + dead_lettered + rewound + open`.
+/// Where every record read is: `consumed = delivered + superseded + dropped + dead_lettered + redirected +
+/// rewound + open`.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Records drained; a record read again counts again.
@@ -20,6 +21,9 @@ pub struct Counts {
     pub dropped: u64,
     /// Held by an acknowledged dead letter.
     pub dead_lettered: u64,
+    /// Acknowledged by the sink, and put aside there. Absent in run files of older versions.
+    #[serde(default)]
+    pub redirected: u64,
     /// Given back to be read again.
     pub rewound: u64,
     /// Read and not resolved.
@@ -53,6 +57,7 @@ impl Counts {
             superseded: metrics.outcome(Outcome::Superseded).get(),
             dropped: metrics.outcome(Outcome::Dropped).get(),
             dead_lettered: metrics.outcome(Outcome::DeadLettered).get(),
+            redirected: metrics.outcome(Outcome::Redirected).get(),
             rewound: metrics.rewound.get(),
             open: metrics.open_records.get(),
         }
@@ -61,7 +66,7 @@ impl Counts {
     /// Records that ended for good.
     #[must_use]
     pub fn resolved(&self) -> u64 {
-        self.delivered + self.superseded + self.dropped + self.dead_lettered
+        self.delivered + self.superseded + self.dropped + self.dead_lettered + self.redirected
     }
 
     /// Records the sum misses (positive) or has too many (negative); 0 when it holds.
@@ -83,8 +88,16 @@ impl std::fmt::Display for Counts {
         let sign = if self.conserved() { "=" } else { "≠" };
         write!(
             f,
-            "consumed {} {sign} delivered {} + superseded {} + dropped {} + dead_lettered {} + rewound {} + open {}",
-            self.consumed, self.delivered, self.superseded, self.dropped, self.dead_lettered, self.rewound, self.open
+            "consumed {} {sign} delivered {} + superseded {} + dropped {} + dead_lettered {} + redirected {} + rewound {} \
+             + open {}",
+            self.consumed,
+            self.delivered,
+            self.superseded,
+            self.dropped,
+            self.dead_lettered,
+            self.redirected,
+            self.rewound,
+            self.open
         )
     }
 }
@@ -96,27 +109,28 @@ mod tests {
     #[test]
     fn every_counter_takes_part_in_the_sum() {
         let metrics = PipelineMetrics::new("p");
-        metrics.source_records.add(63);
+        metrics.source_records.add(127);
         for (place, outcome) in Outcome::ALL.into_iter().enumerate() {
             metrics.outcome(outcome).add(1 << place);
         }
-        metrics.rewound.add(16);
-        metrics.balance(32);
+        metrics.rewound.add(32);
+        metrics.balance(64);
         let counts = Counts::read(&metrics);
         assert!(counts.conserved(), "{counts}");
-        assert_eq!(counts.resolved(), 15);
+        assert_eq!(counts.resolved(), 31);
 
         let without = [
-            Counts { consumed: 62, ..counts },
+            Counts { consumed: 126, ..counts },
             Counts { delivered: 0, ..counts },
             Counts { superseded: 0, ..counts },
             Counts { dropped: 0, ..counts },
             Counts { dead_lettered: 0, ..counts },
+            Counts { redirected: 0, ..counts },
             Counts { rewound: 0, ..counts },
             Counts { open: 0, ..counts },
         ];
         let differences: Vec<i64> = without.iter().map(Counts::difference).collect();
-        assert_eq!(differences, [-1, 1, 2, 4, 8, 16, 32]);
+        assert_eq!(differences, [-1, 1, 2, 4, 8, 16, 32, 64]);
         assert!(without.iter().all(|counts| !counts.conserved()));
     }
 

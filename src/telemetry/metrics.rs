@@ -180,7 +180,7 @@ pub struct PipelineMetrics {
     /// Bytes (key + value) of each batch the source drained, observed once a batch.
     pub batch_bytes: Distribution,
     /// Records of closed tickets by [`Outcome`], in the order of `Outcome::ALL`.
-    pub outcomes: [Counter; 4],
+    pub outcomes: [Counter; 5],
     /// Records of forgotten tickets.
     pub rewound: Counter,
     /// Records read and not resolved.

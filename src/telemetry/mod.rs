@@ -18,6 +18,7 @@ pub mod lag;
 pub mod latency;
 pub mod latency_log;
 pub mod metrics;
+pub mod notice;
 pub mod percentiles;
 pub mod process;
 pub mod reporter;

@@ -14,6 +14,7 @@ use super::health::State;
 use super::latency::{Stage, empty_histogram};
 use super::latency_log::{LatencyLog, StageHistograms};
 use super::metrics::StageName;
+use super::notice::About;
 use super::percentiles::Percentiles;
 use super::sampler::{FIRST_STEP, Levels, Sampler, SeriesPoint};
 use super::watch::{Judgement, Observation, StageTime, Stalled, Watch, WatchLimits};
@@ -57,6 +58,7 @@ struct Desk {
     state: State,
     broken: bool,
     stalled: Vec<TopicPartition>,
+    noticed: Vec<About>,
 }
 
 /// What a run leaves behind.
@@ -97,6 +99,7 @@ impl Reporter {
             state: State::Starting,
             broken: false,
             stalled: Vec::new(),
+            noticed: Vec::new(),
         };
         let warming_up = board.is_warming_up();
         let (log, log_to_come) = if warming_up { (None, log) } else { (log, None) };
@@ -271,6 +274,10 @@ impl Desk {
             tracing::error!(pipeline = &*view.name, "the conservation sum does not hold: {}", judged.counts);
         }
         self.broken = judged.conservation_broken;
+        for notice in judged.notices.iter().filter(|notice| !self.noticed.contains(&notice.about)) {
+            tracing::warn!(pipeline = &*view.name, "{}", notice.text);
+        }
+        self.noticed = judged.notices.iter().map(|notice| notice.about).collect();
         if others_stalled(&mut self.stalled, &judged.stalled) {
             let names: Vec<String> = self.stalled.iter().take(STALLED_NAMED).map(TopicPartition::to_string).collect();
             tracing::warn!(pipeline = &*view.name, partitions = self.stalled.len(), "stalled: {}", names.join(", "));

@@ -39,6 +39,7 @@ pub struct Status {
 struct PipelineStatus {
     state: &'static str,
     why: Vec<String>,
+    notices: Vec<String>,
     faults: Vec<FaultStatus>,
     rates: RatesStatus,
     lag: Option<LagStatus>,
@@ -197,6 +198,7 @@ fn pipeline(view: &PipelineView, now_ms: i64) -> PipelineStatus {
     PipelineStatus {
         state: judged.map_or(view.health.state(), |judged| judged.state).name(),
         why: judged.map(|judged| judged.why.clone()).unwrap_or_default(),
+        notices: judged.map(|judged| judged.notices.iter().map(|one| one.text.clone()).collect()).unwrap_or_default(),
         faults: view.health.faults().into_iter().map(fault).collect(),
         rates: judged.map(|judged| rates(&judged.rates)).unwrap_or_default(),
         lag: lag_status(view, now_ms),

@@ -8,6 +8,7 @@ use super::counts::Counts;
 use super::health::State;
 use super::lag::Lag;
 use super::metrics::StageName;
+use super::notice::{Notice, notices};
 use super::percentiles::Percentiles;
 use crate::model::{Position, TopicPartition};
 
@@ -91,6 +92,8 @@ pub struct Judgement {
     pub state: State,
     /// Why it is not `running`: one sentence each.
     pub why: Vec<String>,
+    /// What to know although nothing fails.
+    pub notices: Vec<Notice>,
     /// Means over the window.
     pub rates: Rates,
     /// The reading.
@@ -181,6 +184,7 @@ impl Watch {
         Judgement {
             state,
             why,
+            notices: notices(&seen.counts),
             rates,
             counts: seen.counts,
             conservation_broken: !seen.counts.conserved(),

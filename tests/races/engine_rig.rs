@@ -34,7 +34,7 @@ impl EngineRig {
     }
 
     fn start_with(plan: PipelinePlan, client: KafkaClient, until_end: bool) -> Self {
-        let (topic, group) = (plan.source.topics[0].clone(), plan.source.group.clone());
+        let (topic, group) = (plan.source.topics[0].to_string(), plan.source.group.clone());
         let options = EngineOptions { until: until_end.then_some(Until::End), ..EngineOptions::default() };
         let engine = Engine::start(plans::plan(plan), options).expect("an engine");
         Self { engine, client, topic, group }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use sluicegate::config::plan::{
-    Action, Auth, BreakerPlan, ConcurrencyMode, ElasticsearchConnection, ElasticsearchSinkPlan, KafkaConnection,
-    KafkaSinkPlan, OnDamaged, OnHalt, OnIndexFault, OnReject, OnTombstone, OnTooLarge, PipelinePlan, Plan, Pointer,
-    RetryPlan, Segment, ServerKind, SinkPlan, SourcePlan, Start, StepKind, StepPlan, Template,
+    Action, Auth, BreakerPlan, ConcurrencyMode, DocumentId, ElasticsearchConnection, ElasticsearchSinkPlan,
+    KafkaConnection, KafkaSinkPlan, OnDamaged, OnHalt, OnIndexFault, OnReject, OnTombstone, OnTooLarge, PipelinePlan,
+    Plan, Pointer, RetryPlan, Segment, ServerKind, SinkPlan, SourcePlan, Start, StepKind, StepPlan, Template,
 };
 
 use crate::support::unique;
@@ -39,7 +39,7 @@ pub fn pipeline(brokers: &str, topic: &str, group: &str, sink: SinkPlan) -> Pipe
         }],
         sink,
         on_reject: OnReject::Stop,
-        breaker: BreakerPlan { ratio: 1.0, window: 1000, in_a_row: 1000 },
+        breaker: BreakerPlan { ratio: 1.0, window: 1000, in_a_row: 1000, count_redirected: false },
         retry: RetryPlan {
             first: Duration::from_millis(20),
             max: Duration::from_millis(200),
@@ -114,7 +114,7 @@ pub fn bulk_plan(url: &str) -> ElasticsearchSinkPlan {
         },
         index: literal(INDEX),
         doc_type: "_doc".into(),
-        id: Some(key()),
+        id: DocumentId::Template(key()),
         action: Action::Upsert,
         version: None,
         routing: None,

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::BenchArgs;
 use crate::cli::builtin::{self, Addresses, INDEX, INDEX_TOPIC, OUTPUT_TOPIC, PARTITIONS, RELAY, RELAY_TOPIC};
 use crate::cli::{Failure, Global};
+use crate::config::pattern::Topic;
 use crate::config::plan::{PipelinePlan, Plan, SinkPlan, Start};
 use crate::config::show;
 use crate::enrich::Lookups;
@@ -88,7 +89,7 @@ impl Target {
             let message = "--sink-delay-ms, --sink-requests and --sink-stall-ms are for the servers of this process";
             return Err(Failure::Usage(format!("{message}: leave them or -c away")));
         }
-        let loaded = global.load()?;
+        let loaded = global.load_to_run()?;
         let settings = show::json(&loaded);
         let mut plan = loaded.plan;
         let chosen = choose(&mut plan, args.pipeline.as_deref()).map_err(Failure::Usage)?;
@@ -143,7 +144,7 @@ fn choose<'a>(plan: &'a mut Plan, name: Option<&str>) -> Result<&'a mut Pipeline
 
 fn only_topic(pipeline: &PipelinePlan) -> Result<String, String> {
     match pipeline.source.topics.as_slice() {
-        [topic] if !topic.starts_with('^') => Ok(topic.to_string()),
+        [Topic::Name(topic)] => Ok(topic.clone()),
         _ => {
             Err(format!("pipeline {} reads several topics, or a pattern: bench produces into one topic", pipeline.name))
         }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Checker;
+use crate::config::pattern::{LEFT_OUT, Pattern};
 use crate::config::plan::KafkaConnection;
 use crate::config::properties::{TLS_AND_SASL, needs_tls_build, protected};
 use crate::config::secret::{Secret, is_sensitive};
 use crate::config::tree::join;
-use crate::config::written::connection::{Kafka, KafkaTls, Mechanism, Sasl};
+use crate::config::written::connection::{Kafka, KafkaTls, Mechanism, Sasl, instead_of};
 
 const NO_TLS: &str = "this build cannot do TLS or SASL-SCRAM towards Kafka";
 const NO_TLS_REMEDY: &str = "use a build with `--features tls` (or `tls-vendored`)";
@@ -116,6 +117,17 @@ impl Checker<'_> {
                 "keep one of them",
             );
         }
+        if matches!(property, "sasl.mechanism" | "sasl.mechanisms")
+            && let Some(instead) = literal.and_then(instead_of)
+            && !kafka.librdkafka.0.names().contains(&"enable.sasl.oauthbearer.unsecure.jwt")
+        {
+            return self.error(path, "a mechanism that is not built in", instead);
+        }
+        if property == LEFT_OUT
+            && let Some(patterns) = literal
+        {
+            patterns.split(',').for_each(|pattern| drop(self.accept(path, Pattern::new(pattern))));
+        }
         if needs_tls_build(property, literal) && !self.surroundings.tls {
             return self.error(path, NO_TLS, NO_TLS_REMEDY);
         }
@@ -140,7 +152,8 @@ impl Checker<'_> {
         let mut properties = BTreeMap::new();
         self.security(kafka, &mut properties)?;
         for (property, value) in &kafka.librdkafka.0.0 {
-            properties.insert(property.clone(), self.resolved(value)?);
+            let value = self.resolved(value)?;
+            properties.insert(property.clone(), if property == LEFT_OUT { plain(&value) } else { value });
         }
         Some(KafkaConnection { name: Arc::from(name), brokers: kafka.brokers.clone(), properties })
     }
@@ -179,6 +192,12 @@ impl Checker<'_> {
         }
         Some(())
     }
+}
+
+/// Patterns as librdkafka reads them.
+fn plain(patterns: &SecretString) -> SecretString {
+    let plain = |text: &str| Pattern::new(text).map_or_else(|_| text.to_owned(), |pattern| pattern.plain().to_owned());
+    patterns.expose_secret().split(',').map(plain).collect::<Vec<_>>().join(",").into()
 }
 
 fn path_text(path: &Path) -> String {

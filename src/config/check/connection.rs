@@ -12,6 +12,7 @@ use crate::config::plan::RedisConnection;
 use crate::config::quantity::Interval;
 use crate::config::secret::Secret;
 use crate::config::tree::join;
+use crate::config::url;
 use crate::config::written::connection::Redis;
 
 impl Checker<'_> {
@@ -43,8 +44,17 @@ impl Checker<'_> {
                 return None;
             }
         };
-        if resolved.expose_secret().is_empty() {
+        let text = resolved.expose_secret();
+        if text.is_empty() {
             self.error(path, "the secret is empty", "provide it, or leave out the setting that needs it");
+        } else if text.contains(['\n', '\r', '\0']) && !text.contains("-----BEGIN") {
+            self.error(
+                path,
+                "the secret holds a line end, which no server takes for a part of it",
+                "write it without: `printf %s …` instead of `echo …`; of a file only one line end at its end is left out",
+            );
+        } else if text.trim() != text && !text.contains("-----BEGIN") {
+            self.warn(path, "the secret begins or ends with a blank", "leave it out, if it is not meant");
         } else if matches!(secret, Secret::Literal(_)) && self.index.variables(path).is_empty() {
             self.warn(path, "a secret stands in the configuration itself", "write `{ env: NAME }` or `{ file: PATH }`");
         }
@@ -80,8 +90,8 @@ impl Checker<'_> {
             Err(reason) => return self.error(&path, reason, "provide it, or write the URL"),
         };
         let text = url.expose_secret();
-        if let Err(reason) = redis_url(text) {
-            return self.error(&path, reason, "write `redis://host:6379/0`, or `rediss://host:6379/0` for TLS");
+        if self.accept(&path, url::redis(text)).is_none() {
+            return;
         }
         let literal = matches!(redis.url.0, Secret::Literal(_)) && self.index.variables(&path).is_empty();
         if literal && text.contains('@') {
@@ -94,59 +104,5 @@ impl Checker<'_> {
     pub(super) fn redis(&self, path: &str, name: &str) -> Option<RedisConnection> {
         let redis = self.named(path, "redis", name, &self.written.connections.redis)?;
         Some(RedisConnection { name: Arc::from(name), url: self.resolved(&redis.url.0)?, timeout: redis.timeout.0 })
-    }
-}
-
-/// The reason a text is not a Redis URL never quotes it.
-fn redis_url(text: &str) -> Result<(), &'static str> {
-    let rest =
-        ["redis://", "rediss://"].iter().find_map(|scheme| text.strip_prefix(scheme)).ok_or("not a Redis URL")?;
-    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-    let place = place.split_once('?').map_or(place, |(place, _)| place);
-    let (address, database) = place.split_once('/').unwrap_or((place, ""));
-    let (host, port) = match address.rsplit_once(':') {
-        Some((host, port)) if !address.ends_with(']') => (host, Some(port)),
-        Some(_) | None => (address, None),
-    };
-    if host.is_empty() {
-        return Err("the URL names no host");
-    }
-    if port.is_some_and(|port| port.parse::<u16>().is_err()) {
-        return Err("the port is not a number up to 65535");
-    }
-    if !database.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err("the database behind the `/` is not a number");
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::redis_url;
-
-    #[test]
-    fn redis_urls() {
-        for good in [
-            "redis://h",
-            "redis://h:1",
-            "rediss://u:p@h:1/3",
-            "redis://:p%40@h/",
-            "redis://[::1]:6379/0",
-            "redis://[::1]",
-        ] {
-            assert_eq!(redis_url(good), Ok(()), "{good}");
-        }
-        for bad in [
-            "h:6379",
-            "http://h",
-            "redis://",
-            "redis:///1",
-            "redis://u:p@",
-            "redis://h:x",
-            "redis://h:1/db",
-            "redis://h:99999",
-        ] {
-            assert!(redis_url(bad).is_err(), "{bad}");
-        }
     }
 }

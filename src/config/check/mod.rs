@@ -14,6 +14,7 @@ use super::written::{Configuration, Test};
 
 mod broker;
 mod connection;
+mod document;
 mod overlap;
 mod pipeline;
 mod search;

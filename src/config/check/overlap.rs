@@ -35,7 +35,7 @@ impl Checker<'_> {
         let overlap = first
             .topics
             .iter()
-            .flat_map(|one| second.topics.iter().map(move |other| overlap(one, other)))
+            .flat_map(|one| second.topics.iter().map(move |other| overlap(one.subscription(), other.subscription())))
             .max()
             .unwrap_or(Overlap::No);
         let group = &second.group;
@@ -100,7 +100,7 @@ impl Checker<'_> {
         if !same_cluster(connection, &source.connection) {
             return;
         }
-        match source.topics.iter().map(|input| overlap(input, topic)).max() {
+        match source.topics.iter().map(|input| overlap(input.subscription(), topic)).max() {
             Some(Overlap::Yes) => self.error(
                 path,
                 format!("{what} `{topic}` is also an input of this pipeline: records would go round for ever"),

@@ -30,6 +30,9 @@ impl Checker<'_> {
         let workers = self.workers(&format!("{path}.workers"), written.workers);
         let memory_bytes = self.share();
         self.memory(&path, memory_bytes, source.as_ref(), sink.as_ref());
+        if let (Some(source), Some(SinkPlan::Elasticsearch(sink))) = (&source, &sink) {
+            self.version_lines(&format!("{path}.sink.elasticsearch.version"), &source.topics, sink);
+        }
         Some(PipelinePlan {
             name: Arc::from(name),
             source: source?,
@@ -40,6 +43,7 @@ impl Checker<'_> {
                 ratio: written.breaker.ratio,
                 window: written.breaker.window,
                 in_a_row: written.breaker.in_a_row,
+                count_redirected: written.breaker.count_redirected,
             },
             retry: RetryPlan {
                 first: written.retry.first.0,

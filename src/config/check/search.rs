@@ -8,7 +8,9 @@ use secrecy::SecretString;
 use super::Checker;
 use crate::config::nearest;
 use crate::config::plan::{Auth, ElasticsearchConnection, ServerKind};
+use crate::config::pointer::Refusal;
 use crate::config::tree::join;
+use crate::config::url::{User, host_and_port, user_info};
 use crate::config::written::connection::{Auth as WrittenAuth, Elasticsearch, NodeUrl};
 
 const SERVERS: [(&str, ServerKind); 8] = [
@@ -33,58 +35,35 @@ struct Url<'text> {
     secure: bool,
     host: &'text str,
     /// User name and password, percent-decoded.
-    user: Option<(String, String)>,
+    user: Option<User>,
 }
 
 /// The reason a text is not a node's URL never quotes it.
-fn url(text: &str) -> Result<Url<'_>, &'static str> {
-    let (scheme, rest) = text.split_once("://").ok_or("not a URL: the scheme is missing")?;
+fn url(text: &str) -> Result<Url<'_>, Refusal> {
+    let refuse = |reason: &str| Err(Refusal::new(reason, "write `http://host:9200` or `https://host:9200`"));
+    if text.trim() != text {
+        return refuse("the URL begins or ends with a blank or a line end");
+    }
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return refuse("not a URL: the scheme is missing");
+    };
     let secure = match scheme {
         "https" => true,
         "http" => false,
-        _ => return Err("the scheme is neither `http` nor `https`"),
+        _ => return refuse("the scheme is neither `http` nor `https`"),
     };
+    let (user, rest) = user_info(rest)?;
+    if rest.contains([',', ' ']) && rest.contains("://") {
+        return refuse("several nodes in one URL");
+    }
     if rest.contains(['?', '#', ' ']) {
-        return Err("a node's URL has no query, fragment or blanks");
+        return refuse("a node's URL has no query, fragment or blanks");
     }
-    let (authority, place) = rest.split_once('/').map_or((rest, ""), |(authority, place)| (authority, place));
-    let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
-    if host.is_empty() || host.starts_with(':') {
-        return Err("the URL names no host");
-    }
-    if place.contains('@') {
-        return Err("an `@` after a `/`: percent-encode the credentials, or use `auth`");
-    }
-    let port = host.rsplit_once(':').filter(|_| !host.ends_with(']')).map(|(_, port)| port.parse::<u16>());
-    if matches!(port, Some(Err(_))) {
-        return Err("the port is not a number up to 65535");
-    }
-    let user = user.map(|user| user.split_once(':').unwrap_or((user, "")));
-    let user = user.map(|(name, password)| Some((decoded(name)?, decoded(password)?)));
-    let user = match user {
-        Some(None) => return Err("the credentials are not percent-encoded"),
-        Some(pair) => pair,
-        None => None,
-    };
+    let (host, place) = rest.split_once('/').map_or((rest, ""), |(authority, place)| (authority, place));
+    host_and_port(host, "write `http://host:9200` or `https://host:9200`")?;
     let place = place.trim_end_matches('/');
     let base = if place.is_empty() { format!("{scheme}://{host}") } else { format!("{scheme}://{host}/{place}") };
     Ok(Url { base, secure, host, user })
-}
-
-/// Percent-decoding; `None` when it does not decode to UTF-8.
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let high = char::from(rest.next()?).to_digit(16)?;
-            let low = char::from(rest.next()?).to_digit(16)?;
-            bytes.push(u8::try_from(high * 16 + low).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 fn is_local(host: &str) -> bool {
@@ -151,7 +130,7 @@ impl Checker<'_> {
         for (number, NodeUrl(text)) in search.nodes.iter().enumerate() {
             let path = format!("{path}.nodes[{number}]");
             match url(text) {
-                Err(reason) => self.error(&path, reason, "write `http://host:9200` or `https://host:9200`"),
+                Err(refusal) => self.error(&path, refusal.reason, refusal.remedy),
                 Ok(url) => {
                     if (url.user.is_some() || search.auth.is_some()) && !url.secure && !is_local(url.host) {
                         self.warn(&path, "credentials travel in clear to this node", "use `https://`");

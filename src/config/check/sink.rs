@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use super::Checker;
+use super::document::Deletes;
 use crate::config::plan::{
-    Action, ConcurrencyMode, ElasticsearchSinkPlan, KafkaSinkPlan, OnIndexFault, OnTombstone, ServerKind, SinkPlan,
-    Template, VersionSource,
+    Action, ConcurrencyMode, DocumentId, ElasticsearchSinkPlan, KafkaSinkPlan, OnIndexFault, Segment, ServerKind,
+    SinkPlan, Template, VersionSource,
 };
 use crate::config::quantity::ByteSize;
-use crate::config::template::{constant, literal_bytes, literals};
+use crate::config::template::{constant, literals};
 use crate::config::written::sink::{self, Batch, ElasticsearchSink, KafkaSink, Sink};
 
-/// Longest id Elasticsearch takes, in bytes.
-const MAX_ID: usize = 512;
 /// Most bulk requests in flight.
 const MAX_LANES: usize = 64;
 /// Most records of a bulk.
@@ -72,10 +71,9 @@ impl Checker<'_> {
         if let Some(index) = &index {
             self.index_name(&index_path, index);
         }
-        let id = self.optional(path, "id", written.id.as_deref());
+        let (id, action) = self.id_and_action(path, written);
         let routing = self.optional(path, "routing", written.routing.as_deref());
-        self.id(&format!("{path}.id"), id.as_ref().and_then(Option::as_ref));
-        let action = action(written.action);
+        self.id(&format!("{path}.id"), id.as_ref().and_then(DocumentId::template));
         let version = self.version(&format!("{path}.version"), written.version.as_ref(), action);
         self.batch(&format!("{path}.batch"), &written.batch, written.lanes, path);
         if let Some(connection) = &connection {
@@ -85,10 +83,18 @@ impl Checker<'_> {
         let (id, routing, version, index) = (id?, routing?, version?, index?);
         let needing = [
             ("index", index.needs_document()),
-            ("id", id.as_ref().is_some_and(Template::needs_document)),
+            ("id", id.template().is_some_and(Template::needs_document)),
             ("routing", routing.as_ref().is_some_and(Template::needs_document)),
             ("version", matches!(version, Some(VersionSource::Field(_)))),
         ];
+        let own_id = id.template().is_some_and(|id| id.segments.contains(&Segment::Offset));
+        let deletes = if id == DocumentId::Server {
+            Deletes::NoId
+        } else if own_id {
+            Deletes::OwnId
+        } else {
+            Deletes::Possible
+        };
         let needing: Vec<&str> = needing.into_iter().filter(|(_, needs)| *needs).map(|(key, _)| key).collect();
         Some(ElasticsearchSinkPlan {
             connection: connection?,
@@ -101,7 +107,7 @@ impl Checker<'_> {
             ingest_pipeline: written.pipeline.clone(),
             retry_on_conflict: written.retry_on_conflict,
             require_alias: written.require_alias,
-            on_tombstone: self.tombstone(&format!("{path}.on_tombstone"), written.on_tombstone, &needing),
+            on_tombstone: self.tombstone(&format!("{path}.on_tombstone"), written.on_tombstone, &needing, deletes),
             on_index_fault: match written.on_index_fault {
                 sink::OnIndexFault::Hold => OnIndexFault::Hold,
                 sink::OnIndexFault::Reject => OnIndexFault::Reject,
@@ -123,64 +129,6 @@ impl Checker<'_> {
         match text {
             None => Some(None),
             Some(text) => self.template(&format!("{path}.{key}"), text).map(Some),
-        }
-    }
-
-    fn id(&self, path: &str, id: Option<&Template>) {
-        let Some(id) = id else { return };
-        if constant(id).is_some() {
-            self.error(
-                path,
-                "is the same for every record: each would overwrite the last",
-                "use a template such as `{key}` or `{/id}`",
-            );
-        } else if literal_bytes(id) >= MAX_ID {
-            self.error(path, format!("its fixed part alone reaches the {MAX_ID} bytes of an id"), "shorten it");
-        }
-    }
-
-    /// `None`: a finding was made. `Some(None)`: not written.
-    fn version(&self, path: &str, written: Option<&sink::Version>, action: Action) -> Option<Option<VersionSource>> {
-        let Some(version) = written else { return Some(None) };
-        if !matches!(action, Action::Index | Action::Delete) {
-            self.error(
-                path,
-                format!(
-                    "`version` works with the actions `index` and `delete` only, not with `{}`",
-                    action_name(action)
-                ),
-                "write `action: index`, or remove `version`",
-            );
-        }
-        let source = match version {
-            sink::Version::Offset => VersionSource::Offset,
-            sink::Version::Timestamp => VersionSource::Timestamp,
-            sink::Version::Header(name) if name.is_empty() => {
-                self.error(&format!("{path}.header"), "is empty", "name the header");
-                return None;
-            }
-            sink::Version::Header(name) => VersionSource::Header(name.clone()),
-            sink::Version::Pointer(text) => VersionSource::Field(self.pointer(&format!("{path}.pointer"), text)?),
-        };
-        Some(Some(source))
-    }
-
-    fn tombstone(&self, path: &str, written: Option<sink::OnTombstone>, needing: &[&str]) -> OnTombstone {
-        match written {
-            Some(sink::OnTombstone::Delete) if !needing.is_empty() => {
-                let keys = needing.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
-                self.error(
-                    path,
-                    format!("a record without a value has no document, but {keys} of this sink needs one"),
-                    "write `on_tombstone: drop` or `reject`, or build them from `{key}`, `{topic}` and headers",
-                );
-                OnTombstone::Reject
-            }
-            Some(sink::OnTombstone::Delete) => OnTombstone::Delete,
-            Some(sink::OnTombstone::Drop) => OnTombstone::Drop,
-            Some(sink::OnTombstone::Reject) => OnTombstone::Reject,
-            None if needing.is_empty() => OnTombstone::Delete,
-            None => OnTombstone::Reject,
         }
     }
 
@@ -255,7 +203,7 @@ impl Checker<'_> {
     }
 }
 
-fn action(written: sink::Action) -> Action {
+pub(super) fn action(written: sink::Action) -> Action {
     match written {
         sink::Action::Upsert => Action::Upsert,
         sink::Action::Index => Action::Index,
@@ -265,7 +213,7 @@ fn action(written: sink::Action) -> Action {
     }
 }
 
-fn action_name(action: Action) -> &'static str {
+pub(super) fn action_name(action: Action) -> &'static str {
     match action {
         Action::Upsert => "upsert",
         Action::Index => "index",

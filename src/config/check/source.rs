@@ -3,18 +3,17 @@
 use std::time::Duration;
 
 use super::Checker;
+use crate::config::pattern::{Pattern, Topic};
 use crate::config::plan::{SourcePlan, Start};
 use crate::config::written::pipeline::{self, KafkaSource};
 
 /// What brokers accept by default: `group.min.session.timeout.ms` and `group.max.session.timeout.ms`.
 const SESSION: (Duration, Duration) = (Duration::from_secs(6), Duration::from_secs(1_800));
-/// Longest pattern or name of a topic.
-const MAX_PATTERN: usize = 1_024;
 
 impl Checker<'_> {
     pub(super) fn source(&self, path: &str, written: &KafkaSource) -> Option<SourcePlan> {
         let connection = self.kafka(&format!("{path}.connection"), &written.connection);
-        self.topics(&format!("{path}.topics"), &written.topics);
+        let topics = self.topics(&format!("{path}.topics"), &written.topics);
         self.group(&format!("{path}.group"), &written.group);
         if written.instance_id.as_deref().is_some_and(|id| id.trim().is_empty()) {
             self.error(
@@ -43,7 +42,7 @@ impl Checker<'_> {
         }
         Some(SourcePlan {
             connection: connection?,
-            topics: written.topics.clone(),
+            topics: topics?,
             group: written.group.clone(),
             instance_id: written.instance_id.clone(),
             start: match written.start {
@@ -56,51 +55,42 @@ impl Checker<'_> {
         })
     }
 
-    fn topics(&self, path: &str, topics: &[String]) {
+    fn topics(&self, path: &str, topics: &[String]) -> Option<Vec<Topic>> {
         if topics.is_empty() {
             self.error(path, "the list is empty: nothing would be read", "name at least one topic");
         }
         for (number, topic) in topics.iter().enumerate() {
-            let path = format!("{path}[{number}]");
-            if topic.is_empty() || topic == "^" {
-                self.error(&path, "is empty", "name a topic, or write a pattern such as `^orders-.*`");
-            } else if topics[..number].contains(topic) {
-                self.warn(&path, format!("`{topic}` is listed twice"), "remove one");
-            } else if let Some(pattern) = topic.strip_prefix('^') {
-                self.pattern(&path, pattern);
-            } else if topic.contains(',') {
-                self.error(&path, "several topics in one text", "write a list: `[a, b]`");
-            } else if topic.contains('*') {
-                self.error(
-                    &path,
-                    "wildcards need a pattern",
-                    format!("write `^{}$`", topic.replace('.', "\\.").replace('*', ".*")),
-                );
-            } else if topic.contains('{') {
-                self.error(
-                    &path,
-                    "a source's topics are names, not templates",
-                    "name the topic, or write a pattern that starts with `^`",
-                );
-            } else {
-                self.topic_name(&path, topic);
+            if !topic.is_empty() && topics[..number].contains(topic) {
+                self.warn(&format!("{path}[{number}]"), format!("`{topic}` is listed twice"), "remove one");
             }
         }
+        let topics = topics.iter().enumerate();
+        topics.map(|(number, topic)| self.topic(&format!("{path}[{number}]"), topic)).collect()
     }
 
-    /// librdkafka reads the pattern itself; here only what would always fail.
-    fn pattern(&self, path: &str, pattern: &str) {
-        if pattern.len() > MAX_PATTERN {
-            self.error(path, format!("a pattern of more than {MAX_PATTERN} bytes"), "shorten it");
-        }
-        let count = |wanted: char| pattern.chars().filter(|character| *character == wanted).count();
-        if !pattern.contains('\\') && (count('(') != count(')') || count('[') != count(']')) {
+    fn topic(&self, path: &str, topic: &str) -> Option<Topic> {
+        if topic.is_empty() || topic == "^" {
+            self.error(path, "is empty", "name a topic, or write a pattern such as `^orders-.*`");
+        } else if topic.starts_with('^') {
+            return self.accept(path, Pattern::new(topic)).map(|pattern| Topic::Pattern(Box::new(pattern)));
+        } else if topic.contains(',') {
+            self.error(path, "several topics in one text", "write a list: `[a, b]`");
+        } else if topic.contains('*') {
             self.error(
                 path,
-                "the pattern has a bracket without its partner",
-                "close it, or write `\\(` for the character itself",
+                "wildcards need a pattern",
+                format!("write `^{}$`", topic.replace('.', "\\.").replace('*', ".*")),
             );
+        } else if topic.contains('{') {
+            self.error(
+                path,
+                "a source's topics are names, not templates",
+                "name the topic, or write a pattern that starts with `^`",
+            );
+        } else {
+            self.topic_name(path, topic);
         }
+        Some(Topic::from(topic))
     }
 
     fn group(&self, path: &str, group: &str) {

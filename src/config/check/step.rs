@@ -9,7 +9,7 @@ use crate::config::plan::{
     Test,
 };
 use crate::config::quantity::Interval;
-use crate::config::written::step::{self, Cache, Constant, Fields, Lookup, Require, Step, Where};
+use crate::config::written::step::{self, Bound, Cache, Constant, Fields, JsonText, Lookup, Require, Step, Where};
 
 /// How often a table is read again when the configuration does not say.
 const REFRESH: Interval = Interval::seconds(60);
@@ -114,7 +114,7 @@ impl Checker<'_> {
             into: into?,
             on_miss: match &written.on_miss {
                 step::OnMiss::Keep => OnMiss::Keep,
-                step::OnMiss::Default(value) => OnMiss::Default(value.to_string()),
+                step::OnMiss::Default(JsonText(text)) => OnMiss::Default(text.clone()),
                 step::OnMiss::Drop => OnMiss::Drop,
                 step::OnMiss::Reject => OnMiss::Reject,
             },
@@ -225,17 +225,18 @@ fn otherwise(written: step::Otherwise) -> Otherwise {
 fn tests(written: &step::Condition) -> Vec<Test> {
     let scalars = |list: &[Constant]| list.iter().map(|Constant(scalar)| scalar.clone()).collect();
     let one = |Constant(scalar): &Constant| vec![scalar.clone()];
-    let number = |kind: NumberTest, bound: Option<f64>| bound.map(|bound| Test::Number(kind, bound));
+    let number =
+        |kind: NumberTest, bound: &Option<Bound>| bound.as_ref().map(|Bound(bound)| Test::Number(kind, bound.clone()));
     [
         written.equals.as_ref().map(|constant| Test::In(one(constant))),
         written.not_equals.as_ref().map(|constant| Test::NotIn(one(constant))),
         written.r#in.as_ref().map(|list| Test::In(scalars(list))),
         written.not_in.as_ref().map(|list| Test::NotIn(scalars(list))),
         written.exists.map(Test::Exists),
-        number(NumberTest::Less, written.less_than),
-        number(NumberTest::AtMost, written.at_most),
-        number(NumberTest::Greater, written.greater_than),
-        number(NumberTest::AtLeast, written.at_least),
+        number(NumberTest::Less, &written.less_than),
+        number(NumberTest::AtMost, &written.at_most),
+        number(NumberTest::Greater, &written.greater_than),
+        number(NumberTest::AtLeast, &written.at_least),
         written.prefix.clone().map(Test::Prefix),
     ]
     .into_iter()

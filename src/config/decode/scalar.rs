@@ -4,6 +4,7 @@ use serde::de::{Unexpected, Visitor};
 
 use super::super::tree::{Node, Scalar, Style, Value};
 use super::fault::{Fault, may_quote};
+use crate::model::Decimal;
 
 /// Longest value quoted in a message, in characters.
 const MAX_QUOTED: usize = 60;
@@ -38,6 +39,25 @@ pub fn float(text: &str) -> Option<f64> {
     numeric.then(|| text.parse().ok()).flatten().filter(|number: &f64| number.is_finite())
 }
 
+/// A number with all its digits, in the spellings that are no text elsewhere; `16e94057` is a name, not a number.
+pub fn number(text: &str) -> Option<Decimal> {
+    if let Some(digits) = text.strip_prefix("0x") {
+        return Decimal::new(&u128::from_str_radix(digits, 16).ok()?.to_string());
+    }
+    let whole = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let is_whole = !whole.is_empty() && whole.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = if is_whole { whole == "0" || !whole.starts_with('0') } else { float(text).is_some() };
+    is_number.then(|| Decimal::new(text)).flatten().filter(Decimal::is_in_range)
+}
+
+/// Hands a constant to a visitor; a number comes as the bytes of its spelling.
+pub fn visit_constant<'de, V: Visitor<'de>>(scalar: &Scalar, visitor: V) -> Result<V::Value, Fault> {
+    match number(&scalar.text).filter(|_| scalar.style == Style::Plain) {
+        Some(number) => visitor.visit_bytes(number.text().as_bytes()),
+        None => visit(scalar, visitor),
+    }
+}
+
 /// Hands a scalar to a visitor with the type its text has; quoted text is a string.
 pub fn visit<'de, V: Visitor<'de>>(scalar: &Scalar, visitor: V) -> Result<V::Value, Fault> {
     if scalar.style == Style::Quoted {
@@ -48,6 +68,8 @@ pub fn visit<'de, V: Visitor<'de>>(scalar: &Scalar, visitor: V) -> Result<V::Val
         visitor.visit_bool(boolean)
     } else if let Some(integer) = integer(&scalar.text) {
         visitor.visit_i64(integer)
+    } else if let Some(whole) = number(&scalar.text).and_then(|number| u64::try_from(number.whole()?).ok()) {
+        visitor.visit_u64(whole)
     } else if let Some(float) = float(&scalar.text) {
         visitor.visit_f64(float)
     } else {
@@ -80,6 +102,9 @@ pub fn remedy(node: &Node, what: &str) -> String {
         },
         (Value::Scalar(scalar), _) if scalar.style == Style::Quoted && what.contains("number") => {
             "write it without quotes".to_owned()
+        }
+        (Value::Scalar(scalar), "a string") if scalar.is_null() && !scalar.text.is_empty() => {
+            format!("`{0}` is YAML's null: write `\"{0}\"` where the text is meant", scalar.text)
         }
         (Value::List(_) | Value::Map(_), "a string") => "write one value; check the indentation".to_owned(),
         (Value::Scalar(_) | Value::List(_) | Value::Map(_), _) => format!("write {what}"),

@@ -33,6 +33,86 @@ const SOURCE: &str = "{ connection: upstream, topics: [events], group: index }";
 const SINK: &str = "elasticsearch: { connection: search, index: items }";
 
 #[test]
+fn numbers() {
+    let row = |to: &'static str, part: &'static str| ("    sink:", to, 13, part);
+    for (_, to, line, part) in [
+        row(
+            "    steps: [{where: [{field: /n, less_than: 1e400}]}]\n    sink:",
+            "`1e400` is beyond the range of a double",
+        ),
+        row("    steps: [{where: [{field: /n, less_than: -1e999}]}]\n    sink:", "beyond the range of a double"),
+        row("    steps: [{where: [{field: /n, less_than: .inf}]}]\n    sink:", "expected a number"),
+        row("    steps: [{where: [{field: /n, less_than: nan}]}]\n    sink:", "expected a number"),
+        row("    steps: [{where: [{field: /n, less_than: 1_000}]}]\n    sink:", "expected a number"),
+        row("    steps: [{where: [{field: /n, less_than: 1:20}]}]\n    sink:", "expected a number"),
+        row("    steps: [{where: [{field: /n, less_than: \"5\"}]}]\n    sink:", "without quotes"),
+    ] {
+        check(&[("    sink:", to, line, "pipelines.index.steps[0].where[0].less_than", part)]);
+    }
+    check(&[
+        ("pipelines:", "limits: {span: 1e400}\npipelines:", 9, "limits.span", "0 or more"),
+        ("pipelines:", "limits: {span: 16e94057}\npipelines:", 9, "limits.span", "0 or more"),
+        ("group: index", "group: ~", 12, "pipelines.index.source.kafka.group", "YAML's null"),
+        ("group: index", "group: null", 12, "pipelines.index.source.kafka.group", "\"null\""),
+    ]);
+}
+
+#[test]
+fn log_ins_and_addresses() {
+    let kafka = |to: &'static str, line: u64, path: &'static str, part: &'static str| {
+        check(&[(KAFKA, to, line, path, part)]);
+    };
+    let sasl = "connections.kafka.upstream.sasl.mechanism";
+    for (to, part) in [
+        (
+            "{ brokers: [\"h:1\"], sasl: { mechanism: OAUTHBEARER, username: u, password: p } }",
+            "SCRAM-SHA-512 or PLAIN",
+        ),
+        ("{ brokers: [\"h:1\"], sasl: { mechanism: OAUTHBEARER } }", "not built in"),
+        ("{ brokers: [\"h:1\"], sasl: { mechanism: GSSAPI, username: u, password: p } }", "client certificate"),
+        ("{ brokers: [\"h:1\"], sasl: { mechanism: AWS_MSK_IAM } }", "SCRAM secret"),
+        ("{ brokers: [\"h:1\"], sasl: { mechanism: SCRAM-SHA-51, username: u, password: p } }", "SCRAM-SHA-512"),
+    ] {
+        kafka(to, 5, sasl, part);
+    }
+    kafka(
+        "{ brokers: [\"h:1\"], librdkafka: { sasl.mechanisms: GSSAPI, security.protocol: SASL_PLAINTEXT } }",
+        5,
+        "connections.kafka.upstream.librdkafka.\"sasl.mechanisms\"",
+        "not built in",
+    );
+    kafka(
+        "{ brokers: [\"h:1\"], librdkafka: { topic.blacklist: \"^a,^(?!b)\" } }",
+        5,
+        "connections.kafka.upstream.librdkafka.\"topic.blacklist\"",
+        "look-aheads",
+    );
+    kafka(
+        "{ brokers: [\"h:1\"], librdkafka: { ssl.key.password: \"hunter2\\n\" } }",
+        5,
+        "connections.kafka.upstream.librdkafka.\"ssl.key.password\"",
+        "TLS",
+    );
+    for (url, part) in [("redis://:a/b@h", "%2F"), ("redis://:a#b@h", "%23"), ("rediss://h?ca=x", "ignored")] {
+        let text = MINIMAL.replace("pipelines:", &format!("  redis: {{ r: {{ url: \"{url}\" }} }}\npipelines:"));
+        let found = findings(&text).to_string();
+        assert!(found.contains("connections.redis.r.url") && found.contains(part), "{found}");
+        assert!(!found.contains("a/b") && !found.contains("a#b"), "{found}");
+    }
+    for secret in ["\"hunter2\\n\"", "\"hunter2\\r\"", "\"hun\\nter2\"", "|\n        hunter2\n"] {
+        let to = format!("{{ nodes: [\"https://h:9200\"], auth: {{ api_key: {secret} }} }}");
+        let to = if secret.starts_with('|') {
+            "\n      nodes: [\"https://h:9200\"]\n      auth:\n        api_key: |\n          hunter2\n".to_owned()
+        } else {
+            to
+        };
+        let found = findings(&MINIMAL.replace(SEARCH, &to)).to_string();
+        assert!(found.contains("auth.api_key") && found.contains("line end"), "{secret}: {found}");
+        assert!(!found.contains("hunter2"), "{found}");
+    }
+}
+
+#[test]
 fn forms() {
     check(&[
         ("pipelines:", "pipeline:", 9, "pipeline", "did you mean `pipelines`"),
@@ -380,7 +460,7 @@ fn sources() {
             "{ connection: upstream, topics: [\"^a(\"], group: index }",
             12,
             "pipelines.index.source.kafka.topics[0]",
-            "without its partner",
+            "without its `)`",
         ),
         (
             SOURCE,
@@ -571,7 +651,7 @@ fn sinks() {
         ),
         (
             SINK,
-            "elasticsearch: { connection: search, index: items, version: offset }",
+            "elasticsearch: { connection: search, index: items, id: \"{key}\", version: offset }",
             14,
             "pipelines.index.sink.elasticsearch.version",
             "`action: index`",

@@ -69,8 +69,8 @@ fn typical_mistakes() {
         ),
         (
             "index: items }",
-            "index: items, version: offset }",
-            "error: t.yaml:14:67: pipelines.index.sink.elasticsearch.version\n\
+            "index: items, id: \"{key}\", version: offset }",
+            "error: t.yaml:14:80: pipelines.index.sink.elasticsearch.version\n\
              \x20 `version` works with the actions `index` and `delete` only, not with `upsert`\n\
              \x20 help: write `action: index`, or remove `version`",
         ),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::ExposeSecret;
+use serde::de::{Deserializer, Error as _};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -81,7 +82,7 @@ pub struct Sasl {
 }
 
 /// How a log-in to Kafka is proved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum Mechanism {
     /// User name and password in clear; use it with TLS.
     #[serde(rename = "PLAIN")]
@@ -92,6 +93,40 @@ pub enum Mechanism {
     /// Salted challenge, SHA-512. Needs a build with the feature `tls`.
     #[serde(rename = "SCRAM-SHA-512")]
     Scram512,
+}
+
+/// Mechanisms people ask for that are not built in, and what to write instead.
+pub const NOT_BUILT_IN: [(&str, &str); 4] = [
+    (
+        "OAUTHBEARER",
+        "write SCRAM-SHA-512 or PLAIN with `tls` (Event Hubs: user `$ConnectionString`; MSK: a SCRAM secret), or a client \
+         certificate in `tls: { cert_file, key_file }`",
+    ),
+    (
+        "AWS_MSK_IAM",
+        "write SCRAM-SHA-512 with `tls` and a SCRAM secret, or a client certificate in `tls: { cert_file, key_file }`",
+    ),
+    ("GSSAPI", "write SCRAM-SHA-512 with `tls`, or a client certificate in `tls: { cert_file, key_file }`"),
+    ("KERBEROS", "write SCRAM-SHA-512 with `tls`, or a client certificate in `tls: { cert_file, key_file }`"),
+];
+
+/// What to write for a mechanism that is not built in.
+#[must_use]
+pub fn instead_of(mechanism: &str) -> Option<&'static str> {
+    let known = |(name, _): &&(&str, &str)| name.eq_ignore_ascii_case(mechanism.trim());
+    NOT_BUILT_IN.iter().find(known).map(|(_, instead)| *instead)
+}
+
+impl<'de> Deserialize<'de> for Mechanism {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let all = [Self::Plain, Self::Scram256, Self::Scram512];
+        let found = all.into_iter().find(|one| one.name() == name);
+        found.ok_or_else(|| match instead_of(&name) {
+            Some(instead) => D::Error::custom(format!("a mechanism that is not built in: {instead}")),
+            None => D::Error::unknown_variant(&name, &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]),
+        })
+    }
 }
 
 impl Mechanism {

@@ -10,7 +10,7 @@ use super::quantity::{ByteSize, Interval};
 pub mod connection;
 pub mod named;
 pub mod pipeline;
-mod scalar;
+pub(super) mod scalar;
 pub mod sink;
 pub mod step;
 

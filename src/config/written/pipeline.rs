@@ -176,11 +176,13 @@ pub struct Breaker {
     /// Most rejects in a row on one partition.
     #[schemars(range(min = 1))]
     pub in_a_row: u32,
+    /// Whether records that the servers took and put aside (a failure store, an ingest pipeline that drops) count as rejects.
+    pub count_redirected: bool,
 }
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { ratio: 0.1, window: 1_000, in_a_row: 100 }
+        Self { ratio: 0.1, window: 1_000, in_a_row: 100, count_redirected: false }
     }
 }
 

@@ -164,13 +164,14 @@ pub struct ElasticsearchSink {
     /// Mapping type; sent only to servers that know mapping types (6.x).
     #[serde(default = "doc_type", rename = "type")]
     pub doc_type: String,
-    /// Template of the document's id, 1 to 512 bytes. Default: `{key}`, and `{topic}+{partition}+{offset}` for a record
-    /// without a key.
+    /// Template of the document's id, 1 to 512 bytes. Default with an `action`: `{key}`, and `{topic}+{partition}+{offset}`
+    /// for a record without a key. Default without: `{topic}+{partition}+{offset}`, a document for each record. `none` sends no id: the server
+    /// makes one, and a record sent again becomes a second document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// What is done with each document.
-    #[serde(default)]
-    pub action: Action,
+    /// What is done with each document. Default: `upsert` with an `id`, `index` without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
     /// External version, with `index` and `delete` only: an older record never overwrites a newer one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
@@ -187,11 +188,11 @@ pub struct ElasticsearchSink {
     /// Whether `index` must be an alias (7.10 and later).
     #[serde(default)]
     pub require_alias: bool,
-    /// What a record without a value does. Default: `delete` where index, id, routing and version need no document, else
-    /// `reject`.
+    /// What a record without a value does. Default: `delete` where index, id, routing and version need no document and the
+    /// id is not a record's own (`{offset}`), else `reject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_tombstone: Option<OnTombstone>,
-    /// What a missing or closed index does.
+    /// What a fault of the target does: an index missing, closed or blocked, an alias without a write index.
     #[serde(default)]
     pub on_index_fault: OnIndexFault,
     /// Compression of request bodies.
@@ -222,11 +223,10 @@ fn lanes() -> usize {
 }
 
 /// What is done with each document.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Merges into the document, or inserts it (`update` with `doc_as_upsert`).
-    #[default]
     Upsert,
     /// Replaces the whole document. With `version` the safest: a late retry cannot undo a newer write.
     Index,
@@ -264,7 +264,7 @@ pub enum OnTombstone {
     Reject,
 }
 
-/// What a missing or closed index does.
+/// What a fault of the target does that must be cured on the server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnIndexFault {

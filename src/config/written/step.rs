@@ -179,16 +179,16 @@ pub struct Condition {
     pub exists: Option<bool>,
     /// Is a number below this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub less_than: Option<f64>,
+    pub less_than: Option<Bound>,
     /// Is a number up to this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at_most: Option<f64>,
+    pub at_most: Option<Bound>,
     /// Is a number above this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub greater_than: Option<f64>,
+    pub greater_than: Option<Bound>,
     /// Is a number from this on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at_least: Option<f64>,
+    pub at_least: Option<Bound>,
     /// Is a string that starts with this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
@@ -197,6 +197,14 @@ pub struct Condition {
 /// A constant: true, false, a number or a string. Quotes make a string.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Constant(pub super::super::plan::Scalar);
+
+/// A number that others are compared with, exactly as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound(pub crate::model::Decimal);
+
+/// Any JSON value, as text, so that its numbers keep their digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonText(pub String);
 
 /// Adds fields of a Redis hash: one hash a key (`key`, `fields`), or one hash as a table (`table`, `field`).
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -249,7 +257,7 @@ pub enum OnMiss {
     #[default]
     Keep,
     /// This value is put there.
-    Default(serde_json::Value),
+    Default(JsonText),
     /// The record is dropped.
     Drop,
     /// The record is rejected.

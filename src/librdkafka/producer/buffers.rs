@@ -1,7 +1,7 @@
 //! Payload buffers lent to librdkafka: who may be freed, and when.
 
 /// Names a lent buffer until its last delivery report has been served; may be used again afterwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BufferId(pub u32);
 
 struct Lent {

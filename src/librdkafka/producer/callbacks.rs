@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rdkafka::bindings as rk;
 
+use super::buffers::BufferId;
 use super::code::ErrorCode;
 
 /// One delivery report as it came.
@@ -18,6 +19,13 @@ pub(super) struct RawReport {
     pub(super) partition: i32,
 }
 
+impl RawReport {
+    /// The buffer its message points into, and its index.
+    pub(super) fn place(self) -> (BufferId, u32) {
+        (BufferId((self.opaque >> 32) as u32), self.opaque as u32)
+    }
+}
+
 /// Something the client says that belongs to no record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientEvent {
@@ -26,6 +34,15 @@ pub enum ClientEvent {
         /// What.
         code: ErrorCode,
         /// Why, in librdkafka's words.
+        text: String,
+    },
+    /// Why the broker did not take one message, in its own words. Its report follows.
+    Refused {
+        /// The buffer it points into.
+        buffer: BufferId,
+        /// Its index.
+        index: u32,
+        /// The words.
         text: String,
     },
     /// A line of librdkafka's log.
@@ -94,8 +111,18 @@ pub(super) unsafe extern "C" fn on_delivery(
             partition: (*message).partition,
         }
     };
+    // SAFETY: as above; the text lives as long as the message.
+    let words = (report.code == ErrorCode::INVALID_RECORD)
+        .then(|| unsafe { owned(rk::rd_kafka_message_produce_errstr(message)) })
+        .filter(|words| !words.is_empty());
+    let (buffer, index) = report.place();
     // SAFETY: librdkafka serves this callback only inside rd_kafka_poll, with the opaque of the client's configuration.
-    unsafe { tell(opaque, |told| told.reports.push(report)) };
+    unsafe {
+        tell(opaque, |told| {
+            told.reports.push(report);
+            words.into_iter().for_each(|text| keep(told, ClientEvent::Refused { buffer, index, text }));
+        });
+    }
 }
 
 /// `error_cb`.

@@ -9,6 +9,7 @@ use crate::librdkafka::Bootstrap;
 use crate::librdkafka::producer::code::ErrorCode;
 use crate::librdkafka::producer::message::{Message, Span};
 use crate::librdkafka::producer::{ClientEvent, Probe, Producer, Refusal};
+use crate::librdkafka::words;
 use crate::sink::kafka::settings::{ProducerSettings, properties};
 use crate::sink::reject::DeskHandles;
 use crate::telemetry::health::Room;
@@ -215,8 +216,16 @@ fn abandon(producer: &mut Producer, woken: &flume::Receiver<()>, answers: &mut [
 fn note(events: &mut Vec<ClientEvent>, trouble: &mut String) {
     for event in events.drain(..) {
         match event {
-            ClientEvent::Error { code, text } => *trouble = format!("{code}: {text}"),
-            ClientEvent::Log { level, text } => tracing::debug!(level, "dead-letter producer: {text}"),
+            // What says what to do outlives what only says that all brokers are away.
+            ClientEvent::Error { text, .. } if words::remedy(&text).is_none() && words::remedy(trouble).is_some() => {}
+            ClientEvent::Error { code, text } => *trouble = format!("{code}: {}", words::told(&text)),
+            ClientEvent::Refused { text, .. } => *trouble = text,
+            ClientEvent::Log { level, text } => {
+                tracing::debug!(level, "dead-letter producer: {text}");
+                if words::remedy(&text).is_some() {
+                    *trouble = words::told(text.strip_prefix("FAIL: ").unwrap_or(&text));
+                }
+            }
         }
     }
 }

@@ -2,6 +2,11 @@
 //!
 //! We ask with [`FILTER_PATH`], so that a good item costs about 25 bytes and positions hold: `status` must be in the
 //! filter, otherwise good items vanish from the array. The item count is never trusted.
+//!
+//! A record may be taken and not be where it was sent. `failure_store` says so, and is only there when it has something to
+//! say. An ingest pipeline that drops answers `noop`: of `create` its status tells (200, where 201 is meant); of `index` only
+//! `result` does, at 19 bytes an item, and a default pipeline may be set on an index at any time, so it is always asked for.
+//! Of `update` a `noop` is a document that did not change.
 
 use std::marker::PhantomData;
 
@@ -13,8 +18,17 @@ use serde_json::value::RawValue;
 use super::redact::redact;
 
 /// What we want of an answer.
-pub const FILTER_PATH: &str =
-    "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason";
+pub const FILTER_PATH: &str = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason,\
+     items.*.failure_store,items.index.result";
+
+/// Where a record is that was taken, and is not where it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Aside {
+    /// In the failure store of its data stream: it does not fit.
+    FailureStore,
+    /// Nowhere: an ingest pipeline dropped it.
+    Dropped,
+}
 
 /// One item that is not plainly done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +39,8 @@ pub struct ItemFault {
     pub status: u16,
     /// Its error, when it has one.
     pub error: Option<ServerError>,
+    /// Where it is, when it was taken and put aside.
+    pub aside: Option<Aside>,
 }
 
 /// What a server says of an error; redacted and cut.
@@ -52,7 +68,7 @@ pub enum Unreadable {
     },
 }
 
-/// Reads an answer to a request of `sent` items: the items that are not 200 or 201 without an error, in order.
+/// Reads an answer to a request of `sent` items: the items that are not plainly done, in order.
 ///
 /// # Errors
 /// [`Unreadable`]: nothing may be concluded about any item.
@@ -75,9 +91,10 @@ pub fn read(body: &[u8], sent: usize) -> Result<Vec<ItemFault>, Unreadable> {
         return Err(Unreadable::Count { found, sent });
     }
     let faults = answer.items.into_iter().enumerate().filter_map(|(index, item)| {
-        let error = item.error.map(server_error);
-        let plain = matches!(item.status, 200 | 201) && error.is_none();
-        (!plain).then_some(ItemFault { index, status: item.status, error })
+        let (status, aside) = (item.inside.status, item.aside());
+        let error = item.inside.error.map(server_error);
+        let plain = matches!(status, 200 | 201) && error.is_none() && aside.is_none();
+        (!plain).then_some(ItemFault { index, status, error, aside })
     });
     Ok(faults.collect())
 }
@@ -90,9 +107,13 @@ fn count_all_good(body: &[u8]) -> Option<usize> {
     loop {
         rest = rest.strip_prefix(b"{\"")?;
         let name = [&b"update"[..], b"index", b"create", b"delete"].into_iter().find(|name| rest.starts_with(name))?;
-        rest = rest[name.len()..].strip_prefix(b"\":{\"status\":20")?;
+        rest = rest[name.len()..].strip_prefix(b"\":{")?;
+        if let Some(result) = rest.strip_prefix(b"\"result\":\"") {
+            rest = result.strip_prefix(b"created\",").or_else(|| result.strip_prefix(b"updated\","))?;
+        }
+        rest = rest.strip_prefix(b"\"status\":20")?;
         let (last, after) = rest.split_first()?;
-        if !matches!(last, b'0' | b'1') {
+        if !matches!((last, name), (b'1', _) | (b'0', b"update" | b"index" | b"delete")) {
             return None;
         }
         rest = after.strip_prefix(b"}}")?;
@@ -131,8 +152,34 @@ struct Answer<'a> {
 }
 
 struct Item<'a> {
-    status: u16,
-    error: Option<&'a RawValue>,
+    verb: Verb,
+    inside: Inside<'a>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Verb {
+    Index,
+    Create,
+    #[serde(other)]
+    Other,
+}
+
+impl Item<'_> {
+    fn aside(&self) -> Option<Aside> {
+        let Inside { status, error, failure_store, result } = &self.inside;
+        let is = |member: &Option<&RawValue>, text: &str| member.is_some_and(|raw| raw.get() == text);
+        if error.is_some() || !matches!(status, 200 | 201) {
+            None
+        } else if is(failure_store, "\"used\"") {
+            Some(Aside::FailureStore)
+        } else if (self.verb == Verb::Create && *status == 200) || (self.verb == Verb::Index && is(result, "\"noop\""))
+        {
+            Some(Aside::Dropped)
+        } else {
+            None
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -140,6 +187,10 @@ struct Inside<'a> {
     status: u16,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    failure_store: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    result: Option<&'a RawValue>,
 }
 
 /// An item is an object of one member, named after its action.
@@ -153,9 +204,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Item<'a> {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item<'de>, A::Error> {
                 let missing = || serde::de::Error::custom("an item without an action");
-                let (_, Object(inside)) = map.next_entry::<IgnoredAny, Object<Inside<'de>>>()?.ok_or_else(missing)?;
+                let (verb, Object(inside)) = map.next_entry::<Verb, Object<Inside<'de>>>()?.ok_or_else(missing)?;
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Item { status: inside.status, error: inside.error })
+                Ok(Item { verb, inside })
             }
         }
         deserializer.deserialize_map(OneMember)
@@ -205,7 +256,7 @@ mod tests {
 
     fn fault(index: usize, status: u16, kind: &str, reason: &str) -> ItemFault {
         let error = (!kind.is_empty()).then(|| ServerError { kind: kind.to_owned(), reason: reason.to_owned() });
-        ItemFault { index, status, error }
+        ItemFault { index, status, error, aside: None }
     }
 
     #[test]
@@ -238,9 +289,27 @@ mod tests {
                 index: 3,
                 status: 429,
                 error: Some(ServerError { kind: String::new(), reason: "busy".into() }),
+                aside: None,
             },
         ];
         assert_eq!(read(body, 4), Ok(want));
+    }
+
+    #[test]
+    fn what_was_taken_and_put_aside_is_told_apart() {
+        let body = br#"{"errors":false,"items":[{"create":{"failure_store":"used","status":201}},{"create":{"status":201}},
+            {"create":{"status":200}},{"index":{"result":"noop","status":200}},{"index":{"result":"updated","status":200}},
+            {"update":{"result":"noop","status":200}},{"index":{"status":201,"failure_store":"not_enabled"}},
+            {"create":{"status":400,"failure_store":"failed","error":{"type":"x","reason":"y"}}}]}"#;
+        let found: Vec<(usize, Option<Aside>)> =
+            read(body, 8).expect("readable").into_iter().map(|fault| (fault.index, fault.aside)).collect();
+        let want = [(0, Some(Aside::FailureStore)), (2, Some(Aside::Dropped)), (3, Some(Aside::Dropped)), (7, None)];
+        assert_eq!(found, want);
+        let alone = br#"{"errors":false,"items":[{"create":{"status":200}}]}"#;
+        assert_eq!(read(alone, 1).expect("readable")[0].aside, Some(Aside::Dropped), "also in the compact form");
+        let results = br#"{"errors":false,"items":[{"index":{"result":"created","status":201}},{"index":{"result":"updated","status":200}}]}"#;
+        assert_eq!(count_all_good(results), Some(2), "and `result` does not cost the fast path");
+        assert_eq!(read(results, 2), Ok(vec![]));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::rig::{Rig, plan_for, retry};
-use crate::config::plan::{Action, ConcurrencyMode, OnTombstone, RetryPlan, ServerKind, VersionSource};
+use crate::config::plan::{Action, ConcurrencyMode, DocumentId, OnTombstone, RetryPlan, ServerKind, VersionSource};
 use crate::model::{Epoch, Exit, Outcome, Prepared, Report, RewindCause};
 use crate::telemetry::metrics::{RequestClass, StageName};
 use crate::testbed::bulk_endpoint::{BulkEndpoint, Fault, ItemAnswer, LogEntry, Options, Version};
@@ -475,6 +475,68 @@ async fn replays_are_superseded_and_tombstones_delete_or_drop() {
         rig.until("its end", |rig| rig.count(ended) == 1).await;
         assert_eq!(endpoint.document("items", id).is_none(), rule == OnTombstone::Delete);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_puts_aside_is_counted_apart() {
+    let endpoint = endpoint();
+    for (id, answer) in [
+        ("id1", ItemAnswer::taken(201, "\"failure_store\":\"used\",")),
+        ("id2", ItemAnswer::taken(200, "\"result\":\"noop\",")),
+    ] {
+        endpoint.answer_id(id, Some(answer));
+    }
+    for action in [Action::Index, Action::Create] {
+        let mut plan = plan_for(&[&endpoint]);
+        plan.action = action;
+        plan.index = super::fixtures::template(if action == Action::Create { "created" } else { "items" });
+        let mut rig = Rig::start(plan, retry());
+        rig.send_numbers(0..10).await;
+        rig.until("all ends", |rig| rig.ended.values().sum::<u64>() == 10).await;
+        let counts = (rig.count(Outcome::Delivered), rig.count(Outcome::Redirected));
+        assert_eq!(counts, (8, 2), "{action:?}");
+        assert!(rig.halts.is_empty(), "{:?}", rig.halts);
+    }
+    // Of an update a noop is a document that did not change.
+    endpoint.answer_id("id1", None);
+    let mut rig = Rig::start(plan_for(&[&endpoint]), retry());
+    rig.send_numbers(0..10).await;
+    rig.until_delivered(10).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_id_every_record_is_a_document() {
+    let endpoint = endpoint();
+    let mut plan = plan_for(&[&endpoint]);
+    plan.action = Action::Create;
+    plan.id = DocumentId::Server;
+    let mut rig = Rig::start(plan, retry());
+    rig.send_numbers(0..100).await;
+    rig.send_numbers(0..100).await;
+    rig.until_delivered(200).await;
+    rig.until_empty().await;
+    assert_eq!(endpoint.count("items"), 200);
+}
+
+/// All records of the rig have one timestamp.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_records_with_one_version_the_later_wins_and_a_tombstone_deletes() {
+    let endpoint = endpoint();
+    let mut plan = plan_for(&[&endpoint]);
+    plan.action = Action::Index;
+    plan.version = Some(VersionSource::Timestamp);
+    let mut rig = Rig::start(plan, retry());
+    rig.send(&[("a", r#"{"n":1}"#), ("a", r#"{"n":2}"#), ("c", r#"{"n":1}"#)]).await;
+    let tombstone = rig.batch(&[("c", None)]);
+    rig.put(tombstone).await;
+    rig.until_delivered(4).await;
+    assert_eq!(source(&endpoint, "a"), r#"{"n":2}"#);
+    assert_eq!(endpoint.document("items", "c"), None, "deleted in the millisecond it was written");
+    assert_eq!(rig.count(Outcome::Superseded), 0);
+    // The same records again, as after a crash.
+    rig.send(&[("a", r#"{"n":1}"#), ("a", r#"{"n":2}"#)]).await;
+    rig.until_delivered(6).await;
+    assert_eq!(source(&endpoint, "a"), r#"{"n":2}"#);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use crate::config::plan::{Action, ElasticsearchSinkPlan, OnTombstone, Segment, Template, VersionSource};
+use crate::config::plan::{Action, DocumentId, ElasticsearchSinkPlan, OnTombstone, Segment, Template, VersionSource};
 use crate::model::{Encode, Kept, Place, Record, Reject, RejectReason, StepName};
 use crate::mutants::{self, Mutant};
 
@@ -67,12 +67,16 @@ impl BulkItem {
     }
 }
 
-/// The templates a worker renders for [`BulkEncoder`], in this order: id; index unless it is constant; routing if any;
-/// version if it is a field of the record.
+/// The templates a worker renders for [`BulkEncoder`], in this order: id unless the server makes it; index unless it is
+/// constant; routing if any; version if it is a field of the record.
 #[must_use]
 pub fn templates(plan: &ElasticsearchSinkPlan) -> Vec<Template> {
     let key = || Template { text: "{key}".to_owned(), segments: vec![Segment::Key] };
-    let mut wanted = vec![plan.id.clone().unwrap_or_else(key)];
+    let mut wanted = match &plan.id {
+        DocumentId::KeyOrCoordinates => vec![key()],
+        DocumentId::Template(template) => vec![template.clone()],
+        DocumentId::Server => Vec::new(),
+    };
     if constant_index(plan).is_none() {
         wanted.push(plan.index.clone());
     }
@@ -107,6 +111,7 @@ pub fn constant_index(plan: &ElasticsearchSinkPlan) -> Option<String> {
 /// Where each rendered template stands in [`Kept::rendered`].
 #[derive(Clone, Copy)]
 struct Places {
+    id: Option<usize>,
     index: Option<usize>,
     routing: Option<usize>,
     version: Option<usize>,
@@ -137,28 +142,30 @@ impl BulkEncoder {
     /// An encoder for this sink.
     #[must_use]
     pub fn new(plan: &ElasticsearchSinkPlan) -> Self {
-        let mut next = 1;
+        let mut next = 0;
         let mut place = |wanted: bool| {
             let here = wanted.then_some(next);
             next += usize::from(wanted);
             here
         };
         let places = Places {
+            id: place(plan.id != DocumentId::Server),
             index: place(constant_index(plan).is_none()),
             routing: place(plan.routing.is_some()),
             version: place(matches!(plan.version, Some(VersionSource::Field(_)))),
         };
-        let named_by_document = [Some(&plan.index), plan.id.as_ref(), plan.routing.as_ref()];
+        let named_by_document = [Some(&plan.index), plan.id.template(), plan.routing.as_ref()];
         let step = |name: &str| -> StepName { Arc::from(name) };
         Self {
             action: plan.action,
             on_tombstone: plan.on_tombstone,
             version: plan.version.clone(),
-            id_by_default: plan.id.is_none(),
+            id_by_default: plan.id == DocumentId::KeyOrCoordinates,
             deletable: places.version.is_none()
+                && places.id.is_some()
                 && !named_by_document.into_iter().flatten().any(Template::needs_document),
             places,
-            line: ActionLine::new(plan.retry_on_conflict),
+            line: ActionLine::new(plan.retry_on_conflict, plan.version.as_ref().is_some_and(VersionSource::may_tie)),
             steps: Steps {
                 id: step("sink.id"),
                 index: step("sink.index"),
@@ -183,7 +190,9 @@ impl BulkEncoder {
         match self.on_tombstone {
             OnTombstone::Drop => Ok(ItemAction::Drop),
             OnTombstone::Delete if self.deletable => Ok(ItemAction::Delete),
-            OnTombstone::Delete => Err(self.tombstone("index, id, routing or version are taken from the document")),
+            OnTombstone::Delete => {
+                Err(self.tombstone("index, id, routing or version are taken from the document, or no id is sent"))
+            }
             OnTombstone::Reject => Err(self.tombstone("on_tombstone is reject")),
         }
     }
@@ -282,15 +291,16 @@ impl Encode for BulkEncoder {
         }
         let version = self.version(action, record, kept)?;
         let mut default_id = std::mem::take(&mut self.default_id);
-        let id = match rendered(kept, Some(0)) {
-            Some(id) => id,
+        let id = match rendered(kept, self.places.id) {
+            _ if self.places.id.is_none() => None,
+            Some(id) => Some(id),
             None if self.id_by_default && kept.value.is_some() => {
                 entry::write_default_id(record, &mut default_id);
-                &default_id
+                Some(&default_id[..])
             }
-            None => &[],
+            None => Some(&[][..]),
         };
-        let checked = self.check_id(id).and_then(|id| {
+        let checked = id.map(|id| self.check_id(id)).transpose().and_then(|id| {
             let index = self.check_index(rendered(kept, self.places.index))?;
             let routing = rendered(kept, self.places.routing).map(std::str::from_utf8).transpose().map_err(|_| {
                 Reject::new(RejectReason::InvalidUtf8, &self.steps.routing, "the routing value is not UTF-8")
@@ -304,7 +314,11 @@ impl Encode for BulkEncoder {
             };
             let target = entry::Target { id, index, routing, version };
             self.line.write(action, self.action, &target, body, payload);
-            Ok(ID_HASH.hash_one(id.as_bytes()))
+            Ok(match id {
+                Some(id) => ID_HASH.hash_one(id.as_bytes()),
+                // No other record writes this document: any lane will do.
+                None => ID_HASH.hash_one((place.ticket.slot.0, record.offset)),
+            })
         });
         self.default_id = default_id;
         let id_hash = checked?;

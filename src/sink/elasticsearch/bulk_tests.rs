@@ -2,7 +2,9 @@
 
 use super::bulk::*;
 use super::fixtures::{sink_plan, template};
-use crate::config::plan::{Action, ElasticsearchSinkPlan, OnTombstone, Pointer, Segment, Template, VersionSource};
+use crate::config::plan::{
+    Action, DocumentId, ElasticsearchSinkPlan, OnTombstone, Pointer, Segment, Template, VersionSource,
+};
 use crate::model::{
     Encode, Epoch, Kept, NoHeaders, Offset, OwnedRecord, Place, Record, RejectReason, Slot, Ticket, TicketId,
 };
@@ -72,7 +74,7 @@ fn templates_are_rendered_in_the_order_they_are_read() {
     plan.index =
         Template { text: "i-{partition}".into(), segments: vec![Segment::Literal("i-".into()), Segment::Partition] };
     plan.action = Action::Index;
-    plan.id = Some(template("the id"));
+    plan.id = DocumentId::Template(template("the id"));
     plan.routing = Some(template("the routing"));
     let pointer = Pointer { members: vec!["v".into()] };
     plan.version = Some(VersionSource::Field(pointer.clone()));
@@ -84,7 +86,7 @@ fn templates_are_rendered_in_the_order_they_are_read() {
     assert_eq!(wanted[3].segments, [Segment::Field { pointer, fallback: None }]);
     assert_eq!(
         text(&plan, "{}", &[Some(b"7"), Some(b"i-3"), Some(b"r\"1"), Some(b"12")]),
-        "{\"index\":{\"_id\":\"7\",\"_index\":\"i-3\",\"routing\":\"r\\\"1\",\"version\":12,\"version_type\":\"external\"}}\n{}\n"
+        "{\"index\":{\"_id\":\"7\",\"_index\":\"i-3\",\"routing\":\"r\\\"1\",\"version\":12,\"version_type\":\"external_gte\"}}\n{}\n"
     );
     assert_eq!(templates(&sink_plan("items")).len(), 1, "a constant index is in the path, not in each entry");
 }
@@ -122,7 +124,7 @@ fn a_null_key_has_the_coordinates_for_an_id_only_by_default() {
     let mut plan = ElasticsearchSinkPlan { action: Action::Index, ..sink_plan("items") };
     assert!(text(&plan, "{}", &[None]).starts_with("{\"index\":{\"_id\":\"events+3+41\"}}"));
     assert_eq!(encode(&plan, None, &[None]).err(), Some(RejectReason::InvalidId), "a tombstone of nobody");
-    plan.id = Some(template("{key}"));
+    plan.id = DocumentId::Template(template("{key}"));
     assert_eq!(encode(&plan, Some(&[b"{}"]), &[None]).err(), Some(RejectReason::InvalidId));
 }
 
@@ -131,7 +133,7 @@ fn versions_come_from_where_the_plan_says() {
     let plan = |version, action| ElasticsearchSinkPlan { version: Some(version), action, ..sink_plan("items") };
     let versioned = |plan: &ElasticsearchSinkPlan| {
         let (item, text) = encode(plan, Some(&[b"{}"]), &[Some(b"7")]).expect("encodes");
-        assert_eq!(item.versioned, text.contains("\"version_type\":\"external\""));
+        assert_eq!(item.versioned, text.contains("\"version_type\":\"external"));
         text.split("\"version\":").nth(1).map(|rest| rest.split(',').next().unwrap_or_default().to_owned())
     };
     assert_eq!(versioned(&plan(VersionSource::Offset, Action::Index)).as_deref(), Some("41"));
@@ -155,6 +157,48 @@ fn versions_come_from_where_the_plan_says() {
     BulkEncoder::new(&by_header).encode(place(), &owned.view(), &kept, &mut payload).expect("encodes");
     assert!(String::from_utf8_lossy(&payload).contains("\"version\":5,"));
     assert_eq!(encode(&by_header, Some(&[b"{}"]), &[Some(b"7")]).err(), Some(RejectReason::Missing));
+}
+
+#[test]
+fn without_an_id_the_action_line_names_none_and_nothing_is_deleted() {
+    let mut plan = ElasticsearchSinkPlan { id: DocumentId::Server, action: Action::Create, ..sink_plan("items") };
+    assert!(templates(&plan).is_empty());
+    assert_eq!(text(&plan, "{\"a\":1}", &[]), "{\"create\":{}}\n{\"a\":1}\n");
+    assert_eq!(encode(&plan, None, &[]).err(), Some(RejectReason::Tombstone));
+    plan.index =
+        Template { text: "i-{partition}".into(), segments: vec![Segment::Literal("i-".into()), Segment::Partition] };
+    plan.routing = Some(template("the routing"));
+    plan.action = Action::Index;
+    assert_eq!(templates(&plan).len(), 2, "the first one rendered is the index");
+    let want = "{\"index\":{\"_index\":\"i-3\",\"routing\":\"r\"}}\n{}\n";
+    assert_eq!(text(&plan, "{}", &[Some(b"i-3"), Some(b"r")]), want);
+    let lanes: std::collections::BTreeSet<usize> = (0..64)
+        .map(|offset| {
+            let kept = Kept { value: Some(&[b"{}"]), rendered: &[Some(b"i-3"), Some(b"r")] };
+            let record = Record { offset, ..record() };
+            let item = BulkEncoder::new(&plan).encode(place(), &record, &kept, &mut Vec::new()).expect("encodes");
+            item.lane(4)
+        })
+        .collect();
+    assert_eq!(lanes.len(), 4, "all lanes are used");
+}
+
+/// Of an offset there is one record, so the same version again is a replay. Any other number two records may share.
+#[test]
+fn a_tie_of_versions_goes_to_the_later_record() {
+    let table = [
+        (VersionSource::Offset, "external"),
+        (VersionSource::Timestamp, "external_gte"),
+        (VersionSource::Field(Pointer { members: vec!["v".into()] }), "external_gte"),
+    ];
+    for (version, want) in table {
+        let plan = ElasticsearchSinkPlan { version: Some(version), action: Action::Index, ..sink_plan("items") };
+        let rendered: [Option<&[u8]>; 2] = [Some(b"7"), Some(b"12")];
+        assert!(text(&plan, "{}", &rendered).contains(&format!("\"version_type\":\"{want}\"}}")), "{want}");
+    }
+    let plan = ElasticsearchSinkPlan { version: Some(VersionSource::Timestamp), ..sink_plan("items") };
+    let (_, line) = encode(&plan, None, &[Some(b"7")]).expect("encodes");
+    assert!(line.contains("external_gte"), "a tombstone of the same millisecond deletes: {line}");
 }
 
 #[test]

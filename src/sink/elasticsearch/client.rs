@@ -14,11 +14,13 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::plan::{Auth, ElasticsearchConnection};
 
+use super::inspect::Seen;
 use super::nodes::Nodes;
 use super::patience::LONGEST_RETRY_AFTER;
 use super::redact::redact;
 use super::server::Server;
 use super::verdict::Reply;
+use super::words;
 
 /// Bound on a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -171,6 +173,26 @@ impl Cluster {
         false
     }
 
+    /// One question about the target, of the first node that answers.
+    pub async fn ask(&self, path: &str) -> Seen {
+        let mut said = "no node answers".to_owned();
+        for node in 0..self.nodes.len() {
+            match self.get(node, path).await {
+                Reply::Answer { status: 200, body, .. } => {
+                    return serde_json::from_slice(&body)
+                        .map_or_else(|_| Seen::Unknown("the answer is not JSON".to_owned()), Seen::Found);
+                }
+                Reply::Answer { status: 404, .. } => return Seen::Absent,
+                Reply::Answer { status: 401 | 403, .. } => {
+                    return Seen::Unknown("these credentials may not look at it".to_owned());
+                }
+                Reply::Answer { status, .. } => said = format!("the server answered {status}"),
+                Reply::Timeout | Reply::Broken(_) => {}
+            }
+        }
+        Seen::Unknown(said)
+    }
+
     /// Asks dead nodes whose time is up; they live again when they answer.
     pub async fn probe_the_dead(&self) {
         for node in self.health(|nodes| nodes.to_probe(Instant::now())) {
@@ -212,6 +234,12 @@ impl Cluster {
                 return Err(Unidentified::Unreachable(format!("{} is not ready", self.name(node))));
             }
             Reply::Answer { .. } => {}
+        }
+        if let Reply::Answer { body, .. } = &root
+            && let Some(help) = words::of_page(body)
+        {
+            let said = words::title(body).unwrap_or_default();
+            return Err(Unidentified::Unreachable(format!("{}: {said}; {help}", self.name(node))));
         }
         // Some gateways and bare distributions do not answer GET /.
         match self.get(node, "_nodes?filter_path=nodes.*.version").await {
@@ -282,7 +310,11 @@ fn broken(error: &elasticsearch::Error, base: &Url) -> Reply {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    Reply::Broken(redact(&format!("{base}: {cause}")))
+    let said = redact(&format!("{base}: {cause}"));
+    match words::of_cause(base.scheme() == "https", &said) {
+        Some(help) => Reply::Broken(format!("{said}; {help}")),
+        None => Reply::Broken(said),
+    }
 }
 
 fn node(plan: &ElasticsearchConnection, address: &str) -> Result<Node, ConnectFault> {

@@ -18,6 +18,7 @@ use super::op::Pace;
 use super::patience::{backoff, is_probed};
 use super::shared::Shared;
 use super::slots::Slot;
+use super::target::Terms;
 use super::verdict::{Reply, Trouble};
 
 /// How long anything waits before the fence, the stop switch and the clocks are looked at again.
@@ -55,15 +56,14 @@ impl Drive {
             records: plan.batch_records.max(1),
             bytes: plan.batch_bytes.max(1),
             linger: plan.linger,
-            on_index_fault: plan.on_index_fault,
+            terms: Terms::of(plan, shared.ctx.desk.most_in_a_row()),
             needs_original: shared.ctx.desk.needs_original(),
         };
-        let lane = Lane::new(rules, shared.ctx.budget.charge(0));
         let wakes = shared.wakes.subscribe();
         let now = Instant::now();
         Self {
             number,
-            lane,
+            lane: Lane::new(rules, shared.ctx.budget.charge(0)),
             inbox,
             open: true,
             wakes,

@@ -4,13 +4,17 @@ use std::io::Write;
 
 use crate::config::plan::Action;
 use crate::model::Record;
+use crate::mutants::{self, Mutant};
 
 use super::bulk::ItemAction;
 
+/// How the id begins in an action line.
+const ID_MEMBER: &[u8] = b"\"_id\":\"";
+
 /// Where one document goes.
 pub struct Target<'a> {
-    /// Document id, 1 to 512 bytes.
-    pub id: &'a str,
+    /// Document id, 1 to 512 bytes; `None`: the server makes one.
+    pub id: Option<&'a str>,
     /// Index, unless the request's path names it.
     pub index: Option<&'a str>,
     /// Routing value.
@@ -22,13 +26,23 @@ pub struct Target<'a> {
 /// Writes entries; holds the constant ends of the lines.
 pub struct ActionLine {
     update_end: Vec<u8>,
+    version_type: &'static [u8],
 }
 
 impl ActionLine {
-    /// `retry_on_conflict` goes into every update.
+    /// `retry_on_conflict` goes into every update. Where two records of an id may have one version (`ties`), the later one
+    /// wins; otherwise the same version again is the same record again.
     #[must_use]
-    pub fn new(retry_on_conflict: u32) -> Self {
-        Self { update_end: format!(",\"retry_on_conflict\":{retry_on_conflict}}}}}\n").into_bytes() }
+    pub fn new(retry_on_conflict: u32, ties: bool) -> Self {
+        let or_equal = ties && !mutants::on(Mutant::TiesLoseTheLater);
+        Self {
+            update_end: format!(",\"retry_on_conflict\":{retry_on_conflict}}}}}\n").into_bytes(),
+            version_type: if or_equal {
+                b",\"version_type\":\"external_gte\""
+            } else {
+                b",\"version_type\":\"external\""
+            },
+        }
     }
 
     /// Appends one whole entry. `wanted` tells an upsert from a plain update.
@@ -47,18 +61,28 @@ impl ActionLine {
             ItemAction::Delete => b"{\"delete\":{\"_id\":\"",
             ItemAction::Drop => return,
         };
-        out.extend_from_slice(opening);
-        escape(target.id, out);
-        out.push(b'"');
+        let mut first = match target.id {
+            Some(id) => {
+                out.extend_from_slice(opening);
+                escape(id, out);
+                out.push(b'"');
+                false
+            }
+            None => {
+                out.extend_from_slice(&opening[..opening.len() - ID_MEMBER.len()]);
+                true
+            }
+        };
         for (member, value) in [("_index", target.index), ("routing", target.routing)] {
             if let Some(value) = value {
-                write_member(member, value, out);
+                write_member(member, value, first, out);
+                first = false;
             }
         }
         if let Some(version) = target.version {
             out.extend_from_slice(b",\"version\":");
             write_number(version, out);
-            out.extend_from_slice(b",\"version_type\":\"external\"");
+            out.extend_from_slice(self.version_type);
         }
         out.extend_from_slice(if action == ItemAction::Update { &self.update_end } else { b"}}\n" });
         if let Some(pieces) = body {
@@ -79,8 +103,8 @@ fn write_body(action: ItemAction, wanted: Action, pieces: &[&[u8]], out: &mut Ve
     out.extend_from_slice(end);
 }
 
-fn write_member(name: &str, value: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"");
+fn write_member(name: &str, value: &str, first: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(if first { b"\"" } else { b",\"" });
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":\"");
     escape(value, out);

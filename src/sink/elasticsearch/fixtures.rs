@@ -5,13 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::plan::{
-    Action, Auth, ConcurrencyMode, ElasticsearchConnection, ElasticsearchSinkPlan, OnIndexFault, OnTombstone, Segment,
-    ServerKind, Template,
+    Action, Auth, ConcurrencyMode, DocumentId, ElasticsearchConnection, ElasticsearchSinkPlan, OnIndexFault,
+    OnTombstone, Segment, ServerKind, Template,
 };
 use crate::model::{Offset, Place, Ticket};
 
 use super::bulk::{BulkItem, ItemAction};
+use super::target::Terms;
 use super::verdict::Reply;
+
+/// Faults of the target hold; all records go to one index.
+pub const TERMS: Terms = Terms { on_index_fault: OnIndexFault::Hold, fixed_index: true, routed: false, in_a_row: 100 };
 
 /// An item without an id hash.
 pub fn item(ticket: Ticket, offset: i64, index: u32, span: Range<usize>, action: ItemAction) -> BulkItem {
@@ -39,7 +43,7 @@ pub fn sink_plan(index: &str) -> ElasticsearchSinkPlan {
         },
         index: template(index),
         doc_type: "_doc".to_owned(),
-        id: None,
+        id: DocumentId::KeyOrCoordinates,
         action: Action::Upsert,
         version: None,
         routing: None,

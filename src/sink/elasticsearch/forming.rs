@@ -94,24 +94,18 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::config::plan::OnIndexFault;
     use crate::model::{Budget, Epoch, Slot, Ticket, TicketId, Wake};
     use crate::sink::elasticsearch::batch::{Batch, Chunk};
     use crate::sink::elasticsearch::bulk::ItemAction;
-    use crate::sink::elasticsearch::fixtures::{good, item};
+    use crate::sink::elasticsearch::fixtures::{TERMS, good, item};
     use crate::sink::elasticsearch::lane::{Lane, Rules};
     use crate::sink::elasticsearch::op::Pace;
 
     const EPOCHS: [Epoch; 2] = [Epoch(1), Epoch(2)];
 
     fn lane(budget: &Arc<Budget>) -> Lane {
-        let rules = Rules {
-            records: 3,
-            bytes: 1_000,
-            linger: std::time::Duration::ZERO,
-            on_index_fault: OnIndexFault::Hold,
-            needs_original: false,
-        };
+        let rules =
+            Rules { records: 3, bytes: 1_000, linger: std::time::Duration::ZERO, terms: TERMS, needs_original: false };
         Lane::new(rules, budget.charge(0))
     }
 

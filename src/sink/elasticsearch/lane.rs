@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::config::plan::OnIndexFault;
-use crate::model::{Charge, Epoch, Outcome, Reject, Slot, Ticket};
+use crate::model::{Charge, Epoch, Reject, Slot, Ticket};
 
 use super::batch::{Batch, Chunk, Held};
 use super::body::{Body, Fence, count_tenure, fill, fill_fresh};
@@ -20,6 +19,7 @@ use super::chain::Chains;
 use super::forming::Forming;
 use super::op::{Effects, End, Op, Refusal, count_into};
 use super::store::Store;
+use super::target::Terms;
 
 /// Settings of a lane.
 #[derive(Debug, Clone, Copy)]
@@ -30,8 +30,8 @@ pub struct Rules {
     pub bytes: usize,
     /// How long a request waits for more while nothing is in flight.
     pub linger: Duration,
-    /// What a missing or closed index does.
-    pub on_index_fault: OnIndexFault,
+    /// What faults of the target do.
+    pub terms: Terms,
     /// Whether a rejected record's original is needed.
     pub needs_original: bool,
 }
@@ -350,9 +350,8 @@ impl Lane {
     pub(super) fn end(&mut self, op: Op, end: End) {
         let place = op.item.place;
         match end {
-            End::Delivered | End::Superseded => {
-                let outcome = if matches!(end, End::Delivered) { Outcome::Delivered } else { Outcome::Superseded };
-                self.effects.part(place.ticket, outcome);
+            End::Delivered | End::Superseded | End::Redirected(_) => {
+                self.effects.taken(place, &end);
                 #[cfg(test)]
                 self.effects.delivered.push(place);
                 if let Some(batch) = self.batches.get(op.batch) {

@@ -9,11 +9,10 @@ use proptest::prelude::*;
 
 use super::batch::{Batch, Chunk, Held};
 use super::bulk::{BulkItem, ItemAction};
-use super::fixtures::item;
+use super::fixtures::{TERMS, item};
 use super::lane::{Lane, Ready, Rules};
 use super::op::Pace;
 use super::verdict::Reply;
-use crate::config::plan::OnIndexFault;
 use crate::model::{Budget, Epoch, Outcome, Slot, Ticket, TicketId, Wake};
 
 const SLOTS: u64 = 2;
@@ -48,7 +47,7 @@ struct World {
 }
 
 fn rules(records: usize) -> Rules {
-    Rules { records, bytes: 900, linger: Duration::ZERO, on_index_fault: OnIndexFault::Hold, needs_original: false }
+    Rules { records, bytes: 900, linger: Duration::ZERO, terms: TERMS, needs_original: false }
 }
 
 fn entry(input: Input, epoch: u64) -> String {

@@ -1,11 +1,13 @@
 //! Bulk requests to Elasticsearch and OpenSearch.
 //!
 //! `bulk` and `entry` write entries on the workers; `sink` puts batches in order and spreads them over lanes by document
-//! id; `lane`, `chain` and `settle` decide what is sent next and what an answer settles (pure); `verdict` and `answer`
-//! read what servers say (pure); `patience` knows when to wait, probe or give up (pure); `concurrency`
+//! id; `lane`, `chain` and `settle` decide what is sent next and what an answer settles (pure); `verdict`, `target`, `alike`
+//! and `answer` read what servers say (pure); `patience` knows when to wait, probe or give up (pure); `concurrency`
 //! finds how many requests may be out at once (pure); `drive` runs a lane, `slots` gives it its turn, `tell` passes on what
-//! it decided; `client`, `nodes` and `server` talk to the servers.
+//! it decided; `client`, `nodes` and `server` talk to the servers; `inspect`
+//! looks at a target before anything is sent.
 
+mod alike;
 mod answer;
 mod batch;
 #[cfg(test)]
@@ -23,6 +25,7 @@ mod entry;
 mod fixtures;
 mod forming;
 mod gzip;
+mod inspect;
 mod lane;
 #[cfg(test)]
 mod lane_tests;
@@ -39,15 +42,20 @@ mod shared;
 mod sink;
 mod slots;
 mod store;
+mod target;
+#[cfg(test)]
+mod target_tests;
 mod tell;
 mod verdict;
 #[cfg(test)]
 mod verdict_tests;
 mod wire;
+mod words;
 
 pub use answer::{ItemFault, ServerError, Unreadable, read as read_answer};
 pub use bulk::{BulkEncoder, BulkItem, ItemAction, LONGEST_ID_BYTES, constant_index, templates};
 pub use client::{Cluster, ConnectFault, Unidentified};
+pub use inspect::{Finding, inspect};
 pub use server::Server;
 pub use sink::ElasticsearchSink;
 pub use wire::Wire;
@@ -60,5 +68,6 @@ pub(crate) mod pure {
     pub use super::op::{Effects, Pace};
     pub use super::patience::{PROBE_EVERY, Patience, backoff, is_probed};
     pub use super::sink::split;
+    pub use super::target::Terms;
     pub use super::verdict::{Reply, Trouble};
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::model::{Halt, Outcome, OwnedRecord, Part, Place, Reject, Ticket};
 
+use super::answer::Aside;
 use super::batch::Batch;
 use super::bulk::BulkItem;
 use super::store;
@@ -30,6 +31,8 @@ pub enum End {
     Delivered,
     /// The server had it or something newer.
     Superseded,
+    /// The server took it and put it aside.
+    Redirected(Aside),
     /// Refused for good.
     Rejected(Box<Reject>),
 }
@@ -87,6 +90,8 @@ pub struct Effects {
     pub parts: Vec<Part>,
     /// Rejected records.
     pub refusals: Vec<Refusal>,
+    /// Records that were taken and put aside; they are acknowledged too.
+    pub redirected: Vec<(Place, Aside)>,
     /// Acknowledged records by batch, for latency.
     pub acknowledged: Vec<Group>,
     /// Records sent for the first time by batch, for latency.
@@ -111,6 +116,20 @@ impl Effects {
             Some(part) if part.ticket == ticket && part.outcome == outcome => part.records += 1,
             _ => self.parts.push(Part { ticket, outcome, records: 1 }),
         }
+    }
+
+    /// Counts a record the server has taken, or had.
+    pub fn taken(&mut self, place: Place, end: &End) {
+        let outcome = match end {
+            End::Delivered => Outcome::Delivered,
+            End::Superseded => Outcome::Superseded,
+            End::Redirected(aside) => {
+                self.redirected.push((place, *aside));
+                Outcome::Redirected
+            }
+            End::Rejected(_) => return,
+        };
+        self.part(place.ticket, outcome);
     }
 
     /// Merges parts of one ticket and outcome that were no neighbours.

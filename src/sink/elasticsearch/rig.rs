@@ -114,7 +114,8 @@ impl Rig {
             };
             let place = Place { ticket, offset: Offset(self.offset), index: index as u32 };
             let pieces = value.map(|value| [value.as_bytes()]);
-            let rendered = [Some(id.as_bytes())];
+            // Every template of these tests is the key.
+            let rendered = [Some(id.as_bytes()); 2];
             let kept = Kept { value: pieces.as_ref().map(|pieces| &pieces[..]), rendered: &rendered };
             items.push(self.encoder.encode(place, &record, &kept, &mut payload).expect("encodes"));
             self.offset += 1;

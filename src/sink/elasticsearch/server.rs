@@ -62,8 +62,15 @@ impl Server {
     }
 
     /// Mapping types exist and must be named.
-    fn needs_type(self) -> bool {
+    #[must_use]
+    pub fn needs_type(self) -> bool {
         !self.opensearch && self.major <= 6
+    }
+
+    /// Data streams exist (7.9 and later, OpenSearch).
+    #[must_use]
+    pub fn knows_data_streams(self) -> bool {
+        self.opensearch || self.major > 7 || (self.major == 7 && self.minor.is_none_or(|minor| minor >= 9))
     }
 
     fn knows_require_alias(self) -> bool {
@@ -110,7 +117,7 @@ impl std::fmt::Display for Server {
 }
 
 /// Percent-encodes all but RFC 3986's unreserved characters.
-fn encode(text: &str) -> String {
+pub fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {

@@ -6,11 +6,13 @@ use crate::model::{Exit, Halt, Reject, RejectReason, StepName};
 use crate::mutants::{self, Mutant};
 use crate::telemetry::labelled::ItemErrors;
 
+use super::alike;
 use super::answer::{self, ItemFault, ServerError};
 use super::body::slice;
 use super::chain::{Link, Standing};
 use super::lane::{Bulk, Lane, Trial};
 use super::op::{End, Op, Pace};
+use super::target::TargetFault;
 use super::verdict::{ItemVerdict, Reply, RequestVerdict, Trouble, judge_item, judge_request};
 
 /// Sendings of one item, or one request, that stay unknown before the pipeline halts.
@@ -49,11 +51,14 @@ impl Lane {
                 self.repeat(bulk, Trouble::Timeout, "the server did not answer within request_timeout".to_owned())
             }
             Reply::Broken(cause) => self.repeat(bulk, Trouble::Connection, cause.clone()),
-            Reply::Answer { status, body, retry_after: _ } => match judge_request(*status, body) {
+            Reply::Answer { status, body, retry_after: _ } => match judge_request(*status, body, self.rules.terms) {
                 RequestVerdict::Items => self.items(bulk, body),
                 RequestVerdict::Retry(trouble) => {
                     let said = answer::request_error(body).unwrap_or_default();
-                    let message = format!("the server answered {status} to a bulk request ({})", said.reason);
+                    let remedy = TargetFault::of(&said, self.rules.terms).map_or("", TargetFault::remedy);
+                    let gap = if remedy.is_empty() { "" } else { "; " };
+                    let message =
+                        format!("the server answered {status} to a bulk request ({}){gap}{remedy}", said.reason);
                     self.repeat(bulk, trouble, message)
                 }
                 RequestVerdict::RetryThenBisect(error) => self.retry_then_bisect(bulk, error),
@@ -141,12 +146,21 @@ impl Lane {
     /// 413: the same records in smaller requests; a single one is too large for good.
     fn halve(&mut self, bulk: Bulk) -> Pace {
         if bulk.ops.len() > 1 {
+            tracing::warn!(
+                bytes = bulk.body.len(),
+                "the server, or a proxy in front of it, takes no request of this size (413): smaller ones are sent; set \
+                 `batch.bytes` of the sink below its limit, or raise that"
+            );
             self.cap_bytes(bulk.body.len() / 2);
             self.break_up_chains(&bulk.chained);
             self.put_first(bulk.ops.into(), bulk.trial);
             return Pace::Split;
         }
-        let detail = format!("the server takes no request of {} bytes (413)", bulk.body.len());
+        let detail = format!(
+            "the server, or a proxy in front of it, takes no request of {} bytes (413): raise its limit \
+             (`http.max_content_length`, nginx's `client_max_body_size`)",
+            bulk.body.len()
+        );
         let reject = refusal(RejectReason::TooLarge, 413, detail);
         for op in bulk.ops {
             self.end(op, End::Rejected(Box::new(reject.clone())));
@@ -225,6 +239,7 @@ impl Lane {
                 self.end(op, End::Delivered);
             }
         } else {
+            notes.halt = self.systemic(&bulk.ops, &faults);
             self.settle_in_order(bulk.ops, &faults, bulk.body.len(), &mut notes);
             self.free_chains(&bulk.chained);
         }
@@ -239,6 +254,21 @@ impl Lane {
             None if notes.retried => Pace::Residue { overload: notes.overload, alert: notes.alert },
             None => Pace::Go,
         }
+    }
+
+    /// The halt when an index refuses everything: none of what it refused is rejected then.
+    fn systemic(&self, ops: &[Op], faults: &[ItemFault]) -> Option<Halt> {
+        let terms = self.rules.terms;
+        if terms.fixed_index && faults.len() < ops.len() {
+            return None;
+        }
+        let is_refused = |fault: &&ItemFault| {
+            ops.get(fault.index).is_some_and(|op| {
+                matches!(judge_item(fault, op.item.action, op.item.versioned, terms), ItemVerdict::Reject(_))
+            })
+        };
+        let refused: Vec<&ItemFault> = faults.iter().filter(is_refused).collect();
+        alike::systemic(ops.len(), &refused, |at| alike::index_in(slice(&self.held, &ops[at])), terms)
     }
 
     /// Settles what may be settled; the rest goes into chains, in order.
@@ -294,9 +324,10 @@ impl Lane {
             *self.effects.item_errors.entry((fault.status, kind)).or_default() += 1;
         }
         let error = fault.error.clone().unwrap_or_default();
-        match judge_item(fault, op.item.action, op.item.versioned, self.rules.on_index_fault) {
+        match judge_item(fault, op.item.action, op.item.versioned, self.rules.terms) {
             ItemVerdict::Delivered => Judged::Final(End::Delivered),
             ItemVerdict::Superseded => Judged::Final(End::Superseded),
+            ItemVerdict::Redirected(aside) => Judged::Final(End::Redirected(aside)),
             ItemVerdict::Retry { overload } => {
                 notes.overload |= overload;
                 Judged::Again
@@ -305,6 +336,12 @@ impl Lane {
                 notes.alert = Some(alert);
                 Judged::Again
             }
+            ItemVerdict::Halt(halt) => {
+                notes.halt = Some(halt);
+                Judged::Again
+            }
+            // The index is at fault, not this record.
+            ItemVerdict::Reject(_) if notes.halt.is_some() => Judged::Again,
             ItemVerdict::Reject(reason) => {
                 let detail = format!("{}: {}", error.kind, error.reason);
                 Judged::Final(End::Rejected(Box::new(refusal(reason, fault.status, detail))))

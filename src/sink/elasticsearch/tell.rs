@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::model::Report;
 use crate::telemetry::latency::Stage;
 
+use super::answer::Aside;
 use super::op::Effects;
 use super::shared::Shared;
 
@@ -39,7 +40,10 @@ impl Shared {
         }
         if passed > 0 {
             ctx.metrics.last_delivered_ms.set(now_ms);
-            ctx.desk.passed(passed);
+            ctx.desk.passed(passed.saturating_sub(effects.redirected.len() as u32));
+        }
+        for (place, aside) in &effects.redirected {
+            ctx.desk.redirected(*place, where_it_is(*aside));
         }
         if !effects.parts.is_empty() {
             ctx.report(Report::Settled(effects.parts));
@@ -47,6 +51,16 @@ impl Shared {
         for refusal in effects.refusals {
             ctx.desk.file(refusal.place, refusal.reject, refusal.original);
         }
+    }
+}
+
+fn where_it_is(aside: Aside) -> &'static str {
+    match aside {
+        Aside::FailureStore => {
+            "put into the failure store of its data stream, because the document does not fit; it is found with \
+             `GET {stream}::failures/_search`"
+        }
+        Aside::Dropped => "dropped by an ingest pipeline",
     }
 }
 

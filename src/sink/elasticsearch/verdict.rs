@@ -6,8 +6,10 @@ use crate::config::plan::OnIndexFault;
 use crate::model::{Exit, Halt, RejectReason};
 use crate::mutants::{self, Mutant};
 
-use super::answer::{ItemFault, ServerError, request_error};
+use super::answer::{Aside, ItemFault, ServerError, request_error};
 use super::bulk::ItemAction;
+use super::target::{Cure, TargetFault, Terms};
+use super::words;
 
 /// What came back for a request.
 #[derive(Debug, Clone)]
@@ -70,13 +72,17 @@ pub enum ItemVerdict {
     Delivered,
     /// The server had it, or something newer.
     Superseded,
+    /// The server took it and put it aside.
+    Redirected(Aside),
     /// Send again, after a backoff when the server is busy.
     Retry {
         /// The lane should pause.
         overload: bool,
     },
-    /// The index is missing, closed or blocked: hold in place with an alert.
+    /// A fault of the target that is cured on the server: hold in place with an alert.
     Hold(String),
+    /// A fault of the target that only our configuration can cure.
+    Halt(Halt),
     /// This record is bad.
     Reject(RejectReason),
     /// Unknown: retry, bounded, then halt.
@@ -85,8 +91,12 @@ pub enum ItemVerdict {
 
 /// Judges a whole request by its answer.
 #[must_use]
-pub fn judge_request(status: u16, body: &[u8]) -> RequestVerdict {
+pub fn judge_request(status: u16, body: &[u8], terms: Terms) -> RequestVerdict {
     let error = || request_error(body);
+    let describe = |error| describe(error, body);
+    if let Some(verdict) = target_verdict(status, body, terms) {
+        return verdict;
+    }
     match status {
         200 | 201 => RequestVerdict::Items,
         408 | 429 => RequestVerdict::Retry(Trouble::Overload),
@@ -101,23 +111,42 @@ pub fn judge_request(status: u16, body: &[u8]) -> RequestVerdict {
         },
         413 => RequestVerdict::Halve,
         401 => RequestVerdict::Refused(format!("the server refused our credentials (401): {}", describe(error()))),
-        403 => match error() {
-            Some(error) if error.kind == "cluster_block_exception" => RequestVerdict::Retry(Trouble::Blocked),
-            error => RequestVerdict::Refused(format!("the server refused the bulk request (403): {}", describe(error))),
-        },
-        404 => match error() {
-            Some(error) if is_index_fault(&error) => RequestVerdict::Retry(Trouble::Blocked),
-            error => RequestVerdict::Halt(protocol_halt(status, &describe(error))),
-        },
-        300..=399 | 405 | 406 | 415 | 501 => RequestVerdict::Halt(protocol_halt(status, &describe(error()))),
+        403 => RequestVerdict::Refused(format!("the server refused the bulk request (403): {}", describe(error()))),
+        300..=399 | 404 | 405 | 406 | 415 | 501 => RequestVerdict::Halt(protocol_halt(status, &describe(error()))),
         _ => RequestVerdict::Unknown(format!("the server answered {status}: {}", describe(error()))),
     }
 }
 
-fn describe(error: Option<ServerError>) -> String {
-    match error {
-        Some(error) => format!("{}: {}", error.kind, error.reason),
-        None => "the answer carries no error object, as a proxy's page or an unknown path would".to_owned(),
+/// A fault of the target told of a whole request, as 6.8 does where later servers tell it item by item.
+fn target_verdict(status: u16, body: &[u8], terms: Terms) -> Option<RequestVerdict> {
+    if !matches!(status, 400 | 403 | 404 | 500) {
+        return None;
+    }
+    let error = request_error(body)?;
+    let fault = TargetFault::of(&error, terms)?;
+    Some(match (fault, fault.cure()) {
+        // Privileges for `_bulk` itself: held for a while, then the credentials are wrong.
+        (TargetFault::Forbidden, _) => return None,
+        // One record may have named its target: halving finds it.
+        (_, Cure::Configuration) if !terms.fixed_index => RequestVerdict::Bisect(error),
+        (_, Cure::Configuration) => RequestVerdict::Halt(fault.halt(&error)),
+        // The name came from a record, and such records are to be rejected.
+        (_, Cure::Server) if status == 400 && !terms.fixed_index && terms.on_index_fault == OnIndexFault::Reject => {
+            RequestVerdict::Bisect(error)
+        }
+        (_, Cure::Server) => RequestVerdict::Retry(Trouble::Blocked),
+    })
+}
+
+fn describe(error: Option<ServerError>, body: &[u8]) -> String {
+    let said = match (error, words::title(body)) {
+        (Some(error), _) => format!("{}: {}", error.kind, error.reason),
+        (None, Some(title)) => format!("the answer is no error of the server's but says \"{title}\""),
+        (None, None) => "the answer carries no error object, as a proxy's page or an unknown path would".to_owned(),
+    };
+    match words::of_page(body) {
+        Some(help) => format!("{said}; {help}"),
+        None => said,
     }
 }
 
@@ -149,14 +178,6 @@ fn blames_request_line(error: &ServerError) -> bool {
             .any(|mark| reason.contains(mark))
 }
 
-fn is_index_fault(error: &ServerError) -> bool {
-    // 400 `validation_exception` is how 7 and later say that the cluster has no room for another shard.
-    matches!(
-        error.kind.as_str(),
-        "index_not_found_exception" | "index_closed_exception" | "cluster_block_exception" | "validation_exception"
-    )
-}
-
 fn is_flood_stage(error: &ServerError) -> bool {
     error.reason.contains("FORBIDDEN/12") || error.reason.contains("TOO_MANY_REQUESTS/12")
 }
@@ -168,30 +189,53 @@ fn is_overload(status: u16, kind: &str) -> bool {
         || kind.starts_with("circuit_break")
 }
 
-/// Exceptions that blame one document; they come with 400, from an ingest pipeline also with 500.
-fn is_document_fault(status: u16, kind: &str) -> bool {
-    let by_document = matches!(
+/// Exceptions that may blame one document; they come with 400, from an ingest pipeline also with 500.
+fn is_document_fault(status: u16, error: &ServerError) -> bool {
+    let kind = error.kind.as_str();
+    let may_be = matches!(
         kind,
-        "mapper_exception"
-            | "illegal_argument_exception"
-            | "strict_dynamic_mapping_exception"
+        "illegal_argument_exception"
             | "routing_missing_exception"
-            | "number_format_exception"
-            | "date_time_parse_exception"
             | "action_request_validation_exception"
             | "script_exception"
-            | "mapper_extraction_exception"
     );
-    let by_pipeline = matches!(kind, "fail_processor_exception" | "ingest_processor_exception");
-    by_pipeline || (status == 400 && (by_document || is_parse_error(kind)))
+    is_by_pipeline(kind) || (status == 400 && (may_be || blames_the_document(error)))
+}
+
+fn is_by_pipeline(kind: &str) -> bool {
+    matches!(kind, "fail_processor_exception" | "ingest_processor_exception")
+}
+
+/// Whether the error says by itself that something in the document is wrong.
+#[must_use]
+pub fn blames_the_document(error: &ServerError) -> bool {
+    let by_kind = matches!(
+        error.kind.as_str(),
+        "mapper_exception"
+            | "strict_dynamic_mapping_exception"
+            | "number_format_exception"
+            | "date_time_parse_exception"
+            | "mapper_extraction_exception"
+            | "document_missing_exception"
+    );
+    let begins = |text: &&str| error.reason.starts_with(text);
+    by_kind
+        || is_parse_error(&error.kind)
+        || is_by_pipeline(&error.kind)
+        || ["Document contains at least one immense term", "mapper [", "object mapping [", "can't merge a"]
+            .iter()
+            .any(begins)
 }
 
 /// Judges one item. `fault` is not a plain 200 or 201.
 #[must_use]
-pub fn judge_item(fault: &ItemFault, action: ItemAction, versioned: bool, on_index_fault: OnIndexFault) -> ItemVerdict {
+pub fn judge_item(fault: &ItemFault, action: ItemAction, versioned: bool, terms: Terms) -> ItemVerdict {
     let status = fault.status;
     if status == 429 && mutants::on(Mutant::DropOnItem429) {
         return ItemVerdict::Superseded;
+    }
+    if let (None, Some(aside), false) = (&fault.error, fault.aside, mutants::on(Mutant::RedirectedIsDelivered)) {
+        return ItemVerdict::Redirected(aside);
     }
     let Some(error) = &fault.error else {
         return match status {
@@ -210,19 +254,13 @@ pub fn judge_item(fault: &ItemFault, action: ItemAction, versioned: bool, on_ind
     if is_overload(status, kind) {
         return ItemVerdict::Retry { overload: true };
     }
-    if is_index_fault(error) {
-        if is_flood_stage(error) {
-            return ItemVerdict::Retry { overload: true };
-        }
-        return match on_index_fault {
-            OnIndexFault::Hold => ItemVerdict::Hold(format!("{kind}: {}", error.reason)),
-            OnIndexFault::Reject => ItemVerdict::Reject(RejectReason::InvalidTarget),
-        };
+    if let Some(fault) = TargetFault::of(error, terms) {
+        return judge_target(fault, error, terms);
     }
     if kind == "invalid_index_name_exception" {
         return ItemVerdict::Reject(RejectReason::InvalidTarget);
     }
-    if is_document_fault(status, kind) || (status == 404 && kind == "document_missing_exception") {
+    if is_document_fault(status, error) || (status == 404 && kind == "document_missing_exception") {
         return ItemVerdict::Reject(RejectReason::Refused);
     }
     match status {
@@ -231,6 +269,18 @@ pub fn judge_item(fault: &ItemFault, action: ItemAction, versioned: bool, on_ind
             ItemVerdict::Retry { overload: false }
         }
         _ => ItemVerdict::Unknown,
+    }
+}
+
+fn judge_target(fault: TargetFault, error: &ServerError, terms: Terms) -> ItemVerdict {
+    if fault == TargetFault::Blocked && is_flood_stage(error) {
+        return ItemVerdict::Retry { overload: true };
+    }
+    match (fault.cure(), terms.on_index_fault) {
+        // Every record would be refused: rejecting them is no choice anybody makes.
+        (Cure::Configuration, _) if terms.fixed_index => ItemVerdict::Halt(fault.halt(error)),
+        (_, OnIndexFault::Reject) => ItemVerdict::Reject(RejectReason::InvalidTarget),
+        (_, OnIndexFault::Hold) => ItemVerdict::Hold(fault.told(error)),
     }
 }
 

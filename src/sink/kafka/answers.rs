@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::librdkafka::producer::code::ErrorCode;
 use crate::librdkafka::producer::{ClientEvent, DeliveryReport};
+use crate::librdkafka::words;
 use crate::model::{Halt, Outcome, Place, Report, RewindCause};
 use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Room;
@@ -64,6 +65,7 @@ impl KafkaSink {
     }
 
     fn collect(&mut self, now: Instant) -> Vec<DeliveryReport> {
+        self.scratch.said.clear();
         let mut reports = std::mem::take(&mut self.scratch.reports);
         let mut events = std::mem::take(&mut self.scratch.events);
         self.line.producer.serve(&mut reports, &mut events);
@@ -146,7 +148,10 @@ impl KafkaSink {
         let topic = self.topic_of(buffer, &item);
         match judge(code, company) {
             Verdict::Reject(reason) => {
-                let reject = self.refusal_reject(reason, code, 1, topic.as_deref().unwrap_or("?"));
+                let mut reject = self.refusal_reject(reason, code, 1, topic.as_deref().unwrap_or("?"));
+                if let Some(said) = self.scratch.said.get(&(buffer, index)) {
+                    reject.detail = format!("{}: {said}", reject.detail);
+                }
                 let print = self.print(buffer, &item);
                 self.suspects.condemn(ticket.slot, item.place.offset, print, reject.clone());
                 self.suspects.cleared(ticket.slot, item.place.offset);
@@ -210,6 +215,7 @@ impl KafkaSink {
         self.renewals = 0;
         self.trouble.refused = None;
         self.trouble.last.clear();
+        self.trouble.heard.clear();
         self.arrived_there();
         if self.trouble.named && self.phase == Phase::Running {
             self.trouble.named = false;
@@ -226,15 +232,22 @@ impl KafkaSink {
 
     fn note(&mut self, event: ClientEvent, now: Instant) {
         match event {
+            // The reports of this turn are judged after all of its events.
+            ClientEvent::Refused { buffer, index, text } => {
+                self.scratch.said.insert((buffer, index), text);
+            }
             ClientEvent::Log { level, text } => {
                 tracing::debug!(pipeline = %self.ctx.pipeline, level, "producer: {text}");
+                if words::remedy(&text).is_some() {
+                    self.trouble.heard = words::told(text.strip_prefix("FAIL: ").unwrap_or(&text));
+                }
             }
             ClientEvent::Error { code, text } => {
                 if code == ErrorCode::AUTHENTICATION || code == ErrorCode::SASL_AUTHENTICATION_FAILED {
                     let first = self.trouble.refused.map_or(now, |(first, _)| first);
                     self.trouble.refused = Some((first, now));
                 }
-                self.trouble.last = format!("{code}: {text}");
+                self.trouble.last = format!("{code}: {}", words::told(&text));
             }
         }
     }

@@ -278,7 +278,12 @@ impl KafkaSink {
 
     fn fault_text(&self) -> String {
         let topic = self.topic.as_deref().unwrap_or("(by record)");
-        let reason = if self.trouble.last.is_empty() { "no answer" } else { &self.trouble.last };
+        // What was heard says what to do; the last error may only say that all brokers are away.
+        let reason = match (self.trouble.heard.as_str(), self.trouble.last.as_str()) {
+            ("", "") => "no answer",
+            ("", last) => last,
+            (heard, _) => heard,
+        };
         format!(
             "topic {topic} of connection {} acknowledges nothing: {reason}. Records wait; check that its brokers can be \
              reached and enough replicas are in sync",

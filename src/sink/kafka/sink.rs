@@ -1,6 +1,6 @@
 //! The sink's thread: one loop over reports, commands, batches and deadlines.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -131,6 +131,8 @@ pub(super) enum Due {
 #[derive(Default)]
 pub(super) struct Trouble {
     pub(super) last: String,
+    /// What broke a connection, where the client only logs it and something can be done.
+    pub(super) heard: String,
     pub(super) named: bool,
     /// First and last time credentials were refused since the last good answer.
     pub(super) refused: Option<(Instant, Instant)>,
@@ -142,6 +144,8 @@ pub(super) struct Scratch {
     pub(super) reports: Vec<DeliveryReport>,
     pub(super) events: Vec<ClientEvent>,
     pub(super) refused: Vec<Refusal>,
+    /// What the broker said about single messages of the reports at hand.
+    pub(super) said: BTreeMap<(BufferId, u32), String>,
     pub(super) delivered: Tally,
 }
 

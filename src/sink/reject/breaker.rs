@@ -137,7 +137,7 @@ impl Window {
 mod tests {
     use super::*;
 
-    const PLAN: BreakerPlan = BreakerPlan { ratio: 0.1, window: 1000, in_a_row: 100 };
+    const PLAN: BreakerPlan = BreakerPlan { ratio: 0.1, window: 1000, in_a_row: 100, count_redirected: false };
     const SLOT: Slot = Slot(0);
 
     /// Rejects spread out so that no two are neighbours.
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn neighbours_count_in_any_order_and_only_once() {
-        let plan = BreakerPlan { ratio: 1.0, window: 1_000_000, in_a_row: 5 };
+        let plan = BreakerPlan { ratio: 1.0, window: 1_000_000, in_a_row: 5, count_redirected: false };
         let mut breaker = Breaker::new(plan);
         for offset in [10, 12, 14, 13, 13, 13, 12] {
             assert_eq!(breaker.rejected(Side::Sink, SLOT, Offset(offset)), None);
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_gap_ends_a_row() {
-        let plan = BreakerPlan { ratio: 1.0, window: 1_000_000, in_a_row: 3 };
+        let plan = BreakerPlan { ratio: 1.0, window: 1_000_000, in_a_row: 3, count_redirected: false };
         let mut breaker = Breaker::new(plan);
         for offset in [1, 2, 4, 5, 7, 8] {
             assert_eq!(breaker.rejected(Side::Sink, SLOT, Offset(offset)), None);

@@ -60,7 +60,7 @@ fn plan(on_reject: OnReject, breaker: BreakerPlan) -> PipelinePlan {
     }
 }
 
-const QUIET: BreakerPlan = BreakerPlan { ratio: 1.0, window: 1_000_000, in_a_row: 1_000_000 };
+const QUIET: BreakerPlan = BreakerPlan { ratio: 1.0, window: 1_000_000, in_a_row: 1_000_000, count_redirected: false };
 
 /// A desk that drops every reject and whose reports reach nobody, for tests of what stands before it.
 #[allow(dead_code, reason = "for the tests of other sinks")]
@@ -186,7 +186,10 @@ fn stop_halts_once_with_the_coordinates_and_settles_nothing() {
 
 #[test]
 fn drop_settles_each_as_dropped_until_the_breaker_trips() {
-    let office = Office::open(OnReject::Drop, BreakerPlan { ratio: 1.0, window: 1_000_000, in_a_row: 4 });
+    let office = Office::open(
+        OnReject::Drop,
+        BreakerPlan { ratio: 1.0, window: 1_000_000, in_a_row: 4, count_redirected: false },
+    );
     for offset in 1..=3 {
         office.file(offset);
     }
@@ -199,8 +202,27 @@ fn drop_settles_each_as_dropped_until_the_breaker_trips() {
 }
 
 #[test]
+fn what_the_servers_put_aside_trips_the_breaker_only_where_it_is_to() {
+    for count_redirected in [false, true] {
+        let breaker = BreakerPlan { ratio: 1.0, window: 1_000_000, in_a_row: 4, count_redirected };
+        let office = Office::open(OnReject::Drop, breaker);
+        (1..=5).for_each(|offset| office.desk.redirected(office.place(offset), "put into its failure store"));
+        let halts: Vec<Report> = office.reports.try_iter().collect();
+        match halts.as_slice() {
+            [] => assert!(!count_redirected),
+            [Report::Halt(halt)] => {
+                assert!(count_redirected && halt.exit == Exit::Rejected);
+                assert!(halt.message.contains("failure store"), "{}", halt.message);
+            }
+            others => panic!("{others:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_batch_full_of_rejects_trips_the_ratio() {
-    let office = Office::open(OnReject::Drop, BreakerPlan { ratio: 0.1, window: 100, in_a_row: 0 });
+    let office =
+        Office::open(OnReject::Drop, BreakerPlan { ratio: 0.1, window: 100, in_a_row: 0, count_redirected: false });
     let reject = |offset: i64| Rejected {
         place: office.place(offset * 2),
         reject: Reject::new(RejectReason::Null, &"parse".into(), "null"),

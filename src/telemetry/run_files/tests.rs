@@ -70,9 +70,9 @@ fn a_run_leaves_the_promised_files_and_members() {
     let text = fs::read(directory.path().join("run.json")).expect("reads");
     let run: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
     let relay = &run["pipelines"]["relay"];
-    let sums = ["consumed", "delivered", "superseded", "dropped", "dead_lettered", "rewound", "open"]
+    let sums = ["consumed", "delivered", "superseded", "dropped", "dead_lettered", "redirected", "rewound", "open"]
         .map(|name| relay[name].as_u64());
-    assert_eq!(sums, [Some(20_000), Some(19_980), Some(0), Some(0), Some(20), Some(0), Some(0)]);
+    assert_eq!(sums, [Some(20_000), Some(19_980), Some(0), Some(0), Some(20), Some(0), Some(0), Some(0)]);
     assert_eq!((&relay["conserved"], &run["conserved"]), (&true.into(), &true.into()));
     assert_eq!(relay["records_per_second"].as_f64(), Some(4_000.0));
     assert_eq!(relay["rejects"]["missing"], 20);

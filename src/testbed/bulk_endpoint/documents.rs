@@ -22,6 +22,21 @@ pub struct Document {
     pub version: i64,
 }
 
+/// An external version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct External {
+    /// The number.
+    pub version: i64,
+    /// `external_gte`: the same version again is taken.
+    pub or_equal: bool,
+}
+
+impl External {
+    fn is_refused_by(self, before: i64) -> bool {
+        if self.or_equal { self.version < before } else { self.version <= before }
+    }
+}
+
 /// Deleted documents keep their version, as real servers do for a while.
 struct Kept {
     source: Option<Vec<u8>>,
@@ -71,15 +86,18 @@ impl Documents {
         done
     }
 
-    /// Replaces a document; `external` must be above what is there. Status 201 or 200.
-    pub fn index(&self, index: &str, id: &str, source: &[u8], external: Option<i64>) -> Result<u16, Refused> {
+    /// Replaces a document; `external` must not be refused by what is there. Status 201 or 200.
+    pub fn index(&self, index: &str, id: &str, source: &[u8], external: Option<External>) -> Result<u16, Refused> {
         self.with(index, id, |kept| {
             let before = kept.as_ref().map_or(0, |kept| kept.version);
-            if kept.is_some() && external.is_some_and(|version| version <= before) {
+            if kept.is_some() && external.is_some_and(|external| external.is_refused_by(before)) {
                 return Err(Refused::Conflict);
             }
             let status = if kept.as_ref().is_some_and(|kept| kept.source.is_some()) { 200 } else { 201 };
-            *kept = Some(Kept { source: Some(source.to_vec()), version: external.unwrap_or(before + 1) });
+            *kept = Some(Kept {
+                source: Some(source.to_vec()),
+                version: external.map_or(before + 1, |external| external.version),
+            });
             Ok(status)
         })
     }
@@ -118,15 +136,15 @@ impl Documents {
     }
 
     /// Deletes a document; with an external version a tombstone is written in any case.
-    pub fn delete(&self, index: &str, id: &str, external: Option<i64>) -> Result<u16, Refused> {
+    pub fn delete(&self, index: &str, id: &str, external: Option<External>) -> Result<u16, Refused> {
         self.with(index, id, |kept| {
             let before = kept.as_ref().map_or(0, |kept| kept.version);
-            if kept.is_some() && external.is_some_and(|version| version <= before) {
+            if kept.is_some() && external.is_some_and(|external| external.is_refused_by(before)) {
                 return Err(Refused::Conflict);
             }
             let there = kept.as_ref().is_some_and(|kept| kept.source.is_some());
             if there || external.is_some() {
-                *kept = Some(Kept { source: None, version: external.unwrap_or(before + 1) });
+                *kept = Some(Kept { source: None, version: external.map_or(before + 1, |external| external.version) });
             }
             if there { Ok(200) } else { Err(Refused::NotFound) }
         })
@@ -244,14 +262,19 @@ mod tests {
     #[test]
     fn external_versions_fence() {
         let documents = Documents::default();
-        assert_eq!(documents.index("i", "1", b"{}", Some(10)), Ok(201));
-        assert_eq!(documents.index("i", "1", b"{}", Some(10)), Err(Refused::Conflict));
-        assert_eq!(documents.index("i", "1", b"{}", Some(11)), Ok(200));
-        assert_eq!(documents.delete("i", "1", Some(5)), Err(Refused::Conflict));
-        assert_eq!(documents.delete("i", "1", Some(12)), Ok(200));
-        assert_eq!(documents.index("i", "1", b"{}", Some(11)), Err(Refused::Conflict), "the tombstone holds");
-        assert_eq!(documents.delete("i", "2", Some(3)), Err(Refused::NotFound));
-        assert_eq!(documents.index("i", "2", b"{}", Some(2)), Err(Refused::Conflict));
+        let above = |version| Some(External { version, or_equal: false });
+        let from = |version| Some(External { version, or_equal: true });
+        assert_eq!(documents.index("i", "1", b"{}", above(10)), Ok(201));
+        assert_eq!(documents.index("i", "1", b"{}", above(10)), Err(Refused::Conflict));
+        assert_eq!(documents.index("i", "1", b"{}", above(11)), Ok(200));
+        assert_eq!(documents.delete("i", "1", above(5)), Err(Refused::Conflict));
+        assert_eq!(documents.delete("i", "1", above(12)), Ok(200));
+        assert_eq!(documents.index("i", "1", b"{}", above(11)), Err(Refused::Conflict), "the tombstone holds");
+        assert_eq!(documents.index("i", "1", b"{}", from(12)), Ok(201), "a tie goes to the later");
+        assert_eq!(documents.index("i", "1", b"{}", from(11)), Err(Refused::Conflict));
+        assert_eq!(documents.delete("i", "1", from(12)), Ok(200));
+        assert_eq!(documents.delete("i", "2", above(3)), Err(Refused::NotFound));
+        assert_eq!(documents.index("i", "2", b"{}", above(2)), Err(Refused::Conflict));
         assert_eq!((documents.count("i"), documents.get("i", "1")), (0, None));
     }
 

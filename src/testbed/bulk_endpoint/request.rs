@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::documents::Refused;
+use super::documents::{External, Refused};
 use super::script::{ItemAnswer, LogEntry};
 use super::watch::{Heard, Worked};
 use super::{State, id_digest, lock};
@@ -45,6 +45,8 @@ struct Action {
     index: Option<String>,
     #[serde(default)]
     version: Option<i64>,
+    #[serde(default)]
+    version_type: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +61,7 @@ struct Item<'a> {
     verb: &'static str,
     index: String,
     id: String,
-    version: Option<i64>,
+    version: Option<External>,
     body: &'a [u8],
     update: Option<Update<'a>>,
 }
@@ -105,7 +107,8 @@ pub fn count_only(
             Some(answer) => write_item(&mut out, at, verb, answer),
             None => {
                 let comma = if at > 0 { "," } else { "" };
-                out.extend([comma, "{\"", verb, "\":{\"status\":200}}"]);
+                let done = if verb == "create" { "\":{\"status\":201}}" } else { "\":{\"status\":200}}" };
+                out.extend([comma, "{\"", verb, done]);
                 let id = id_of(action);
                 ids = ids.wrapping_add(id.map_or(0, id_digest));
                 counted += 1;
@@ -190,7 +193,7 @@ fn write_item(out: &mut String, at: usize, verb: &str, answer: &ItemAnswer) {
     let comma = if at > 0 { "," } else { "" };
     // Writing to a String cannot fail.
     let _ = if answer.kind.is_empty() {
-        write!(out, "{comma}{{\"{verb}\":{{\"status\":{}}}}}", answer.status)
+        write!(out, "{comma}{{\"{verb}\":{{{}\"status\":{}}}}}", answer.members, answer.status)
     } else {
         let error = serde_json::json!({ "type": answer.kind, "reason": answer.reason });
         write!(out, "{comma}{{\"{verb}\":{{\"status\":{},\"error\":{error}}}}}", answer.status)
@@ -203,7 +206,14 @@ fn ruled(state: &State, item: &Item<'_>) -> Option<ItemAnswer> {
 }
 
 fn write(state: &State, item: &Item<'_>) -> ItemAnswer {
-    let ok = |status| ItemAnswer { status, kind: String::new(), reason: String::new() };
+    let ok = |status| {
+        let members = match (item.verb, status) {
+            ("index", 201) => "\"result\":\"created\",",
+            ("index", _) => "\"result\":\"updated\",",
+            _ => "",
+        };
+        ItemAnswer::taken(status, members)
+    };
     let Item { verb, index, id, version, body, update } = item;
     let is_object = || serde_json::from_slice::<&RawValue>(body).is_ok_and(|raw| raw.get().starts_with('{'));
     let done = match *verb {
@@ -255,13 +265,16 @@ fn parse<'a>(state: &State, path_index: Option<&str>, body: &'a [u8]) -> Result<
             return Err(Answer::error(400, "illegal_argument_exception", &reason));
         };
         let body = if verb == "delete" { &[][..] } else { lines.next().unwrap_or_default() };
-        let id = action.id.unwrap_or_default();
+        let made = || format!("made-{}", state.ids_made.fetch_add(1, Ordering::AcqRel));
+        let id = action.id.unwrap_or_else(|| if matches!(verb, "index" | "create") { made() } else { String::new() });
         let update = if verb == "update" { serde_json::from_slice::<Update<'_>>(body).ok() } else { None };
         if poison.contains(&id) || (verb == "update" && update.is_none()) {
             return Err(spoiled("[1:9] [UpdateRequest] failed to parse field [doc]"));
         }
         let index = action.index.or_else(|| path_index.map(str::to_owned)).unwrap_or_default();
-        items.push(Item { verb, index, id, version: action.version, body, update });
+        let or_equal = action.version_type.as_deref() == Some("external_gte");
+        let version = action.version.map(|version| External { version, or_equal });
+        items.push(Item { verb, index, id, version, body, update });
     }
     Ok(items)
 }

@@ -57,13 +57,21 @@ pub struct ItemAnswer {
     pub kind: String,
     /// The reason.
     pub reason: String,
+    /// Further members of the item, such as `"failure_store":"used",`.
+    pub members: &'static str,
 }
 
 impl ItemAnswer {
     /// An answer with an error object.
     #[must_use]
     pub fn error(status: u16, kind: &str, reason: &str) -> Self {
-        Self { status, kind: kind.to_owned(), reason: reason.to_owned() }
+        Self { status, kind: kind.to_owned(), reason: reason.to_owned(), members: "" }
+    }
+
+    /// An answer without an error, with further members.
+    #[must_use]
+    pub fn taken(status: u16, members: &'static str) -> Self {
+        Self { status, kind: String::new(), reason: String::new(), members }
     }
 }
 

@@ -1,0 +1,167 @@
+//! Targets that do not take what a pipeline asks of them, on real Elasticsearch: nobody is rejected, the alert says what to
+//! do, and where the server is cured the pipeline goes on.
+
+use std::time::Duration;
+
+use sluicegate::testbed::services::shared::Need;
+use sluicegate::testbed::services::{ElasticsearchClient, KafkaClient, NewRecord, Service};
+
+use crate::support::bench::until;
+use crate::support::process::Process;
+use crate::support::{servers, unique};
+
+/// For one run of a few records on a machine that other work shares.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A topic with records, and an index to send them to.
+struct Case<'servers> {
+    kafka: &'servers Service,
+    search: &'servers Service,
+    topic: String,
+    index: String,
+}
+
+impl<'servers> Case<'servers> {
+    fn new(kafka: &'servers Service, search: &'servers Service, records: Vec<NewRecord>) -> Self {
+        let (topic, index) = (unique("in"), unique("out"));
+        let client = KafkaClient::new(kafka);
+        client.create_topic(&topic, 1, &[]).unwrap();
+        let count = records.len() as u64;
+        assert_eq!(client.produce(&topic, records).unwrap() as u64, count);
+        Self { kafka, search, topic, index }
+    }
+
+    fn elasticsearch(&self) -> ElasticsearchClient {
+        ElasticsearchClient::new(self.search)
+    }
+
+    /// A request that the server must grant.
+    fn put(&self, path: &str, body: &str) {
+        let method = if path.ends_with("_aliases") { "POST" } else { "PUT" };
+        let reply = self.elasticsearch().request(method, path, Some(body)).unwrap();
+        assert_eq!(reply.status, 200, "{path}: {}", String::from_utf8_lossy(&reply.body));
+    }
+
+    fn yaml(&self, keys: &str) -> String {
+        let Self { kafka, search, topic, index } = self;
+        format!(
+            "version: 1\nconnections:\n  kafka:\n    k: {{ brokers: [\"{}\"] }}\n  elasticsearch:\n    \
+             e: {{ nodes: [\"{}\"] }}\npipelines:\n  p:\n    source:\n      kafka: {{ connection: k, topics: [{topic}], \
+             group: {topic} }}\n    sink:\n      elasticsearch: {{ connection: e, index: {index}, {keys} }}\n    \
+             on_reject: {{ dead_letter: {{ file: {{ path: dead.ndjson }} }} }}\n\
+             telemetry: {{ listen: \"127.0.0.1:0\" }}\n",
+            kafka.endpoint(),
+            search.endpoint(),
+        )
+    }
+
+    fn check(&self, keys: &str, code: i32) {
+        Process::of("check", "check", &self.yaml(keys), &["--connect"]).wait(LIMIT).assert_code(code);
+    }
+
+    /// Runs to the end; all must be delivered.
+    fn delivers(&self, keys: &str, records: u64) {
+        let ended = Process::run("to the end", &self.yaml(keys), &["--until", "end", "--report", "report"]);
+        let ended = ended.wait(LIMIT).assert_code(0);
+        assert_eq!(ended.count("p", "delivered"), records, "{}", ended.tail());
+    }
+
+    /// Holds with an alert that says `remedy` until `cure`, then everything is delivered.
+    fn holds(&self, keys: &str, remedy: &str, records: u64, cure: impl FnOnce()) {
+        let process = Process::run(remedy, &self.yaml(keys), &["--until", "end", "--report", "report"]);
+        until(remedy, LIMIT, || process.log().contains(remedy), || process.tail());
+        cure();
+        let ended = process.wait(LIMIT).assert_code(0);
+        assert_eq!(ended.count("p", "delivered"), records, "{}", ended.tail());
+        assert_eq!(ended.count("p", "dead_lettered"), 0, "{}", ended.tail());
+    }
+}
+
+fn numbers(count: usize) -> Vec<NewRecord> {
+    (0..count).map(|n| NewRecord::keyed(format!("k{n}"), format!("{{\"id\":{n}}}"))).collect()
+}
+
+#[test]
+fn an_alias_without_a_write_index_rejects_nobody_and_goes_on_when_it_has_one() {
+    let needs = [Need::KafkaIn, Need::Elasticsearch, Need::Elasticsearch8];
+    let Some([kafka, six, eight]) = servers("an_alias_without_a_write_index_rejects_nobody", needs) else { return };
+    for search in [six, eight] {
+        let case = Case::new(kafka, search, numbers(60));
+        let [one, two] = ["1", "2"].map(|number| format!("{}-{number}", case.index));
+        case.put(&format!("/{one}"), "{}");
+        case.put(&format!("/{two}"), "{}");
+        let link = |index: &str, more: &str| {
+            format!("{{\"add\":{{\"index\":\"{index}\",\"alias\":\"{}\"{more}}}}}", case.index)
+        };
+        let actions = format!("{{\"actions\":[{},{}]}}", link(&one, ""), link(&two, ""));
+        case.put("/_aliases", &actions);
+        case.check("id: '{key}', action: index", 76);
+        case.holds("id: '{key}', action: index", "is_write_index", 60, || {
+            case.put("/_aliases", &format!("{{\"actions\":[{}]}}", link(&two, ",\"is_write_index\":true")));
+        });
+        assert_eq!(case.elasticsearch().count(&two).unwrap(), 60);
+        case.check("id: '{key}', action: index", 0);
+    }
+}
+
+#[test]
+fn pipelines_limits_and_routing_are_faults_of_the_target() {
+    let needs = [Need::KafkaIn, Need::Elasticsearch, Need::Elasticsearch8];
+    let Some([kafka, six, eight]) = servers("pipelines_limits_and_routing_are_faults_of_the_target", needs) else {
+        return;
+    };
+    for (search, typed) in [(six, true), (eight, false)] {
+        let keys = "id: '{key}', action: index";
+        let mappings = |inside: &str| if typed { format!("{{\"_doc\":{inside}}}") } else { inside.to_owned() };
+
+        let case = Case::new(kafka, search, numbers(20));
+        let limit = |fields: u32| format!("{{\"index.mapping.total_fields.limit\":{fields}}}");
+        case.put(&format!("/{}", case.index), &format!("{{\"settings\":{}}}", limit(0)));
+        case.holds(keys, "index.mapping.total_fields.limit", 20, || {
+            case.put(&format!("/{}/_settings", case.index), &limit(100));
+        });
+
+        let case = Case::new(kafka, search, numbers(20));
+        let required = mappings("{\"_routing\":{\"required\":true}}");
+        case.put(&format!("/{}", case.index), &format!("{{\"mappings\":{required}}}"));
+        case.check(keys, 76);
+        let ended = Process::run("routing", &case.yaml(keys), &["--until", "end", "--report", "report"]);
+        let ended = ended.wait(LIMIT).assert_code(76);
+        assert!(ended.log.contains("write `routing`"), "{}", ended.tail());
+        assert_eq!(ended.count("p", "dead_lettered"), 0, "{}", ended.tail());
+        case.check(&format!("{keys}, routing: '{{key}}'"), 0);
+        case.delivers(&format!("{keys}, routing: '{{key}}'"), 20);
+
+        let case = Case::new(kafka, search, numbers(20));
+        let process = Process::run("pipeline", &case.yaml(&format!("{keys}, pipeline: nowhere")), &["--until", "end"]);
+        until("the alert", LIMIT, || process.log().contains("create the ingest pipeline"), || process.tail());
+        drop(process);
+        case.check(&format!("{keys}, pipeline: nowhere"), 76);
+        case.delivers(keys, 20);
+    }
+}
+
+#[test]
+fn of_records_with_one_version_the_later_wins_on_real_servers() {
+    let needs = [Need::KafkaIn, Need::Elasticsearch, Need::Elasticsearch8];
+    let Some([kafka, six, eight]) = servers("of_records_with_one_version_the_later_wins", needs) else { return };
+    for search in [six, eight] {
+        for version in ["timestamp", "{ pointer: /v }"] {
+            let at = |record: NewRecord| NewRecord { timestamp_ms: Some(1_795_996_000_000), ..record };
+            let mut records = vec![
+                at(NewRecord::keyed("a", r#"{"state":"new","v":5}"#)),
+                at(NewRecord::keyed("a", r#"{"state":"paid","v":5}"#)),
+                at(NewRecord::keyed("c", r#"{"state":"x","v":1}"#)),
+            ];
+            if version == "timestamp" {
+                records.push(at(NewRecord { key: Some(b"c".to_vec()), ..NewRecord::default() }));
+            }
+            let count = records.len() as u64;
+            let case = Case::new(kafka, search, records);
+            case.delivers(&format!("action: index, version: {version}"), count);
+            let documents = case.elasticsearch().documents(&case.index).unwrap();
+            assert_eq!(documents["a"].source, r#"{"state":"paid","v":5}"#);
+            assert_eq!(documents.contains_key("c"), version != "timestamp", "deleted in its millisecond");
+        }
+    }
+}
