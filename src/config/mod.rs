@@ -20,6 +20,7 @@ mod read;
 pub mod reference;
 pub mod schema;
 pub mod secret;
+mod segment;
 mod set;
 pub mod show;
 mod template;

@@ -37,7 +37,8 @@ fn refuse<T>(reason: impl Into<String>, remedy: impl Into<String>) -> Result<T, 
 /// # Errors
 /// What is wrong, without any part of it.
 pub fn redis(text: &str) -> Result<RedisAddress, Refusal> {
-    let form = "write `redis://host:6379/0` (with a log-in `redis://user:password@host:6379/0`), or `rediss://…` for TLS";
+    let form =
+        "write `redis://host:6379/0` (with a log-in `redis://user:password@host:6379/0`), or `rediss://…` for TLS";
     if text.trim() != text {
         return refuse(
             "the URL begins or ends with a blank or a line end",
