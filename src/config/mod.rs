@@ -8,6 +8,7 @@ mod check;
 mod decode;
 mod expand;
 pub mod finding;
+mod lists;
 mod load;
 mod merge;
 mod nearest;

@@ -29,8 +29,8 @@ pub struct Connections {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Kafka {
-    /// `host:port` of some brokers; the others are learnt from them.
-    #[schemars(length(min = 1))]
+    /// `host:port` of some brokers; the others are learnt from them. A list, or one text with commas.
+    #[schemars(schema_with = "super::scalar::texts")]
     pub brokers: Vec<String>,
     /// TLS; `{}` turns it on with the system's certificate authorities. Needs a build with the feature `tls`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -177,7 +177,8 @@ impl JsonSchema for Properties {
 #[serde(deny_unknown_fields)]
 pub struct Elasticsearch {
     /// Base URLs of the nodes, `http://host:9200` or `https://…`. Requests are spread over those that answer.
-    #[schemars(length(min = 1))]
+    /// A list, or one text with commas.
+    #[schemars(schema_with = "super::scalar::texts")]
     pub nodes: Vec<NodeUrl>,
     /// Longest time one bulk request may take. Generous on purpose: what timed out may still be written.
     #[serde(default = "request_timeout")]

@@ -62,8 +62,8 @@ pub enum Source {
 pub struct KafkaSource {
     /// A name in `connections.kafka`.
     pub connection: String,
-    /// Topic names, or patterns that start with `^`.
-    #[schemars(length(min = 1))]
+    /// Topic names, or patterns that start with `^`. A list, or one text with commas.
+    #[schemars(schema_with = "super::scalar::texts")]
     pub topics: Vec<String>,
     /// Consumer group: committed offsets are kept under this name.
     pub group: String,
