@@ -13,6 +13,7 @@ mod load;
 mod merge;
 mod nearest;
 pub mod pattern;
+pub mod pem;
 pub mod plan;
 mod pointer;
 mod properties;

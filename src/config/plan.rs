@@ -90,8 +90,19 @@ pub struct ElasticsearchConnection {
     pub auth: Auth,
     /// PEM file with certificate authorities.
     pub ca_file: Option<PathBuf>,
+    /// The client's own certificate.
+    pub client: Option<ClientFiles>,
     /// Whether certificates are verified (`tls: { verify: false }` is warned about).
     pub verify: bool,
+}
+
+/// PEM files with a client's certificate and its private key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientFiles {
+    /// The certificate, and those that lead to its authority.
+    pub cert_file: PathBuf,
+    /// The key.
+    pub key_file: PathBuf,
 }
 
 /// Generation of a search server.
@@ -132,6 +143,12 @@ pub struct RedisConnection {
     pub url: SecretString,
     /// Bound on one round trip (default 1 s).
     pub timeout: Duration,
+    /// PEM file with certificate authorities.
+    pub ca_file: Option<PathBuf>,
+    /// The client's own certificate.
+    pub client: Option<ClientFiles>,
+    /// Whether certificates are verified.
+    pub verify: bool,
 }
 
 /// Where records come from.

@@ -109,6 +109,7 @@ pub fn bulk_plan(url: &str) -> ElasticsearchSinkPlan {
             server: ServerKind::Elasticsearch(8),
             auth: Auth::None,
             ca_file: None,
+            client: None,
             verify: true,
         },
         index: literal(INDEX),

@@ -191,7 +191,7 @@ pub struct Elasticsearch {
     pub auth: Option<Auth>,
     /// Settings for `https` nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<HttpTls>,
+    pub tls: Option<Tls>,
 }
 
 fn request_timeout() -> Interval {
@@ -241,20 +241,26 @@ pub struct Basic {
     pub password: Secret,
 }
 
-/// TLS towards Elasticsearch.
+/// TLS towards Elasticsearch or Redis.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct HttpTls {
+pub struct Tls {
     /// PEM file with certificate authorities; default: the public ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// PEM file with the client's certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_file: Option<PathBuf>,
+    /// PEM file with the client's private key, not encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
     /// Whether the servers' certificates and names are verified.
     pub verify: bool,
 }
 
-impl Default for HttpTls {
+impl Default for Tls {
     fn default() -> Self {
-        Self { ca_file: None, verify: true }
+        Self { ca_file: None, cert_file: None, key_file: None, verify: true }
     }
 }
 
@@ -267,6 +273,9 @@ pub struct Redis {
     /// Longest time one round trip may take.
     #[serde(default = "redis_timeout")]
     pub timeout: Interval,
+    /// Settings for a `rediss://` URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
 }
 
 fn redis_timeout() -> Interval {
