@@ -56,6 +56,7 @@ fn elasticsearch(action: Action) -> ElasticsearchSinkPlan {
             server: ServerKind::Auto,
             auth: Auth::None,
             ca_file: None,
+            client: None,
             verify: true,
         },
         index: literal("items"),

@@ -114,10 +114,40 @@ fn a_bounded_run_of_a_topic_that_is_not_there_ends_with_76() {
 }
 
 #[test]
+fn a_bounded_run_of_a_pattern_that_matches_none_ends_with_76() {
+    let kafka = MockKafka::start(&[("events-x", 1), ("events-clean", 1)]).unwrap();
+    for pattern in [r"^events-\d+$", "^nothing.*", r"^(?:orders|bills)-\w+$"] {
+        let yaml = relay(kafka.brokers(), kafka.brokers()).replace("[events]", &format!("['{pattern}']"));
+        let ended = Process::run("no topic matches", &yaml, &["--until", "end"]).wait(LIMIT).assert_code(76);
+        assert!(ended.log.contains("no topic matches"), "{}", ended.tail());
+    }
+    let yaml = relay(kafka.brokers(), kafka.brokers()).replace("[events]", r"['^events-\w$']");
+    Process::run("one matches", &yaml, &["--until", "end"]).wait(LIMIT).assert_code(0);
+}
+
+#[test]
 fn a_wrong_configuration_ends_with_78_and_says_where() {
     let yaml = relay("127.0.0.1:1", "127.0.0.1:1");
+    let own = |properties: &str| {
+        yaml.replacen("brokers: [\"127.0.0.1:1\"]", &format!("brokers: [\"127.0.0.1:1\"], {properties}"), 1)
+    };
     let table = [
-        ("an unknown key", yaml.replace("topics:", "topcis:"), &["sluicegate.yaml:9", "topcis", "topics"][..]),
+        (
+            "a log-in that is not built in",
+            own("librdkafka: { security.protocol: SASL_PLAINTEXT }"),
+            &["connections.kafka.upstream", "no client can be made"][..],
+        ),
+        (
+            "a mechanism that is not known",
+            own("sasl: { mechanism: OAUTHBEARER }"),
+            &["not built in", "SCRAM-SHA-512"][..],
+        ),
+        (
+            "a look-ahead",
+            yaml.replace("[events]", "['^ev(?!x).*']"),
+            &["sluicegate.yaml:9", "look-aheads", "topic.blacklist"],
+        ),
+        ("an unknown key", yaml.replace("topics:", "topcis:"), &["sluicegate.yaml:9", "topcis", "topics"]),
         (
             "an unknown connection",
             yaml.replace("connection: upstream", "connection: upstraem"),

@@ -391,6 +391,7 @@ const PURE: &[&str] = &[
     "src/sink/kafka/verdict.rs",
     "src/preprocess/document.rs",
     "src/preprocess/evaluate.rs",
+    "src/preprocess/moment.rs",
     "src/preprocess/program.rs",
     "src/preprocess/splice.rs",
     "src/preprocess/steps.rs",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::plan::{KafkaConnection, OnReject, Plan, SinkPlan};
+use crate::config::plan::{KafkaConnection, OnReject, Plan, RedisConnection, SinkPlan, StepKind};
 use crate::config::tree::join;
 use crate::config::{Finding, Findings, Loaded};
 use crate::sink::elasticsearch::Cluster;
@@ -34,7 +34,26 @@ pub(super) fn try_all(loaded: &Loaded) -> Result<(), Findings> {
             fault("elasticsearch", &sink.connection.name, why.to_string(), "correct it; the pipeline would not start");
         }
     }
+    for connection in redis(&loaded.plan) {
+        if let Err(halt) = crate::enrich::can_be_made(connection) {
+            fault("redis", &connection.name, halt.message, "correct it; the pipeline would not start");
+        }
+    }
     if findings.is_empty() { Ok(()) } else { Err(Findings::sorted(findings)) }
+}
+
+/// Every Redis server look-ups use, once.
+fn redis(plan: &Plan) -> Vec<&RedisConnection> {
+    let steps = plan.pipelines.iter().flat_map(|pipeline| &pipeline.steps);
+    let mut all: Vec<&RedisConnection> = steps
+        .filter_map(|step| match &step.kind {
+            StepKind::Lookup(lookup) => Some(&lookup.connection),
+            StepKind::Select { .. } | StepKind::Require { .. } | StepKind::Where { .. } => None,
+        })
+        .collect();
+    all.sort_by(|one, other| one.name.cmp(&other.name));
+    all.dedup_by(|one, other| one.name == other.name);
+    all
 }
 
 /// Every Kafka cluster a pipeline uses, once.

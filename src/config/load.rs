@@ -8,6 +8,7 @@ use super::check::{self, Surroundings};
 use super::decode;
 use super::expand;
 use super::finding::{Finding, Findings, Severity};
+use super::lists;
 use super::merge;
 use super::plan::{self, Plan, SinkPlan};
 use super::read::{self, Format, MAX_BYTES};
@@ -85,6 +86,7 @@ fn finish(mut root: Node, sets: &[String], surroundings: Surroundings<'_>) -> Re
     root.name_paths("");
     findings.extend(expand::expand(&mut root, surroundings.environment));
     stop_at(findings)?;
+    lists::split(&mut root);
     let mut written: Configuration = decode::decode(&root).map_err(Findings::sorted)?;
     for (_, pipeline) in &mut written.pipelines.0 {
         pipeline.workers.get_or_insert_with(|| check::default_workers(surroundings.cores));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::pattern::Topic;
+pub use super::segment::{Form, Segment, Template, TimeForm};
 use crate::model::Decimal;
 
 mod search;
@@ -95,8 +96,19 @@ pub struct ElasticsearchConnection {
     pub auth: Auth,
     /// PEM file with certificate authorities.
     pub ca_file: Option<PathBuf>,
+    /// The client's own certificate.
+    pub client: Option<ClientFiles>,
     /// Whether certificates are verified (`tls: { verify: false }` is warned about).
     pub verify: bool,
+}
+
+/// PEM files with a client's certificate and its private key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientFiles {
+    /// The certificate, and those that lead to its authority.
+    pub cert_file: PathBuf,
+    /// The key.
+    pub key_file: PathBuf,
 }
 
 /// Generation of a search server.
@@ -137,6 +149,12 @@ pub struct RedisConnection {
     pub url: SecretString,
     /// Bound on one round trip (default 1 s).
     pub timeout: Duration,
+    /// PEM file with certificate authorities.
+    pub ca_file: Option<PathBuf>,
+    /// The client's own certificate.
+    pub client: Option<ClientFiles>,
+    /// Whether certificates are verified.
+    pub verify: bool,
 }
 
 /// Where records come from.
@@ -268,56 +286,6 @@ pub enum Scalar {
 pub struct Pointer {
     /// Members from the root.
     pub members: Vec<String>,
-}
-
-/// A precompiled template: `orders-{timestamp:%Y.%m}-{/region|eu}`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template {
-    /// As written.
-    pub text: String,
-    /// Its segments.
-    pub segments: Vec<Segment>,
-}
-
-impl Template {
-    /// Whether rendering it needs the record's value, which a tombstone does not have.
-    #[must_use]
-    pub fn needs_document(&self) -> bool {
-        self.segments.iter().any(|segment| matches!(segment, Segment::Field { .. } | Segment::Original { .. }))
-    }
-}
-
-/// One segment of a template.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Segment {
-    /// Text.
-    Literal(String),
-    /// `{key}`
-    Key,
-    /// `{topic}`
-    Topic,
-    /// `{partition}`
-    Partition,
-    /// `{offset}`
-    Offset,
-    /// `{timestamp:%Y.%m.%d}`: the record's timestamp in UTC, strftime form; without a format, milliseconds.
-    Timestamp(Option<String>),
-    /// `{header:name}`
-    Header(String),
-    /// `{/path}`: the record before the step; in a sink's template, the finished record.
-    Field {
-        /// Which value.
-        pointer: Pointer,
-        /// `{/path|fallback}`
-        fallback: Option<String>,
-    },
-    /// `{original:/path}`: the input record.
-    Original {
-        /// Which value.
-        pointer: Pointer,
-        /// Used when the value is missing.
-        fallback: Option<String>,
-    },
 }
 
 /// A look-up.

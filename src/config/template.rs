@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::nearest::nearest;
-use super::plan::{Segment, Template};
+use super::plan::{Form, Segment, Template, TimeForm};
 use super::pointer::{self, Refusal};
 
-const PLACEHOLDERS: &str = "`{key}`, `{topic}`, `{partition}`, `{offset}`, `{timestamp}`, `{timestamp:%Y.%m.%d}`, \
-                            `{header:name}`, `{/pointer}`, `{/pointer|fallback}` and `{original:/pointer}`";
-const NAMES: [&str; 7] = ["key", "topic", "partition", "offset", "timestamp", "header", "original"];
+const PLACEHOLDERS: &str = "`{key}`, `{key:/pointer}`, `{topic}`, `{partition}`, `{offset}`, `{timestamp}`, `{timestamp:%Y.%m.%d}`, \
+                            `{now:%Y.%m.%d}`, `{header:name}`, `{/pointer}`, `{/pointer|fallback}`, `{/pointer:%Y.%m.%d}` and \
+                            `{original:/pointer}`; `:lower` behind one writes small letters";
+const NAMES: [&str; 8] = ["key", "topic", "partition", "offset", "timestamp", "now", "header", "original"];
 /// Longest template, in bytes.
 const MAX_BYTES: usize = 4_096;
 
@@ -56,34 +57,79 @@ fn flush(literal: &mut String, segments: &mut Vec<Segment>) {
 }
 
 fn placeholder(inside: &str) -> Result<Segment, Refusal> {
-    if inside.starts_with('/') {
-        let (pointer, fallback) = field(inside)?;
-        return Ok(Segment::Field { pointer, fallback });
+    // The format of the record's own timestamp may be any text.
+    if let Some(format) = inside.strip_prefix("timestamp:") {
+        return time(format, "timestamp").map(|()| Segment::Timestamp(Some(format.to_owned())));
     }
-    let (name, argument) = inside.split_once(':').map_or((inside, None), |(name, argument)| (name, Some(argument)));
+    let (core, form, fallback) = formed(inside)?;
+    let of = value(inside, core, fallback)?;
+    let is_a_time =
+        matches!(of, Segment::Now | Segment::Field { .. } | Segment::Original { .. } | Segment::KeyField { .. });
+    match form {
+        None if of == Segment::Now => Err(Refusal::new("`{now}` has no format", "write `{now:%Y.%m.%d}`")),
+        None => Ok(of),
+        Some(Form::Lower) if of == Segment::Now => {
+            Err(Refusal::new("`{now:lower}` has no format", "write `{now:%Y.%m.%d}`"))
+        }
+        Some(Form::Time(_)) if !is_a_time => Err(Refusal::new(
+            format!("`{{{inside}}}`: only fields, `timestamp` and `now` are times"),
+            format!("write `{{{core}}}`, or `{{/pointer:%Y.%m.%d}}`"),
+        )),
+        Some(form @ (Form::Lower | Form::Time(_))) => Ok(Segment::Formed { of: Box::new(of), form }),
+    }
+}
+
+/// The value, its form, and its fallback: `/app`, `:lower`, `|none`. A form stands behind the pointer, before the fallback.
+fn formed(inside: &str) -> Result<(&str, Option<Form>, Option<&str>), Refusal> {
+    let is_of_fields = inside.starts_with('/') || inside.contains(":/");
+    let (front, fallback) = match inside.split_once('|') {
+        Some((front, fallback)) if is_of_fields => (front, Some(fallback)),
+        Some(_) | None => (inside, None),
+    };
+    if let Some(core) = front.strip_suffix(":lower") {
+        return Ok((core, Some(Form::Lower), fallback));
+    }
+    match front.find(":%") {
+        Some(at) => {
+            let (core, format) = (&front[..at], &front[at + 1..]);
+            time(format, core)?;
+            let form = TimeForm { format: format.to_owned(), zone: TimeZone::UTC };
+            Ok((core, Some(Form::Time(form)), fallback))
+        }
+        None => Ok((front, None, fallback)),
+    }
+}
+
+fn value(inside: &str, core: &str, fallback: Option<&str>) -> Result<Segment, Refusal> {
+    let fallback = fallback.map(str::to_owned);
+    if core.starts_with('/') {
+        return Ok(Segment::Field { pointer: pointer::parse(core)?, fallback });
+    }
+    let (name, argument) = core.split_once(':').map_or((core, None), |(name, argument)| (name, Some(argument)));
     match (name, argument) {
         ("key", None) => Ok(Segment::Key),
+        ("key", Some(text)) if text.starts_with('/') => {
+            Ok(Segment::KeyField { pointer: pointer::parse(text)?, fallback })
+        }
         ("topic", None) => Ok(Segment::Topic),
         ("partition", None) => Ok(Segment::Partition),
         ("offset", None) => Ok(Segment::Offset),
         ("timestamp", None) => Ok(Segment::Timestamp(None)),
-        ("timestamp", Some(format)) => time(format).map(|()| Segment::Timestamp(Some(format.to_owned()))),
+        ("now", None) => Ok(Segment::Now),
         ("header", Some(header)) if !header.is_empty() => Ok(Segment::Header(header.to_owned())),
         ("original", Some(text)) if text.starts_with('/') => {
-            let (pointer, fallback) = field(text)?;
-            Ok(Segment::Original { pointer, fallback })
+            Ok(Segment::Original { pointer: pointer::parse(text)?, fallback })
         }
         ("header", _) => Err(Refusal::new(format!("`{{{inside}}}` names no header"), "write `{header:name}`")),
         ("original", _) => Err(Refusal::new(format!("`{{{inside}}}` has no pointer"), "write `{original:/pointer}`")),
+        ("key", Some(_)) => Err(Refusal::new(
+            format!(
+                "`{{{inside}}}`: `key` takes a pointer or `lower`, nothing else: it takes no argument of this kind"
+            ),
+            "write `{key}`, or `{key:/payload/id}` for a field of a JSON key",
+        )),
         _ => Err(unknown(inside, name)),
     }
-}
-
-/// `/pointer` or `/pointer|fallback`.
-fn field(text: &str) -> Result<(super::plan::Pointer, Option<String>), Refusal> {
-    let (pointer, fallback) =
-        text.split_once('|').map_or((text, None), |(pointer, fallback)| (pointer, Some(fallback)));
-    Ok((pointer::parse(pointer)?, fallback.map(str::to_owned)))
 }
 
 fn unknown(inside: &str, name: &str) -> Refusal {
@@ -116,17 +162,17 @@ fn unknown(inside: &str, name: &str) -> Refusal {
 }
 
 /// Tries the format once: jiff refuses unknown directives only while formatting.
-fn time(format: &str) -> Result<(), Refusal> {
+fn time(format: &str, of: &str) -> Result<(), Refusal> {
     let example = Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
     match jiff::fmt::strtime::format(format, &example) {
         Ok(text) if !text.is_empty() => Ok(()),
         Ok(_) => Err(Refusal::new(
             "the time format is empty",
-            "write `{timestamp:%Y.%m.%d}`, or `{timestamp}` for milliseconds",
+            format!("write `{{{of}:%Y.%m.%d}}`, or `{{{of}}}` for what is there"),
         )),
         Err(_) => Err(Refusal::new(
             format!("`{format}` is not a strftime format"),
-            "use directives such as %Y %m %d %H %M: `{timestamp:%Y.%m.%d}`",
+            format!("use directives such as %Y %m %d %H %M: `{{{of}:%Y.%m.%d}}`"),
         )),
     }
 }
@@ -151,13 +197,16 @@ pub fn literals(template: &Template) -> impl Iterator<Item = &str> {
     template.segments.iter().filter_map(|segment| match segment {
         Segment::Literal(text) => Some(text.as_str()),
         Segment::Key
+        | Segment::KeyField { .. }
         | Segment::Topic
         | Segment::Partition
         | Segment::Offset
         | Segment::Timestamp(_)
+        | Segment::Now
         | Segment::Header(_)
         | Segment::Field { .. }
-        | Segment::Original { .. } => None,
+        | Segment::Original { .. }
+        | Segment::Formed { .. } => None,
     })
 }
 
@@ -173,6 +222,11 @@ mod tests {
     #[test]
     fn grammar() {
         let literal = |text: &str| Segment::Literal(text.to_owned());
+        let formed = |of: Segment, form: Form| Segment::Formed { of: Box::new(of), form };
+        let lower = |of: Segment| formed(of, Form::Lower);
+        let time = |format: &str, of: Segment| {
+            formed(of, Form::Time(TimeForm { format: format.to_owned(), zone: TimeZone::UTC }))
+        };
         let table = [
             ("", vec![]),
             ("items", vec![literal("items")]),
@@ -189,6 +243,23 @@ mod tests {
             ("{/a|}", vec![Segment::Field { pointer: pointer(&["a"]), fallback: Some(String::new()) }]),
             ("{/a|x|y}", vec![Segment::Field { pointer: pointer(&["a"]), fallback: Some("x|y".into()) }]),
             ("{original:/m|z}", vec![Segment::Original { pointer: pointer(&["m"]), fallback: Some("z".into()) }]),
+            ("{key:/payload/id}", vec![Segment::KeyField { pointer: pointer(&["payload", "id"]), fallback: None }]),
+            ("{topic:lower}", vec![lower(Segment::Topic)]),
+            ("{key:lower}", vec![lower(Segment::Key)]),
+            ("{header:h:lower}", vec![lower(Segment::Header("h".into()))]),
+            ("{/a:b}", vec![Segment::Field { pointer: pointer(&["a:b"]), fallback: None }]),
+            ("{/a:lower|B}", vec![lower(Segment::Field { pointer: pointer(&["a"]), fallback: Some("B".into()) })]),
+            ("{/a|B:lower}", vec![Segment::Field { pointer: pointer(&["a"]), fallback: Some("B:lower".into()) }]),
+            ("{key:/a:lower}", vec![lower(Segment::KeyField { pointer: pointer(&["a"]), fallback: None })]),
+            (
+                "{/@timestamp:%Y.%m.%d}",
+                vec![time("%Y.%m.%d", Segment::Field { pointer: pointer(&["@timestamp"]), fallback: None })],
+            ),
+            (
+                "{original:/t:%H:%M|none}",
+                vec![time("%H:%M", Segment::Original { pointer: pointer(&["t"]), fallback: Some("none".into()) })],
+            ),
+            ("{now:%Y.%m}", vec![time("%Y.%m", Segment::Now)]),
             ("a{{b}}c", vec![literal("a{b}c")]),
             ("user:{/user}", vec![literal("user:"), Segment::Field { pointer: pointer(&["user"]), fallback: None }]),
         ];
@@ -217,6 +288,12 @@ mod tests {
             ("{timestamp:%!}", "not a strftime format"),
             ("{timestamp:}", "time format is empty"),
             ("{/a~2}", "`~`"),
+            ("{now}", "has no format"),
+            ("{now:%!}", "not a strftime format"),
+            ("{/a:%!}", "not a strftime format"),
+            ("{topic:%Y}", "only fields"),
+            ("{header:h:%Y}", "only fields"),
+            ("{key:id}", "takes a pointer"),
         ];
         for (text, reason) in table {
             let refusal = parse(text).unwrap_err();

@@ -17,6 +17,9 @@ pub(super) fn environment(name: &str) -> Option<String> {
         "WORD" => Some("many".to_owned()),
         "REDIS" => Some("redis://h:6379".to_owned()),
         "EMPTY" => Some(String::new()),
+        "BROKER_LIST" => Some("a:9092,b:9092 c:9092".to_owned()),
+        "NODES" => Some("http://h1:9200, https://us%40er:s3cret@h2:9200".to_owned()),
+        "TOPICS" => Some("a,^b{1,2}$, c".to_owned()),
         "PW" => Some("canary-env-1".to_owned()),
         _ => None,
     }
@@ -300,6 +303,49 @@ fn text_that_looks_like_another_type_is_text() {
         let quoted = MINIMAL.replace("group: index", &format!("group: \"{name}\""));
         assert_eq!(load(&quoted).plan.pipelines[0].source.group, name);
     }
+}
+
+#[test]
+fn one_variable_fills_a_list() {
+    for (brokers, nodes, topics) in [
+        ("[\"${BROKER_LIST}\"]", "[\"${NODES}\"]", "[\"${TOPICS}\"]"),
+        ("\"${BROKER_LIST}\"", "\"${NODES}\"", "\"${TOPICS}\""),
+        ("\"a:9092, b:9092 c:9092\"", "\"http://h1:9200,https://us%40er:s3cret@h2:9200\"", "\"a ^b{1,2}$ c\""),
+        ("[\"a:9092\", \"${NONE:-b:9092,c:9092}\"]", "[\"${NODES}\"]", "[a, \"${NONE:-^b{1,2}$ c}\"]"),
+    ] {
+        let text = MINIMAL
+            .replace("brokers: [\"127.0.0.1:9092\"]", &format!("brokers: {brokers}"))
+            .replace("nodes: [\"http://127.0.0.1:9200\"]", &format!("nodes: {nodes}"))
+            .replace("topics: [events]", &format!("topics: {topics}"));
+        let text = text.replace("{ connection: upstream, topics", "{ connection: upstream,\n        topics");
+        let pipeline = load(&text).plan.pipelines.remove(0);
+        assert_eq!(pipeline.source.connection.brokers, ["a:9092", "b:9092", "c:9092"], "{brokers}");
+        let topics: Vec<String> = pipeline.source.topics.iter().map(ToString::to_string).collect();
+        assert_eq!(topics, ["a", "^b{1,2}$", "c"]);
+        let SinkPlan::Elasticsearch(sink) = &pipeline.sink else { panic!() };
+        assert_eq!(sink.connection.nodes, ["http://h1:9200", "https://h2:9200"]);
+    }
+    let found = load_text(&MINIMAL.replace("[events]", "\"${EMPTY}\""), "t.yaml", SURROUNDINGS).err();
+    assert!(found.is_some_and(|found| found.to_string().contains("the list is empty")));
+}
+
+#[test]
+fn times_in_templates_are_in_the_zone_of_the_pipeline() {
+    let text = MINIMAL
+        .replace("index: items", "index: \"items-{timestamp:%Y.%m.%d}-{/t:%H}\"")
+        .replace("    sink:", "    time_zone: Europe/Berlin\n    sink:");
+    let pipeline = load(&text).plan.pipelines.remove(0);
+    let SinkPlan::Elasticsearch(sink) = &pipeline.sink else { panic!() };
+    let zones = sink.index.segments.iter().filter_map(|segment| match segment {
+        Segment::Formed { form: Form::Time(time), .. } => time.zone.iana_name(),
+        _ => None,
+    });
+    assert_eq!(zones.collect::<Vec<_>>(), ["Europe/Berlin"; 2]);
+    let wrong = MINIMAL.replace("    sink:", "    time_zone: Europe/Berln\n    sink:");
+    let found = load_text(&wrong, "t.yaml", SURROUNDINGS).err().map(|found| found.to_string()).unwrap_or_default();
+    assert!(found.contains("pipelines.index.time_zone") && found.contains("tzdata"), "{found}");
+    let now = MINIMAL.replace("index: items", "index: items, id: \"{now:%s}\"");
+    assert!(load(&now).warnings.iter().any(|warning| warning.reason.contains("changes with the time")));
 }
 
 #[test]

@@ -68,6 +68,15 @@ impl Fault {
         }
     }
 
+    /// The server is one of several that share the keys.
+    pub(super) fn of_cluster() -> Self {
+        Self::Wrong(
+            "the server is a member of a Redis Cluster, which look-ups do not follow: name a server that holds all hashes \
+             itself, such as a replica of a database without cluster mode"
+                .to_owned(),
+        )
+    }
+
     /// Judges an error reply to a look-up. The codes are those of Redis and its forks.
     pub(super) fn of_reply(code: &str, detail: &str) -> Self {
         let text = if detail.is_empty() { code.to_owned() } else { format!("{code} {}", shorten(detail)) };

@@ -27,14 +27,24 @@ mod server;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod wire;
 
+use crate::config::plan::RedisConnection;
 use crate::model::Halt;
 
 pub use cache::{Cache, Known, Turn};
 pub use enricher::Enricher;
 pub use json::Json;
 pub use lookups::{Lookups, NotReady};
+
+/// Whether a client of this connection can be made. Reaches no server.
+///
+/// # Errors
+/// What of its URL or files cannot be used.
+pub fn can_be_made(connection: &RedisConnection) -> Result<(), Halt> {
+    server::Server::new(connection).map(drop)
+}
 
 /// What a look-up found for one key.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use redis::Value;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::{ClientConfig, ClientConnection};
 use secrecy::ExposeSecret;
 
 use crate::config::plan::RedisConnection;
@@ -15,6 +15,7 @@ use crate::config::url::{self, RedisAddress};
 use crate::model::{Exit, Halt};
 
 use super::fault::Fault;
+use super::tls;
 use super::wire::{Limits, Wire};
 
 /// Most bytes one round trip may bring; more is asked for in smaller ones.
@@ -37,7 +38,7 @@ impl Server {
         let address = url::redis(plan.url.expose_secret()).map_err(|refusal| {
             config_halt(format!("connections.redis.{}.url: {}; {}", plan.name, refusal.reason, refusal.remedy))
         })?;
-        let tls = if address.secure { Some(tls(&plan.name, &address.host)?) } else { None };
+        let tls = if address.secure { Some(tls(plan, &address.host)?) } else { None };
         let timeout = plan.timeout.max(Duration::from_millis(1));
         Ok(Self { name: plan.name.clone(), address, tls, timeout })
     }
@@ -116,7 +117,26 @@ impl Server {
     pub(super) fn greet(&self) -> Result<(), Fault> {
         let judge = |code: &str, detail: &str| (code != "NOPERM").then(|| Fault::of_reply(code, detail));
         let greeted = self.connect().and_then(|wire| self.command(wire, &redis::cmd("PING"), judge));
-        greeted.map(drop).map_err(|fault| fault.at_first(self.tls.is_some()))
+        let wire = greeted.map_err(|fault| fault.at_first(self.tls.is_some()))?;
+        self.look_for_a_cluster(wire)
+    }
+
+    /// A member of a Redis Cluster answers PING like any server, and the first key of another member halts the pipeline. A
+    /// server that knows no such question, or forbids it, is none.
+    fn look_for_a_cluster(&self, wire: Wire) -> Result<(), Fault> {
+        let mut several = false;
+        let mut question = redis::cmd("CLUSTER");
+        question.arg("INFO");
+        let asked = wire.exchange(&question.get_packed_command(), 1, &self.limits(), |reply| {
+            several = match reply {
+                Value::BulkString(text) => is_one_of_several(&text),
+                Value::SimpleString(text) | Value::VerbatimString { text, .. } => is_one_of_several(text.as_bytes()),
+                _ => false,
+            };
+            Ok(())
+        });
+        drop(asked);
+        if several { Err(Fault::of_cluster()) } else { Ok(()) }
     }
 
     fn command(
@@ -132,16 +152,18 @@ impl Server {
     }
 }
 
-fn tls(connection: &str, host: &str) -> Result<(Arc<ClientConfig>, ServerName<'static>), Halt> {
-    let fail = |why: String| config_halt(format!("connections.redis.{connection}.url: TLS cannot be set up: {why}"));
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| fail(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+fn tls(plan: &RedisConnection, host: &str) -> Result<(Arc<ClientConfig>, ServerName<'static>), Halt> {
+    let fail = |why: String| config_halt(format!("connections.redis.{}.tls: TLS cannot be set up: {why}", plan.name));
+    let config = tls::settings(plan).map_err(fail)?;
     let name = ServerName::try_from(host.to_owned()).map_err(|_| fail(format!("`{host}` is no host name")))?;
-    Ok((Arc::new(config), name))
+    Ok((config, name))
+}
+
+/// Whether an answer to `CLUSTER INFO` is of a member of several: those hold parts of the keys, and a look-up asks one.
+fn is_one_of_several(info: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(info);
+    let size = text.lines().find_map(|line| line.trim().strip_prefix("cluster_size:"));
+    size.and_then(|size| size.parse::<u32>().ok()).is_some_and(|size| size > 1)
 }
 
 fn config_halt(message: String) -> Halt {
@@ -153,7 +175,28 @@ mod tests {
     use super::*;
 
     fn open(url: &str) -> Result<Server, Halt> {
-        Server::new(&RedisConnection { name: "lookups".into(), url: url.into(), timeout: Duration::from_secs(1) })
+        Server::new(&RedisConnection {
+            name: "lookups".into(),
+            url: url.into(),
+            timeout: Duration::from_secs(1),
+            ca_file: None,
+            client: None,
+            verify: true,
+        })
+    }
+
+    #[test]
+    fn a_cluster_of_several_is_told_from_one() {
+        for (info, several) in [
+            ("cluster_state:ok\r\ncluster_known_nodes:6\r\ncluster_size:3\r\n", true),
+            ("cluster_state:ok\r\ncluster_size:2\r\n", true),
+            ("cluster_enabled:0\r\n", false),
+            ("cluster_state:ok\r\ncluster_size:1\r\n", false),
+            ("cluster_size:many", false),
+            ("", false),
+        ] {
+            assert_eq!(is_one_of_several(info.as_bytes()), several, "{info}");
+        }
     }
 
     #[test]

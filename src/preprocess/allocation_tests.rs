@@ -20,12 +20,16 @@ fn allocated() -> u64 {
 
 /// Bytes allocated by one batch of `count` records, once every buffer has grown.
 fn bytes_of_a_batch(kinds: &[StepKind], templates: &[&str], count: i64) -> u64 {
+    let templates: Vec<_> = templates.iter().map(|text| template(text)).collect();
+    bytes_of(kinds, &templates, count)
+}
+
+fn bytes_of(kinds: &[StepKind], templates: &[crate::config::plan::Template], count: i64) -> u64 {
     let value = |offset: i64| {
         format!(r#"{{"meta":{{}},"result":{{"id":{offset},"user":{},"name":"n\u0041","level":"info"}}}}"#, offset % 7)
     };
     let records: Vec<_> = (0..count).map(|offset| record(offset, Some("k"), Some(&value(offset)))).collect();
-    let templates: Vec<_> = templates.iter().map(|text| template(text)).collect();
-    let program = Program::compile(&steps(kinds.to_vec()), &templates, Tombstones::PassOn).expect("compiles");
+    let program = Program::compile(&steps(kinds.to_vec()), templates, Tombstones::PassOn).expect("compiles");
     let users = [("1", r#"{"tier":"gold"}"#), ("2", r#"{"tier":"blue"}"#)];
     let mut preprocessor = Preprocessor::new(program, enricher(&[&users, &users]), Append);
     let fences = Fences::new(1);
@@ -51,6 +55,9 @@ fn nothing_is_allocated_per_record() {
     assert!(allocated() - before >= 4_096, "jemalloc does not serve this binary");
     drop(list);
 
+    let forms = ["{/name:lower}-{/id:%Y.%m.%d}", "{key:lower}", "{original:/meta/x|none}", "{now:%Y}"];
+    let parsed: Vec<_> = forms.iter().map(|text| crate::config::parse_template(text).expect("parses")).collect();
+    assert_eq!(bytes_of(&[select("/result")], &parsed, 2_000), 0);
     let templates = ["{/id}", "items-{timestamp:%Y.%m.%d}", "{key}", "{original:/meta/x|none}"];
     let plain = [select("/result"), drop_debug(), require(&["/id"], Otherwise::Reject)];
     assert_eq!(bytes_of_a_batch(&plain, &templates, 2_000), 0);

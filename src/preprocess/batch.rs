@@ -314,7 +314,7 @@ fn late(
         {
             let found = parser.read(json, |doc| {
                 let found = doc.find(doc.root(), below).map(|cursor| (&doc, cursor));
-                own.render(found, &mut rendering.bytes)
+                own.render(found, &mut rendering.stamps, &mut rendering.bytes)
             });
             found.unwrap_or(Err(Fault::NotJson)).map_err(|fault| (index, fault))?;
         } else {

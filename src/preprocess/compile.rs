@@ -1,12 +1,14 @@
 //! Compiles steps and templates, and cuts them into phases: see [`super::program`].
 
+use jiff::tz::TimeZone;
+
 use super::path::Path;
 use super::program::{CompileError, CostClass, Lookup, Phase, Step};
 use super::splice::member_text;
 use super::stamp::Format;
 use super::steps::Check;
-use super::template::{Compiled, Field, Part};
-use crate::config::plan::{LookupPlan, LookupSource, OnMiss, Pointer, Segment, StepKind, StepPlan, Template};
+use super::template::{Compiled, Field, Part, Shape};
+use crate::config::plan::{Form, LookupPlan, LookupSource, OnMiss, Pointer, Segment, StepKind, StepPlan, Template};
 use crate::model::StepName;
 
 #[derive(Default)]
@@ -78,7 +80,7 @@ impl Compiler {
                 || key
                     .segments
                     .iter()
-                    .any(|segment| matches!(segment, Segment::Field { pointer, .. } if reads(&pointer.members, other)))
+                    .any(|segment| matches!(segment.inner(), Segment::Field { pointer, .. } if reads(&pointer.members, other)))
         });
         let key = self.template(key, &place)?;
         self.phase.reads_original |= key.reads_original();
@@ -124,24 +126,51 @@ impl Compiler {
             Segment::Partition => Part::Partition,
             Segment::Offset => Part::Offset,
             Segment::Timestamp(None) => Part::TimestampMs,
-            Segment::Timestamp(Some(text)) => {
-                let format = Format::new(text, self.formats)
-                    .map_err(|fault| error(place, format!("`{{timestamp:{text}}}` is no strftime format: {fault}")))?;
-                self.formats += 1;
-                Part::Timestamp(format)
-            }
+            Segment::Timestamp(Some(text)) => Part::Timestamp(self.format(text, &TimeZone::UTC, place)?),
+            Segment::Now => return Err(error(place, "`{now}` has no format")),
+            Segment::Formed { of, form } => return self.formed(of, form, place),
+            Segment::KeyField { pointer, fallback } => Part::KeyField(field(pointer, fallback, Shape::Plain)),
             Segment::Header(name) => Part::Header(name.clone()),
-            Segment::Original { pointer, fallback } => {
-                Part::Original(Field { path: pointer.into(), fallback: fallback.clone() })
-            }
-            Segment::Field { pointer, fallback } => {
-                let own = Field { path: pointer.into(), fallback: fallback.clone() };
-                match self.found_by(&pointer.members) {
-                    Some((lookup, below)) => Part::Found { lookup, below, own },
-                    None => Part::Field(own),
-                }
-            }
+            Segment::Original { pointer, fallback } => Part::Original(field(pointer, fallback, Shape::Plain)),
+            Segment::Field { pointer, fallback } => self.field(pointer, fallback, Shape::Plain),
         })
+    }
+
+    fn field(&self, pointer: &Pointer, fallback: &Option<String>, shape: Shape) -> Part {
+        let own = field(pointer, fallback, shape);
+        match self.found_by(&pointer.members) {
+            Some((lookup, below)) => Part::Found { lookup, below, own },
+            None => Part::Field(own),
+        }
+    }
+
+    /// A segment in a form. Fields carry it themselves, because a look-up may find them later.
+    fn formed(&mut self, of: &Segment, form: &Form, place: &StepName) -> Result<Part, CompileError> {
+        let mut shape = || match form {
+            Form::Lower => Ok(Shape::Lower),
+            Form::Time(time) => self.format(&time.format, &time.zone, place).map(Shape::Time),
+        };
+        match (of, form) {
+            (Segment::Field { pointer, fallback }, _) => {
+                let shape = shape()?;
+                Ok(self.field(pointer, fallback, shape))
+            }
+            (Segment::Original { pointer, fallback }, _) => Ok(Part::Original(field(pointer, fallback, shape()?))),
+            (Segment::KeyField { pointer, fallback }, _) => Ok(Part::KeyField(field(pointer, fallback, shape()?))),
+            (Segment::Now, Form::Time(time)) => self.format(&time.format, &time.zone, place).map(Part::Now),
+            (Segment::Timestamp(None), Form::Time(time)) => {
+                self.format(&time.format, &time.zone, place).map(Part::Timestamp)
+            }
+            (of, Form::Lower) => Ok(Part::Lower(Box::new(self.part(of, place)?))),
+            (_, Form::Time(_)) => Err(error(place, "only fields, the timestamp and now are times")),
+        }
+    }
+
+    fn format(&mut self, text: &str, zone: &TimeZone, place: &StepName) -> Result<Format, CompileError> {
+        let format = Format::new(text, self.formats, zone.clone())
+            .map_err(|fault| error(place, format!("`{text}` is no strftime format: {fault}")))?;
+        self.formats += 1;
+        Ok(format)
     }
 
     /// The look-up of this phase that puts the value at `pointer` there, and the members below its place.
@@ -149,6 +178,10 @@ impl Compiler {
         let below = |place: &Option<Vec<String>>| Some(pointer.strip_prefix(&place.as_ref()?[..])?.to_vec());
         self.places.iter().enumerate().find_map(|(lookup, place)| Some((lookup, below(place)?)))
     }
+}
+
+fn field(pointer: &Pointer, fallback: &Option<String>, shape: Shape) -> Field {
+    Field { path: pointer.into(), fallback: fallback.clone(), shape }
 }
 
 /// Whether the value at `pointer` is, or lies in, what is put at `place`. (A parent of `place` keeps its type: it is an

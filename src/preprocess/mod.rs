@@ -12,6 +12,7 @@ mod compile;
 pub mod document;
 mod evaluate;
 mod keys;
+mod moment;
 mod path;
 pub mod prepare;
 pub mod program;

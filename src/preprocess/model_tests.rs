@@ -88,11 +88,14 @@ fn render(template: &Template, now: &Json, input: &Json) -> Result<String, Rejec
         Segment::Field { pointer, fallback } => scalar(get(now, pointer), fallback.as_ref()),
         Segment::Original { pointer, fallback } => scalar(get(input, pointer), fallback.as_ref()),
         Segment::Key
+        | Segment::KeyField { .. }
         | Segment::Topic
         | Segment::Partition
         | Segment::Offset
         | Segment::Timestamp(_)
-        | Segment::Header(_) => unreachable!("not generated"),
+        | Segment::Now
+        | Segment::Header(_)
+        | Segment::Formed { .. } => unreachable!("not generated"),
     };
     template.segments.iter().map(part).collect()
 }

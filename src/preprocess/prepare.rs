@@ -7,6 +7,7 @@
 use std::mem;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::batch::Batch;
 use super::document::Document;
@@ -101,6 +102,7 @@ impl<E: Encode> Preprocessor<E> {
         let expected = runs.iter().map(|run| (run.end - run.start) as usize).sum::<usize>();
         prepared.payload.reserve((expected * self.bytes_per_record).min(RESERVED_AT_MOST));
         prepared.items.reserve(expected);
+        self.tools.rendering.stamps.now_ms = wall_clock_ms();
         let result = if self.program.single_pass().is_some() {
             self.single_pass(runs, records, table, prepared);
             Ok(())
@@ -243,6 +245,12 @@ impl Tools {
         };
         result.unwrap_or_else(|fault| Err(malformed(program, fault)))
     }
+}
+
+/// What `{now:…}` shows.
+fn wall_clock_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The turn a large value must have.

@@ -6,6 +6,9 @@ use jiff::Timestamp;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::TimeZone;
 
+use super::moment;
+use super::tape::Parser;
+
 /// A checked strftime format; `slot` is its place in [`Stamps`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Format {
@@ -13,6 +16,7 @@ pub(super) struct Format {
     /// Milliseconds within which the output cannot change.
     grain_ms: i64,
     slot: usize,
+    zone: TimeZone,
 }
 
 impl Format {
@@ -20,16 +24,23 @@ impl Format {
     ///
     /// # Errors
     /// The formatter's message when a directive is unknown.
-    pub(super) fn new(text: &str, slot: usize) -> Result<Self, String> {
-        let format = Self { text: text.to_owned(), grain_ms: grain_ms(text), slot };
+    pub(super) fn new(text: &str, slot: usize, zone: TimeZone) -> Result<Self, String> {
+        // Days begin elsewhere in other zones, and not always at whole hours.
+        let longest = if zone == TimeZone::UTC { i64::MAX } else { 1_000 };
+        let format = Self { text: text.to_owned(), grain_ms: grain_ms(text).min(longest), slot, zone };
         let mut out = String::new();
         format.write(0, &mut out)?;
         Ok(format)
     }
 
+    /// Milliseconds since the epoch of a text; one without an offset is in this format's zone.
+    pub(super) fn moment(&self, text: &str) -> Option<i64> {
+        moment::of_text(text, &self.zone)
+    }
+
     fn write(&self, timestamp_ms: i64, out: &mut String) -> Result<(), String> {
         let time = Timestamp::from_millisecond(timestamp_ms).map_err(|error| error.to_string())?;
-        let time = BrokenDownTime::from(&time.to_zoned(TimeZone::UTC));
+        let time = BrokenDownTime::from(&time.to_zoned(self.zone.clone()));
         time.format(&self.text, out).map_err(|error| error.to_string())
     }
 }
@@ -55,10 +66,14 @@ fn grain_ms(text: &str) -> i64 {
     grain
 }
 
-/// One worker's last output of every format.
-#[derive(Debug)]
+/// What one worker renders with besides the record: the last output of every format, the time, and room for keys.
 pub(super) struct Stamps {
     last: Vec<Last>,
+    /// When the batch in hand was begun.
+    pub(super) now_ms: i64,
+    /// Reads keys.
+    pub(super) keys: Parser,
+    small: String,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -80,7 +95,20 @@ impl fmt::Display for OutOfRange {
 impl Stamps {
     /// A cache for `formats` formats.
     pub(super) fn new(formats: usize) -> Self {
-        Self { last: vec![Last::default(); formats] }
+        Self { last: vec![Last::default(); formats], now_ms: 0, keys: Parser::default(), small: String::new() }
+    }
+
+    /// Writes what stands in `out` from `start` on in small letters; bytes that are no text stay.
+    pub(super) fn lower(&mut self, out: &mut Vec<u8>, start: usize) {
+        let tail = out.get_mut(start..).unwrap_or_default();
+        if tail.is_ascii() {
+            return tail.make_ascii_lowercase();
+        }
+        let Ok(text) = std::str::from_utf8(tail) else { return };
+        self.small.clear();
+        self.small.extend(text.chars().flat_map(char::to_lowercase));
+        out.truncate(start);
+        out.extend_from_slice(self.small.as_bytes());
     }
 
     /// The text of `timestamp_ms` (milliseconds since the epoch) in `format`.
@@ -118,12 +146,12 @@ mod tests {
     #[test]
     fn formats_in_utc_and_refuses_unknown_directives() {
         let mut stamps = Stamps::new(1);
-        let format = Format::new("%Y.%m.%d %H", 0).expect("known");
+        let format = Format::new("%Y.%m.%d %H", 0, TimeZone::UTC).expect("known");
         assert_eq!(stamps.text(&format, 1_700_000_000_123), Ok("2023.11.14 22"));
         assert_eq!(stamps.text(&format, -1), Ok("1969.12.31 23"));
         assert_eq!(stamps.text(&format, i64::MAX), Err(OutOfRange));
         assert_eq!(stamps.text(&format, -1), Ok("1969.12.31 23"), "a fault is not cached");
-        assert!(Format::new("%!", 0).is_err());
+        assert!(Format::new("%!", 0, TimeZone::UTC).is_err());
     }
 
     #[test]
@@ -135,7 +163,7 @@ mod tests {
 
     #[test]
     fn seconds_before_1970_are_not_taken_from_the_cache() {
-        let (mut stamps, format) = (Stamps::new(1), Format::new("%s", 0).expect("known"));
+        let (mut stamps, format) = (Stamps::new(1), Format::new("%s", 0, TimeZone::UTC).expect("known"));
         let texts = [-14_866_306_000, -14_866_305_663].map(|time| stamps.text(&format, time).map(str::to_owned));
         assert_eq!(texts, [Ok("-14866306".to_owned()), Ok("-14866305".to_owned())]);
     }
@@ -143,7 +171,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_cache_never_shows(times in prop::collection::vec(-100_000_000_000_i64..4_000_000_000_000, 1..40), near in any::<bool>()) {
-            let formats: Vec<_> = FORMATS.iter().enumerate().map(|(slot, text)| Format::new(text, slot).expect("known")).collect();
+            let formats: Vec<_> = FORMATS.iter().enumerate().map(|(slot, text)| Format::new(text, slot, TimeZone::UTC).expect("known")).collect();
             let mut stamps = Stamps::new(formats.len());
             for (index, time) in times.iter().enumerate() {
                 let time = if near { times[0] + index as i64 * 337 } else { *time };

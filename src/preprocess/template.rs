@@ -7,6 +7,7 @@ use std::io::Write;
 use std::ops::Range;
 
 use super::document::{Cursor, Document, Value};
+use super::moment;
 use super::path::{Path, shown};
 use super::stamp::{Format, Stamps};
 use crate::config::plan::Template;
@@ -31,7 +32,13 @@ pub(super) enum Part {
     Offset,
     TimestampMs,
     Timestamp(Format),
+    /// The time it is.
+    Now(Format),
     Header(String),
+    /// Another part in small letters.
+    Lower(Box<Self>),
+    /// From the key, read as JSON.
+    KeyField(Field),
     /// From the record as it is at this point.
     Field(Field),
     /// From the input.
@@ -51,6 +58,17 @@ pub(super) enum Part {
 pub(super) struct Field {
     pub(super) path: Path,
     pub(super) fallback: Option<String>,
+    pub(super) shape: Shape,
+}
+
+/// How a field is written.
+#[derive(Debug)]
+pub(super) enum Shape {
+    /// By its own spelling.
+    Plain,
+    Lower,
+    /// As a time: RFC 3339 text, or a number of seconds or milliseconds (or finer) since the epoch.
+    Time(Format),
 }
 
 /// Why a part does not render. Small: some are expected and never shown.
@@ -65,15 +83,18 @@ pub(super) enum Fault {
     NoHeader,
     NullHeader,
     NotJson,
+    NoKey,
+    KeyNotJson,
+    NotATime,
 }
 
 impl Fault {
     fn reason(self) -> RejectReason {
         match self {
-            Self::Missing | Self::Null | Self::NoTimestamp | Self::NoHeader => RejectReason::Missing,
+            Self::Missing | Self::Null | Self::NoTimestamp | Self::NoHeader | Self::NoKey => RejectReason::Missing,
             Self::NullKey | Self::NullHeader => RejectReason::Null,
-            Self::NotText | Self::TimestampRange => RejectReason::WrongType,
-            Self::NotJson => RejectReason::InvalidJson,
+            Self::NotText | Self::TimestampRange | Self::NotATime => RejectReason::WrongType,
+            Self::NotJson | Self::KeyNotJson => RejectReason::InvalidJson,
         }
     }
 
@@ -86,6 +107,9 @@ impl Fault {
             Self::NoTimestamp => "is missing: the broker has none",
             Self::TimestampRange => "is beyond the calendar",
             Self::NoHeader => "is missing",
+            Self::NoKey => "is missing: the record has no key",
+            Self::KeyNotJson => "cannot be read: the key is no JSON",
+            Self::NotATime => "is no time: neither RFC 3339 text nor seconds or milliseconds since 1970",
             Self::NotJson => "cannot be read: the look-up found no valid JSON",
         }
     }
@@ -176,6 +200,17 @@ impl Part {
                 let text = stamps.text(format, time).map_err(|_| Fault::TimestampRange)?;
                 out.extend_from_slice(text.as_bytes());
             }
+            Self::Now(format) => {
+                let now_ms = stamps.now_ms;
+                let text = stamps.text(format, now_ms).map_err(|_| Fault::TimestampRange)?;
+                out.extend_from_slice(text.as_bytes());
+            }
+            Self::Lower(part) => {
+                let start = out.len();
+                part.render(scope, stamps, out)?;
+                stamps.lower(out, start);
+            }
+            Self::KeyField(field) => key_field(field, record.key, stamps, out)?,
             Self::Header(name) => {
                 let value = record.headers.header(name).ok_or(Fault::NoHeader)?;
                 out.extend_from_slice(value.ok_or(Fault::NullHeader)?);
@@ -183,11 +218,11 @@ impl Part {
             Self::Field(field) | Self::Found { own: field, .. } => {
                 let found =
                     scope.document.and_then(|(doc, window)| Some((doc, doc.find(window, &field.path.members)?)));
-                field.render(found, out)?;
+                field.render(found, stamps, out)?;
             }
             Self::Original(field) => {
                 let found = scope.original.and_then(|doc| Some((doc, doc.find(doc.root(), &field.path.members)?)));
-                field.render(found, out)?;
+                field.render(found, stamps, out)?;
             }
         }
         Ok(())
@@ -201,6 +236,9 @@ impl Part {
             Self::Partition => "the partition".to_owned(),
             Self::Offset => "the offset".to_owned(),
             Self::TimestampMs | Self::Timestamp(_) => "the timestamp".to_owned(),
+            Self::Now(_) => "the time".to_owned(),
+            Self::Lower(part) => part.name(),
+            Self::KeyField(field) => format!("key:{}", shown(&field.path.text)),
             Self::Header(name) => format!("header {name}"),
             Self::Field(field) | Self::Found { own: field, .. } => shown(&field.path.text).to_owned(),
             Self::Original(field) => format!("original:{}", shown(&field.path.text)),
@@ -210,10 +248,15 @@ impl Part {
 
 impl Field {
     /// Renders what `found` points at, or the fallback.
-    pub(super) fn render(&self, found: Option<(&Document<'_>, Cursor)>, out: &mut Vec<u8>) -> Result<(), Fault> {
+    pub(super) fn render(
+        &self,
+        found: Option<(&Document<'_>, Cursor)>,
+        stamps: &mut Stamps,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
         let fault = match found {
             None => Fault::Missing,
-            Some((doc, cursor)) => match scalar(doc, cursor, out) {
+            Some((doc, cursor)) => match self.write(doc, cursor, stamps, out) {
                 Ok(()) => return Ok(()),
                 Err(fault) => fault,
             },
@@ -226,6 +269,45 @@ impl Field {
             (Some(_) | None, fault) => Err(fault),
         }
     }
+
+    fn write(&self, doc: &Document<'_>, cursor: Cursor, stamps: &mut Stamps, out: &mut Vec<u8>) -> Result<(), Fault> {
+        match &self.shape {
+            Shape::Plain => scalar(doc, cursor, out),
+            Shape::Lower => {
+                let start = out.len();
+                scalar(doc, cursor, out)?;
+                stamps.lower(out, start);
+                Ok(())
+            }
+            Shape::Time(format) => {
+                let time = match doc.value(cursor) {
+                    Value::Null => return Err(Fault::Null),
+                    Value::Unsigned(number) => moment::of_number(i64::try_from(number).ok()),
+                    Value::Negative(number) => moment::of_number(Some(number)),
+                    Value::Float(number) => moment::of_float(number),
+                    Value::String(text) => format.moment(text),
+                    Value::Bool(_) | Value::Object { .. } | Value::Array => None,
+                };
+                let text = stamps.text(format, time.ok_or(Fault::NotATime)?).map_err(|_| Fault::TimestampRange)?;
+                out.extend_from_slice(text.as_bytes());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A field of the key. It is parsed for each template that asks, which is seldom more than one.
+fn key_field(field: &Field, key: Option<&[u8]>, stamps: &mut Stamps, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let Some(key) = key else {
+        return field.render(None, stamps, out).map_err(|_| Fault::NoKey);
+    };
+    let mut parser = std::mem::take(&mut stamps.keys);
+    let rendered = parser.read(key, |doc| {
+        let found = doc.find(doc.root(), &field.path.members).map(|cursor| (&doc, cursor));
+        field.render(found, stamps, out)
+    });
+    stamps.keys = parser;
+    rendered.unwrap_or(Err(Fault::KeyNotJson))
 }
 
 fn scalar(doc: &Document<'_>, cursor: Cursor, out: &mut Vec<u8>) -> Result<(), Fault> {

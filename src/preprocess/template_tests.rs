@@ -7,7 +7,8 @@ use super::*;
 
 /// Renders `text` for a record with key `k` and value `value`, window `/result`.
 fn rendered(text: &str, key: Option<&str>, value: &str) -> Result<Option<String>, (RejectReason, String)> {
-    let program = Program::compile(&[], &[template(text)], Tombstones::PassOn).expect("compiles");
+    let program = Program::compile(&[], &[crate::config::parse_template(text).expect("parses")], Tombstones::PassOn)
+        .expect("compiles");
     let compiled = &program.templates[0];
     let mut stamps = Stamps::new(program.formats);
     let owned = record(42, key, Some(value));
@@ -112,5 +113,60 @@ fn a_missing_timestamp_is_named() {
         let scope = Scope { record: &owned.view(), document: None, original: None };
         let outcome = program.templates[0].render(&scope, &mut Stamps::new(1), &mut Vec::new());
         assert_eq!(outcome, Err((0, fault)));
+    }
+}
+
+/// The same with the time as it was on 2023-11-14 at 22:13:20, and a key.
+fn with_key(text: &str, key: Option<&str>) -> Result<Option<String>, (RejectReason, String)> {
+    let value = r#"{"App":"MyShop","g":"ÄRGER İ","n":7,"nil":null,"at":"2024-11-03T23:30:00+01:00","s":1730673708,
+        "ms":1730673708123,"f":1730673708.5,"bad":"soon","o":{},"t":true}"#;
+    rendered(text, key, value)
+}
+
+#[test]
+fn small_letters_dates_and_fields_of_the_key() {
+    for (text, key, expected) in [
+        ("logs-{/App:lower}", None, "logs-myshop"),
+        ("{/g:lower}", None, "ärger i\u{307}"),
+        ("{/n:lower}", None, "7"),
+        ("{/none:lower|Kept}", None, "Kept"),
+        ("{original:/App:lower}", None, "myshop"),
+        ("{topic:lower}-{partition:lower}", None, "events-0"),
+        ("{key:lower}", Some("ABC"), "abc"),
+        ("{header:h:lower}", None, "one"),
+        ("logs-{/at:%Y.%m.%d}", None, "logs-2024.11.03"),
+        ("{/s:%Y-%m-%dT%H}", None, "2024-11-03T22"),
+        ("{/ms:%H:%M:%S}", None, "22:41:48"),
+        ("{/f:%S}", None, "48"),
+        ("{/none:%Y|never}", None, "never"),
+        ("{/nil:%Y|never}", None, "never"),
+        ("{original:/at:%Y}", None, "2024"),
+        ("{now:%Y}", None, "1970"),
+        ("{key:/payload/id}", Some(r#"{"schema":{},"payload":{"id":1001}}"#), "1001"),
+        ("{key:/id:lower}", Some(r#"{"id":"AB"}"#), "ab"),
+        ("{key:/id|none}", Some("{}"), "none"),
+        ("{key:/id|none}", None, "none"),
+        ("{key:/0}", Some("[18446744073709551617]"), "18446744073709551617"),
+        ("{key:/at:%Y}", Some(r#"{"at":"2024-01-01T00:00:00Z"}"#), "2024"),
+    ] {
+        assert_eq!(with_key(text, key), Ok(Some(expected.to_owned())), "{text}");
+    }
+    use RejectReason::{InvalidJson, Missing, WrongType};
+    for (text, key, reason, part) in [
+        ("{/bad:%Y}", None, WrongType, "/bad is no time"),
+        ("{/t:%Y}", None, WrongType, "/t is no time"),
+        ("{/o:%Y}", None, WrongType, "/o is no time"),
+        ("{/bad:%Y|x}", None, WrongType, "/bad is no time"),
+        ("{/none:%Y}", None, Missing, "/none is missing"),
+        ("{/o:lower}", None, WrongType, "/o is an object"),
+        ("{key:/id}", None, Missing, "no key"),
+        ("{key:/id}", Some("{}"), Missing, "key:/id is missing"),
+        ("{key:/id}", Some("plain"), InvalidJson, "the key is no JSON"),
+        ("{key:/id}", Some(r#"{"id":{}}"#), WrongType, "key:/id is an object"),
+        ("<{key:lower}>", None, RejectReason::Null, "the key is null"),
+    ] {
+        let (found, detail) = with_key(text, key).expect_err(text);
+        assert_eq!(found, reason, "{text}: {detail}");
+        assert!(detail.contains(part), "{text}: {detail}");
     }
 }

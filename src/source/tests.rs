@@ -355,3 +355,15 @@ fn a_fault_of_the_source_is_over_when_its_cluster_answers_again() {
     rig.statistics(0, 0);
     assert_eq!(rig.source.cx.health.faults().len(), 1, "another fault is not one of connections");
 }
+
+#[test]
+fn a_pattern_that_matches_no_topic_is_told_as_it_was_written() {
+    let pattern = crate::config::pattern::Pattern::new(r"^nothing-\d+$").expect("a pattern");
+    let mut rig = Rig::start(1, false, |plan| {
+        plan.source.topics = vec![crate::config::pattern::Topic::Pattern(Box::new(pattern))];
+    });
+    let told =
+        |rig: &Rig| rig.source.cx.health.faults().into_iter().map(|(_, fault)| fault.message).collect::<String>();
+    rig.turn_until("told", |rig| told(rig).contains("no topic matches"));
+    assert_eq!(told(&rig), r"no topic matches `^nothing-\d+$`; waiting for one");
+}

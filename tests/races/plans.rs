@@ -110,6 +110,7 @@ pub fn bulk_plan(url: &str) -> ElasticsearchSinkPlan {
             server: ServerKind::Elasticsearch(8),
             auth: Auth::None,
             ca_file: None,
+            client: None,
             verify: true,
         },
         index: literal(INDEX),

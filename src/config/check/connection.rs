@@ -8,12 +8,13 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Checker;
 use crate::config::load::why;
-use crate::config::plan::RedisConnection;
+use crate::config::pem;
+use crate::config::plan::{ClientFiles, RedisConnection};
 use crate::config::quantity::Interval;
 use crate::config::secret::Secret;
 use crate::config::tree::join;
 use crate::config::url;
-use crate::config::written::connection::Redis;
+use crate::config::written::connection::{Redis, Tls};
 
 impl Checker<'_> {
     /// Findings about all connections, and those nobody uses.
@@ -93,6 +94,13 @@ impl Checker<'_> {
         if self.accept(&path, url::redis(text)).is_none() {
             return;
         }
+        if let Some(tls) = &redis.tls {
+            let path = join("connections.redis", name);
+            self.tls(&format!("{path}.tls"), tls);
+            if text.starts_with("redis://") {
+                self.warn(&format!("{path}.tls"), "has no effect: the URL is not `rediss://`", "write `rediss://…`");
+            }
+        }
         let literal = matches!(redis.url.0, Secret::Literal(_)) && self.index.variables(&path).is_empty();
         if literal && text.contains('@') {
             let remedy = "write `url: { env: NAME }` or `{ file: PATH }`";
@@ -100,9 +108,46 @@ impl Checker<'_> {
         }
     }
 
+    /// TLS of Elasticsearch or Redis: the files are read here as those read them who connect.
+    pub(super) fn tls(&self, path: &str, tls: &Tls) {
+        let remedy = "check the path, its permissions and what is in the file";
+        for (key, file) in [("ca_file", &tls.ca_file), ("cert_file", &tls.cert_file)] {
+            if let Some(Err(reason)) = file.as_deref().map(pem::certificates) {
+                self.error(&format!("{path}.{key}"), reason, remedy);
+            }
+        }
+        if let Some(Err(reason)) = tls.key_file.as_deref().map(pem::private_key) {
+            self.error(&format!("{path}.key_file"), reason, remedy);
+        }
+        if tls.cert_file.is_some() != tls.key_file.is_some() {
+            self.error(path, "`cert_file` and `key_file` go together", "give both or neither");
+        }
+        if !tls.verify {
+            self.warn(
+                &format!("{path}.verify"),
+                "certificates are not verified: anybody in between can read and change what travels",
+                "give the authority in `ca_file` and leave `verify` out",
+            );
+        }
+    }
+
     /// The Redis connection of a look-up.
     pub(super) fn redis(&self, path: &str, name: &str) -> Option<RedisConnection> {
         let redis = self.named(path, "redis", name, &self.written.connections.redis)?;
-        Some(RedisConnection { name: Arc::from(name), url: self.resolved(&redis.url.0)?, timeout: redis.timeout.0 })
+        let tls = redis.tls.clone().unwrap_or_default();
+        Some(RedisConnection {
+            name: Arc::from(name),
+            url: self.resolved(&redis.url.0)?,
+            timeout: redis.timeout.0,
+            client: client_files(&tls),
+            ca_file: tls.ca_file,
+            verify: tls.verify,
+        })
     }
+}
+
+/// Both files of a client's certificate.
+pub(super) fn client_files(tls: &Tls) -> Option<ClientFiles> {
+    let (cert_file, key_file) = tls.cert_file.clone().zip(tls.key_file.clone())?;
+    Some(ClientFiles { cert_file, key_file })
 }

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
+use jiff::tz::TimeZone;
+
 use super::expand::Environment;
 use super::finding::{Finding, Severity};
 use super::nearest;
@@ -46,6 +48,8 @@ pub(super) struct Checker<'run> {
     written: &'run Configuration,
     index: &'run Index,
     surroundings: Surroundings<'run>,
+    /// Of the pipeline that is being checked.
+    zone: RefCell<TimeZone>,
     findings: RefCell<Vec<Finding>>,
 }
 
@@ -85,7 +89,8 @@ impl Checker<'_> {
 
 /// Checks a configuration. `None` when there are errors among the findings.
 pub fn check(written: &Configuration, index: &Index, surroundings: Surroundings<'_>) -> (Option<Plan>, Vec<Finding>) {
-    let checker = Checker { written, index, surroundings, findings: RefCell::new(Vec::new()) };
+    let checker =
+        Checker { written, index, surroundings, zone: RefCell::new(TimeZone::UTC), findings: RefCell::new(Vec::new()) };
     let plan = checker.plan();
     let findings = checker.findings.into_inner();
     let failed = findings.iter().any(|finding| finding.severity == Severity::Error);

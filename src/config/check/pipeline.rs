@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use super::Checker;
 use crate::config::plan::{
     BreakerPlan, ElasticsearchSinkPlan, OnHalt, OnReject, OnTooLarge, PipelinePlan, RetryPlan, SinkPlan, SourcePlan,
@@ -19,6 +21,7 @@ const MAX_WORKERS: usize = 256;
 impl Checker<'_> {
     pub(super) fn pipeline(&self, name: &str, written: &Pipeline) -> Option<PipelinePlan> {
         let path = join("pipelines", name);
+        self.time_zone(&format!("{path}.time_zone"), &written.time_zone);
         let Source::Kafka(source) = &written.source;
         let source = self.source(&format!("{path}.source.kafka"), source);
         let steps = self.steps(&format!("{path}.steps"), &written.steps);
@@ -60,6 +63,19 @@ impl Checker<'_> {
             value_bytes: usize::try_from(self.written.limits.value.0).unwrap_or(usize::MAX),
             workers,
         })
+    }
+
+    /// From here on templates are of this zone.
+    fn time_zone(&self, path: &str, name: &str) {
+        let zone = if name == "UTC" { Ok(TimeZone::UTC) } else { TimeZone::get(name) };
+        match zone {
+            Ok(zone) => drop(self.zone.replace(zone)),
+            Err(_) => self.error(
+                path,
+                format!("`{name}` is not a time zone this machine knows"),
+                "write a name such as `Europe/Berlin` or `UTC`; in a bare container install the package `tzdata`",
+            ),
+        }
     }
 
     fn on_reject(&self, path: &str, written: &pipeline::OnReject) -> Option<OnReject> {

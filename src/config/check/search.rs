@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::Checker;
+use super::connection::client_files;
 use crate::config::nearest;
 use crate::config::plan::{Auth, ElasticsearchConnection, ServerKind};
 use crate::config::pointer::Refusal;
@@ -85,16 +86,7 @@ impl Checker<'_> {
         self.auth(&path, search);
         self.nodes(&path, search);
         let Some(tls) = &search.tls else { return };
-        if let Some(file) = &tls.ca_file {
-            self.readable(&format!("{path}.tls.ca_file"), file);
-        }
-        if !tls.verify {
-            self.warn(
-                &format!("{path}.tls.verify"),
-                "certificates are not verified: anybody in between can read and change documents",
-                "give the authority in `ca_file` and leave `verify` out",
-            );
-        }
+        self.tls(&format!("{path}.tls"), tls);
         if !search.nodes.is_empty() && search.nodes.iter().all(|node| node.0.starts_with("http://")) {
             self.warn(&format!("{path}.tls"), "has no effect: no node is `https`", "write the nodes with `https://`");
         }
@@ -190,6 +182,7 @@ impl Checker<'_> {
             server: server(&search.server)?,
             auth,
             ca_file: search.tls.as_ref().and_then(|tls| tls.ca_file.clone()),
+            client: search.tls.as_ref().and_then(client_files),
             verify: search.tls.as_ref().is_none_or(|tls| tls.verify),
         })
     }

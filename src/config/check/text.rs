@@ -16,7 +16,15 @@ impl Checker<'_> {
             self.error(path, "is empty", "write a text or a template such as `{key}`");
             return None;
         }
-        self.accept(path, template::parse(text))
+        let template = self.accept(path, template::parse(text))?;
+        if template.is_of_now() && path.ends_with(".id") {
+            self.warn(
+                path,
+                "the id changes with the time: a record that comes again makes another document",
+                "build the id of the record's own fields, or of `{topic}+{partition}+{offset}`",
+            );
+        }
+        Some(template.in_zone(&self.zone.borrow()))
     }
 
     pub(super) fn pointer(&self, path: &str, text: &str) -> Option<Pointer> {

@@ -20,10 +20,10 @@ fn typical_mistakes() {
         ),
         (
             "topics: [events]",
-            "topics: events",
-            "error: t.yaml:12:46: pipelines.index.source.kafka.topics\n\
-             \x20 expected a list, found `events`\n\
-             \x20 help: write `[events]`",
+            "topics: { events: 1 }",
+            "error: t.yaml:12:38: pipelines.index.source.kafka.topics\n\
+             \x20 expected a list, found a map\n\
+             \x20 help: write a list",
         ),
         (
             ", group: index }",
@@ -51,7 +51,7 @@ fn typical_mistakes() {
             "index: items, id: \"{id}\" }",
             "error: t.yaml:14:62: pipelines.index.sink.elasticsearch.id\n\
              \x20 unknown placeholder `{id}`\n\
-             \x20 help: for a field of the record write `{/id}`. There are `{key}`, `{topic}`, `{partition}`, `{offset}`, `{timestamp}`, `{timestamp:%Y.%m.%d}`, `{header:name}`, `{/pointer}`, `{/pointer|fallback}` and `{original:/pointer}`",
+             \x20 help: for a field of the record write `{/id}`. There are `{key}`, `{key:/pointer}`, `{topic}`, `{partition}`, `{offset}`, `{timestamp}`, `{timestamp:%Y.%m.%d}`, `{now:%Y.%m.%d}`, `{header:name}`, `{/pointer}`, `{/pointer|fallback}`, `{/pointer:%Y.%m.%d}` and `{original:/pointer}`; `:lower` behind one writes small letters",
         ),
         (
             "index: items }",

@@ -29,8 +29,8 @@ pub struct Connections {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Kafka {
-    /// `host:port` of some brokers; the others are learnt from them.
-    #[schemars(length(min = 1))]
+    /// `host:port` of some brokers; the others are learnt from them. A list, or one text with commas.
+    #[schemars(schema_with = "super::scalar::texts")]
     pub brokers: Vec<String>,
     /// TLS; `{}` turns it on with the system's certificate authorities. Needs a build with the feature `tls`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -177,7 +177,8 @@ impl JsonSchema for Properties {
 #[serde(deny_unknown_fields)]
 pub struct Elasticsearch {
     /// Base URLs of the nodes, `http://host:9200` or `https://…`. Requests are spread over those that answer.
-    #[schemars(length(min = 1))]
+    /// A list, or one text with commas.
+    #[schemars(schema_with = "super::scalar::texts")]
     pub nodes: Vec<NodeUrl>,
     /// Longest time one bulk request may take. Generous on purpose: what timed out may still be written.
     #[serde(default = "request_timeout")]
@@ -190,7 +191,7 @@ pub struct Elasticsearch {
     pub auth: Option<Auth>,
     /// Settings for `https` nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<HttpTls>,
+    pub tls: Option<Tls>,
 }
 
 fn request_timeout() -> Interval {
@@ -240,20 +241,26 @@ pub struct Basic {
     pub password: Secret,
 }
 
-/// TLS towards Elasticsearch.
+/// TLS towards Elasticsearch or Redis.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct HttpTls {
+pub struct Tls {
     /// PEM file with certificate authorities; default: the public ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// PEM file with the client's certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_file: Option<PathBuf>,
+    /// PEM file with the client's private key, not encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
     /// Whether the servers' certificates and names are verified.
     pub verify: bool,
 }
 
-impl Default for HttpTls {
+impl Default for Tls {
     fn default() -> Self {
-        Self { ca_file: None, verify: true }
+        Self { ca_file: None, cert_file: None, key_file: None, verify: true }
     }
 }
 
@@ -266,6 +273,9 @@ pub struct Redis {
     /// Longest time one round trip may take.
     #[serde(default = "redis_timeout")]
     pub timeout: Interval,
+    /// Settings for a `rediss://` URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
 }
 
 fn redis_timeout() -> Interval {

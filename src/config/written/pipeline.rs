@@ -35,10 +35,17 @@ pub struct Pipeline {
     /// What a halt of this pipeline does to the others.
     #[serde(default)]
     pub on_halt: OnHalt,
+    /// Time zone of times in templates, such as `Europe/Berlin`.
+    #[serde(default = "utc")]
+    pub time_zone: String,
     /// Worker threads for the steps; default: one less than there are cores, at least one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 256))]
     pub workers: Option<usize>,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
 }
 
 /// Where records come from.
@@ -55,8 +62,8 @@ pub enum Source {
 pub struct KafkaSource {
     /// A name in `connections.kafka`.
     pub connection: String,
-    /// Topic names, or patterns that start with `^`.
-    #[schemars(length(min = 1))]
+    /// Topic names, or patterns that start with `^`. A list, or one text with commas.
+    #[schemars(schema_with = "super::scalar::texts")]
     pub topics: Vec<String>,
     /// Consumer group: committed offsets are kept under this name.
     pub group: String,

@@ -143,6 +143,13 @@ impl JsonSchema for Constant {
     }
 }
 
+/// A list of texts, or one text that is taken apart at commas and blanks.
+pub fn texts(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "oneOf": [
+        { "type": "array", "items": { "type": "string" }, "minItems": 1 }, { "type": "string" },
+    ] })
+}
+
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct FieldsVisitor;

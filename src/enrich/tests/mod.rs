@@ -4,6 +4,7 @@ mod fake;
 mod on_fake;
 mod on_redis;
 mod real;
+mod tls;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,7 +54,14 @@ impl Bench {
 }
 
 pub(super) fn connection(url: &str, timeout_ms: u64) -> RedisConnection {
-    RedisConnection { name: "lookups".into(), url: url.into(), timeout: Duration::from_millis(timeout_ms) }
+    RedisConnection {
+        name: "lookups".into(),
+        url: url.into(),
+        timeout: Duration::from_millis(timeout_ms),
+        ca_file: None,
+        client: None,
+        verify: true,
+    }
 }
 
 fn plan(connection: RedisConnection, source: LookupSource) -> LookupPlan {

@@ -97,13 +97,16 @@ pub fn constant_index(plan: &ElasticsearchSinkPlan) -> Option<String> {
         .map(|segment| match segment {
             Segment::Literal(text) => Some(text.as_str()),
             Segment::Key
+            | Segment::KeyField { .. }
             | Segment::Topic
             | Segment::Partition
             | Segment::Offset
             | Segment::Timestamp(_)
+            | Segment::Now
             | Segment::Header(_)
             | Segment::Field { .. }
-            | Segment::Original { .. } => None,
+            | Segment::Original { .. }
+            | Segment::Formed { .. } => None,
         })
         .collect()
 }

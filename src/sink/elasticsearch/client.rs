@@ -3,16 +3,20 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
 use bytes::Bytes;
-use elasticsearch::auth::Credentials;
+use elasticsearch::auth::{ClientCertificate, Credentials};
 use elasticsearch::cert::{Certificate, CertificateValidation};
-use elasticsearch::http::headers::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use elasticsearch::http::headers::{
+    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+};
 use elasticsearch::http::response::Response;
 use elasticsearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
 use elasticsearch::http::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::plan::{Auth, ElasticsearchConnection};
+use crate::config::pem;
+use crate::config::plan::{Auth, ClientFiles, ElasticsearchConnection};
 
 use super::inspect::Seen;
 use super::nodes::Nodes;
@@ -51,6 +55,14 @@ pub enum ConnectFault {
         /// Why.
         cause: String,
     },
+    /// The files with our own certificate cannot be used.
+    #[error("the client certificate of connection {connection} cannot be used: {cause}")]
+    Certificate {
+        /// The connection.
+        connection: String,
+        /// Why.
+        cause: String,
+    },
     /// A secret that cannot be put into a header.
     #[error("the credentials of connection {0} hold characters that no HTTP header can carry, such as a line end")]
     Secret(String),
@@ -78,6 +90,8 @@ pub enum Unidentified {
 struct Node {
     transport: Transport,
     base: Url,
+    /// Credentials beside a client certificate.
+    log_in: Option<HeaderValue>,
 }
 
 /// The nodes of one connection.
@@ -128,11 +142,14 @@ impl Cluster {
         node: usize,
         method: Method,
         path: &str,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         body: Option<Bytes>,
         timeout: Duration,
     ) -> Reply {
-        let Node { transport, base } = &self.nodes[node];
+        let Node { transport, base, log_in } = &self.nodes[node];
+        if let Some(log_in) = log_in {
+            headers.insert(AUTHORIZATION, log_in.clone());
+        }
         let sent = transport.send(method, path, headers, None::<&()>, body, Some(timeout)).await;
         let response = match sent {
             Ok(response) => response,
@@ -331,7 +348,13 @@ fn node(plan: &ElasticsearchConnection, address: &str) -> Result<Node, ConnectFa
     let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(base.clone()))
         .enable_meta_header(false)
         .cert_validation(validation(plan)?);
-    if let Some(credentials) = credentials(&plan.auth).map_err(|()| ConnectFault::Secret(connection()))? {
+    let credentials = credentials(&plan.auth).map_err(|()| ConnectFault::Secret(connection()))?;
+    // The client knows one kind of credentials at a time, and a certificate is one of them: then the others are a header.
+    let mut log_in = None;
+    if let Some(files) = &plan.client {
+        builder = builder.auth(Credentials::Certificate(ClientCertificate::Pem(own_certificate(plan, files)?)));
+        log_in = credentials.as_ref().map(header).transpose().map_err(|()| ConnectFault::Secret(connection()))?;
+    } else if let Some(credentials) = credentials {
         builder = builder.auth(credentials);
     }
     if is_loopback(&base) {
@@ -341,7 +364,7 @@ fn node(plan: &ElasticsearchConnection, address: &str) -> Result<Node, ConnectFa
     let transport = builder
         .build()
         .map_err(|error| ConnectFault::Client { connection: connection(), cause: redact(&error.to_string()) })?;
-    Ok(Node { transport, base })
+    Ok(Node { transport, base, log_in })
 }
 
 fn is_loopback(base: &Url) -> bool {
@@ -362,6 +385,31 @@ fn validation(plan: &ElasticsearchConnection) -> Result<CertificateValidation, C
     let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
     let chain = Certificate::from_pem(&pem).map_err(|error| fault(error.to_string()))?;
     Ok(CertificateValidation::Full(chain))
+}
+
+/// Certificate and key in one text, as the client wants them; both were looked at, because its own words are few.
+fn own_certificate(plan: &ElasticsearchConnection, files: &ClientFiles) -> Result<Vec<u8>, ConnectFault> {
+    let fault = |cause: String| ConnectFault::Certificate { connection: plan.name.to_string(), cause };
+    pem::certificates(&files.cert_file).map_err(fault)?;
+    pem::private_key(&files.key_file).map_err(fault)?;
+    let mut both = std::fs::read(&files.cert_file).map_err(|error| fault(error.to_string()))?;
+    both.push(b'\n');
+    both.extend(std::fs::read(&files.key_file).map_err(|error| fault(error.to_string()))?);
+    Ok(both)
+}
+
+fn header(credentials: &Credentials) -> Result<HeaderValue, ()> {
+    let text = match credentials {
+        Credentials::Basic(username, password) => {
+            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{username}:{password}")))
+        }
+        Credentials::EncodedApiKey(key) => format!("ApiKey {key}"),
+        Credentials::Bearer(token) => format!("Bearer {token}"),
+        Credentials::ApiKey(..) | Credentials::Certificate(_) | Credentials::AuthorizationHeader(_) => return Err(()),
+    };
+    let mut value = HeaderValue::from_str(&text).map_err(|_| ())?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn credentials(auth: &Auth) -> Result<Option<Credentials>, ()> {

@@ -39,6 +39,7 @@ pub fn sink_plan(index: &str) -> ElasticsearchSinkPlan {
             server: ServerKind::Auto,
             auth: Auth::None,
             ca_file: None,
+            client: None,
             verify: true,
         },
         index: template(index),

@@ -43,13 +43,16 @@ pub fn constant_topic(plan: &KafkaSinkPlan) -> Option<Arc<str>> {
         match segment {
             Segment::Literal(text) => name.push_str(text),
             Segment::Key
+            | Segment::KeyField { .. }
             | Segment::Topic
             | Segment::Partition
             | Segment::Offset
             | Segment::Timestamp(_)
+            | Segment::Now
             | Segment::Header(_)
             | Segment::Field { .. }
-            | Segment::Original { .. } => return None,
+            | Segment::Original { .. }
+            | Segment::Formed { .. } => return None,
         }
     }
     Some(name.into())

@@ -25,7 +25,7 @@ fn segment(segment: &Segment, value: &serde_json::value::RawValue) -> Option<Opt
         Segment::Partition => Some("3".to_owned()),
         Segment::Offset => Some("77".to_owned()),
         Segment::Timestamp(None) => Some("1700000000000".to_owned()),
-        Segment::Timestamp(Some(_)) => return None,
+        Segment::Timestamp(Some(_)) | Segment::KeyField { .. } | Segment::Now | Segment::Formed { .. } => return None,
         Segment::Header(name) => (name == "h").then(|| "head".to_owned()),
         Segment::Field { pointer, fallback } | Segment::Original { pointer, fallback } => {
             field(value, pointer, fallback.as_ref())

@@ -1,0 +1,147 @@
+//! Templates as true: what of the record is put where, and in which form.
+
+use jiff::tz::TimeZone;
+
+use super::plan::Pointer;
+
+/// A precompiled template: `orders-{timestamp:%Y.%m}-{/region|eu}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// As written.
+    pub text: String,
+    /// Its segments.
+    pub segments: Vec<Segment>,
+}
+
+/// One segment of a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Segment {
+    /// Text.
+    Literal(String),
+    /// `{key}`
+    Key,
+    /// `{key:/path}`: the key read as JSON.
+    KeyField {
+        /// Which value.
+        pointer: Pointer,
+        /// Used when the value is missing.
+        fallback: Option<String>,
+    },
+    /// `{topic}`
+    Topic,
+    /// `{partition}`
+    Partition,
+    /// `{offset}`
+    Offset,
+    /// `{timestamp:%Y.%m.%d}`: the record's timestamp in UTC, strftime form; without a format, milliseconds.
+    Timestamp(Option<String>),
+    /// The time it is, in milliseconds; `{now:%Y.%m.%d}` is this in a form.
+    Now,
+    /// `{header:name}`
+    Header(String),
+    /// `{/path}`: the record before the step; in a sink's template, the finished record.
+    Field {
+        /// Which value.
+        pointer: Pointer,
+        /// `{/path|fallback}`
+        fallback: Option<String>,
+    },
+    /// `{original:/path}`: the input record.
+    Original {
+        /// Which value.
+        pointer: Pointer,
+        /// Used when the value is missing.
+        fallback: Option<String>,
+    },
+    /// `{/app:lower}`, `{/ts:%Y.%m.%d}`: another segment, in a form.
+    Formed {
+        /// Of what.
+        of: Box<Self>,
+        /// How.
+        form: Form,
+    },
+}
+
+/// How a value is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// `:lower`: in small letters.
+    Lower,
+    /// `:%Y.%m.%d`: as a time.
+    Time(TimeForm),
+}
+
+/// A time's form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeForm {
+    /// strftime form.
+    pub format: String,
+    /// In which time zone.
+    pub zone: TimeZone,
+}
+
+impl Template {
+    /// Whether rendering it needs the record's value, which a tombstone does not have.
+    #[must_use]
+    pub fn needs_document(&self) -> bool {
+        self.segments.iter().any(|segment| matches!(segment.inner(), Segment::Field { .. } | Segment::Original { .. }))
+    }
+
+    /// Whether it renders otherwise at another time.
+    #[must_use]
+    pub fn is_of_now(&self) -> bool {
+        self.segments.iter().any(|segment| *segment.inner() == Segment::Now)
+    }
+
+    /// The same with all times in this zone.
+    #[must_use]
+    pub fn in_zone(mut self, zone: &TimeZone) -> Self {
+        if *zone != TimeZone::UTC {
+            self.segments.iter_mut().for_each(|segment| segment.move_to(zone));
+        }
+        self
+    }
+}
+
+impl Segment {
+    /// What is put there, whatever its form.
+    #[must_use]
+    pub fn inner(&self) -> &Self {
+        match self {
+            Self::Formed { of, .. } => of.inner(),
+            Self::Literal(_)
+            | Self::Key
+            | Self::KeyField { .. }
+            | Self::Topic
+            | Self::Partition
+            | Self::Offset
+            | Self::Timestamp(_)
+            | Self::Now
+            | Self::Header(_)
+            | Self::Field { .. }
+            | Self::Original { .. } => self,
+        }
+    }
+
+    fn move_to(&mut self, zone: &TimeZone) {
+        match self {
+            Self::Timestamp(Some(format)) => {
+                let form = Form::Time(TimeForm { format: std::mem::take(format), zone: zone.clone() });
+                *self = Self::Formed { of: Box::new(Self::Timestamp(None)), form };
+            }
+            Self::Formed { form: Form::Time(time), .. } => time.zone = zone.clone(),
+            Self::Formed { of, form: Form::Lower } => of.move_to(zone),
+            Self::Literal(_)
+            | Self::Key
+            | Self::KeyField { .. }
+            | Self::Topic
+            | Self::Partition
+            | Self::Offset
+            | Self::Timestamp(None)
+            | Self::Now
+            | Self::Header(_)
+            | Self::Field { .. }
+            | Self::Original { .. } => {}
+        }
+    }
+}
