@@ -11,7 +11,8 @@ use secrecy::SecretString;
 mod search;
 
 pub use search::{
-    Action, ConcurrencyMode, DocumentId, ElasticsearchSinkPlan, OnIndexFault, OnTombstone, VersionSource,
+    Action, ActionBy, Choice, ConcurrencyMode, DocumentId, ElasticsearchSinkPlan, OnIndexFault, OnTombstone,
+    VersionSource,
 };
 
 /// A checked configuration.
@@ -279,6 +280,12 @@ impl Template {
     #[must_use]
     pub fn needs_document(&self) -> bool {
         self.segments.iter().any(|segment| matches!(segment, Segment::Field { .. } | Segment::Original { .. }))
+    }
+
+    /// Whether rendering it needs the finished record, which a record that skips the steps does not have.
+    #[must_use]
+    pub fn needs_finished(&self) -> bool {
+        self.segments.iter().any(|segment| matches!(segment, Segment::Field { .. }))
     }
 }
 
