@@ -63,6 +63,7 @@ fn elasticsearch(action: Action) -> ElasticsearchSinkPlan {
         doc_type: "_doc".to_owned(),
         id: DocumentId::KeyOrCoordinates,
         action,
+        by: None,
         version: None,
         routing: None,
         ingest_pipeline: None,

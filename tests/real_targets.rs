@@ -165,3 +165,57 @@ fn of_records_with_one_version_the_later_wins_on_real_servers() {
         }
     }
 }
+
+/// Rows of a table as Debezium tells of them, with the row's key as the record's: create, update, delete, tombstone.
+#[test]
+fn change_data_capture_ends_with_the_rows_there_are() {
+    let needs = [Need::KafkaIn, Need::Elasticsearch, Need::Elasticsearch8];
+    let Some([kafka, six, eight]) = servers("change_data_capture_ends_with_the_rows_there_are", needs) else { return };
+    for search in [six, eight] {
+        let change = |key: &str, before: &str, after: &str, op: &str| {
+            let value = format!("{{\"payload\":{{\"before\":{before},\"after\":{after},\"op\":\"{op}\"}}}}");
+            NewRecord::keyed(key.to_owned(), value)
+        };
+        let records = vec![
+            change("1001", "null", r#"{"id":1001,"n":"A"}"#, "c"),
+            change("1002", "null", r#"{"id":1002,"n":"A"}"#, "r"),
+            change("1001", r#"{"id":1001,"n":"A"}"#, r#"{"id":1001,"n":"B"}"#, "u"),
+            change("1002", r#"{"id":1002,"n":"A"}"#, r#"{"id":1002,"n":"C"}"#, "u"),
+            change("1001", r#"{"id":1001,"n":"B"}"#, "null", "d"),
+            NewRecord { key: Some(b"1001".to_vec()), ..NewRecord::default() },
+        ];
+        let case = Case::new(kafka, search, records);
+        let keys = "id: '{key}', version: offset, \
+                    action: { by: { field: /payload/op, map: { c: index, r: index, u: index, d: delete } } }";
+        let yaml = case.yaml(keys).replace("    sink:", "    steps: [{ select: /payload/after }]\n    sink:");
+        let ended =
+            Process::run("changes", &yaml, &["--until", "end", "--report", "report"]).wait(LIMIT).assert_code(0);
+        assert_eq!((ended.count("p", "delivered"), ended.count("p", "dead_lettered")), (6, 0), "{}", ended.tail());
+        let documents = case.elasticsearch().documents(&case.index).unwrap();
+        assert_eq!(documents.len(), 1, "{documents:?}");
+        assert_eq!(documents["1002"].source, r#"{"id":1002,"n":"C"}"#);
+    }
+}
+
+/// The server makes the ids of a time series from its dimensions, and takes no other.
+#[test]
+fn an_index_in_time_series_mode_takes_documents_without_an_id() {
+    let needs = [Need::KafkaIn, Need::Elasticsearch8];
+    let Some([kafka, eight]) = servers("an_index_in_time_series_mode_takes_documents_without_an_id", needs) else {
+        return;
+    };
+    let value = r#"{"@timestamp":"2026-11-29T10:00:01Z","host":"a","cpu":1}"#;
+    let case = Case::new(kafka, eight, vec![NewRecord { value: Some(value.into()), ..NewRecord::default() }]);
+    let body = r#"{"settings":{"index.mode":"time_series","index.routing_path":["host"],
+        "index.time_series.start_time":"2026-11-01T00:00:00Z","index.time_series.end_time":"2026-12-30T00:00:00Z"},
+        "mappings":{"properties":{"@timestamp":{"type":"date"},"host":{"type":"keyword","time_series_dimension":true},
+        "cpu":{"type":"long"}}}}"#;
+    case.put(&format!("/{}", case.index), body);
+    case.check("action: create", 76);
+    let ended =
+        Process::run("with an id", &case.yaml("action: create"), &["--until", "end"]).wait(LIMIT).assert_code(76);
+    assert!(ended.log.contains("write `id: none`"), "{}", ended.tail());
+    case.check("action: create, id: none", 0);
+    case.delivers("action: create, id: none", 1);
+    assert_eq!(case.elasticsearch().count(&case.index).unwrap(), 1);
+}

@@ -15,7 +15,8 @@ use crate::model::Decimal;
 mod search;
 
 pub use search::{
-    Action, ConcurrencyMode, DocumentId, ElasticsearchSinkPlan, OnIndexFault, OnTombstone, VersionSource,
+    Action, ActionBy, Choice, ConcurrencyMode, DocumentId, ElasticsearchSinkPlan, OnIndexFault, OnTombstone,
+    VersionSource,
 };
 
 /// A checked configuration.

@@ -156,7 +156,7 @@ mod tests {
             "| `request_timeout` | duration | `60s` |",
             "| `password` | secret | **required** |",
             "| `lanes` | integer | `4` |",
-            "| `action` | `upsert`, `index`, `create`, `update`, `delete` |  |",
+            "| `action` | `upsert`, `index`, `create`, `update`, `delete`, `{ by: … }` |  |",
         ] {
             assert!(text.contains(row), "{row}\n{text}");
         }

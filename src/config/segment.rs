@@ -87,6 +87,12 @@ impl Template {
         self.segments.iter().any(|segment| matches!(segment.inner(), Segment::Field { .. } | Segment::Original { .. }))
     }
 
+    /// Whether rendering it needs the finished record, which a record that skips the steps does not have.
+    #[must_use]
+    pub fn needs_finished(&self) -> bool {
+        self.segments.iter().any(|segment| matches!(segment.inner(), Segment::Field { .. }))
+    }
+
     /// Whether it renders otherwise at another time.
     #[must_use]
     pub fn is_of_now(&self) -> bool {

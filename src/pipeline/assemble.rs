@@ -218,7 +218,7 @@ fn invalid(shared: &Shared, message: &str) -> Halt {
 
 impl Assembly<'_> {
     fn kafka(&mut self, plan: &KafkaSinkPlan) -> Result<(), Halt> {
-        let program = self.compile(&kafka::templates(plan), Tombstones::PassOn)?;
+        let program = self.compile(&kafka::templates(plan), Tombstones::PassOn, None)?;
         let encoder = plan.clone();
         let encoder = move || KafkaEncoder::new(&encoder);
         if self.bounds.dry_run {
@@ -246,7 +246,7 @@ impl Assembly<'_> {
             OnTombstone::Drop => Tombstones::Drop,
             OnTombstone::Delete | OnTombstone::Reject => Tombstones::PassOn,
         };
-        let program = self.compile(&elasticsearch::templates(plan), tombstones)?;
+        let program = self.compile(&elasticsearch::templates(plan), tombstones, plan.by.as_ref())?;
         let encoder = plan.clone();
         let encoder = move || BulkEncoder::new(&encoder);
         if self.bounds.dry_run {
@@ -283,8 +283,9 @@ impl Assembly<'_> {
         &self,
         templates: &[crate::config::plan::Template],
         tombstones: Tombstones,
+        by: Option<&crate::config::plan::ActionBy>,
     ) -> Result<Arc<Program>, Halt> {
-        Program::compile(&self.shared.plan.steps, templates, tombstones)
+        Program::compile_by(&self.shared.plan.steps, templates, tombstones, by)
             .map_err(|error| invalid(self.shared, &format!("{}: {}", error.place, error.problem)))
     }
 

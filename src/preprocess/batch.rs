@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::evaluate::{Question, Rendering};
+use super::evaluate::{NOTHING, Question, Rendering};
 use super::prepare::{Preprocessor, Tools, admit, end, is_current, place};
 use super::program::{Lookup, Program, Tombstones};
 use super::splice::{self, Splice};
@@ -38,6 +38,8 @@ enum Body {
     Tombstone,
     Input,
     Rebuilt(Range<usize>),
+    /// Nothing: it skipped the steps.
+    Bare,
 }
 
 /// A record after the first pass of a phase.
@@ -66,7 +68,7 @@ impl Batch {
 impl Body {
     fn bytes<'a>(&self, record: &Record<'a>, rebuilt: &'a [u8]) -> Option<&'a [u8]> {
         match self {
-            Self::Tombstone => None,
+            Self::Tombstone | Self::Bare => None,
             Self::Input => record.value,
             Self::Rebuilt(range) => rebuilt.get(range.clone()),
         }
@@ -205,7 +207,8 @@ impl<E: Encode> Preprocessor<E> {
                     continue;
                 }
             };
-            let bytes = held.live.body.bytes(&record, &batch.rebuilt);
+            let body = if window == NOTHING { Body::Bare } else { held.live.body };
+            let bytes = body.bytes(&record, &batch.rebuilt);
             if let Some(bytes) = bytes {
                 splice::assemble(bytes, window, &mut splices, &mut pieces);
             }
@@ -213,8 +216,8 @@ impl<E: Encode> Preprocessor<E> {
                 let value = bytes.map(|_| &pieces[..]);
                 output.encode(place, &record, value, &tools.rendering, held.templates, prepared);
             } else {
-                let body = rebuild(&held.live.body, &pieces, &mut next);
-                batch.live.push(Live { body, ..held.live });
+                let body = rebuild(&body, &pieces, &mut next);
+                batch.live.push(Live { body, run: held.live.run, index: held.live.index });
             }
         }
         batch.rebuilt = next;
@@ -329,6 +332,7 @@ fn late(
 fn rebuild(body: &Body, pieces: &[&[u8]], next: &mut Vec<u8>) -> Body {
     match body {
         Body::Tombstone => Body::Tombstone,
+        Body::Bare => Body::Bare,
         Body::Input | Body::Rebuilt(_) => {
             let start = next.len();
             pieces.iter().for_each(|piece| next.extend_from_slice(piece));

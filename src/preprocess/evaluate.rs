@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::document::{Cursor, Document};
 use super::keys::KeySet;
 use super::path::shown;
-use super::program::{Lookup, Phase, Step};
+use super::program::{Bare, Lookup, Phase, Step};
 use super::splice::{self, NoPlace, Point};
 use super::stamp::Stamps;
 use super::steps::{self, Ending};
@@ -48,7 +48,7 @@ pub(super) struct Rendering {
     /// One for each part of a late template.
     pub(super) outcomes: Vec<Result<Range<usize>, Fault>>,
     pub(super) stamps: Stamps,
-    key: Vec<u8>,
+    pub(super) key: Vec<u8>,
 }
 
 impl Rendering {
@@ -71,13 +71,13 @@ impl Rendering {
         self.outcomes.clear();
     }
 
-    /// Renders the sink's templates for one record. A tombstone's templates that need the document are `Null`.
+    /// Renders the sink's templates for one record. Without a document those that need it are `Null`.
     ///
     /// # Errors
     /// The reject of the first template that cannot be rendered.
     pub(super) fn sink(&mut self, templates: &[Compiled], scope: &Scope<'_>, place: &StepName) -> Result<(), Ending> {
         for template in templates {
-            let rendered = if scope.document.is_none() && template.needs_document() {
+            let rendered = if template.is_beyond(scope) {
                 Rendered::Null
             } else if template.is_late() && scope.document.is_some() {
                 self.late(template, scope)
@@ -102,8 +102,13 @@ impl Rendering {
     }
 }
 
+/// The range of a record that has no document: it skipped the steps.
+pub(super) const NOTHING: Range<usize> = usize::MAX..usize::MAX;
+
 /// What one record is evaluated with.
 pub(super) struct Evaluation<'a> {
+    /// Which records skip the steps, where this is the first phase.
+    pub(super) bare: Option<&'a Bare>,
     pub(super) phase: &'a Phase,
     /// The sink's templates, when this is the last phase, and the name of their step.
     pub(super) templates: &'a [Compiled],
@@ -123,6 +128,12 @@ impl Evaluation<'_> {
     #[inline(always)]
     pub(super) fn run(&self, asked: &mut Asked, rendering: &mut Rendering) -> Result<Range<usize>, Ending> {
         let document = self.document;
+        if let Some(bare) = self.bare
+            && bare.is_meant(document, &mut rendering.stamps, &mut rendering.key)
+        {
+            let scope = Scope { record: self.record, document: None, original: Some(document) };
+            return rendering.sink(self.templates, &scope, self.sink).map(|()| NOTHING);
+        }
         let mut window = document.root();
         let mut moved = false;
         for step in &self.phase.steps {

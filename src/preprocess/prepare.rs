@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::batch::Batch;
 use super::document::Document;
-use super::evaluate::{Asked, Evaluation, Rendering};
+use super::evaluate::{Asked, Evaluation, NOTHING, Rendering};
 use super::program::{Program, Tombstones};
 use super::steps::{self, Ending};
 use super::tape::{Malformed, Parser};
@@ -174,6 +174,7 @@ impl Tools {
         bytes: Option<&[u8]>,
     ) -> Result<Range<usize>, Ending> {
         match bytes {
+            None if record.value.is_some() => self.bare(program, phase, record),
             None => self.tombstone(program.templates_of(phase), &program.sink, record),
             Some(bytes) if phase == 0 => self.input(program, record, bytes),
             Some(bytes) => self.rebuilt(program, phase, record, bytes),
@@ -188,6 +189,20 @@ impl Tools {
     ) -> Result<Range<usize>, Ending> {
         let scope = Scope { record, document: None, original: None };
         self.rendering.sink(templates, &scope, sink).map(|()| 0..0)
+    }
+
+    /// A record that skipped the steps of an earlier phase.
+    fn bare(&mut self, program: &Program, phase: usize, record: &Record<'_>) -> Result<Range<usize>, Ending> {
+        let (templates, input) = (program.templates_of(phase), record.value.unwrap_or_default());
+        if templates.is_empty() {
+            return Ok(NOTHING);
+        }
+        let _turn = large_turn(input.len());
+        let Self { parser, rendering, .. } = self;
+        let render = |original: Document<'_>| {
+            rendering.sink(templates, &Scope { record, document: None, original: Some(&original) }, &program.sink)
+        };
+        parser.read(input, render).unwrap_or_else(|fault| Err(malformed(program, fault))).map(|()| NOTHING)
     }
 
     /// Reads a record as it came. Inlined into its callers, of which the pass without look-ups is the one that counts: a
@@ -217,7 +232,8 @@ impl Tools {
         parser
             .read(bytes, |document| {
                 let (document, original) = (&document, Some(&document));
-                Evaluation { phase, templates, sink, record, document, original }.run(asked, rendering)
+                let bare = program.bare.as_ref();
+                Evaluation { bare, phase, templates, sink, record, document, original }.run(asked, rendering)
             })
             .unwrap_or_else(|fault| Err(malformed(program, fault)))
     }
@@ -234,7 +250,7 @@ impl Tools {
         let _turn = large_turn(bytes.len().max(record.value.map_or(0, <[u8]>::len)));
         let (phase, templates, sink) = (&program.phases[phase], program.templates_of(phase), &program.sink);
         let mut evaluate = |document: &Document<'_>, original: Option<&Document<'_>>| {
-            Evaluation { phase, templates, sink, record, document, original }.run(asked, rendering)
+            Evaluation { bare: None, phase, templates, sink, record, document, original }.run(asked, rendering)
         };
         let result = if phase.reads_original {
             let input = record.value.unwrap_or_default();

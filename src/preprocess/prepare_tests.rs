@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use super::super::program::CostClass;
-use super::super::test_plans::{enricher, filter, lookup, record, require, select, steps, template};
+use super::super::test_plans::{enricher, filter, lookup, pointer, record, require, select, steps, template};
 use super::*;
-use crate::config::plan::{OnMiss, Otherwise, Scalar, StepKind, Test};
+use crate::config::plan::{Action, ActionBy, Choice, OnMiss, Otherwise, Scalar, StepKind, Test};
 use crate::model::{
     Charge, Epoch, Offset, OwnedRecord, Position, Reject, RejectReason, Slot, TicketId, TopicPartition,
 };
@@ -104,11 +104,12 @@ struct Case {
     templates: Vec<&'static str>,
     tables: Vec<&'static [(&'static str, &'static str)]>,
     tombstones: Tombstones,
+    by: Option<ActionBy>,
 }
 
 impl Case {
     fn new(kinds: Vec<StepKind>, templates: &[&'static str]) -> Self {
-        Self { kinds, templates: templates.to_vec(), tables: Vec::new(), tombstones: Tombstones::PassOn }
+        Self { kinds, templates: templates.to_vec(), tables: Vec::new(), tombstones: Tombstones::PassOn, by: None }
     }
 
     fn table(mut self, table: &'static [(&'static str, &'static str)]) -> Self {
@@ -118,7 +119,8 @@ impl Case {
 
     fn build(&self) -> Preprocessor<Echo> {
         let templates: Vec<_> = self.templates.iter().map(|text| template(text)).collect();
-        let program = Program::compile(&steps(self.kinds.clone()), &templates, self.tombstones).expect("compiles");
+        let steps = steps(self.kinds.clone());
+        let program = Program::compile_by(&steps, &templates, self.tombstones, self.by.as_ref()).expect("compiles");
         Preprocessor::new(program, enricher(&self.tables), Echo)
     }
 
@@ -144,6 +146,45 @@ impl Case {
         let records: Vec<_> =
             values.iter().enumerate().map(|(offset, value)| record(offset as i64, Some("k"), Some(value))).collect();
         self.run(&records).0
+    }
+}
+
+/// Change-data capture: the row that is gone is null, and no step can take it out.
+#[test]
+fn what_the_action_deletes_skips_the_steps_and_reads_the_input() {
+    let map = [("c", Choice::Do(Action::Index)), ("d", Choice::Do(Action::Delete)), ("m", Choice::Drop)];
+    let by = ActionBy {
+        pointer: pointer("/p/op"),
+        map: map.map(|(value, choice)| (value.to_owned(), choice)).into(),
+        otherwise: Choice::Reject,
+    };
+    let values = [
+        r#"{"p":{"after":{"id":1,"user":"1"},"op":"c"}}"#,
+        r#"{"p":{"before":{"id":1},"after":null,"op":"d"}}"#,
+        r#"{"p":{"op":"m"}}"#,
+        r#"{"p":{"op":"x"}}"#,
+        r#"{"p":{"op":{}}}"#,
+        r#"{"p":{}}"#,
+        "no JSON",
+    ];
+    let templates = ["{key}", "{original:/p/op|}", "{/id}"];
+    let tails = ["-|k|d|-", "-|k|m|-", "-|k|x|-", "wrong_type at sink", "-|k||-", "invalid_json at parse"];
+    let info = (r#"{"id":1,"user":"1"}"#, r#"{"id":1,"user":"1","info":{"n":1}}"#);
+    let twice =
+        vec![select("/p/after"), lookup("{/user}", "/info", OnMiss::Keep), require(&["/info"], Otherwise::Drop)];
+    let cases = [
+        (vec![select("/p/after")], info.0, "one pass"),
+        (vec![select("/p/after"), lookup("{/user}", "/info", OnMiss::Keep)], info.1, "a look-up"),
+        (twice, info.1, "two phases"),
+    ];
+    for (kinds, created, name) in cases {
+        let mut case = Case::new(kinds, &templates).table(&[("1", r#"{"n":1}"#)]);
+        case.by = Some(by.clone());
+        let lines = case.lines(&values);
+        assert_eq!(lines[0], format!("0 {created}|k|c|1"), "{name}");
+        for (at, tail) in tails.iter().enumerate() {
+            assert_eq!(lines[at + 1], format!("{} {tail}", at + 1), "{name}");
+        }
     }
 }
 

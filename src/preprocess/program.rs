@@ -8,10 +8,12 @@
 use std::sync::Arc;
 
 use super::compile::Compiler;
+use super::document::Document;
 use super::path::Path;
+use super::stamp::Stamps;
 use super::steps::Check;
-use super::template::Compiled;
-use crate::config::plan::{OnMiss, Otherwise, StepPlan, Template};
+use super::template::{Compiled, Field, Shape};
+use crate::config::plan::{ActionBy, OnMiss, Otherwise, StepPlan, Template};
 use crate::model::StepName;
 
 /// What a step, or a whole pipeline, costs a record.
@@ -69,9 +71,36 @@ pub struct Program {
     pub(super) parse: StepName,
     /// The name of what renders the sink's templates.
     pub(super) sink: StepName,
+    /// Which records skip the steps.
+    pub(super) bare: Option<Bare>,
     /// How many timestamp formats there are.
     pub(super) formats: usize,
     costs: Vec<(StepName, CostClass)>,
+}
+
+/// Records that have no document to send, by a field of the input: their steps would only find fault with what is not there.
+#[derive(Debug)]
+pub(super) struct Bare {
+    field: Field,
+    by: ActionBy,
+}
+
+impl Bare {
+    fn new(by: &ActionBy) -> Self {
+        let field = Field { path: (&by.pointer).into(), fallback: Some(String::new()), shape: Shape::Plain };
+        Self { field, by: by.clone() }
+    }
+
+    /// Whether this record is one; `room` is written over.
+    pub(super) fn is_meant(&self, input: &Document<'_>, stamps: &mut Stamps, room: &mut Vec<u8>) -> bool {
+        room.clear();
+        let found = input.find(input.root(), &self.field.path.members).map(|cursor| (input, cursor));
+        if self.field.render(found, stamps, room).is_err() {
+            // An object or array: no value of the map.
+            room.clear();
+        }
+        !self.by.choice(room).has_document()
+    }
 }
 
 /// Steps evaluated on one parse.
@@ -128,6 +157,19 @@ impl Program {
         templates: &[Template],
         tombstones: Tombstones,
     ) -> Result<Arc<Self>, CompileError> {
+        Self::compile_by(steps, templates, tombstones, None)
+    }
+
+    /// The same, where the sink chooses each record's action: what is deleted, dropped or rejected by it skips the steps.
+    ///
+    /// # Errors
+    /// As [`Program::compile`].
+    pub fn compile_by(
+        steps: &[StepPlan],
+        templates: &[Template],
+        tombstones: Tombstones,
+        by: Option<&ActionBy>,
+    ) -> Result<Arc<Self>, CompileError> {
         let mut compiler = Compiler::default();
         for step in steps {
             compiler.step(step)?;
@@ -145,6 +187,7 @@ impl Program {
             tombstones,
             parse: "parse".into(),
             sink,
+            bare: by.map(Bare::new),
             formats: compiler.formats,
             costs: compiler.costs,
         }))

@@ -18,7 +18,10 @@ use crate::model::{Record, Reject, RejectReason, StepName};
 pub struct Compiled {
     text: String,
     pub(super) parts: Vec<Part>,
-    needs_document: bool,
+    /// Reads the record as it is at this point.
+    needs_record: bool,
+    /// Reads the input.
+    needs_input: bool,
     late: bool,
 }
 
@@ -138,12 +141,13 @@ impl Compiled {
     /// A template whose parts are `parts`, one for each segment of `template`.
     pub(super) fn new(template: &Template, parts: Vec<Part>) -> Self {
         let late = parts.iter().any(|part| matches!(part, Part::Found { .. }));
-        Self { text: template.text.clone(), parts, needs_document: template.needs_document(), late }
+        let needs_input = parts.iter().any(|part| matches!(part, Part::Original(_)));
+        Self { text: template.text.clone(), parts, needs_record: template.needs_finished(), needs_input, late }
     }
 
-    /// Whether a tombstone cannot render it.
-    pub(super) fn needs_document(&self) -> bool {
-        self.needs_document
+    /// Whether a record without a document cannot render it: a tombstone, or one that skips the steps.
+    pub(super) fn is_beyond(&self, scope: &Scope<'_>) -> bool {
+        scope.document.is_none() && (self.needs_record || (self.needs_input && scope.original.is_none()))
     }
 
     /// Whether it reads what a look-up of its own phase finds.
@@ -153,7 +157,7 @@ impl Compiled {
 
     /// Whether it reads the input.
     pub(super) fn reads_original(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Original(_)))
+        self.needs_input
     }
 
     /// Renders a template that is not late, at the end of `out`.

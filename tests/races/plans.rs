@@ -117,6 +117,7 @@ pub fn bulk_plan(url: &str) -> ElasticsearchSinkPlan {
         doc_type: "_doc".into(),
         id: DocumentId::Template(key()),
         action: Action::Upsert,
+        by: None,
         version: None,
         routing: None,
         ingest_pipeline: None,

@@ -1,9 +1,11 @@
 //! What a document of an Elasticsearch sink is: its id, its action, its version, and what deletes it.
 
 use super::Checker;
-use super::sink::{action, action_name};
+use super::sink::action_name;
 use crate::config::pattern::Topic;
-use crate::config::plan::{Action, DocumentId, ElasticsearchSinkPlan, OnTombstone, Segment, Template, VersionSource};
+use crate::config::plan::{
+    Action, ActionBy, Choice, DocumentId, ElasticsearchSinkPlan, OnTombstone, Segment, Template, VersionSource,
+};
 use crate::config::template::{constant, literal_bytes};
 use crate::config::written::sink::{self, ElasticsearchSink};
 
@@ -22,32 +24,105 @@ pub(super) enum Deletes {
     OwnId,
     /// The server makes ids that nobody here knows.
     NoId,
+    /// A field says which records delete; the tombstones that follow them have nothing left to do.
+    ByField,
+}
+
+/// What is done with documents: one action, or one for each value of a field.
+pub(super) struct Chosen {
+    /// The one, or the one most records are expected to have.
+    pub action: Action,
+    pub by: Option<ActionBy>,
+}
+
+impl Chosen {
+    fn fixed(action: Action) -> Self {
+        Self { action, by: None }
+    }
+
+    pub(super) fn actions(&self) -> Vec<Action> {
+        self.by.as_ref().map_or_else(|| vec![self.action], |by| by.actions().collect())
+    }
+}
+
+fn choice(written: sink::Choice) -> Choice {
+    match written {
+        sink::Choice::Upsert => Choice::Do(Action::Upsert),
+        sink::Choice::Index => Choice::Do(Action::Index),
+        sink::Choice::Create => Choice::Do(Action::Create),
+        sink::Choice::Update => Choice::Do(Action::Update),
+        sink::Choice::Delete => Choice::Do(Action::Delete),
+        sink::Choice::Drop => Choice::Drop,
+        sink::Choice::Reject => Choice::Reject,
+    }
 }
 
 impl Checker<'_> {
     /// The id and the action. What is not written must not make one document of many records, as the lines of a log with
     /// the host's name for a key: without both each record becomes a document of its own.
-    pub(super) fn id_and_action(&self, path: &str, written: &ElasticsearchSink) -> (Option<DocumentId>, Action) {
+    pub(super) fn id_and_action(&self, path: &str, written: &ElasticsearchSink) -> (Option<DocumentId>, Chosen) {
         let id_path = format!("{path}.id");
         if written.id.is_none() && self.index.is_written(&id_path) {
             self.error(&id_path, "is null", "write `id: none` to send no id, or leave it out for the default");
         }
-        match (written.id.as_deref(), written.action) {
-            (Some(NO_ID), _) => (Some(DocumentId::Server), self.action_without_id(path, written)),
-            (Some(text), chosen) => {
-                (self.template(&id_path, text).map(DocumentId::Template), chosen.map_or(Action::Upsert, action))
+        let chosen = written.action.as_ref().map(|action| self.chosen(&format!("{path}.action"), action));
+        let template = |text: &str| self.template(&id_path, text).map(DocumentId::Template);
+        match (written.id.as_deref(), chosen) {
+            (Some(NO_ID), chosen) => {
+                let chosen = chosen.unwrap_or(Chosen::fixed(Action::Index));
+                self.without_id(path, &chosen, written);
+                (Some(DocumentId::Server), chosen)
             }
-            (None, None) => (self.template(&id_path, COORDINATES).map(DocumentId::Template), Action::Index),
+            (Some(text), chosen) => (template(text), chosen.unwrap_or(Chosen::fixed(Action::Upsert))),
+            (None, None) => (template(COORDINATES), Chosen::fixed(Action::Index)),
             (None, Some(chosen)) => {
-                let chosen = action(chosen);
-                self.id_by_key(path, chosen, written);
+                self.id_by_key(path, &chosen, written);
                 (Some(DocumentId::KeyOrCoordinates), chosen)
             }
         }
     }
 
-    fn id_by_key(&self, path: &str, action: Action, written: &ElasticsearchSink) {
-        if matches!(action, Action::Index | Action::Create | Action::Upsert) && written.version.is_none() {
+    fn chosen(&self, path: &str, written: &sink::Action) -> Chosen {
+        let by = match written {
+            sink::Action::Upsert => return Chosen::fixed(Action::Upsert),
+            sink::Action::Index => return Chosen::fixed(Action::Index),
+            sink::Action::Create => return Chosen::fixed(Action::Create),
+            sink::Action::Update => return Chosen::fixed(Action::Update),
+            sink::Action::Delete => return Chosen::fixed(Action::Delete),
+            sink::Action::By(by) => by,
+        };
+        if by.map.is_empty() {
+            let example = "write an action for each value, such as `{ c: index, u: index, r: index, d: delete }`";
+            self.error(&format!("{path}.by.map"), "is empty", example);
+        }
+        let map = by.map.iter().map(|(value, chosen)| (value.clone(), choice(*chosen))).collect();
+        let pointer = self.pointer(&format!("{path}.by.field"), &by.field);
+        let by = pointer.map(|pointer| ActionBy { pointer, map, otherwise: choice(by.otherwise) });
+        let most = |by: &ActionBy| {
+            let all: Vec<Action> = by.actions().collect();
+            let order = [Action::Upsert, Action::Update, Action::Index, Action::Create];
+            order.into_iter().find(|action| all.contains(action)).unwrap_or(Action::Delete)
+        };
+        Chosen { action: by.as_ref().map_or(Action::Index, most), by }
+    }
+
+    /// A record that is deleted skips the steps: nothing it is sent with may come from the finished record.
+    pub(super) fn deletes_by_field(&self, path: &str, chosen: &Chosen, named: [(&str, bool); 4]) {
+        if chosen.by.is_none() || !chosen.actions().contains(&Action::Delete) {
+            return;
+        }
+        for (key, _) in named.into_iter().filter(|(_, needs)| *needs) {
+            self.error(
+                &format!("{path}.{key}"),
+                "is taken from the finished record, and what `action` deletes has none: it skips the steps",
+                "take it from `{key}`, a header, or the input: `{original:/…}`",
+            );
+        }
+    }
+
+    fn id_by_key(&self, path: &str, chosen: &Chosen, written: &ElasticsearchSink) {
+        let merges = matches!(chosen.action, Action::Index | Action::Create | Action::Upsert);
+        if chosen.by.is_none() && merges && written.version.is_none() {
             self.warn(
                 &format!("{path}.action"),
                 "no `id` is written, so it is the record's key: records with one key, as the lines of a log, become one \
@@ -58,19 +133,18 @@ impl Checker<'_> {
     }
 
     /// Without an id only `index` and `create` know what to do, and nothing can carry a version.
-    fn action_without_id(&self, path: &str, written: &ElasticsearchSink) -> Action {
-        let chosen = written.action.map_or(Action::Index, action);
-        if !matches!(chosen, Action::Index | Action::Create) {
+    fn without_id(&self, path: &str, chosen: &Chosen, written: &ElasticsearchSink) {
+        let needs_one = |action: &Action| !matches!(action, Action::Index | Action::Create);
+        if let Some(action) = chosen.actions().into_iter().find(needs_one) {
             self.error(
                 &format!("{path}.action"),
-                format!("`{}` needs an id, and `id: none` sends none", action_name(chosen)),
+                format!("`{}` needs an id, and `id: none` sends none", action_name(action)),
                 "write `action: create` or `index`, or an id",
             );
         }
         if written.version.is_some() {
             self.error(&format!("{path}.version"), "a version needs an id, and `id: none` sends none", "remove it");
         }
-        chosen
     }
 
     pub(super) fn id(&self, path: &str, id: Option<&Template>) {
@@ -91,10 +165,11 @@ impl Checker<'_> {
         &self,
         path: &str,
         written: Option<&sink::Version>,
-        action: Action,
+        chosen: &Chosen,
     ) -> Option<Option<VersionSource>> {
         let Some(version) = written else { return Some(None) };
-        if !matches!(action, Action::Index | Action::Delete) {
+        let takes_none = |action: &Action| !matches!(action, Action::Index | Action::Delete);
+        if let Some(action) = chosen.actions().into_iter().find(takes_none) {
             self.error(
                 path,
                 format!(
@@ -180,7 +255,10 @@ impl Checker<'_> {
             Some(sink::OnTombstone::Delete) => OnTombstone::Delete,
             Some(sink::OnTombstone::Drop) => OnTombstone::Drop,
             Some(sink::OnTombstone::Reject) => OnTombstone::Reject,
-            None if needing.is_empty() && deletes == Deletes::Possible => OnTombstone::Delete,
+            None if needing.is_empty() && matches!(deletes, Deletes::Possible | Deletes::ByField) => {
+                OnTombstone::Delete
+            }
+            None if deletes == Deletes::ByField => OnTombstone::Drop,
             None => OnTombstone::Reject,
         }
     }

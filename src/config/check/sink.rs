@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Checker;
-use super::document::Deletes;
+use super::document::{Chosen, Deletes};
 use crate::config::plan::{
     Action, ConcurrencyMode, DocumentId, ElasticsearchSinkPlan, KafkaSinkPlan, OnIndexFault, Segment, ServerKind,
     SinkPlan, Template, VersionSource,
@@ -71,15 +71,15 @@ impl Checker<'_> {
         if let Some(index) = &index {
             self.index_name(&index_path, index);
         }
-        let (id, action) = self.id_and_action(path, written);
+        let (id, chosen) = self.id_and_action(path, written);
         let routing = self.optional(path, "routing", written.routing.as_deref());
         self.id(&format!("{path}.id"), id.as_ref().and_then(DocumentId::template));
-        let version = self.version(&format!("{path}.version"), written.version.as_ref(), action);
+        let version = self.version(&format!("{path}.version"), written.version.as_ref(), &chosen);
         self.batch(&format!("{path}.batch"), &written.batch, written.lanes, path);
         if let Some(connection) = &connection {
             self.server_rules(path, written, connection.server);
         }
-        self.action_rules(path, written, action);
+        self.action_rules(path, written, &chosen);
         let (id, routing, version, index) = (id?, routing?, version?, index?);
         let needing = [
             ("index", index.needs_document()),
@@ -87,11 +87,22 @@ impl Checker<'_> {
             ("routing", routing.as_ref().is_some_and(Template::needs_document)),
             ("version", matches!(version, Some(VersionSource::Field(_)))),
         ];
+        let by_field = matches!(version, Some(VersionSource::Field(_)));
+        let finished = |template: Option<&Template>| template.is_some_and(Template::needs_finished);
+        let named = [
+            ("index", index.needs_finished()),
+            ("id", finished(id.template())),
+            ("routing", finished(routing.as_ref())),
+            ("version", by_field),
+        ];
+        self.deletes_by_field(path, &chosen, named);
         let own_id = id.template().is_some_and(|id| id.segments.contains(&Segment::Offset));
         let deletes = if id == DocumentId::Server {
             Deletes::NoId
         } else if own_id {
             Deletes::OwnId
+        } else if chosen.by.is_some() && chosen.actions().contains(&Action::Delete) {
+            Deletes::ByField
         } else {
             Deletes::Possible
         };
@@ -101,7 +112,8 @@ impl Checker<'_> {
             index,
             doc_type: written.doc_type.clone(),
             id,
-            action,
+            action: chosen.action,
+            by: chosen.by,
             version,
             routing,
             ingest_pipeline: written.pipeline.clone(),
@@ -181,8 +193,9 @@ impl Checker<'_> {
         }
     }
 
-    fn action_rules(&self, path: &str, written: &ElasticsearchSink, action: Action) {
-        let updates = matches!(action, Action::Upsert | Action::Update);
+    fn action_rules(&self, path: &str, written: &ElasticsearchSink, chosen: &Chosen) {
+        let action = chosen.action;
+        let updates = chosen.actions().iter().any(|action| matches!(action, Action::Upsert | Action::Update));
         let conflict = format!("{path}.retry_on_conflict");
         if !updates && self.index.is_written(&conflict) {
             self.warn(&conflict, format!("has no effect with the action `{}`", action_name(action)), "remove it");
@@ -200,16 +213,6 @@ impl Checker<'_> {
                 "write `action: index` or `create`, or remove it",
             );
         }
-    }
-}
-
-pub(super) fn action(written: sink::Action) -> Action {
-    match written {
-        sink::Action::Upsert => Action::Upsert,
-        sink::Action::Index => Action::Index,
-        sink::Action::Create => Action::Create,
-        sink::Action::Update => Action::Update,
-        sink::Action::Delete => Action::Delete,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The Elasticsearch sink as true.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{ElasticsearchConnection, Pointer, Template};
@@ -15,8 +16,10 @@ pub struct ElasticsearchSinkPlan {
     pub doc_type: String,
     /// Document id.
     pub id: DocumentId,
-    /// What is done with each document.
+    /// What is done with each document, or with most where `by` chooses.
     pub action: Action,
+    /// Chooses the action of each record.
+    pub by: Option<ActionBy>,
     /// External version, for `index` and `delete`.
     pub version: Option<VersionSource>,
     /// Routing.
@@ -43,6 +46,67 @@ pub struct ElasticsearchSinkPlan {
     pub lanes: usize,
     /// How many of them may be out at once.
     pub concurrency: ConcurrencyMode,
+}
+
+impl ElasticsearchSinkPlan {
+    /// Every action a record may have.
+    #[must_use]
+    pub fn actions(&self) -> Vec<Action> {
+        match &self.by {
+            None => vec![self.action],
+            Some(by) => by.actions().collect(),
+        }
+    }
+}
+
+/// An action for each value of a field of the input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionBy {
+    /// The field.
+    pub pointer: Pointer,
+    /// By value.
+    pub map: BTreeMap<String, Choice>,
+    /// For any other value, and where there is none.
+    pub otherwise: Choice,
+}
+
+/// What is done with a record of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// This.
+    Do(Action),
+    /// Nothing; it is counted as dropped.
+    Drop,
+    /// It is rejected.
+    Reject,
+}
+
+impl Choice {
+    /// Whether such a record's document is sent.
+    #[must_use]
+    pub fn has_document(self) -> bool {
+        match self {
+            Self::Do(Action::Upsert | Action::Index | Action::Create | Action::Update) => true,
+            Self::Do(Action::Delete) | Self::Drop | Self::Reject => false,
+        }
+    }
+}
+
+impl ActionBy {
+    /// What is done with a record whose field reads so.
+    #[must_use]
+    pub fn choice(&self, text: &[u8]) -> Choice {
+        let known = std::str::from_utf8(text).ok().and_then(|text| self.map.get(text));
+        known.copied().unwrap_or(self.otherwise)
+    }
+
+    /// The actions it may choose.
+    pub fn actions(&self) -> impl Iterator<Item = Action> + '_ {
+        self.map.values().chain([&self.otherwise]).filter_map(|choice| match choice {
+            Choice::Do(action) => Some(*action),
+            Choice::Drop | Choice::Reject => None,
+        })
+    }
 }
 
 /// Where a document's id comes from.

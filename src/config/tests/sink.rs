@@ -1,7 +1,7 @@
 //! What `check` says of an Elasticsearch sink whose keys are right one by one and wrong together.
 
 use super::{SURROUNDINGS, load, load_text};
-use crate::config::plan::{Action, DocumentId, OnTombstone, SinkPlan};
+use crate::config::plan::{Action, Choice, DocumentId, OnTombstone, SinkPlan};
 
 /// The warnings of a pipeline that reads `topics` into a sink with these keys: key and reason.
 fn warned(topics: &str, keys: &str) -> Vec<(String, String)> {
@@ -92,6 +92,40 @@ fn no_id_is_a_choice_and_null_is_none() {
         ("id: none, on_tombstone: delete", "on_tombstone", "nothing to delete by"),
     ] {
         let Err(findings) = load_text(&sink(keys), "t.yaml", SURROUNDINGS) else { panic!("{keys} is taken") };
+        let said = |finding: &crate::config::Finding| finding.path.ends_with(key) && finding.to_string().contains(part);
+        assert!(findings.0.iter().any(said), "{keys}: {findings}");
+    }
+}
+
+#[test]
+fn an_action_is_chosen_by_a_field() {
+    let sink = |keys: &str| super::MINIMAL.replace("index: items", &format!("index: items, {keys}"));
+    let by = |more: &str| format!("action: {{ by: {{ field: /payload/op, map: {{ c: index, d: delete }} }} }}{more}");
+    let loaded = load(&sink(&by("")));
+    assert_eq!(loaded.warnings, []);
+    let SinkPlan::Elasticsearch(plan) = &loaded.plan.pipelines[0].sink else { panic!() };
+    let chosen = plan.by.as_ref().expect("chooses");
+    assert_eq!((chosen.choice(b"c"), chosen.choice(b"d")), (Choice::Do(Action::Index), Choice::Do(Action::Delete)));
+    assert_eq!((chosen.choice(b"x"), chosen.choice(b"")), (Choice::Reject, Choice::Reject));
+    assert_eq!((&plan.id, plan.on_tombstone), (&DocumentId::KeyOrCoordinates, OnTombstone::Delete));
+    let loaded = load(&sink(&by(", id: '{original:/payload/id}', version: timestamp")));
+    let SinkPlan::Elasticsearch(plan) = &loaded.plan.pipelines[0].sink else { panic!() };
+    assert_eq!(plan.on_tombstone, OnTombstone::Drop, "what it would delete is deleted");
+    for (keys, key, part) in [
+        ("action: { by: { field: /op, map: {} } }".to_owned(), "map", "is empty"),
+        ("action: { by: { field: op, map: { c: index } } }".to_owned(), "field", "`/op`"),
+        ("action: { by: { map: { c: index } } }".to_owned(), "by", "field"),
+        ("action: { by: { field: /op, map: { c: indx } } }".to_owned(), "c", "did you mean `index`"),
+        (by(", id: '{/id}'"), "id", "skips the steps"),
+        (by(", version: { pointer: /v }"), "version", "skips the steps"),
+        (by(", id: none"), "action", "`delete` needs an id"),
+        (
+            "action: { by: { field: /op, map: { c: upsert } } }, version: offset".to_owned(),
+            "version",
+            "not with `upsert`",
+        ),
+    ] {
+        let Err(findings) = load_text(&sink(&keys), "t.yaml", SURROUNDINGS) else { panic!("{keys} is taken") };
         let said = |finding: &crate::config::Finding| finding.path.ends_with(key) && finding.to_string().contains(part);
         assert!(findings.0.iter().any(said), "{keys}: {findings}");
     }

@@ -1,5 +1,7 @@
 //! Where records go.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -223,7 +225,7 @@ fn lanes() -> usize {
 }
 
 /// What is done with each document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Merges into the document, or inserts it (`update` with `doc_as_upsert`).
@@ -236,6 +238,42 @@ pub enum Action {
     Update,
     /// Deletes the document.
     Delete,
+    /// Chosen for each record by a field of it, as change-data capture needs.
+    By(ActionBy),
+}
+
+/// An action for each value of a field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActionBy {
+    /// Pointer into the input, as the record is before the steps.
+    pub field: String,
+    /// The action by value. Records that are deleted, dropped or rejected skip the steps.
+    pub map: BTreeMap<String, Choice>,
+    /// The action for any other value, and where there is none.
+    #[serde(default)]
+    pub otherwise: Choice,
+}
+
+/// What is done with a record of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Choice {
+    /// As the action `upsert`.
+    Upsert,
+    /// As the action `index`.
+    Index,
+    /// As the action `create`.
+    Create,
+    /// As the action `update`.
+    Update,
+    /// As the action `delete`.
+    Delete,
+    /// Nothing; it is counted as dropped.
+    Drop,
+    /// It is rejected.
+    #[default]
+    Reject,
 }
 
 /// Where an external version comes from.

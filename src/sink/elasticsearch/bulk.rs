@@ -7,7 +7,9 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use crate::config::plan::{Action, DocumentId, ElasticsearchSinkPlan, OnTombstone, Segment, Template, VersionSource};
+use crate::config::plan::{
+    Action, ActionBy, Choice, DocumentId, ElasticsearchSinkPlan, OnTombstone, Segment, Template, VersionSource,
+};
 use crate::model::{Encode, Kept, Place, Record, Reject, RejectReason, StepName};
 use crate::mutants::{self, Mutant};
 
@@ -68,7 +70,7 @@ impl BulkItem {
 }
 
 /// The templates a worker renders for [`BulkEncoder`], in this order: id unless the server makes it; index unless it is
-/// constant; routing if any; version if it is a field of the record.
+/// constant; routing if any; version if it is a field of the record; what chooses the action, if anything does.
 #[must_use]
 pub fn templates(plan: &ElasticsearchSinkPlan) -> Vec<Template> {
     let key = || Template { text: "{key}".to_owned(), segments: vec![Segment::Key] };
@@ -84,6 +86,10 @@ pub fn templates(plan: &ElasticsearchSinkPlan) -> Vec<Template> {
     if let Some(VersionSource::Field(pointer)) = &plan.version {
         let segments = vec![Segment::Field { pointer: pointer.clone(), fallback: None }];
         wanted.push(Template { text: "version".to_owned(), segments });
+    }
+    if let Some(by) = &plan.by {
+        let segments = vec![Segment::Original { pointer: by.pointer.clone(), fallback: Some(String::new()) }];
+        wanted.push(Template { text: "action".to_owned(), segments });
     }
     wanted
 }
@@ -118,11 +124,13 @@ struct Places {
     index: Option<usize>,
     routing: Option<usize>,
     version: Option<usize>,
+    action: Option<usize>,
 }
 
 /// Writes bulk entries; one a worker.
 pub struct BulkEncoder {
     action: Action,
+    by: Option<ActionBy>,
     on_tombstone: OnTombstone,
     version: Option<VersionSource>,
     id_by_default: bool,
@@ -156,11 +164,13 @@ impl BulkEncoder {
             index: place(constant_index(plan).is_none()),
             routing: place(plan.routing.is_some()),
             version: place(matches!(plan.version, Some(VersionSource::Field(_)))),
+            action: place(plan.by.is_some()),
         };
         let named_by_document = [Some(&plan.index), plan.id.template(), plan.routing.as_ref()];
         let step = |name: &str| -> StepName { Arc::from(name) };
         Self {
             action: plan.action,
+            by: plan.by.clone(),
             on_tombstone: plan.on_tombstone,
             version: plan.version.clone(),
             id_by_default: plan.id == DocumentId::KeyOrCoordinates,
@@ -180,16 +190,28 @@ impl BulkEncoder {
         }
     }
 
-    /// What this record asks for; a tombstone is a delete, a drop or a reject.
-    fn action(&self, kept: &Kept<'_>) -> Result<ItemAction, Reject> {
-        if kept.value.is_some() {
-            return Ok(match self.action {
-                Action::Upsert | Action::Update => ItemAction::Update,
-                Action::Index => ItemAction::Index,
-                Action::Create => ItemAction::Create,
-                Action::Delete => ItemAction::Delete,
-            });
+    /// What this record asks for, and the action as configured. A tombstone is a delete, a drop or a reject; its input
+    /// has no field that could choose.
+    fn action(&self, kept: &Kept<'_>) -> Result<(ItemAction, Action), Reject> {
+        if let (Some(by), Some(text)) = (&self.by, rendered(kept, self.places.action)) {
+            return match by.choice(text) {
+                Choice::Do(action) => Ok((item_action(action), action)),
+                Choice::Drop => Ok((ItemAction::Drop, self.action)),
+                Choice::Reject => Err(self.unwanted(by, text)),
+            };
         }
+        let action = if kept.value.is_some() { item_action(self.action) } else { self.of_tombstone()? };
+        Ok((action, self.action))
+    }
+
+    fn unwanted(&self, by: &ActionBy, text: &[u8]) -> Reject {
+        let (field, text) = (by.pointer.members.join("/"), String::from_utf8_lossy(text));
+        let known: Vec<&str> = by.map.keys().map(String::as_str).collect();
+        let detail = format!("/{field} is `{text:.100}`; `action` has a choice for: {}", known.join(", "));
+        Reject::new(RejectReason::Condition, &self.steps.sink, detail)
+    }
+
+    fn of_tombstone(&self) -> Result<ItemAction, Reject> {
         match self.on_tombstone {
             OnTombstone::Drop => Ok(ItemAction::Drop),
             OnTombstone::Delete if self.deletable => Ok(ItemAction::Delete),
@@ -272,6 +294,15 @@ impl BulkEncoder {
     }
 }
 
+fn item_action(action: Action) -> ItemAction {
+    match action {
+        Action::Upsert | Action::Update => ItemAction::Update,
+        Action::Index => ItemAction::Index,
+        Action::Create => ItemAction::Create,
+        Action::Delete => ItemAction::Delete,
+    }
+}
+
 fn rendered<'a>(kept: &Kept<'a>, place: Option<usize>) -> Option<&'a [u8]> {
     kept.rendered.get(place?).copied().flatten()
 }
@@ -286,7 +317,7 @@ impl Encode for BulkEncoder {
         kept: &Kept<'_>,
         payload: &mut Vec<u8>,
     ) -> Result<BulkItem, Reject> {
-        let action = self.action(kept)?;
+        let (action, wanted) = self.action(kept)?;
         let start = payload.len();
         if action == ItemAction::Drop {
             let at = u32::try_from(start).unwrap_or(u32::MAX);
@@ -316,7 +347,7 @@ impl Encode for BulkEncoder {
                 (ItemAction::Delete | ItemAction::Drop, _) | (_, None) => None,
             };
             let target = entry::Target { id, index, routing, version };
-            self.line.write(action, self.action, &target, body, payload);
+            self.line.write(action, wanted, &target, body, payload);
             Ok(match id {
                 Some(id) => ID_HASH.hash_one(id.as_bytes()),
                 // No other record writes this document: any lane will do.

@@ -3,7 +3,7 @@
 use super::bulk::*;
 use super::fixtures::{sink_plan, template};
 use crate::config::plan::{
-    Action, DocumentId, ElasticsearchSinkPlan, OnTombstone, Pointer, Segment, Template, VersionSource,
+    Action, ActionBy, Choice, DocumentId, ElasticsearchSinkPlan, OnTombstone, Pointer, Segment, Template, VersionSource,
 };
 use crate::model::{
     Encode, Epoch, Kept, NoHeaders, Offset, OwnedRecord, Place, Record, RejectReason, Slot, Ticket, TicketId,
@@ -181,6 +181,33 @@ fn without_an_id_the_action_line_names_none_and_nothing_is_deleted() {
         })
         .collect();
     assert_eq!(lanes.len(), 4, "all lanes are used");
+}
+
+#[test]
+fn a_field_chooses_the_action() {
+    let map = [
+        ("c", Choice::Do(Action::Index)),
+        ("u", Choice::Do(Action::Upsert)),
+        ("d", Choice::Do(Action::Delete)),
+        ("t", Choice::Drop),
+    ];
+    let by = ActionBy {
+        pointer: Pointer { members: vec!["op".into()] },
+        map: map.map(|(value, choice)| (value.to_owned(), choice)).into(),
+        otherwise: Choice::Reject,
+    };
+    let plan = ElasticsearchSinkPlan { by: Some(by), action: Action::Upsert, ..sink_plan("items") };
+    assert_eq!(templates(&plan).len(), 2, "id, and what chooses");
+    let (document, key): (Option<&[&[u8]]>, _) = (Some(&[b"{}"]), Some(&b"7"[..]));
+    let of = |value, op: &'static [u8]| encode(&plan, value, &[key, Some(op)]);
+    assert_eq!(of(document, b"c").expect("encodes").1, "{\"index\":{\"_id\":\"7\"}}\n{}\n");
+    assert!(of(document, b"u").expect("encodes").1.ends_with("\"doc_as_upsert\":true}\n"));
+    assert_eq!(of(None, b"d").expect("encodes").1, "{\"delete\":{\"_id\":\"7\"}}\n");
+    assert_eq!(of(None, b"t").expect("encodes").0.action, ItemAction::Drop);
+    assert_eq!(of(None, b"x").err(), Some(RejectReason::Condition));
+    assert_eq!(of(None, b"").err(), Some(RejectReason::Condition), "no such field");
+    let (item, _) = encode(&plan, None, &[key, None]).expect("encodes");
+    assert_eq!(item.action, ItemAction::Delete, "a tombstone follows its own rule");
 }
 
 /// Of an offset there is one record, so the same version again is a replay. Any other number two records may share.

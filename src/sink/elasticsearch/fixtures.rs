@@ -46,6 +46,7 @@ pub fn sink_plan(index: &str) -> ElasticsearchSinkPlan {
         doc_type: "_doc".to_owned(),
         id: DocumentId::KeyOrCoordinates,
         action: Action::Upsert,
+        by: None,
         version: None,
         routing: None,
         ingest_pipeline: None,

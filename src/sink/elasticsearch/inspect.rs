@@ -183,7 +183,9 @@ pub fn judge(plan: &ElasticsearchSinkPlan, index: &str, typed: bool, target: &Ta
 fn of_kind(plan: &ElasticsearchSinkPlan, kind: Option<Kind>) -> Vec<TargetFault> {
     let mut faults = Vec::new();
     match kind {
-        Some(Kind::Stream { .. } | Kind::StreamToBe) if plan.action != Action::Create => {
+        Some(Kind::Stream { .. } | Kind::StreamToBe)
+            if plan.actions().iter().any(|action| *action != Action::Create) =>
+        {
             faults.push(TargetFault::CreateOnly);
         }
         Some(Kind::Stream { routing: false }) if plan.routing.is_some() => faults.push(TargetFault::RoutingRefused),
@@ -200,7 +202,7 @@ fn of_settings(plan: &ElasticsearchSinkPlan, settings: &Seen) -> Vec<TargetFault
         if plan.id != DocumentId::Server {
             faults.push(TargetFault::IdRefused);
         }
-        if !matches!(plan.action, Action::Create | Action::Index) {
+        if plan.actions().iter().any(|action| !matches!(action, Action::Create | Action::Index)) {
             faults.push(TargetFault::ActionRefused);
         }
         if plan.routing.is_some() {
@@ -232,7 +234,7 @@ fn of_mapping(plan: &ElasticsearchSinkPlan, typed: bool, mapping: &Seen) -> Vec<
             if mapping["_routing"]["required"].as_bool() == Some(true) && plan.routing.is_none() {
                 faults.push(TargetFault::RoutingRequired);
             }
-            let updates = matches!(plan.action, Action::Upsert | Action::Update);
+            let updates = plan.actions().iter().any(|action| matches!(action, Action::Upsert | Action::Update));
             if mapping["_source"]["enabled"].as_bool() == Some(false) && updates {
                 faults.push(TargetFault::NoSource);
             }
