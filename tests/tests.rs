@@ -31,6 +31,8 @@ mod secrets;
 #[cfg(test)]
 mod services_smoke;
 #[cfg(test)]
+mod start_latest;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tidy;

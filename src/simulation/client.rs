@@ -5,9 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::config::plan::SourcePlan;
 use crate::librdkafka::{ErrorCode, Event, OffsetKind, PartitionAnswer, Reply};
 use crate::model::{TopicPartition, Wake};
 use crate::source::Client;
+use crate::source::start::History;
 
 use super::messages::Batch;
 use super::world::World;
@@ -159,6 +161,10 @@ impl Client for SimulatedClient {
 
     fn low_watermark(&mut self, partition: &TopicPartition) -> Option<i64> {
         self.world.borrow().kafka.library.toppars.get(&partition.partition)?.low
+    }
+
+    fn history(&mut self, _source: &SourcePlan) -> Result<History, String> {
+        Ok(self.world.borrow_mut().history())
     }
 
     fn commit(&mut self, positions: &[(TopicPartition, i64)], request: u64) -> Result<(), ErrorCode> {

@@ -77,6 +77,7 @@ pub fn draw(seed: u64, traced: bool) -> (Settings, World) {
             0.0
         },
         skips: more_dice.bool(),
+        latest: more && !rival && !truncation && !recreation && !until && more_dice.u32(0..4) == 0,
     };
     let mut kafka = Kafka::new(dice.usize(1..4), dice.u32(0..4) > 0);
     kafka.trouble = Trouble { commit: level(&mut dice), question: question(&mut dice), call: level(&mut dice) };

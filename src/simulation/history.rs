@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::plan::OnDamaged;
+use crate::config::plan::{OnDamaged, Start};
 use crate::model::{Budget, PartitionTable, RewindCause};
 use crate::sink::elasticsearch::Wire as ElasticsearchWire;
 use crate::source::{Source, SourceContext, Until, Wire};
@@ -149,7 +149,7 @@ impl<'a> History<'a> {
     }
 
     fn run(&mut self) -> Result<(), String> {
-        if self.settings.until {
+        if self.settings.until || self.world.borrow().mix.latest {
             (0..6).for_each(|_| self.world.borrow_mut().append());
         }
         let ends: Vec<i64> = self.world.borrow().kafka.logs.iter().map(Log::end).collect();
@@ -247,7 +247,9 @@ impl<'a> History<'a> {
     fn start(&mut self) {
         self.account.lives += 1;
         let context = self.engine();
-        self.source = Some(Source::with(SimulatedClient::new(&self.world), context));
+        let mut source = Source::with(SimulatedClient::new(&self.world), context);
+        source.begin();
+        self.source = Some(source);
     }
 
     fn engine(&self) -> SourceContext<Batch> {
@@ -256,6 +258,9 @@ impl<'a> History<'a> {
         let mut plan = plan(self.settings.span, self.settings.memory, self.settings.interval, self.settings.revoke);
         if world.mix.skips {
             plan.source.on_damaged = OnDamaged::Skip;
+        }
+        if world.mix.latest {
+            plan.source.start = Start::Latest;
         }
         let plan = Arc::new(plan);
         let wake = no_wake();

@@ -65,6 +65,8 @@ pub struct Log {
     entries: Vec<Entry>,
     /// Oldest offset there is.
     pub low: i64,
+    /// Nobody owes what lies below.
+    pub history: i64,
     /// Records somebody is done with: acknowledged by the sink, dead-lettered, or dropped by a rule.
     resolved: Vec<bool>,
     /// All records below are resolved or gone.
@@ -144,6 +146,7 @@ impl Log {
     /// The topic was deleted and made again.
     pub fn make_again(&mut self) {
         self.low = 0;
+        self.history = 0;
         self.truncate(0);
         self.frozen = false;
         self.unsure = true;
@@ -157,7 +160,7 @@ impl Log {
     /// The newest record of each key that the sink is to hold.
     pub fn newest(&self) -> BTreeMap<u64, u64> {
         let mut newest = BTreeMap::new();
-        for offset in self.low..self.end() {
+        for offset in self.low.max(self.history)..self.end() {
             if let Some(Entry::Record(input)) = self.at(offset)
                 && input.fate == Fate::Good
             {
@@ -174,7 +177,7 @@ impl Log {
 
     /// One past the last record below an offset.
     pub fn behind_last_record_below(&self, end: i64) -> i64 {
-        let last = (self.low..end).rev().find(|at| matches!(self.at(*at), Some(Entry::Record(_))));
+        let last = (self.low.max(self.history)..end).rev().find(|at| matches!(self.at(*at), Some(Entry::Record(_))));
         last.map_or(0, |last| last + 1)
     }
 }

@@ -3,6 +3,9 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use crate::model::Position;
+use crate::source::start::History;
+
 use super::engine::Engine;
 use super::kafka::{Kafka, Trouble};
 use super::log::{Entry, Fate, Input, Then, Unreadable};
@@ -48,6 +51,8 @@ pub struct Mix {
     pub damage: f64,
     /// They are never mended, and the engine is to skip them.
     pub skips: bool,
+    /// The engine starts at the end, and some partitions hold records from before.
+    pub latest: bool,
 }
 
 /// See the module.
@@ -275,6 +280,22 @@ impl World {
         let end = log.end();
         log.unreadable.push(Unreadable { first, end, then });
         self.note(|| format!("{partition} cannot be read from {first} to {end}: {then:?}"));
+    }
+
+    /// What lies in the topic, for a group that may be new. If it is, whoever starts at the end owes nothing of it.
+    pub fn history(&mut self) -> History {
+        let group_has_read = !self.kafka.committed.is_empty();
+        let mut history = History { group_has_read, ..History::default() };
+        for partition in 0..self.kafka.logs.len() {
+            let name = self.kafka.name(partition as i32);
+            let log = &mut self.kafka.logs[partition];
+            history.ends.insert(name, Position(log.end()));
+            if !group_has_read {
+                (0..log.end()).for_each(|offset| log.resolve(offset));
+                log.history = log.end();
+            }
+        }
+        history
     }
 
     /// A write lands.

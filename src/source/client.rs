@@ -6,8 +6,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::probe;
+use super::start::History;
+use crate::config::plan::SourcePlan;
 use crate::librdkafka::{Consumer, ErrorCode, Event, MessageBatch, OffsetKind, PartitionAnswer, Reply, Segment};
 use crate::model::{TopicPartition, Wake};
+
+/// Bound of each question about what lies in the topics.
+const HISTORY_WITHIN: Duration = Duration::from_secs(10);
 
 /// Messages drained in one call, in the order they came.
 pub trait Messages: Sized {
@@ -69,6 +75,11 @@ pub trait Client {
     fn position(&mut self, partition: &TopicPartition) -> i64;
     /// The oldest offset of a partition, as of the last fetch.
     fn low_watermark(&mut self, partition: &TopicPartition) -> Option<i64>;
+    /// What lies in the source's topics, before the group is joined. Waits for the answer.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn history(&mut self, source: &SourcePlan) -> Result<History, String>;
     /// Asks the coordinator to store positions; answered by [`Reply::Commit`].
     ///
     /// # Errors
@@ -159,6 +170,9 @@ impl Client for Consumer {
     }
     fn low_watermark(&mut self, partition: &TopicPartition) -> Option<i64> {
         Self::low_watermark(self, partition)
+    }
+    fn history(&mut self, source: &SourcePlan) -> Result<History, String> {
+        probe::history(source, HISTORY_WITHIN)
     }
     fn commit(&mut self, positions: &[(TopicPartition, i64)], request: u64) -> Result<(), ErrorCode> {
         Self::commit(self, positions, request)

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::config::plan::Start;
 use crate::librdkafka::{Bootstrap, Consumer, ErrorCode, OpenError};
-use crate::model::{Epoch, Halt, Offset, Position, RewindCause, Sequence, Slot, TopicPartition};
+use crate::model::{Epoch, Exit, Halt, Offset, Position, RewindCause, Sequence, Slot, TopicPartition};
 use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Room;
 use crate::telemetry::lag::Lag;
@@ -26,6 +27,7 @@ use super::properties;
 use super::questions::Questions;
 use super::rebalance::Rebalance;
 use super::rewind::Rewinds;
+use super::start::History;
 use super::topics::TopicIds;
 use super::until::Marks;
 
@@ -93,6 +95,8 @@ pub struct Source<C: Client = Consumer> {
     pub(super) questions: Questions,
     pub(super) topic_ids: TopicIds,
     pub(super) lowered: Lowered,
+    /// What lay there before the group was joined, for `start: latest`.
+    pub(super) history: History,
     pub(crate) until: Option<Marks>,
     pub(crate) assigned: BTreeMap<Slot, Assigned>,
     pub(super) next_sequence: Sequence,
@@ -150,6 +154,7 @@ impl<C: Client> Source<C> {
             questions: Questions::default(),
             topic_ids: TopicIds::default(),
             lowered: Lowered::default(),
+            history: History::default(),
             until: cx.until.map(|_| Marks::default()),
             assigned: BTreeMap::new(),
             next_sequence: 0,
@@ -179,9 +184,7 @@ impl<C: Client> Source<C> {
     #[must_use]
     pub fn run(mut self) -> SourceEnd {
         self.cx.wake.register();
-        if self.cx.dry_run {
-            self.assign_by_hand();
-        }
+        self.begin();
         while !self.is_over() {
             let busy = self.turn(self.consumer.now());
             if !busy {
@@ -189,6 +192,26 @@ impl<C: Client> Source<C> {
             }
         }
         self.finish()
+    }
+
+    /// What comes before the first turn.
+    pub(crate) fn begin(&mut self) {
+        if self.cx.plan.source.start == Start::Latest {
+            match self.consumer.history(&self.cx.plan.source) {
+                Ok(history) => self.history = history,
+                Err(why) => {
+                    let message = format!(
+                        "pipeline {}: what its topics hold could not be asked, so what is history for `start: latest` is \
+                         not known: {why}",
+                        self.cx.plan.name
+                    );
+                    self.halt.get_or_insert(Halt { exit: Exit::Unavailable, message });
+                }
+            }
+        }
+        if self.cx.dry_run {
+            self.assign_by_hand();
+        }
     }
 
     pub(crate) fn is_over(&mut self) -> bool {

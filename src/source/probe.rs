@@ -6,16 +6,17 @@ use std::time::Duration;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
-use rdkafka::{ClientConfig, ClientContext};
+use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 use secrecy::ExposeSecret;
 
 use super::credentials;
+use super::start::History;
 use super::wanted::Choice;
 use crate::config::pattern::Topic;
 use crate::config::plan::{KafkaConnection, SourcePlan};
 use crate::config::secret::is_sensitive;
 use crate::librdkafka::{ErrorCode, words};
-use crate::model::TopicPartition;
+use crate::model::{Position, TopicPartition};
 
 /// Events of a client that did not get its answer, looked through for the reason.
 const EVENTS: usize = 32;
@@ -41,7 +42,7 @@ pub enum NoAnswer {
 /// # Errors
 /// [`NoAnswer`].
 pub fn answers(connection: &KafkaConnection, limit: Duration) -> Result<(), NoAnswer> {
-    ask(connection, |client| client.fetch_metadata(Some("__sluicegate_probe"), limit)).map(drop)
+    ask(connection, None, |client| client.fetch_metadata(Some("__sluicegate_probe"), limit)).map(drop)
 }
 
 /// What a cluster has of a source's topics.
@@ -53,6 +54,7 @@ pub struct Found {
     pub topics: usize,
     /// Patterns that match no topic, as written.
     pub unmatched: Vec<String>,
+    missing: Vec<String>,
 }
 
 /// Looks for a source's topics.
@@ -60,8 +62,16 @@ pub struct Found {
 /// # Errors
 /// Why the cluster did not answer, or which topic is not there.
 pub fn find(source: &SourcePlan, limit: Duration) -> Result<Found, String> {
+    let found = find_all(source, limit)?;
+    match found.missing.first() {
+        Some(name) => Err(format!("topic {name} does not exist")),
+        None => Ok(found),
+    }
+}
+
+fn find_all(source: &SourcePlan, limit: Duration) -> Result<Found, String> {
     let metadata =
-        ask(&source.connection, |client| client.fetch_metadata(None, limit)).map_err(|why| why.to_string())?;
+        ask(&source.connection, None, |client| client.fetch_metadata(None, limit)).map_err(|why| why.to_string())?;
     let choice = Choice::new(source);
     let mut found = Found::default();
     for wanted in &source.topics {
@@ -74,7 +84,7 @@ pub fn find(source: &SourcePlan, limit: Duration) -> Result<Found, String> {
         }
         match wanted {
             Topic::Name(name) if found.partitions.len() == before => {
-                return Err(format!("topic {name} does not exist"));
+                found.missing.push(name.clone());
             }
             Topic::Pattern(pattern) if found.partitions.len() == before => found.unmatched.push(pattern.to_string()),
             Topic::Name(_) | Topic::Pattern(_) => {}
@@ -97,6 +107,41 @@ pub fn partitions(source: &SourcePlan, limit: Duration) -> Result<Vec<TopicParti
         return Err(format!("no topic matches `{}`", found.unmatched.join("`, `")));
     }
     Ok(found.partitions)
+}
+
+/// What lies in a source's topics now, and whether its group has read before: asked before the group is joined.
+///
+/// # Errors
+/// Why the cluster did not answer.
+pub fn history(source: &SourcePlan, limit: Duration) -> Result<History, String> {
+    let found = find_all(source, limit)?;
+    if found.partitions.is_empty() {
+        return Ok(History::default());
+    }
+    let list = |at| {
+        let mut list = TopicPartitionList::new();
+        found.partitions.iter().for_each(|one| {
+            // Only a topic name with a NUL byte is refused, and there is none in a cluster.
+            let _ = list.add_partition_offset(&one.topic, one.partition, at);
+        });
+        list
+    };
+    ask(&source.connection, Some(&source.group), |client| {
+        let ends = client.offsets_for_times(list(Offset::End), limit)?;
+        let committed = client.committed_offsets(list(Offset::Invalid), limit)?;
+        let mut history = History::default();
+        for element in ends.elements() {
+            element.error()?;
+            let name = TopicPartition { topic: element.topic().into(), partition: element.partition() };
+            history.ends.insert(name, Position(element.offset().to_raw().unwrap_or(0).max(0)));
+        }
+        for element in committed.elements() {
+            element.error()?;
+            history.group_has_read |= element.offset().to_raw().is_some_and(|offset| offset >= 0);
+        }
+        Ok(history)
+    })
+    .map_err(|why| why.to_string())
 }
 
 /// Hears what librdkafka reports beside the answer to a call: only there does it say that credentials were refused, or what
@@ -137,10 +182,11 @@ impl ConsumerContext for Listener {}
 
 fn ask<T>(
     connection: &KafkaConnection,
+    group: Option<&str>,
     question: impl FnOnce(&BaseConsumer<Listener>) -> Result<T, KafkaError>,
 ) -> Result<T, NoAnswer> {
     let brokers = connection.brokers.join(",");
-    let client = client(connection, Some(&brokers)).map_err(NoAnswer::Impossible)?;
+    let client = client(connection, Some(&brokers), group).map_err(NoAnswer::Impossible)?;
     question(&client).map_err(|error| {
         let heard = client.context();
         (0..EVENTS).take_while(|_| heard.refusal.get().is_none()).for_each(|_| drop(client.poll(EVENT_WITHIN)));
@@ -158,16 +204,23 @@ fn ask<T>(
 /// # Errors
 /// Why not, in librdkafka's words, without secrets.
 pub fn can_be_made(connection: &KafkaConnection) -> Result<(), String> {
-    client(connection, None).map(drop)
+    client(connection, None, None).map(drop)
 }
 
-fn client(connection: &KafkaConnection, brokers: Option<&str>) -> Result<BaseConsumer<Listener>, String> {
+fn client(
+    connection: &KafkaConnection,
+    brokers: Option<&str>,
+    group: Option<&str>,
+) -> Result<BaseConsumer<Listener>, String> {
     let mut config = ClientConfig::new();
     for (name, value) in &connection.properties {
         config.set(name, value.expose_secret());
     }
     if let Some(brokers) = brokers {
         config.set("bootstrap.servers", brokers);
+    }
+    if let Some(group) = group {
+        config.set("group.id", group);
     }
     config.create_with_context(Listener::default()).map_err(|error| {
         let words = match &error {

@@ -137,7 +137,11 @@ impl<C: Client> Source<C> {
         self.credentials.accepted();
         self.group_waits.assigned();
         self.cx.health.clear(Room::Source);
-        let partitions: Vec<_> = partitions.into_iter().map(|name| (name, Known::default())).collect();
+        let known = |name| {
+            let history = self.history.end(&name);
+            (name, Known { history, ..Known::default() })
+        };
+        let partitions: Vec<_> = partitions.into_iter().map(known).collect();
         if partitions.is_empty() {
             self.finish_assign(&partitions, now);
             return;

@@ -1,9 +1,30 @@
 //! Where a newly assigned partition starts. Pure.
 
+use std::collections::BTreeMap;
+
 use crate::config::plan::Start;
 use crate::librdkafka::{START_EARLIEST, START_STORED};
-use crate::model::Position;
+use crate::model::{Position, TopicPartition};
 use crate::mutants::{self, Mutant};
+
+/// What lay in the topics before this member asked to join its group: for `start: latest`. Only that is history. A partition
+/// that is not among it appeared later, and so did one without a committed offset in a group that has read before: a group
+/// commits where it starts in all of its partitions at once. Both begin at their beginning.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct History {
+    /// The ends of the partitions that were there.
+    pub ends: BTreeMap<TopicPartition, Position>,
+    /// The group had committed an offset of one of them.
+    pub group_has_read: bool,
+}
+
+impl History {
+    /// Where the history of a partition without a committed offset ends; `None` where it has none.
+    #[must_use]
+    pub fn end(&self, name: &TopicPartition) -> Option<Position> {
+        self.ends.get(name).copied().filter(|_| !self.group_has_read)
+    }
+}
 
 /// What is known of a partition when it is assigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -14,6 +35,8 @@ pub struct Known {
     pub low: Option<Position>,
     /// The last stable offset.
     pub end: Option<Position>,
+    /// Where the history ends that `start: latest` leaves out, if the partition has any.
+    pub history: Option<Position>,
     /// The first offset of a time, when one was asked for; the outer `None` when nobody answered.
     pub since: Option<Option<Position>>,
 }
@@ -31,20 +54,20 @@ pub struct Beginning {
     pub truncated: bool,
 }
 
-/// librdkafka's logical end of a partition (`RD_KAFKA_OFFSET_END`).
-const START_LATEST: i64 = -1;
-
 /// Decides where to start. `auto.offset.reset` is always `earliest`, so nothing here can skip records silently.
 #[must_use]
 pub fn beginning(known: Known, start: Start) -> Beginning {
     let at = |position: Position| Beginning { at: position.0, position: Some(position), gap: 0, truncated: false };
     let logical = |at| Beginning { at, position: None, gap: 0, truncated: false };
+    let history = match start {
+        Start::Earliest if mutants::on(Mutant::ResetToLatest) => known.end,
+        Start::Earliest => None,
+        Start::Latest if mutants::on(Mutant::BornLateIsHistory) => known.end,
+        Start::Latest => known.history,
+    };
     match (known.committed, start) {
         (None, _) => logical(START_STORED),
-        (Some(None), Start::Earliest) if !mutants::on(Mutant::ResetToLatest) => {
-            known.low.map_or(logical(START_EARLIEST), at)
-        }
-        (Some(None), Start::Latest | Start::Earliest) => known.end.map_or(logical(START_LATEST), at),
+        (Some(None), _) => history.max(known.low).map_or(logical(START_EARLIEST), at),
         (Some(Some(committed)), _) => match (known.low, known.end) {
             (Some(low), _) if low > committed => Beginning { gap: (low.0 - committed.0) as u64, ..at(low) },
             (low, Some(end)) if end < committed && !mutants::on(Mutant::PositionBeyondTheEnd) => {
@@ -60,16 +83,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_what_was_there_when_the_group_was_new_is_history() {
+        let name = |partition| TopicPartition { topic: "t".into(), partition };
+        let ends = BTreeMap::from([(name(0), Position(9)), (name(1), Position(0))]);
+        let history = History { ends: ends.clone(), group_has_read: false };
+        assert_eq!([0, 1, 2].map(|one| history.end(&name(one)).map(|end| end.0)), [Some(9), Some(0), None]);
+        let history = History { ends, group_has_read: true };
+        assert_eq!([0, 1, 2].map(|one| history.end(&name(one))), [None; 3], "added while nobody was there");
+    }
+
+    #[test]
     fn every_case() {
         let p = |n| Some(Position(n));
-        let known = |committed, low, end| Known { committed, low, end, since: None };
+        let known = |committed, low, end| Known { committed, low, end, history: None, since: None };
+        let with_history = |low, history| Known { history, ..known(Some(None), low, p(20)) };
         let says = |at, position, gap, truncated| Beginning { at, position, gap, truncated };
         let cases = [
             ("nobody answered", known(None, p(3), p(9)), Start::Latest, says(-1000, None, 0, false)),
             ("first start, earliest", known(Some(None), p(3), p(9)), Start::Earliest, says(3, p(3), 0, false)),
             ("first start, low unknown", known(Some(None), None, None), Start::Earliest, says(-2, None, 0, false)),
-            ("first start, latest", known(Some(None), p(3), p(9)), Start::Latest, says(9, p(9), 0, false)),
-            ("first start, end unknown", known(Some(None), p(3), None), Start::Latest, says(-1, None, 0, false)),
+            ("first start, latest", with_history(p(3), p(9)), Start::Latest, says(9, p(9), 0, false)),
+            ("its history is gone", with_history(p(12), p(9)), Start::Latest, says(12, p(12), 0, false)),
+            ("its beginning is unknown", with_history(None, p(9)), Start::Latest, says(9, p(9), 0, false)),
+            ("history is none of earliest's", with_history(p(3), p(9)), Start::Earliest, says(3, p(3), 0, false)),
+            ("appeared later", with_history(p(0), None), Start::Latest, says(0, p(0), 0, false)),
+            ("appeared later, low unknown", with_history(None, None), Start::Latest, says(-2, None, 0, false)),
             ("goes on", known(Some(p(5)), p(3), p(9)), Start::Latest, says(5, p(5), 0, false)),
             ("at the end", known(Some(p(9)), p(3), p(9)), Start::Earliest, says(9, p(9), 0, false)),
             ("retention took 4", known(Some(p(5)), p(9), p(20)), Start::Latest, says(9, p(9), 4, false)),
