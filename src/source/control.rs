@@ -3,22 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::config::plan::Start;
 use crate::librdkafka::{Bootstrap, Consumer, ErrorCode, OpenError};
-use crate::model::{Epoch, Exit, Halt, Offset, Position, RewindCause, Sequence, Slot, TopicPartition};
+use crate::model::{Epoch, Exit, Halt, RewindCause, Sequence, Slot};
 use crate::mutants::{self, Mutant};
-use crate::telemetry::health::Room;
-use crate::telemetry::lag::Lag;
 use crate::telemetry::metrics::StageName;
 
+use super::assigned::{Assigned, SeekProof};
 use super::client::Client;
 use super::commit::Commits;
 use super::context::{SourceContext, SourceEnd};
 use super::credentials::Credentials;
 use super::damage::Damage;
-use super::group_waits::{GroupWaits, Say};
+use super::group_waits::GroupWaits;
 use super::hold::Hold;
 use super::ledger::Ledger;
 use super::lowered::Lowered;
@@ -33,52 +32,6 @@ use super::until::Marks;
 
 /// Longest park: timers are looked at this often even without a wake-up.
 const LONGEST_PARK: Duration = Duration::from_millis(100);
-
-/// Between two tellings of how far partitions are behind: as often as the reporter looks.
-const LAG_EVERY: Duration = Duration::from_millis(250);
-
-/// What is known of a seek. Its first record may lie above the target because there is nothing between, or because the seek
-/// was lost: then it is done again, until two in a row begin at the same record. One repetition would not do: where there
-/// is nothing at the target, the first seek looks lost although it was not, and the second may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SeekProof {
-    /// A record came at the target, or twice the same one above it.
-    Given,
-    /// No record has come yet.
-    Awaited,
-    /// This record came first, above the target; the seek is done again.
-    Above(Offset),
-}
-
-impl SeekProof {
-    /// The first record came, above the target: whether that is proof enough.
-    pub(super) fn accepts(self, first: Offset) -> bool {
-        match self {
-            Self::Given => true,
-            Self::Awaited => false,
-            Self::Above(before) => first <= before,
-        }
-    }
-}
-
-/// A partition that is ours.
-pub(crate) struct Assigned {
-    pub(crate) name: TopicPartition,
-    /// The topic was reported unknown since the last record: it may come back as another topic.
-    pub(super) was_gone: bool,
-    /// The topic has another id than before: its beginning is asked for until it is known, then read.
-    pub(crate) recreated: bool,
-    /// The last stable offset when the client last told it.
-    pub(super) end: Option<Position>,
-    /// A first record above this position (after an assign or rewind) may be a gap: ask.
-    pub(super) check_gap: bool,
-    /// Whether the last seek went where it should.
-    pub(super) seek: SeekProof,
-    /// A record was read since the last assign, rewind or seek: only then the client's own position may be trusted.
-    pub(super) read_in_epoch: bool,
-    /// Records of this epoch were destroyed unread and are not sought again: the client's position lies behind them.
-    pub(super) destroyed: bool,
-}
 
 /// The source thread's state. Nobody else touches it.
 pub struct Source<C: Client = Consumer> {
@@ -107,7 +60,7 @@ pub struct Source<C: Client = Consumer> {
     pub(crate) halt: Option<Halt>,
     pub(super) halted_at: Option<Instant>,
     pub(super) next_drip: Instant,
-    next_lag: Instant,
+    pub(super) next_lag: Instant,
     pub(super) last_progress: Instant,
     pub(super) credentials: Credentials,
     pub(super) group_waits: GroupWaits,
@@ -389,89 +342,10 @@ impl<C: Client> Source<C> {
         doubtful.into_iter().for_each(|slot| self.rewind(slot, RewindCause::Redelivered, now));
     }
 
-    /// Names what only the group can end: a wait for partitions, or for the answer to a commit.
-    pub(super) fn look_at_group(&mut self, now: Instant) {
-        let since = self.commits.unanswered_since();
-        self.cx.metrics.commit_unanswered_since_ms.set(since.map_or(0, |since| unix_ms(since, now)));
-        if self.cx.dry_run {
-            return;
-        }
-        let source = &self.cx.plan.source;
-        match self.group_waits.say(&source.group, source.session_timeout, since, now) {
-            Say::Nothing => {}
-            Say::Alert(text) => self.cx.health.raise(Room::Group, text),
-            Say::Over => self.cx.health.clear(Room::Group),
-        }
-    }
-
-    /// How far each partition is behind, from the books: the end of its log is what the client last told, or what was read.
-    pub(super) fn publish_lag(&self) {
-        for (slot, assigned) in &self.assigned {
-            let Some((position, end)) = self.ledger.position(*slot).zip(assigned.end) else { continue };
-            let end = self.ledger.expected(*slot).map_or(end, |read| read.max(end));
-            let records = end.0.saturating_sub(position.0).max(0) as u64;
-            let oldest_timestamp_ms = self.ledger.oldest_timestamp(*slot);
-            self.cx.lag.set(&assigned.name, Lag { records, position, oldest_timestamp_ms });
-        }
-    }
-
-    /// Lets others see the books.
-    fn publish(&mut self, now: Instant) {
-        self.balance();
-        if now >= self.next_lag {
-            self.next_lag = now + LAG_EVERY;
-            self.publish_lag();
-        }
-        if self.cx.view.wants() {
-            let since = self.ledger.oldest_polled().map_or(0, |at| unix_ms(at, now));
-            self.cx.metrics.oldest_unresolved_since_ms.set(since);
-        }
-        self.cx.view.publish(&self.ledger, &self.assigned_names(), self.last_progress);
-    }
-
-    /// Strikes the balance of the counters: a turn's changes are seen together.
-    pub(super) fn balance(&self) {
-        let tally = self.ledger.tally();
-        self.cx.metrics.balance(tally.open as i64);
-        if !tally.holds() {
-            self.cx.metrics.conservation_errors.add(1);
-        }
-    }
-
-    fn assigned_names(&self) -> Vec<(Slot, TopicPartition)> {
-        if !self.cx.view.wants() {
-            return Vec::new();
-        }
-        self.assigned.iter().map(|(slot, assigned)| (*slot, assigned.name.clone())).collect()
-    }
-
     /// Whether the channel, the ring and the budget have room for another batch.
     pub(super) fn has_room(&self) -> bool {
         !self.cx.batches.is_full()
             && self.next_sequence < self.cx.released.load(Ordering::Acquire) + self.cx.ring
             && self.cx.budget.has_room()
-    }
-}
-
-/// Milliseconds since the epoch at a moment of the past.
-fn unix_ms(at: Instant, now: Instant) -> i64 {
-    let past = SystemTime::now()
-        .checked_sub(now.saturating_duration_since(at))
-        .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-    past.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_first_record_above_the_target_counts_only_when_it_comes_twice() {
-        let first = Offset(7);
-        assert!(!SeekProof::Awaited.accepts(first), "the seek may have been lost");
-        assert!(SeekProof::Above(first).accepts(first), "there is nothing between");
-        assert!(SeekProof::Above(Offset(9)).accepts(first), "the first one was lost, this one was not");
-        assert!(!SeekProof::Above(Offset(6)).accepts(first), "one of them was lost");
-        assert!(SeekProof::Given.accepts(first), "a gap in the middle of the log");
     }
 }

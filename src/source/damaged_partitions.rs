@@ -7,8 +7,9 @@ use crate::model::{Exit, Halt, Position, Slot};
 use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Room;
 
+use super::assigned::SeekProof;
 use super::client::Client;
-use super::control::{SeekProof, Source};
+use super::control::Source;
 use super::damage::{Damage, Due, ReadError};
 use super::pauses::PauseReason;
 

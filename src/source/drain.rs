@@ -9,8 +9,9 @@ use crate::telemetry::health::Room;
 use crate::telemetry::latency::Stage;
 use crate::telemetry::metrics::StageName;
 
+use super::assigned::SeekProof;
 use super::client::{Client, Messages};
-use super::control::{SeekProof, Source};
+use super::control::Source;
 use super::damage::Damage;
 use super::pauses::PauseReason;
 

@@ -2,9 +2,10 @@
 //!
 //! [`control`] is the loop, over any [`client`]; [`context`] is what it is given; [`ledger`], [`pauses`], [`rewind`], [`commit`],
 //! [`credentials`], [`damage`], [`group_waits`],
-//! [`start`] and [`until`] decide and know no clock; [`drain`], [`reports`], [`rebalance`], [`questions`], [`events`],
+//! [`start`] and [`until`] decide and know no clock; [`drain`], [`reports`], [`rebalance`], [`questions`], [`events`], [`assigned`], [`publish`],
 //! [`damaged_partitions`] and [`finish`] are the loop's parts.
 
+mod assigned;
 pub mod client;
 pub mod commit;
 pub mod context;
@@ -22,6 +23,7 @@ mod lowered;
 pub mod pauses;
 pub mod probe;
 pub mod properties;
+mod publish;
 mod questions;
 mod rebalance;
 mod reports;

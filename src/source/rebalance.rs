@@ -10,8 +10,7 @@ use crate::telemetry::health::{Room, State};
 
 use super::client::Client;
 use super::context::Until;
-use super::control::{Assigned, SeekProof, Source};
-use super::pauses::PauseReason;
+use super::control::Source;
 use super::questions::ANSWER_WITHIN_MS;
 use super::start::{Known, beginning};
 
@@ -248,60 +247,6 @@ impl<C: Client> Source<C> {
         }
         self.apply_pauses();
         tracing::info!(pipeline = %self.cx.plan.name, added = partitions.len(), assigned = self.assigned.len(), "partitions assigned");
-    }
-
-    fn take_partition(&mut self, name: &TopicPartition, known: Known) {
-        let Some(slot) = self.cx.table.slot(name) else {
-            tracing::error!(pipeline = %self.cx.plan.name, partition = %name, "partition table full: restart the process");
-            return;
-        };
-        let beginning = beginning(known, self.cx.plan.source.start);
-        let epoch = Epoch::fresh();
-        self.ledger.assign(slot, epoch, beginning.position);
-        if let Some(Some(committed)) = known.committed
-            && beginning.position == Some(committed)
-            && !self.lowered.contains(name)
-        {
-            self.ledger.is_committed_at(slot, committed);
-        }
-        if beginning.truncated && !mutants::on(Mutant::TruncatedStartForgotten) {
-            // Where the low end is unknown, anything that is not above it will do.
-            self.lowered.restarted(name, beginning.position.unwrap_or(Position(0)), self.commits.is_waiting());
-        }
-        self.report_beginning(name, known, beginning.gap, beginning.truncated);
-        self.cx.table.set_current(slot, epoch);
-        let all: Vec<_> = [(self.holding, PauseReason::Hold), (self.probing, PauseReason::Probe)]
-            .into_iter()
-            .filter_map(|(on, reason)| on.then_some(reason))
-            .collect();
-        self.pauses.assign(slot, &all);
-        if let (Some(until), Some(end)) = (&mut self.until, known.since.flatten().or(known.end)) {
-            until.pin(slot, end, beginning.position.max(known.low));
-        }
-        let assigned = Assigned {
-            name: name.clone(),
-            was_gone: false,
-            recreated: false,
-            end: known.end,
-            check_gap: beginning.position.is_some(),
-            seek: SeekProof::Given,
-            read_in_epoch: false,
-            destroyed: false,
-        };
-        self.assigned.insert(slot, assigned);
-    }
-
-    fn report_beginning(&self, name: &TopicPartition, known: Known, gap: u64, truncated: bool) {
-        let committed = known.committed.flatten().map_or(-1, |position| position.0);
-        if gap > 0 {
-            self.cx.metrics.gap_records.add(gap);
-            tracing::error!(pipeline = %self.cx.plan.name, partition = %name, committed,
-                "retention removed up to {gap} records before they were read: raise the topic's retention");
-        }
-        if truncated {
-            tracing::error!(pipeline = %self.cx.plan.name, partition = %name, committed,
-                "the log ends before the committed position: truncated or recreated; reading it from its beginning");
-        }
     }
 
     pub(super) fn begin_revoke(&mut self, partitions: Vec<TopicPartition>, lost: bool, now: Instant) {
