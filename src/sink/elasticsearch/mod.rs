@@ -26,6 +26,7 @@ mod gzip;
 mod lane;
 #[cfg(test)]
 mod lane_tests;
+mod log_in;
 mod nodes;
 mod op;
 mod patience;
