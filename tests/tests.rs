@@ -21,6 +21,8 @@ mod real_exits;
 #[cfg(test)]
 mod real_sasl;
 #[cfg(test)]
+mod real_words;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod services_smoke;

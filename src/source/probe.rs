@@ -169,6 +169,8 @@ fn client(connection: &KafkaConnection, brokers: Option<&str>) -> Result<BaseCon
     if let Some(brokers) = brokers {
         config.set("bootstrap.servers", brokers);
     }
+    // Why a connection broke is a line of information; it goes to the listener only, whatever the process logs.
+    config.set_log_level(RDKafkaLogLevel::Info);
     config.create_with_context(Listener::default()).map_err(|error| {
         let words = match &error {
             KafkaError::ClientCreation(words) => words.clone(),

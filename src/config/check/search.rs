@@ -97,10 +97,12 @@ impl Checker<'_> {
             None => {}
             Some(WrittenAuth::Basic(basic)) => {
                 self.secret(&format!("{path}.auth.basic.password"), &basic.password);
-                if basic.username.is_empty() || basic.username.contains(':') {
+                let odd = |one: char| one == ':' || one.is_control();
+                if basic.username.is_empty() || basic.username.contains(odd) || basic.username.trim() != basic.username
+                {
                     self.error(
                         &format!("{path}.auth.basic.username"),
-                        "a user name is not empty and has no `:`",
+                        "a user name is not empty, has no `:` and no line end, and neither begins nor ends with a blank",
                         "give the user's name",
                     );
                 }
