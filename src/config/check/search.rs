@@ -184,7 +184,7 @@ impl Checker<'_> {
             server: server(&search.server)?,
             auth,
             ca_file: search.tls.as_ref().and_then(|tls| tls.ca_file.clone()),
-            client: search.tls.as_ref().and_then(client_files),
+            client: search.tls.as_ref().and_then(client_files).map(Box::new),
             verify: search.tls.as_ref().is_none_or(|tls| tls.verify),
         })
     }
