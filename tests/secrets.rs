@@ -64,7 +64,7 @@ fn secret_places(schema: &Value, owner: &str, member: &str, places: &mut BTreeSe
 }
 
 /// Names that sound like a secret but are none: the template of a record's key, a look-up's key.
-const HARMLESS: &[&str] = &["KafkaSink.key", "Lookup.key", "KafkaTls.key_file"];
+const HARMLESS: &[&str] = &["KafkaSink.key", "Lookup.key", "KafkaTls.key_file", "Tls.key_file"];
 
 /// Members of the schema that sound like secrets, whatever their type.
 fn suspicious(schema: &Value) -> BTreeSet<String> {

@@ -27,6 +27,8 @@ mod real_sasl;
 #[cfg(test)]
 mod real_targets;
 #[cfg(test)]
+mod real_words;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod services_smoke;

@@ -360,6 +360,8 @@ const PURE: &[&str] = &[
     "src/librdkafka/words.rs",
     "src/model/decimal.rs",
     "src/source/commit.rs",
+    "src/source/damage.rs",
+    "src/source/group_waits.rs",
     "src/source/hold.rs",
     "src/source/ledger.rs",
     "src/source/lowered.rs",

@@ -12,13 +12,13 @@ use serde::de::{
 use super::finding::Finding;
 use super::nearest;
 use super::secret;
-use super::tree::{Entry, Node, Origin, Scalar, Style, Value, parent};
+use super::tree::{Entry, Node, Scalar, Style, Value, parent};
 use super::written::scalar as written;
-use crate::model::Decimal;
 
 mod fault;
 mod json;
 mod scalar;
+mod special;
 
 use fault::Fault;
 
@@ -106,30 +106,6 @@ impl<'tree> Decoder<'tree> {
         let scalar = self.scalar(what)?;
         let typed = scalar.style == Style::Plain || !scalar.variables.is_empty();
         typed.then(|| parse(&scalar.text)).flatten().ok_or_else(|| self.expected(what))
-    }
-
-    fn secret<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault>
-    where
-        'tree: 'de,
-    {
-        match &self.node.value {
-            Value::Scalar(scalar) if !scalar.is_null() => visitor.visit_str(&scalar.text),
-            Value::Map(entries) => visitor.visit_map(Pairs::new(self, entries.iter().collect())),
-            Value::Scalar(_) | Value::List(_) => {
-                Err(self.expected("a secret: a string, `{ env: NAME }` or `{ file: PATH }`"))
-            }
-        }
-    }
-
-    /// A number with all its digits.
-    fn bound(self) -> Result<Decimal, Fault> {
-        let bound = self.parsed("a number", |text| scalar::number(text).or_else(|| Decimal::new(text)))?;
-        if bound.is_in_range() {
-            return Ok(bound);
-        }
-        let reason =
-            format!("{} is beyond the range of a double, which no number of a record leaves", scalar::shown(self.node));
-        Err(Fault::at(self.node, reason).remedy("write a number between -1.7e308 and 1.7e308"))
     }
 
     fn list(self, what: &str) -> Result<&'tree [Node], Fault> {
@@ -309,24 +285,6 @@ impl<'de, 'tree: 'de> serde::Deserializer<'de> for Decoder<'tree> {
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         visitor.visit_unit()
-    }
-}
-
-impl Decoder<'_> {
-    fn unknown_variant(self, name: &str, origin: &Origin, variants: &[&str]) -> Fault {
-        let (path, reason) = match &self.node.value {
-            Value::Map(entries) if !entries.is_empty() => {
-                let (path, name) = fault::unknown_key(self.node, &entries[0], variants);
-                (path, format!("unknown key{name}"))
-            }
-            Value::Map(_) | Value::List(_) | Value::Scalar(_) if secret::hides_values(&self.node.path) => {
-                (self.node.path.clone(), "not one of the known values".to_owned())
-            }
-            Value::Map(_) | Value::List(_) | Value::Scalar(_) => {
-                (self.node.path.clone(), format!("unknown value `{}`", scalar::as_written(self.node).unwrap_or(name)))
-            }
-        };
-        Fault::new(path, origin.clone(), reason).remedy(nearest::remedy(name, variants, "known here"))
     }
 }
 

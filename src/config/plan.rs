@@ -98,7 +98,7 @@ pub struct ElasticsearchConnection {
     /// PEM file with certificate authorities.
     pub ca_file: Option<PathBuf>,
     /// The client's own certificate.
-    pub client: Option<ClientFiles>,
+    pub client: Option<Box<ClientFiles>>,
     /// Whether certificates are verified (`tls: { verify: false }` is warned about).
     pub verify: bool,
 }

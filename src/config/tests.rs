@@ -302,6 +302,11 @@ fn text_that_looks_like_another_type_is_text() {
         assert_eq!(load(&text).plan.pipelines[0].source.group, name);
         let quoted = MINIMAL.replace("group: index", &format!("group: \"{name}\""));
         assert_eq!(load(&quoted).plan.pipelines[0].source.group, name);
+        if name.contains(':') {
+            continue;
+        }
+        let named = MINIMAL.replace("  index:", &format!("  {name}:")).replace("upstream", name);
+        assert_eq!(&*load(&named).plan.pipelines[0].name, name, "names are keys");
     }
 }
 
@@ -311,7 +316,7 @@ fn one_variable_fills_a_list() {
         ("[\"${BROKER_LIST}\"]", "[\"${NODES}\"]", "[\"${TOPICS}\"]"),
         ("\"${BROKER_LIST}\"", "\"${NODES}\"", "\"${TOPICS}\""),
         ("\"a:9092, b:9092 c:9092\"", "\"http://h1:9200,https://us%40er:s3cret@h2:9200\"", "\"a ^b{1,2}$ c\""),
-        ("[\"a:9092\", \"${NONE:-b:9092,c:9092}\"]", "[\"${NODES}\"]", "[a, \"${NONE:-^b{1,2}$ c}\"]"),
+        ("[\"a:9092\", \"${NONE:-b:9092,c:9092}\"]", "[\"${NODES}\"]", "[a, \"^b{1,2}$\", \"${NONE:-c}\"]"),
     ] {
         let text = MINIMAL
             .replace("brokers: [\"127.0.0.1:9092\"]", &format!("brokers: {brokers}"))

@@ -1,16 +1,18 @@
 //! librdkafka's words about a connection, for people: without what only its authors need, and with what usually helps. Pure.
 
+const SPEAKS_TLS: &str = "the listener may speak TLS: write `tls: {}` (with `ca_file` for an authority of your own) in the \
+                          connection, or name the port of a listener without TLS";
+const SPEAKS_NO_TLS: &str = "the listener does not speak TLS: leave `tls` out, or name the port of its TLS listener";
+const WANTS_LOG_IN: &str =
+    "the listener may want a log-in: write `sasl: { mechanism, username, password }` in the connection";
+
+/// A connection that is up and closed within this was closed for its first request, in milliseconds.
+const AT_ONCE: u64 = 2_000;
+
 /// What a part of its words means, and what to do about it.
 const REMEDIES: [(&str, &str); 12] = [
-    (
-        "SSL listener",
-        "the listener may speak TLS: write `tls: {}` (with `ca_file` for an authority of your own) in the connection, or name \
-         the port of a listener without TLS",
-    ),
-    (
-        "might require SASL",
-        "the listener may want a log-in: write `sasl: { mechanism, username, password }` in the connection",
-    ),
+    ("SSL listener", SPEAKS_TLS),
+    ("might require SASL", WANTS_LOG_IN),
     (
         "Failed to resolve",
         "this name has no address here; where it is not one of `brokers`, the cluster advertises it \
@@ -18,12 +20,9 @@ const REMEDIES: [(&str, &str); 12] = [
     ),
     ("certificate verify failed", "give the authority that signed the broker's certificate in `tls: { ca_file }`"),
     ("unable to get local issuer", "give the authority that signed the broker's certificate in `tls: { ca_file }`"),
-    ("wrong version number", "the listener does not speak TLS: leave `tls` out, or name the port of its TLS listener"),
+    ("wrong version number", SPEAKS_NO_TLS),
+    ("packet length too long", SPEAKS_NO_TLS),
     ("SSL handshake failed", "see whether the listener speaks TLS, and whether it wants a client certificate"),
-    (
-        "packet length too long",
-        "the listener does not speak TLS: leave `tls` out, or name the port of its TLS listener",
-    ),
     ("Unsupported SASL mechanism", "write a mechanism the broker has enabled in `sasl: { mechanism }`"),
     ("Connection refused", "nobody listens there: check host and port in `brokers`, and that the broker runs"),
     ("Connection setup timed out", "nobody answers there: check host and port in `brokers`, and firewalls on the way"),
@@ -45,11 +44,27 @@ pub fn remedy(text: &str) -> Option<&'static str> {
     if let Some(first) = answered_instead(text) {
         return Some(match first {
             HTTP => "an HTTP server answers there, no Kafka broker: check the port in `brokers`",
-            number if number >> 24 == TLS_ALERT || number >> 24 == TLS_HANDSHAKE => REMEDIES[0].1,
+            number if number >> 24 == TLS_ALERT || number >> 24 == TLS_HANDSHAKE => SPEAKS_TLS,
             _ => "something else than a Kafka broker answers there: check the port in `brokers`",
         });
     }
-    REMEDIES.iter().find(|(part, _)| text.contains(part)).map(|(_, remedy)| *remedy)
+    REMEDIES.iter().find(|(part, _)| text.contains(part)).map(|(_, remedy)| *remedy).or_else(|| of_state(text))
+}
+
+/// What it was about when the other side closed the connection: `Disconnected: … (after 2ms in state APIVERSION_QUERY)`.
+fn of_state(text: &str) -> Option<&'static str> {
+    let (said, state) = text.rsplit_once(" (after ")?;
+    let (after, state) = state.split_once("ms in state ")?;
+    let at_once = after.parse::<u64>().is_ok_and(|after| after < AT_ONCE);
+    if !said.contains("Disconnected") {
+        return None;
+    }
+    match state.split([',', ')']).next()? {
+        "APIVERSION_QUERY" => Some(SPEAKS_TLS),
+        "SSL_HANDSHAKE" => Some(SPEAKS_NO_TLS),
+        "UP" if at_once => Some(WANTS_LOG_IN),
+        _ => None,
+    }
 }
 
 /// `HTTP` where the length of an answer should stand.
@@ -72,6 +87,7 @@ fn cleaned(text: &str) -> String {
         None => text,
     };
     let text = text.split(" (after ").next().unwrap_or(text);
+    let text = text.strip_suffix(": receive 0 after POLLIN").unwrap_or(text);
     let is_place = |word: &str| {
         let file = word.trim_end_matches(':').rsplit_once(':').map_or(word, |(file, _)| file);
         [".c", ".h", ".rs"].iter().any(|ending| file.ends_with(ending))
@@ -100,6 +116,19 @@ mod tests {
                 "a:9094/bootstrap: Disconnected",
                 "write `sasl:",
             ),
+            (
+                "[thrd:a:9093/bootstrap]: a:9093/bootstrap: Disconnected: connection closed by peer: receive 0 after POLLIN \
+                 (after 3ms in state APIVERSION_QUERY, 1 identical error(s) suppressed)",
+                "a:9093/bootstrap: Disconnected: connection closed by peer;",
+                "write `tls: {}`",
+            ),
+            (
+                "a:9094/1: Disconnected: connection closed by peer: receive 0 after POLLIN (after 12ms in state UP)",
+                "closed by peer;",
+                "write `sasl:",
+            ),
+            ("a:9094/1: Disconnected (after 600012ms in state UP)", "a:9094/1: Disconnected", ""),
+            ("ssl://a:9092/1: Disconnected (after 1ms in state SSL_HANDSHAKE)", "Disconnected;", "does not speak TLS"),
             (
                 "kafka-0.internal:9092/0: Failed to resolve 'kafka-0.internal:9092': Name or service not known (after 1ms in \
                  state CONNECT)",

@@ -222,6 +222,8 @@ fn client(
     if let Some(group) = group {
         config.set("group.id", group);
     }
+    // Why a connection broke is a line of information; it goes to the listener only, whatever the process logs.
+    config.set_log_level(RDKafkaLogLevel::Info);
     config.create_with_context(Listener::default()).map_err(|error| {
         let words = match &error {
             KafkaError::ClientCreation(words) => words.clone(),

@@ -84,6 +84,13 @@ impl Checker<'_> {
 
     fn sasl(&self, path: &str, sasl: &Sasl, tls: bool) {
         self.secret(&format!("{path}.password"), &sasl.password);
+        if sasl.username.trim() != sasl.username || sasl.username.contains(char::is_control) {
+            self.error(
+                &format!("{path}.username"),
+                "begins or ends with a blank, or holds a line end",
+                "leave that out; `printf %s …` writes none",
+            );
+        }
         if sasl.username.is_empty() {
             self.error(&format!("{path}.username"), "is empty", "give the user's name");
         }

@@ -97,10 +97,12 @@ impl Checker<'_> {
             None => {}
             Some(WrittenAuth::Basic(basic)) => {
                 self.secret(&format!("{path}.auth.basic.password"), &basic.password);
-                if basic.username.is_empty() || basic.username.contains(':') {
+                let odd = |one: char| one == ':' || one.is_control();
+                if basic.username.is_empty() || basic.username.contains(odd) || basic.username.trim() != basic.username
+                {
                     self.error(
                         &format!("{path}.auth.basic.username"),
-                        "a user name is not empty and has no `:`",
+                        "a user name is not empty, has no `:` and no line end, and neither begins nor ends with a blank",
                         "give the user's name",
                     );
                 }
@@ -182,7 +184,7 @@ impl Checker<'_> {
             server: server(&search.server)?,
             auth,
             ca_file: search.tls.as_ref().and_then(|tls| tls.ca_file.clone()),
-            client: search.tls.as_ref().and_then(client_files),
+            client: search.tls.as_ref().and_then(client_files).map(Box::new),
             verify: search.tls.as_ref().is_none_or(|tls| tls.verify),
         })
     }

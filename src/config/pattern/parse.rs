@@ -17,6 +17,8 @@ const LOOK_AROUND: &str = "say what is wanted, as in `^orders-(eu|us)$`; or keep
 const EDGE: &str = "write which characters may stand there, as in `^orders(-.*)?$` or `[._-]`";
 
 type Parsed<T> = Result<T, Refusal>;
+/// The rest of a class's name, and what it holds.
+type Class = (&'static str, fn(char) -> bool);
 
 fn refuse<T>(reason: impl Into<String>, remedy: impl Into<String>) -> Parsed<T> {
     Err(Refusal::new(reason, remedy))
@@ -300,7 +302,7 @@ impl Reader {
 
     /// `[:digit:]`, its opening bracket taken.
     fn named_class(&mut self) -> Parsed<Set> {
-        let classes: [(&str, fn(char) -> bool); 7] = [
+        let classes: [Class; 7] = [
             (":alpha:]", |one| one.is_ascii_alphabetic()),
             (":digit:]", |one| one.is_ascii_digit()),
             (":alnum:]", |one| one.is_ascii_alphanumeric()),

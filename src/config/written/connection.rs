@@ -178,7 +178,7 @@ impl JsonSchema for Properties {
 pub struct Elasticsearch {
     /// Base URLs of the nodes, `http://host:9200` or `https://…`. Requests are spread over those that answer.
     /// A list, or one text with commas.
-    #[schemars(schema_with = "super::scalar::texts")]
+    #[schemars(schema_with = "super::scalar::one_or_many::<NodeUrl>")]
     pub nodes: Vec<NodeUrl>,
     /// Longest time one bulk request may take. Generous on purpose: what timed out may still be written.
     #[serde(default = "request_timeout")]

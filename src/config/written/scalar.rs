@@ -144,10 +144,14 @@ impl JsonSchema for Constant {
 }
 
 /// A list of texts, or one text that is taken apart at commas and blanks.
-pub fn texts(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "oneOf": [
-        { "type": "array", "items": { "type": "string" }, "minItems": 1 }, { "type": "string" },
-    ] })
+pub fn texts(generator: &mut SchemaGenerator) -> Schema {
+    one_or_many::<String>(generator)
+}
+
+/// The same of members with a schema of their own.
+pub fn one_or_many<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    let inner = generator.subschema_for::<T>();
+    json_schema!({ "oneOf": [{ "type": "array", "items": inner, "minItems": 1 }, inner] })
 }
 
 impl<'de> Deserialize<'de> for Fields {

@@ -3,7 +3,6 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
 use bytes::Bytes;
 use elasticsearch::auth::{ClientCertificate, Credentials};
 use elasticsearch::cert::{Certificate, CertificateValidation};
@@ -15,10 +14,10 @@ use elasticsearch::http::transport::{SingleNodeConnectionPool, Transport, Transp
 use elasticsearch::http::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::pem;
-use crate::config::plan::{Auth, ClientFiles, ElasticsearchConnection};
+use crate::config::plan::{Auth, ElasticsearchConnection};
 
 use super::inspect::Seen;
+use super::log_in;
 use super::nodes::Nodes;
 use super::patience::LONGEST_RETRY_AFTER;
 use super::redact::redact;
@@ -352,8 +351,12 @@ fn node(plan: &ElasticsearchConnection, address: &str) -> Result<Node, ConnectFa
     // The client knows one kind of credentials at a time, and a certificate is one of them: then the others are a header.
     let mut log_in = None;
     if let Some(files) = &plan.client {
-        builder = builder.auth(Credentials::Certificate(ClientCertificate::Pem(own_certificate(plan, files)?)));
-        log_in = credentials.as_ref().map(header).transpose().map_err(|()| ConnectFault::Secret(connection()))?;
+        let cause = |cause| ConnectFault::Certificate { connection: connection(), cause };
+        let pem = log_in::certificate(files).map_err(cause)?;
+        builder = builder.auth(Credentials::Certificate(ClientCertificate::Pem(pem)));
+        let header = log_in::header(&plan.auth).map(|text| HeaderValue::from_str(&text)).transpose();
+        log_in = header.map_err(|_| ConnectFault::Secret(connection()))?;
+        log_in.iter_mut().for_each(|header| header.set_sensitive(true));
     } else if let Some(credentials) = credentials {
         builder = builder.auth(credentials);
     }
@@ -385,31 +388,6 @@ fn validation(plan: &ElasticsearchConnection) -> Result<CertificateValidation, C
     let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
     let chain = Certificate::from_pem(&pem).map_err(|error| fault(error.to_string()))?;
     Ok(CertificateValidation::Full(chain))
-}
-
-/// Certificate and key in one text, as the client wants them; both were looked at, because its own words are few.
-fn own_certificate(plan: &ElasticsearchConnection, files: &ClientFiles) -> Result<Vec<u8>, ConnectFault> {
-    let fault = |cause: String| ConnectFault::Certificate { connection: plan.name.to_string(), cause };
-    pem::certificates(&files.cert_file).map_err(fault)?;
-    pem::private_key(&files.key_file).map_err(fault)?;
-    let mut both = std::fs::read(&files.cert_file).map_err(|error| fault(error.to_string()))?;
-    both.push(b'\n');
-    both.extend(std::fs::read(&files.key_file).map_err(|error| fault(error.to_string()))?);
-    Ok(both)
-}
-
-fn header(credentials: &Credentials) -> Result<HeaderValue, ()> {
-    let text = match credentials {
-        Credentials::Basic(username, password) => {
-            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{username}:{password}")))
-        }
-        Credentials::EncodedApiKey(key) => format!("ApiKey {key}"),
-        Credentials::Bearer(token) => format!("Bearer {token}"),
-        Credentials::ApiKey(..) | Credentials::Certificate(_) | Credentials::AuthorizationHeader(_) => return Err(()),
-    };
-    let mut value = HeaderValue::from_str(&text).map_err(|_| ())?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 fn credentials(auth: &Auth) -> Result<Option<Credentials>, ()> {

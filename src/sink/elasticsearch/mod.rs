@@ -29,6 +29,7 @@ mod inspect;
 mod lane;
 #[cfg(test)]
 mod lane_tests;
+mod log_in;
 mod nodes;
 mod op;
 mod patience;
