@@ -27,7 +27,7 @@ impl<'servers> Case<'servers> {
         let client = KafkaClient::new(kafka);
         client.create_topic(&topic, 1, &[]).unwrap();
         let count = records.len() as u64;
-        assert_eq!(client.produce(&topic, records).unwrap() as u64, count);
+        assert_eq!(client.produce(&topic, records).unwrap(), count);
         Self { kafka, search, topic, index }
     }
 
@@ -163,6 +163,13 @@ fn of_records_with_one_version_the_later_wins_on_real_servers() {
             assert_eq!(documents["a"].source, r#"{"state":"paid","v":5}"#);
             assert_eq!(documents.contains_key("c"), version != "timestamp", "deleted in its millisecond");
         }
+        // The same records for another group: all of them are there already.
+        let case = Case::new(kafka, search, numbers(20));
+        case.delivers("id: '{key}', action: index, version: offset", 20);
+        let again = case.yaml("id: '{key}', action: index, version: offset").replace("group: in-", "group: again-");
+        let ended = Process::run("again", &again, &["--until", "end", "--report", "report"]).wait(LIMIT).assert_code(0);
+        assert_eq!(ended.count("p", "superseded"), 20, "{}", ended.tail());
+        assert!(ended.log.contains("20 of 20 records ended as superseded"), "{}", ended.tail());
     }
 }
 

@@ -246,7 +246,7 @@ impl Assembly<'_> {
             OnTombstone::Drop => Tombstones::Drop,
             OnTombstone::Delete | OnTombstone::Reject => Tombstones::PassOn,
         };
-        let program = self.compile(&elasticsearch::templates(plan), tombstones, plan.by.as_ref())?;
+        let program = self.compile(&elasticsearch::templates(plan), tombstones, plan.by.as_deref())?;
         let encoder = plan.clone();
         let encoder = move || BulkEncoder::new(&encoder);
         if self.bounds.dry_run {

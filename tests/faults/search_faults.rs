@@ -130,6 +130,28 @@ pub const SCENARIOS: &[Scenario] = &[
         "every item is answered with index_not_found_exception for 2 to 4 s; held",
         |stage| index(stage, ItemAnswer::error(404, "index_not_found_exception", "no such index")),
     ),
+    on_testbed(
+        "alias-without-write-index",
+        "F13",
+        "every item is refused because its alias has no write index for 2 to 4 s; held",
+        |stage| {
+            let reason = "no write index is defined for alias [items]. The write index may be explicitly disabled using \
+                          is_write_index=false or the alias points to multiple indices without one being designated as a \
+                          write index";
+            index(stage, ItemAnswer::error(400, "illegal_argument_exception", reason))
+        },
+    ),
+    on_testbed(
+        "pipeline-missing",
+        "F13",
+        "every item is refused because its ingest pipeline is gone for 2 to 4 s; held",
+        |stage| {
+            index(
+                stage,
+                ItemAnswer::error(400, "illegal_argument_exception", "pipeline with id [enrich] does not exist"),
+            )
+        },
+    ),
     on_testbed("index-flood-stage", "F13", "every item meets the flood-stage block (403) for 2 to 4 s", |stage| {
         let reason = "index [items] blocked by: [FORBIDDEN/12/index read-only / allow delete (api)];";
         index(stage, ItemAnswer::error(403, "cluster_block_exception", reason))

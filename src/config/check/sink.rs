@@ -113,7 +113,7 @@ impl Checker<'_> {
             doc_type: written.doc_type.clone(),
             id,
             action: chosen.action,
-            by: chosen.by,
+            by: chosen.by.map(Box::new),
             version,
             routing,
             ingest_pipeline: written.pipeline.clone(),

@@ -19,7 +19,7 @@ pub struct ElasticsearchSinkPlan {
     /// What is done with each document, or with most where `by` chooses.
     pub action: Action,
     /// Chooses the action of each record.
-    pub by: Option<ActionBy>,
+    pub by: Option<Box<ActionBy>>,
     /// External version, for `index` and `delete`.
     pub version: Option<VersionSource>,
     /// Routing.

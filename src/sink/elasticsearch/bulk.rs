@@ -130,7 +130,7 @@ struct Places {
 /// Writes bulk entries; one a worker.
 pub struct BulkEncoder {
     action: Action,
-    by: Option<ActionBy>,
+    by: Option<Box<ActionBy>>,
     on_tombstone: OnTombstone,
     version: Option<VersionSource>,
     id_by_default: bool,

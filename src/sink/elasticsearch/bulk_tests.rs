@@ -196,7 +196,7 @@ fn a_field_chooses_the_action() {
         map: map.map(|(value, choice)| (value.to_owned(), choice)).into(),
         otherwise: Choice::Reject,
     };
-    let plan = ElasticsearchSinkPlan { by: Some(by), action: Action::Upsert, ..sink_plan("items") };
+    let plan = ElasticsearchSinkPlan { by: Some(Box::new(by)), action: Action::Upsert, ..sink_plan("items") };
     assert_eq!(templates(&plan).len(), 2, "id, and what chooses");
     let (document, key): (Option<&[&[u8]]>, _) = (Some(&[b"{}"]), Some(&b"7"[..]));
     let of = |value, op: &'static [u8]| encode(&plan, value, &[key, Some(op)]);

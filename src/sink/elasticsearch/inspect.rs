@@ -57,9 +57,12 @@ pub struct Target {
     pub pipelines: Vec<(String, Seen)>,
 }
 
-/// Looks at the target of a sink and judges it; nothing for an index named by the record.
+/// Looks at the target of a sink and judges it. Of an index named by the record only the ingest pipeline can be looked at.
 pub async fn inspect(cluster: &Cluster, plan: &ElasticsearchSinkPlan) -> Vec<Finding> {
-    let Some(index) = constant_index(plan) else { return Vec::new() };
+    let Some(index) = constant_index(plan) else {
+        let nothing = Seen::Absent;
+        return lost(&pipelines(cluster, plan, &nothing).await).collect();
+    };
     let server = match Server::configured(plan.connection.server) {
         Some(server) => Some(server),
         None => cluster.identify().await.ok(),
@@ -76,13 +79,27 @@ pub async fn inspect(cluster: &Cluster, plan: &ElasticsearchSinkPlan) -> Vec<Fin
     } else {
         (Seen::Absent, Seen::Absent)
     };
+    let pipelines = pipelines(cluster, plan, &settings).await;
+    let typed = server.is_some_and(Server::needs_type);
+    judge(plan, &index, typed, &Target { aliases, stream, templates, settings, mapping, pipelines })
+}
+
+async fn pipelines(cluster: &Cluster, plan: &ElasticsearchSinkPlan, settings: &Seen) -> Vec<(String, Seen)> {
     let mut pipelines = Vec::new();
-    for pipeline in pipelines_of(plan, &settings) {
+    for pipeline in pipelines_of(plan, settings) {
         let seen = cluster.ask(&format!("_ingest/pipeline/{}", encode(&pipeline))).await;
         pipelines.push((pipeline, seen));
     }
-    let typed = server.is_some_and(Server::needs_type);
-    judge(plan, &index, typed, &Target { aliases, stream, templates, settings, mapping, pipelines })
+    pipelines
+}
+
+/// The pipelines that are not there.
+fn lost(pipelines: &[(String, Seen)]) -> impl Iterator<Item = Finding> {
+    let fault = TargetFault::NoPipeline;
+    pipelines
+        .iter()
+        .filter(|(_, seen)| *seen == Seen::Absent)
+        .map(move |(name, _)| Finding { ok: false, text: format!("{} ({name}); {}", fault.what(), fault.remedy()) })
 }
 
 /// Ours and those the index itself names.
@@ -169,11 +186,7 @@ pub fn judge(plan: &ElasticsearchSinkPlan, index: &str, typed: bool, target: &Ta
     faults.dedup();
     let wrong = |fault: TargetFault| Finding { ok: false, text: format!("{}; {}", fault.what(), fault.remedy()) };
     let mut findings: Vec<Finding> = faults.into_iter().map(wrong).collect();
-    let lost = target.pipelines.iter().filter(|(_, seen)| *seen == Seen::Absent);
-    findings.extend(lost.map(|(name, _)| Finding {
-        ok: false,
-        text: format!("{} ({name}); {}", TargetFault::NoPipeline.what(), TargetFault::NoPipeline.remedy()),
-    }));
+    findings.extend(lost(&target.pipelines));
     if findings.is_empty() {
         findings.push(Finding { ok: true, text: described(plan, kind, target) });
     }
