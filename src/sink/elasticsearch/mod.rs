@@ -19,6 +19,7 @@ mod bulk_tests;
 mod chain;
 mod client;
 mod concurrency;
+mod connect_fault;
 mod drive;
 mod entry;
 #[cfg(test)]
@@ -55,7 +56,8 @@ mod words;
 
 pub use answer::{ItemFault, ServerError, Unreadable, read as read_answer};
 pub use bulk::{BulkEncoder, BulkItem, ItemAction, LONGEST_ID_BYTES, constant_index, templates};
-pub use client::{Cluster, ConnectFault, Unidentified};
+pub use client::Cluster;
+pub use connect_fault::{ConnectFault, Unidentified};
 pub use inspect::{Finding, inspect};
 pub use server::Server;
 pub use sink::ElasticsearchSink;

@@ -15,7 +15,8 @@ use crate::telemetry::health::Room;
 
 use super::batch::{Batch, Chunk, Held};
 use super::bulk::{BulkItem, ItemAction};
-use super::client::{Cluster, ConnectFault, Unidentified};
+use super::client::Cluster;
+use super::connect_fault::{ConnectFault, Unidentified};
 use super::drive::Drive;
 use super::op::{Effects, Op};
 use super::patience::PROBE_EVERY;
