@@ -1,6 +1,9 @@
 //! Members that join, leave, die and stand still.
 
+use std::time::{Duration, Instant};
+
 use anyhow::ensure;
+use serde_json::json;
 
 use super::scenario::{On, Scenario};
 use super::stage::{Far, Stage, Wants};
@@ -34,6 +37,25 @@ pub const SCENARIOS: &[Scenario] = &[
         play: frozen,
         limit: None,
     },
+    Scenario {
+        name: "standby-stopped",
+        class: "F7",
+        how: "a member without partitions (its topic is not there) joins and is stopped by SIGTERM, 3 times; the others commit on \
+              within 10 s",
+        on: On::Broker,
+        wants: broker,
+        play: standby,
+        limit: None,
+    },
+    Scenario {
+        name: "stopped-while-joining",
+        class: "F7",
+        how: "a second engine is stopped by SIGTERM up to 2.5 s after its start, 4 times; the first commits on within 10 s",
+        on: On::Broker,
+        wants: broker,
+        play: joining,
+        limit: None,
+    },
 ];
 
 fn broker() -> Wants {
@@ -59,6 +81,40 @@ fn come_and_go(stage: &mut Stage) -> anyhow::Result<()> {
         ensure!(code == 0, "SIGTERM under load ended with {code}");
         stage.healed();
         stage.await_progress()?;
+    }
+    Ok(())
+}
+
+/// A stop must not hold the others up for longer.
+const HELD_UP: Duration = Duration::from_secs(10);
+
+/// Stops the engine that was started last, and waits until something more is committed.
+fn stop_the_last(stage: &mut Stage) -> anyhow::Result<()> {
+    stage.terminate_last()?;
+    stage.healed();
+    let stopped = Instant::now();
+    stage.await_progress()?;
+    ensure!(stopped.elapsed() < HELD_UP, "a stop held the group up for {:?}", stopped.elapsed());
+    Ok(())
+}
+
+fn standby(stage: &mut Stage) -> anyhow::Result<()> {
+    let topics = stage.pipeline()["source"]["kafka"]["topics"].clone();
+    for _ in 0..3 {
+        stage.pipeline()["source"]["kafka"]["topics"] = json!([format!("{}-of-nobody", stage.topic)]);
+        stage.start()?;
+        stage.pipeline()["source"]["kafka"]["topics"] = topics.clone();
+        stage.linger(3_000, 5_000);
+        stop_the_last(stage)?;
+    }
+    Ok(())
+}
+
+fn joining(stage: &mut Stage) -> anyhow::Result<()> {
+    for _ in 0..4 {
+        stage.start()?;
+        stage.linger(0, 2_500);
+        stop_the_last(stage)?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@
 pub mod broker_faults;
 pub mod buffer_faults;
 pub mod clock_faults;
+pub mod damaged_log;
 pub mod engine;
 pub mod group_faults;
 pub mod growth;

@@ -2,8 +2,8 @@
 
 use super::stage::{Stage, Wants};
 use super::{
-    broker_faults, buffer_faults, clock_faults, group_faults, kills, letter_faults, lookup_faults, real_faults,
-    search_faults, topic_faults,
+    broker_faults, buffer_faults, clock_faults, damaged_log, group_faults, kills, letter_faults, lookup_faults,
+    real_faults, search_faults, topic_faults,
 };
 
 /// One fault.
@@ -11,7 +11,7 @@ use super::{
 pub struct Scenario {
     /// Its name on the command line.
     pub name: &'static str,
-    /// Its class, F1 to F32 of the list in perf/FAULTS.md.
+    /// Its class, F1 to F33 of the list in perf/FAULTS.md.
     pub class: &'static str,
     /// How it is caused and how it ends.
     pub how: &'static str,
@@ -42,7 +42,7 @@ pub enum On {
 
 /// Every scenario, in the order of the report.
 pub fn all() -> Vec<Scenario> {
-    let rooms: [&[Scenario]; 10] = [
+    let rooms: [&[Scenario]; 11] = [
         kills::SCENARIOS,
         broker_faults::SCENARIOS,
         group_faults::SCENARIOS,
@@ -53,6 +53,7 @@ pub fn all() -> Vec<Scenario> {
         buffer_faults::SCENARIOS,
         clock_faults::SCENARIOS,
         real_faults::SCENARIOS,
+        damaged_log::SCENARIOS,
     ];
     rooms.concat()
 }

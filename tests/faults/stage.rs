@@ -429,6 +429,20 @@ impl Stage {
         Ok(code)
     }
 
+    /// Asks the engine that was started last to drain, and waits for its end. A signal that comes before it listens to any
+    /// ends it too.
+    ///
+    /// # Errors
+    /// There is none, or it did not end.
+    pub fn terminate_last(&mut self) -> anyhow::Result<()> {
+        let mut engine = self.engines.pop().context("no engine to stop")?;
+        self.peak_bytes = self.peak_bytes.max(engine.peak_bytes());
+        engine.signal("TERM")?;
+        engine.wait(PATIENCE)?;
+        self.logs.push_str(&engine.log());
+        Ok(())
+    }
+
     /// Waits until the first engine has ended of its own accord; returns its exit code.
     ///
     /// # Errors
