@@ -10,6 +10,7 @@ use super::splice::{self, NoPlace, Point};
 use super::stamp::Stamps;
 use super::steps::{self, Ending};
 use super::template::{Compiled, Fault, Rendered, Scope};
+use crate::config::plan::Choice;
 use crate::model::{Record, RejectReason, StepName};
 
 /// What the look-ups of a phase are asked for, over one batch.
@@ -129,8 +130,11 @@ impl Evaluation<'_> {
     pub(super) fn run(&self, asked: &mut Asked, rendering: &mut Rendering) -> Result<Range<usize>, Ending> {
         let document = self.document;
         if let Some(bare) = self.bare
-            && bare.is_meant(document, &mut rendering.stamps, &mut rendering.key)
+            && let Some(choice) = bare.choice(document, &mut rendering.stamps, &mut rendering.key)
         {
+            if choice == Choice::Drop {
+                return Err(Ending::Dropped);
+            }
             let scope = Scope { record: self.record, document: None, original: Some(document) };
             return rendering.sink(self.templates, &scope, self.sink).map(|()| NOTHING);
         }

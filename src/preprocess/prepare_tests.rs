@@ -168,7 +168,7 @@ fn what_the_action_deletes_skips_the_steps_and_reads_the_input() {
         "no JSON",
     ];
     let templates = ["{key}", "{original:/p/op|}", "{/id}"];
-    let tails = ["-|k|d|-", "-|k|m|-", "-|k|x|-", "wrong_type at sink", "-|k||-", "invalid_json at parse"];
+    let rest = ["1 -|k|d|-", "3 -|k|x|-", "4 wrong_type at sink", "5 -|k||-", "6 invalid_json at parse"];
     let info = (r#"{"id":1,"user":"1"}"#, r#"{"id":1,"user":"1","info":{"n":1}}"#);
     let twice =
         vec![select("/p/after"), lookup("{/user}", "/info", OnMiss::Keep), require(&["/info"], Otherwise::Drop)];
@@ -182,9 +182,7 @@ fn what_the_action_deletes_skips_the_steps_and_reads_the_input() {
         case.by = Some(by.clone());
         let lines = case.lines(&values);
         assert_eq!(lines[0], format!("0 {created}|k|c|1"), "{name}");
-        for (at, tail) in tails.iter().enumerate() {
-            assert_eq!(lines[at + 1], format!("{} {tail}", at + 1), "{name}");
-        }
+        assert_eq!(lines[1..], rest, "{name}: and one was dropped");
     }
 }
 

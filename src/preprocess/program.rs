@@ -13,7 +13,7 @@ use super::path::Path;
 use super::stamp::Stamps;
 use super::steps::Check;
 use super::template::{Compiled, Field, Shape};
-use crate::config::plan::{ActionBy, OnMiss, Otherwise, StepPlan, Template};
+use crate::config::plan::{ActionBy, Choice, OnMiss, Otherwise, StepPlan, Template};
 use crate::model::StepName;
 
 /// What a step, or a whole pipeline, costs a record.
@@ -91,15 +91,16 @@ impl Bare {
         Self { field, by: by.clone() }
     }
 
-    /// Whether this record is one; `room` is written over.
-    pub(super) fn is_meant(&self, input: &Document<'_>, stamps: &mut Stamps, room: &mut Vec<u8>) -> bool {
+    /// What is done with this record, when it is one; `room` is written over.
+    pub(super) fn choice(&self, input: &Document<'_>, stamps: &mut Stamps, room: &mut Vec<u8>) -> Option<Choice> {
         room.clear();
         let found = input.find(input.root(), &self.field.path.members).map(|cursor| (input, cursor));
         if self.field.render(found, stamps, room).is_err() {
             // An object or array: no value of the map.
             room.clear();
         }
-        !self.by.choice(room).has_document()
+        let choice = self.by.choice(room);
+        (!choice.has_document()).then_some(choice)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Faults of the target that no text names: all items of a request for one index are refused alike, and nothing of that index
 //! was taken. Pure.
 //!
-//! One record refused says nothing of the others, so a request needs [`FEWEST`] of them. Where the error blames a document
-//! (a value that does not fit its field), as many as trip the breaker are needed: a producer may send a few bad records in a
-//! row, and these are to be rejected. What looks systemic halts the pipeline and rejects nobody, unless
-//! `on_index_fault: reject` says otherwise.
+//! One record refused says nothing of the others, so a request needs [`FEWEST`] of them; fewer are sent once more, with what
+//! has come meanwhile, before they are rejected. Where the error blames a document (a value that does not fit its field), a
+//! tenth of what trips the breaker is needed: a producer may send a few bad records in a row, and these are to be rejected.
+//! What looks systemic halts the pipeline and rejects nobody, unless `on_index_fault: reject` says otherwise.
 
 use std::collections::BTreeMap;
 
@@ -19,20 +19,31 @@ use super::verdict::blames_the_document;
 /// Fewest items that can be a fault of the target.
 pub const FEWEST: usize = 3;
 
-/// The halt for a request of `sent` items, when all of one index were refused alike. `refused` are the items that would be
-/// rejected, by place; `index_of` names an item's index.
+/// What the refusals of a request look like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// Faults of single records.
+    Records,
+    /// All of an index alike, and too few to tell.
+    Doubt,
+    /// A fault of the target.
+    Halt(Halt),
+}
+
+/// How a request of `sent` items looks. `refused` are the items that would be rejected, by place; `index_of` names an item's
+/// index.
 #[must_use]
-pub fn systemic<'index>(
+pub fn look<'index>(
     sent: usize,
     refused: &[&ItemFault],
     index_of: impl Fn(usize) -> &'index str,
     terms: Terms,
-) -> Option<Halt> {
-    if refused.len() < FEWEST || terms.on_index_fault == OnIndexFault::Reject || mutants::on(Mutant::AlikeIsNoFault) {
-        return None;
+) -> Look {
+    if refused.is_empty() || terms.on_index_fault == OnIndexFault::Reject || mutants::on(Mutant::AlikeIsNoFault) {
+        return Look::Records;
     }
     if terms.fixed_index {
-        return if refused.len() == sent { judge(refused, "", terms) } else { None };
+        return if refused.len() == sent { judge(refused, "", terms) } else { Look::Records };
     }
     let mut sent_to: BTreeMap<&str, usize> = BTreeMap::new();
     (0..sent).for_each(|place| *sent_to.entry(index_of(place)).or_default() += 1);
@@ -40,24 +51,35 @@ pub fn systemic<'index>(
     for fault in refused {
         groups.entry(index_of(fault.index)).or_default().push(fault);
     }
-    let whole = groups.into_iter().filter(|(index, group)| sent_to.get(index) == Some(&group.len()));
-    whole.into_iter().find_map(|(index, group)| judge(&group, index, terms))
+    let mut worst = Look::Records;
+    for (index, group) in groups.into_iter().filter(|(index, group)| sent_to.get(index) == Some(&group.len())) {
+        match judge(&group, index, terms) {
+            Look::Records => {}
+            Look::Doubt => worst = Look::Doubt,
+            halt @ Look::Halt(_) => return halt,
+        }
+    }
+    worst
 }
 
-fn judge(group: &[&ItemFault], index: &str, terms: Terms) -> Option<Halt> {
-    let first = group.first()?;
-    let error = first.error.as_ref()?;
-    let by_document = blames_the_document(error);
-    let fewest = if by_document { terms.in_a_row as usize } else { FEWEST };
-    if fewest == 0 || group.len() < fewest.max(FEWEST) {
-        return None;
-    }
+fn judge(group: &[&ItemFault], index: &str, terms: Terms) -> Look {
+    let Some((first, error)) = group.first().and_then(|first| Some((first, first.error.as_ref()?))) else {
+        return Look::Records;
+    };
     let of_first = shape(&error.reason);
-    let alike = |fault: &ItemFault| {
+    let alike = |fault: &&ItemFault| {
         let same = |other: &ServerError| other.kind == error.kind && shape(&other.reason) == of_first;
         fault.status == first.status && fault.error.as_ref().is_some_and(same)
     };
-    group.iter().all(|fault| alike(fault)).then(|| halt(group.len(), index, first.status, error, by_document))
+    let by_document = blames_the_document(error);
+    if !group.iter().all(alike) || (by_document && terms.in_a_row == 0) {
+        return Look::Records;
+    }
+    let fewest = if by_document { (terms.in_a_row as usize).div_ceil(10).max(FEWEST) } else { FEWEST };
+    if group.len() >= fewest {
+        return Look::Halt(halt(group.len(), index, first.status, error, by_document));
+    }
+    if by_document { Look::Records } else { Look::Doubt }
 }
 
 fn halt(records: usize, index: &str, status: u16, error: &ServerError, by_document: bool) -> Halt {
@@ -131,8 +153,10 @@ mod tests {
         index_of: impl Fn(usize) -> &'static str,
         terms: Terms,
     ) -> Option<Exit> {
-        let refused: Vec<&ItemFault> = faults.iter().collect();
-        systemic(sent, &refused, index_of, terms).map(|halt| halt.exit)
+        match look(sent, &faults.iter().collect::<Vec<_>>(), index_of, terms) {
+            Look::Halt(halt) => Some(halt.exit),
+            Look::Doubt | Look::Records => None,
+        }
     }
 
     #[test]
@@ -160,6 +184,9 @@ mod tests {
         assert_eq!(fixed(3, &alike[..3]), Some(Exit::Protocol));
         assert_eq!(fixed(2, &alike[..2]), None, "too few to tell");
         assert_eq!(fixed(1, &alike[..1]), None);
+        let doubt = |faults: &[ItemFault]| look(faults.len(), &faults.iter().collect::<Vec<_>>(), |_| "", TERMS);
+        assert_eq!(doubt(&alike[..2]), Look::Doubt, "they are sent once more, with others");
+        assert_eq!(doubt(&[fault(0, "mapper_parsing_exception", "failed to parse")]), Look::Records);
         assert_eq!(fixed(6, &alike), None, "one was taken");
         assert_eq!(fixed(3, &[alike[0].clone(), alike[1].clone(), other]), None, "refused, but not alike");
         let reject = Terms { on_index_fault: OnIndexFault::Reject, ..TERMS };
@@ -177,13 +204,15 @@ mod tests {
     }
 
     #[test]
-    fn documents_that_do_not_fit_need_as_many_as_trip_the_breaker() {
+    fn documents_that_do_not_fit_need_a_tenth_of_what_trips_the_breaker() {
         let of = |count: usize| -> Vec<ItemFault> {
             let reason = |at| format!("failed to parse field [n] of type [long] in document with id '{at}'");
             (0..count).map(|at| fault(at, "mapper_parsing_exception", &reason(at))).collect()
         };
-        assert_eq!(asked(99, &of(99), |_| "", TERMS), None);
-        assert_eq!(asked(100, &of(100), |_| "", TERMS), Some(Exit::Rejected));
+        assert_eq!(asked(9, &of(9), |_| "", TERMS), None);
+        assert_eq!(asked(10, &of(10), |_| "", TERMS), Some(Exit::Rejected));
+        assert_eq!(asked(11, &of(10), |_| "", TERMS), None, "one was taken");
+        assert_eq!(asked(90, &of(90), |_| "", Terms { in_a_row: 1_000, ..TERMS }), None);
         assert_eq!(asked(100, &of(100), |_| "", Terms { in_a_row: 0, ..TERMS }), None, "no breaker, no bound");
         let immense = "Document contains at least one immense term in field=\"a\"";
         let three: Vec<ItemFault> = (0..3).map(|at| fault(at, "illegal_argument_exception", immense)).collect();

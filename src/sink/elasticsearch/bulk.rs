@@ -146,6 +146,7 @@ struct Steps {
     index: StepName,
     routing: StepName,
     version: StepName,
+    action: StepName,
     sink: StepName,
 }
 
@@ -184,6 +185,7 @@ impl BulkEncoder {
                 index: step("sink.index"),
                 routing: step("sink.routing"),
                 version: step("sink.version"),
+                action: step("sink.action"),
                 sink: step("sink"),
             },
             default_id: Vec::new(),
@@ -208,7 +210,7 @@ impl BulkEncoder {
         let (field, text) = (by.pointer.members.join("/"), String::from_utf8_lossy(text));
         let known: Vec<&str> = by.map.keys().map(String::as_str).collect();
         let detail = format!("/{field} is `{text:.100}`; `action` has a choice for: {}", known.join(", "));
-        Reject::new(RejectReason::Condition, &self.steps.sink, detail)
+        Reject::new(RejectReason::Condition, &self.steps.action, detail)
     }
 
     fn of_tombstone(&self) -> Result<ItemAction, Reject> {

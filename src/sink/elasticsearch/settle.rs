@@ -6,7 +6,7 @@ use crate::model::{Exit, Halt, Reject, RejectReason, StepName};
 use crate::mutants::{self, Mutant};
 use crate::telemetry::labelled::ItemErrors;
 
-use super::alike;
+use super::alike::{self, Look};
 use super::answer::{self, ItemFault, ServerError};
 use super::body::slice;
 use super::chain::{Link, Standing};
@@ -29,6 +29,9 @@ const NEVER_TOO_LARGE_BYTES: usize = 1 << 20;
 /// A request of at least this many records, all guilty, is no accident of the data.
 const SYSTEMIC: usize = 3;
 
+/// Sendings of records that are refused alike and too few to tell whose fault it is: with the second come others.
+const SENDINGS_IN_DOUBT: u32 = 2;
+
 enum Judged {
     Final(End),
     Again,
@@ -40,6 +43,8 @@ struct Notes {
     retried: bool,
     alert: Option<String>,
     halt: Option<Halt>,
+    /// All were refused alike, too few to tell whose fault it is.
+    doubt: bool,
 }
 
 impl Lane {
@@ -239,7 +244,11 @@ impl Lane {
                 self.end(op, End::Delivered);
             }
         } else {
-            notes.halt = self.systemic(&bulk.ops, &faults);
+            match self.look(&bulk.ops, &faults) {
+                Look::Records => {}
+                Look::Doubt => notes.doubt = !bulk.trial,
+                Look::Halt(halt) => notes.halt = Some(halt),
+            }
             self.settle_in_order(bulk.ops, &faults, bulk.body.len(), &mut notes);
             self.free_chains(&bulk.chained);
         }
@@ -256,11 +265,11 @@ impl Lane {
         }
     }
 
-    /// The halt when an index refuses everything: none of what it refused is rejected then.
-    fn systemic(&self, ops: &[Op], faults: &[ItemFault]) -> Option<Halt> {
+    /// Whether an index refuses everything: none of what it refused is rejected then.
+    fn look(&self, ops: &[Op], faults: &[ItemFault]) -> Look {
         let terms = self.rules.terms;
         if terms.fixed_index && faults.len() < ops.len() {
-            return None;
+            return Look::Records;
         }
         let is_refused = |fault: &&ItemFault| {
             ops.get(fault.index).is_some_and(|op| {
@@ -268,7 +277,7 @@ impl Lane {
             })
         };
         let refused: Vec<&ItemFault> = faults.iter().filter(is_refused).collect();
-        alike::systemic(ops.len(), &refused, |at| alike::index_in(slice(&self.held, &ops[at])), terms)
+        alike::look(ops.len(), &refused, |at| alike::index_in(slice(&self.held, &ops[at])), terms)
     }
 
     /// Settles what may be settled; the rest goes into chains, in order.
@@ -342,6 +351,7 @@ impl Lane {
             }
             // The index is at fault, not this record.
             ItemVerdict::Reject(_) if notes.halt.is_some() => Judged::Again,
+            ItemVerdict::Reject(_) if notes.doubt && op.attempts < SENDINGS_IN_DOUBT => Judged::Again,
             ItemVerdict::Reject(reason) => {
                 let detail = format!("{}: {}", error.kind, error.reason);
                 Judged::Final(End::Rejected(Box::new(refusal(reason, fault.status, detail))))

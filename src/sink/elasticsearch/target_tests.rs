@@ -1,5 +1,7 @@
 //! Faults of the target, by the words each server has for them, and through a whole sink.
 
+use std::time::Duration;
+
 use super::answer::{ItemFault, ServerError};
 use super::bulk::ItemAction::{Create, Delete, Index, Update};
 use super::fixtures::TERMS;
@@ -409,6 +411,21 @@ async fn a_fault_without_a_known_text_that_hits_all_halts_and_a_record_alone_is_
     rig.until("a halt", |rig| !rig.halts.is_empty()).await;
     assert_eq!(rig.halts[0].exit, Exit::Protocol);
     assert!(rig.ended.is_empty(), "{:?}", rig.ended);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_small_request_is_not_judged_before_others_have_come() {
+    let endpoint = endpoint(Version::Elasticsearch(8));
+    endpoint.answer_index("items", Some(ItemAnswer::error(400, ILLEGAL, "the stars are wrong")));
+    endpoint.script(Fault::Delay(Duration::from_millis(300)));
+    let mut plan = plan_for(&[&endpoint]);
+    plan.lanes = 1;
+    let mut rig = Rig::start(plan, retry());
+    rig.send_numbers(0..1).await;
+    rig.until("the first request", |_| endpoint.requests() == 1).await;
+    rig.send_numbers(1..5).await;
+    rig.until("a halt", |rig| !rig.halts.is_empty()).await;
+    assert!(rig.ended.is_empty(), "the first one was rejected: {:?}", rig.ended);
 }
 
 #[tokio::test(flavor = "multi_thread")]
