@@ -10,6 +10,7 @@ use sluicegate::testbed::kafka::MockKafka;
 use sluicegate::testbed::services::kafka::{self, KafkaOptions};
 use sluicegate::testbed::services::{KafkaClient, NewRecord};
 
+use crate::support::bench::until;
 use crate::support::process::Process;
 use crate::support::{own, unique};
 
@@ -107,6 +108,17 @@ fn a_listener_that_wants_a_log_in_is_told() {
     let yaml = relay(broker.endpoint(), broker.endpoint());
     let ended = Process::run("no log-in", &yaml, &[]).wait(LIMIT).assert_code(69);
     assert!(ended.log.contains("write `sasl:"), "{}", ended.tail());
+}
+
+#[test]
+fn an_advertised_name_without_an_address_is_told() {
+    let advertised = ("advertised.listeners".to_owned(), "PLAINTEXT://nowhere.invalid:9092".to_owned());
+    let broker = || kafka::start(&KafkaOptions { properties: vec![advertised], ..KafkaOptions::default() });
+    let Some(broker) = own("an_advertised_name_without_an_address_is_told", broker) else { return };
+    let process = Process::run("advertised", &relay(broker.endpoint(), broker.endpoint()), &[]);
+    let told =
+        || process.log().lines().any(|line| line.contains("nowhere.invalid") && line.contains("advertised.listeners"));
+    until("the name is told", LIMIT, told, || process.tail());
 }
 
 #[test]

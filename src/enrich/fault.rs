@@ -77,6 +77,15 @@ impl Fault {
         )
     }
 
+    /// The server watches over others and holds no keys.
+    pub(super) fn of_sentinel() -> Self {
+        Self::Wrong(
+            "the server is a Redis Sentinel, which holds no hashes: name the server it watches over, which \
+             `SENTINEL GET-MASTER-ADDR-BY-NAME` tells, or one of its replicas"
+                .to_owned(),
+        )
+    }
+
     /// Judges an error reply to a look-up. The codes are those of Redis and its forks.
     pub(super) fn of_reply(code: &str, detail: &str) -> Self {
         let text = if detail.is_empty() { code.to_owned() } else { format!("{code} {}", shorten(detail)) };

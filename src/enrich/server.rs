@@ -118,25 +118,22 @@ impl Server {
         let judge = |code: &str, detail: &str| (code != "NOPERM").then(|| Fault::of_reply(code, detail));
         let greeted = self.connect().and_then(|wire| self.command(wire, &redis::cmd("PING"), judge));
         let wire = greeted.map_err(|fault| fault.at_first(self.tls.is_some()))?;
-        self.look_for_a_cluster(wire)
+        self.look_at_its_role(wire)
     }
 
-    /// A member of a Redis Cluster answers PING like any server, and the first key of another member halts the pipeline. A
-    /// server that knows no such question, or forbids it, is none.
-    fn look_for_a_cluster(&self, wire: Wire) -> Result<(), Fault> {
-        let mut several = false;
-        let mut question = redis::cmd("CLUSTER");
-        question.arg("INFO");
-        let asked = wire.exchange(&question.get_packed_command(), 1, &self.limits(), |reply| {
-            several = match reply {
-                Value::BulkString(text) => is_one_of_several(&text),
-                Value::SimpleString(text) | Value::VerbatimString { text, .. } => is_one_of_several(text.as_bytes()),
-                _ => false,
-            };
+    /// A member of a Redis Cluster, or a Sentinel, answers PING like any server, and the first key of another member, or the
+    /// first key at all, halts the pipeline. A server that knows no such questions, or forbids them, is neither.
+    fn look_at_its_role(&self, wire: Wire) -> Result<(), Fault> {
+        let mut questions = redis::pipe();
+        questions.cmd("CLUSTER").arg("INFO").cmd("ROLE");
+        let mut found = None;
+        let asked = wire.exchange(&questions.get_packed_pipeline(), 2, &self.limits(), |reply| {
+            found = found.take().or_else(|| fault_of_role(&reply));
             Ok(())
         });
+        // What it does not answer says nothing about it.
         drop(asked);
-        if several { Err(Fault::of_cluster()) } else { Ok(()) }
+        found.map_or(Ok(()), Err)
     }
 
     fn command(
@@ -159,10 +156,22 @@ fn tls(plan: &RedisConnection, host: &str) -> Result<(Arc<ClientConfig>, ServerN
     Ok((config, name))
 }
 
-/// Whether an answer to `CLUSTER INFO` is of a member of several: those hold parts of the keys, and a look-up asks one.
-fn is_one_of_several(info: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(info);
-    let size = text.lines().find_map(|line| line.trim().strip_prefix("cluster_size:"));
+/// What an answer to `CLUSTER INFO` or `ROLE` says against a server.
+fn fault_of_role(reply: &Value) -> Option<Fault> {
+    let text = |value: &Value| match value {
+        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => text.clone(),
+        _ => String::new(),
+    };
+    match reply {
+        Value::Array(parts) => (parts.first().map(text)? == "sentinel").then(Fault::of_sentinel),
+        other => is_one_of_several(&text(other)).then(Fault::of_cluster),
+    }
+}
+
+/// Whether `CLUSTER INFO` is of a member of several: those hold parts of the keys, and a look-up asks one.
+fn is_one_of_several(info: &str) -> bool {
+    let size = info.lines().find_map(|line| line.trim().strip_prefix("cluster_size:"));
     size.and_then(|size| size.parse::<u32>().ok()).is_some_and(|size| size > 1)
 }
 
@@ -195,8 +204,16 @@ mod tests {
             ("cluster_size:many", false),
             ("", false),
         ] {
-            assert_eq!(is_one_of_several(info.as_bytes()), several, "{info}");
+            let fault = fault_of_role(&Value::BulkString(info.as_bytes().to_vec()));
+            assert_eq!(fault.is_some_and(|fault| fault.message().contains("Redis Cluster")), several, "{info}");
         }
+    }
+
+    #[test]
+    fn a_sentinel_is_told_from_a_server() {
+        let role = |name: &str| fault_of_role(&Value::Array(vec![Value::BulkString(name.as_bytes().to_vec())]));
+        assert!(role("sentinel").is_some_and(|fault| fault.message().contains("Sentinel")));
+        assert_eq!((role("master"), role("slave"), fault_of_role(&Value::Array(Vec::new()))), (None, None, None));
     }
 
     #[test]

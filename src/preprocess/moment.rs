@@ -36,6 +36,9 @@ pub(super) fn of_text(text: &str, zone: &TimeZone) -> Option<i64> {
         // A year alone, or a day written as 20241103, is no number of seconds.
         return if digits.len() > 8 { of_number(text.parse().ok()) } else { None };
     }
+    if digits.contains('.') && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return of_float(text.parse().ok()?);
+    }
     let has_offset = text.get(10..).is_some_and(|time| time.contains(['Z', 'z', '+', '-']));
     if has_offset {
         return text.parse::<Timestamp>().ok().map(|time| time.as_millisecond());
@@ -62,6 +65,9 @@ mod tests {
             ("2024-11-03", Some(1_730_592_000_000)),
             ("1730673708123", Some(at)),
             ("1730673708", Some(1_730_673_708_000)),
+            ("1730673708.123", Some(at)),
+            ("2024-11-03T23:41:48.123+0100", Some(at)),
+            ("1.2.3", None),
             ("20241103", None),
             ("yesterday", None),
             ("", None),

@@ -81,6 +81,8 @@ impl Checker<'_> {
                 "wildcards need a pattern",
                 format!("write `^{}$`", topic.replace('.', "\\.").replace('*', ".*")),
             );
+        } else if topic.contains(['\\', '[', ']', '(', ')', '|', '+', '?', '$']) {
+            self.error(path, "looks like a pattern, but patterns start with `^`", format!("write `^{topic}`"));
         } else if topic.contains('{') {
             self.error(
                 path,

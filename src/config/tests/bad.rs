@@ -437,6 +437,20 @@ fn sources() {
         ),
         (
             SOURCE,
+            "{ connection: upstream, topics: ['a-\\d+'], group: index }",
+            12,
+            "pipelines.index.source.kafka.topics[0]",
+            "`^a-\\d+`",
+        ),
+        (
+            SOURCE,
+            "{ connection: upstream, topics: ['(a|b)'], group: index }",
+            12,
+            "pipelines.index.source.kafka.topics[0]",
+            "start with `^`",
+        ),
+        (
+            SOURCE,
             "{ connection: upstream, topics: [\"a-*\"], group: index }",
             12,
             "pipelines.index.source.kafka.topics[0]",

@@ -208,3 +208,32 @@ fn keep_does_not_pay_a_timeout_for_every_batch_of_an_outage() {
     assert!(attempts < 50, "{attempts} attempts for 200 batches");
     assert_eq!(bench.count(LookupResult::Failed), 200);
 }
+
+#[test]
+fn a_member_of_a_cluster_and_a_sentinel_are_refused_at_start() {
+    let info = |text: &str| format!("${}\r\n{text}\r\n", text.len());
+    let role = |name: &str| format!("*1\r\n${}\r\n{name}\r\n", name.len());
+    let unknown = "-ERR unknown command\r\n".to_owned();
+    for (answers, said) in [
+        ([info("cluster_state:ok\r\ncluster_size:3\r\n"), role("master")], Some("Redis Cluster")),
+        ([unknown.clone(), role("sentinel")], Some("Sentinel")),
+        ([info("cluster_state:ok\r\ncluster_size:1\r\n"), role("master")], None),
+        (["-ERR This instance has cluster support disabled\r\n".to_owned(), role("slave")], None),
+        ([unknown.clone(), unknown], None),
+        (["-NOPERM no\r\n".to_owned(), "-NOPERM no\r\n".to_owned()], None),
+    ] {
+        let answers = answers.concat();
+        let fake = Fake::serve(move |_, _, pipeline| match pipeline[0][0].as_str() {
+            "PING" => Act::Reply(b"+PONG\r\n".to_vec()),
+            _ => Act::Reply(answers.clone().into_bytes()),
+        });
+        let bench = one(&fake, 1_000, OnLookupError::Retry);
+        match (bench.lookups.probe(), said) {
+            (Ok(()), None) => {}
+            (Err(crate::enrich::NotReady::Halt(halt)), Some(said)) => {
+                assert!(halt.exit == Exit::Protocol && halt.message.contains(said), "{halt:?}");
+            }
+            (answer, said) => panic!("{answer:?} where {said:?} was expected"),
+        }
+    }
+}

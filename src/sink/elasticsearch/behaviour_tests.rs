@@ -220,6 +220,7 @@ async fn a_413_halves_and_is_remembered() {
     assert_eq!(endpoint.document("items", "large"), None, "rejected");
     assert_eq!(source(&endpoint, "id1"), r#"{"n":7}"#);
     assert!(endpoint.requests() - requests <= 3, "the limit was forgotten");
+    assert_eq!(rig.fault(), None, "what was too large was cut, or rejected");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -312,8 +312,8 @@ impl Drive {
         match pace {
             Pace::Go => self.calm(),
             Pace::Split => {
-                shared.ceiling.fetch_min(self.lane.ceiling(), Ordering::AcqRel);
                 self.calm();
+                shared.learn_ceiling(self.number, self.lane.ceiling());
             }
             Pace::Residue { overload, alert } => self.hold_residue(now, overload, alert, reply),
             Pace::Whole { trouble, message } => self.hold_lane(now, trouble, message, reply, records),

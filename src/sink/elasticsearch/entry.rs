@@ -170,7 +170,7 @@ pub fn index_name_fault(name: &str) -> Option<&'static str> {
     } else if name.chars().any(forbidden) {
         Some("holds one of \\ / * ? \" < > | , # : or a blank")
     } else if name.chars().any(char::is_uppercase) {
-        Some("must be lower case")
+        Some("must be lower case: write `:lower` in the template, as in `{topic:lower}`")
     } else {
         None
     }

@@ -151,11 +151,6 @@ impl Lane {
     /// 413: the same records in smaller requests; a single one is too large for good.
     fn halve(&mut self, bulk: Bulk) -> Pace {
         if bulk.ops.len() > 1 {
-            tracing::warn!(
-                bytes = bulk.body.len(),
-                "the server, or a proxy in front of it, takes no request of this size (413): smaller ones are sent; set \
-                 `batch.bytes` of the sink below its limit, or raise that"
-            );
             self.cap_bytes(bulk.body.len() / 2);
             self.break_up_chains(&bulk.chained);
             self.put_first(bulk.ops.into(), bulk.trial);

@@ -17,6 +17,7 @@ use super::patience::Patience;
 use super::slots::Slots;
 use super::verdict::Reply;
 use super::wire::Wire;
+use super::words;
 
 /// See the module.
 pub struct Shared {
@@ -112,6 +113,14 @@ impl Shared {
             Some(message) => self.ctx.health.raise(Room::Sink, message),
             None if had && !any && !self.is_halted() => self.ctx.health.clear(Room::Sink),
             None => {}
+        }
+    }
+
+    /// Takes note of the largest request the servers are known to take. A smaller one than before is named while what was too
+    /// large is sent in parts: the first part that is taken ends that.
+    pub fn learn_ceiling(&self, lane: usize, bytes: usize) {
+        if bytes < self.ceiling.fetch_min(bytes, Ordering::AcqRel) {
+            self.set_fault(lane, Some(words::TOO_LARGE.to_owned()));
         }
     }
 

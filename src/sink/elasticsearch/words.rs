@@ -9,6 +9,11 @@ const WRITE_HTTPS: &str = "the server speaks TLS there: write `https://` in `nod
 const WRITE_HTTP: &str = "the server does not speak TLS there: write `http://` in `nodes`, or name its port with TLS";
 const AUTHORITY: &str = "give the authority that signed the server's certificate in `tls: { ca_file }`";
 
+/// While a request is halved because of its size.
+pub const TOO_LARGE: &str = "the server, or a proxy in front of it, takes no request of this size (413): smaller ones are \
+                             sent; set `batch.bytes` of the sink below its limit, or raise that (`http.max_content_length`, \
+                             nginx's `client_max_body_size`)";
+
 /// What usually helps when a connection broke for this cause.
 #[must_use]
 pub fn of_cause(secure: bool, cause: &str) -> Option<&'static str> {
