@@ -99,7 +99,8 @@ pub enum Start {
     /// At the oldest record.
     #[default]
     Earliest,
-    /// Behind the newest record.
+    /// Behind the newest record there was when a member of a new group first started; partitions and topics that appear
+    /// later are read from their beginning.
     Latest,
 }
 
