@@ -26,7 +26,7 @@ mod reply;
 mod server;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tls;
 mod wire;
 

@@ -4,7 +4,7 @@ mod fake;
 mod on_fake;
 mod on_redis;
 mod real;
-mod tls;
+pub(crate) mod tls;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -15,7 +15,7 @@ use crate::config::plan::{ClientFiles, RedisConnection};
 use crate::enrich::server::Server;
 
 /// An authority `ca` and certificates of it for `server` and `client`; `None` where there is no openssl.
-fn certificates(folder: &Path) -> Option<()> {
+pub(crate) fn certificates(folder: &Path) -> Option<()> {
     let run = |line: &str| {
         let output = Command::new("openssl").args(line.split(' ')).current_dir(folder).stdin(Stdio::null()).output();
         output.ok().map(|output| assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)))
@@ -32,8 +32,8 @@ fn certificates(folder: &Path) -> Option<()> {
     Some(())
 }
 
-/// Answers every connection, one after the other: PING well, anything else with an error. Gives its port.
-fn serve(folder: &Path, wants_client: bool) -> u16 {
+/// Answers each line of every connection, one after the other. Gives its port.
+pub(crate) fn serve(folder: &Path, wants_client: bool, answer: fn(&str) -> &'static [u8]) -> u16 {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder =
         ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().expect("versions");
@@ -60,11 +60,7 @@ fn serve(folder: &Path, wants_client: bool) -> u16 {
             let mut wire = BufReader::new(StreamOwned::new(session, stream));
             let mut line = String::new();
             while wire.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
-                let answer: &[u8] = match line.trim() {
-                    "PING" => b"+PONG\r\n",
-                    "INFO" => b"-ERR no\r\n",
-                    _ => b"",
-                };
+                let answer = answer(line.trim());
                 line.clear();
                 if wire.get_mut().write_all(answer).and_then(|()| wire.get_mut().flush()).is_err() {
                     break;
@@ -75,6 +71,15 @@ fn serve(folder: &Path, wants_client: bool) -> u16 {
     port
 }
 
+/// What a Redis server says.
+fn redis(line: &str) -> &'static [u8] {
+    match line {
+        "PING" => b"+PONG\r\n",
+        "INFO" | "ROLE" => b"-ERR no\r\n",
+        _ => b"",
+    }
+}
+
 #[test]
 fn an_authority_and_a_certificate_of_our_own() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -83,7 +88,7 @@ fn an_authority_and_a_certificate_of_our_own() {
         eprintln!("SKIPPED: no openssl in the PATH");
         return;
     }
-    let (open, closed) = (serve(folder, false), serve(folder, true));
+    let (open, closed) = (serve(folder, false, redis), serve(folder, true, redis));
     let ours = Some(folder.join("ca.pem"));
     let client = Some(ClientFiles { cert_file: folder.join("client.pem"), key_file: folder.join("client.key") });
     let to = |port: u16, change: &dyn Fn(&mut RedisConnection)| {

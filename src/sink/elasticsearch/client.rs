@@ -192,8 +192,9 @@ impl Cluster {
         match root {
             Reply::Timeout => return Err(Unidentified::Unreachable(format!("{}: no answer", self.name(node)))),
             Reply::Broken(cause) => return Err(Unidentified::Unreachable(cause)),
-            Reply::Answer { status: 429 | 500..=599, .. } => {
-                return Err(Unidentified::Unreachable(format!("{} is not ready", self.name(node))));
+            Reply::Answer { status: status @ (429 | 500..=599), body, .. } => {
+                let said = words::said(&body);
+                return Err(Unidentified::Unreachable(format!("{} is not ready ({status}{said})", self.name(node))));
             }
             Reply::Answer { .. } => {}
         }
@@ -210,9 +211,11 @@ impl Cluster {
             Reply::Answer { status: 401, .. } => {
                 Err(Unidentified::Refused(format!("{} refused our credentials (401)", self.name(node))))
             }
-            Reply::Answer { status, .. } => {
-                Err(Unidentified::Unclear(format!("{} answered {status} to GET / and GET /_nodes", self.name(node))))
-            }
+            Reply::Answer { status, body, .. } => Err(Unidentified::Unclear(format!(
+                "{} answered {status}{} to GET / and GET /_nodes",
+                self.name(node),
+                words::said(&body)
+            ))),
             Reply::Timeout => Err(Unidentified::Unreachable(format!("{}: no answer", self.name(node)))),
             Reply::Broken(cause) => Err(Unidentified::Unreachable(cause)),
         }

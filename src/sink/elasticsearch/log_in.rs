@@ -35,7 +35,46 @@ pub fn header(auth: &Auth) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::client::{Cluster, Unidentified};
+    use super::super::fixtures;
     use super::*;
+    use crate::enrich::tests::tls;
+
+    /// What a search server says to any request, at its blank line.
+    fn search(line: &str) -> &'static [u8] {
+        match line {
+            "" => b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 31\r\n\r\n{\"version\":{\"number\":\"8.19.0\"}}",
+            _ => b"",
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_authority_and_a_certificate_of_our_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        if tls::certificates(folder).is_none() {
+            eprintln!("SKIPPED: no openssl in the PATH");
+            return;
+        }
+        let port = tls::serve(folder, true, search);
+        let mut plan = fixtures::sink_plan("items").connection;
+        plan.nodes = vec![format!("https://localhost:{port}")];
+        plan.ca_file = Some(folder.join("ca.pem"));
+        plan.auth = Auth::Bearer("t".into());
+        let unnamed = Cluster::new(&plan).expect("a plan").identify().await;
+        assert!(matches!(unnamed, Err(Unidentified::Unreachable(_))), "{unnamed:?}");
+        let files = ClientFiles { cert_file: folder.join("client.pem"), key_file: folder.join("client.key") };
+        plan.client = Some(Box::new(files.clone()));
+        let named = Cluster::new(&plan).expect("a plan").identify().await;
+        assert!(named.is_ok(), "{named:?}");
+        plan.ca_file = None;
+        let stranger = Cluster::new(&plan).expect("a plan").identify().await;
+        let told = |found: &Result<_, Unidentified>| format!("{:?}", found.as_ref().map(drop));
+        assert!(told(&stranger).contains("ca_file"), "{}", told(&stranger));
+        plan.client = Some(Box::new(ClientFiles { key_file: folder.join("none"), ..files }));
+        let why = Cluster::new(&plan).err().map(|why| why.to_string()).unwrap_or_default();
+        assert!(why.contains("client certificate") && why.contains("no such file"), "{why}");
+    }
 
     #[test]
     fn headers() {

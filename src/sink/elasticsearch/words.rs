@@ -58,6 +58,15 @@ pub fn title(body: &[u8]) -> Option<String> {
     (!shown.is_empty() && !shown.contains('\u{fffd}')).then_some(shown)
 }
 
+/// The same behind a status: `: "502 Bad Gateway"`.
+#[must_use]
+pub fn said(body: &[u8]) -> String {
+    // An error object of the server's own is told elsewhere, with its type.
+    let is_object = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+    let title = (!is_object).then(|| title(body)).flatten();
+    title.map_or_else(String::new, |title| format!(": \"{title}\""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +97,8 @@ mod tests {
         assert_eq!(title(go).as_deref(), Some("Client sent an HTTP request to an HTTPS server."));
         assert!(of_page(go).is_some());
         assert_eq!(title(b"<html><body>no title</body></html>"), None);
+        assert_eq!(said(b"<title>502 Bad Gateway</title>"), ": \"502 Bad Gateway\"");
+        assert_eq!((said(b"{\"error\":1}"), said(b"")), (String::new(), String::new()));
         assert_eq!(title(b""), None);
         assert_eq!(title(b"\xff\xfe\x00"), None);
         assert!(!title(b"denied; Authorization: Basic hunter2").unwrap_or_default().contains("hunter2"));
