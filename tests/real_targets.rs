@@ -37,8 +37,9 @@ impl<'servers> Case<'servers> {
 
     /// A request that the server must grant.
     fn put(&self, path: &str, body: &str) {
-        let method = if path.ends_with("_aliases") { "POST" } else { "PUT" };
-        let reply = self.elasticsearch().request(method, path, Some(body)).unwrap();
+        let posted = ["_aliases", "_close", "_open"].iter().any(|end| path.ends_with(end));
+        let body = Some(body).filter(|body| !body.is_empty());
+        let reply = self.elasticsearch().request(if posted { "POST" } else { "PUT" }, path, body).unwrap();
         assert_eq!(reply.status, 200, "{path}: {}", String::from_utf8_lossy(&reply.body));
     }
 
@@ -120,6 +121,13 @@ fn pipelines_limits_and_routing_are_faults_of_the_target() {
         case.holds(keys, "index.mapping.total_fields.limit", 20, || {
             case.put(&format!("/{}/_settings", case.index), &limit(100));
         });
+
+        let case = Case::new(kafka, search, numbers(20));
+        case.put(&format!("/{}", case.index), "{}");
+        case.put(&format!("/{}/_close", case.index), "");
+        case.check(keys, 76);
+        case.put(&format!("/{}/_open", case.index), "");
+        case.check(keys, 0);
 
         let case = Case::new(kafka, search, numbers(20));
         let required = mappings("{\"_routing\":{\"required\":true}}");

@@ -113,6 +113,9 @@ fn target(pipeline: &PipelinePlan) -> Vec<Reached> {
     let SinkPlan::Elasticsearch(sink) = &pipeline.sink else { return Vec::new() };
     // What keeps a connection from being opened is told by `search`.
     let Ok((runtime, cluster)) = open(&sink.connection) else { return Vec::new() };
+    if !runtime.block_on(cluster.answers()) {
+        return Vec::new();
+    }
     let server =
         format!("elasticsearch {} index {} (sink of {})", sink.connection.name, sink.index.text, pipeline.name);
     let reached =

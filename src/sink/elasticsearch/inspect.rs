@@ -53,6 +53,10 @@ pub struct Target {
     pub settings: Seen,
     /// `GET /{index}/_mapping`
     pub mapping: Seen,
+    /// `GET /_cat/indices/{index}`: open or closed.
+    pub state: Seen,
+    /// `GET /_cluster/settings`, for an index that is not there yet.
+    pub cluster: Seen,
     /// `GET /_ingest/pipeline/{name}`, by name.
     pub pipelines: Vec<(String, Seen)>,
 }
@@ -71,6 +75,9 @@ pub async fn inspect(cluster: &Cluster, plan: &ElasticsearchSinkPlan) -> Vec<Fin
     let aliases = cluster.ask(&format!("{name}/_alias")).await;
     let settings = cluster.ask(&format!("{name}/_settings?flat_settings=true")).await;
     let mapping = cluster.ask(&format!("{name}/_mapping")).await;
+    let state = cluster.ask(&format!("_cat/indices/{name}?h=status&format=json")).await;
+    let creation = "_cluster/settings?include_defaults=true&filter_path=*.action.auto_create_index";
+    let of_cluster = if aliases == Seen::Absent { cluster.ask(creation).await } else { Seen::Absent };
     let knows_streams = server.is_none_or(Server::knows_data_streams);
     let (stream, templates) = if knows_streams {
         let stream = cluster.ask(&format!("_data_stream/{name}")).await;
@@ -81,7 +88,8 @@ pub async fn inspect(cluster: &Cluster, plan: &ElasticsearchSinkPlan) -> Vec<Fin
     };
     let pipelines = pipelines(cluster, plan, &settings).await;
     let typed = server.is_some_and(Server::needs_type);
-    judge(plan, &index, typed, &Target { aliases, stream, templates, settings, mapping, pipelines })
+    let target = Target { aliases, stream, templates, settings, mapping, state, cluster: of_cluster, pipelines };
+    judge(plan, &index, typed, &target)
 }
 
 async fn pipelines(cluster: &Cluster, plan: &ElasticsearchSinkPlan, settings: &Seen) -> Vec<(String, Seen)> {
@@ -152,6 +160,16 @@ fn kind(index: &str, target: &Target) -> Option<Kind> {
     }
 }
 
+/// Whether the cluster may make indexes by itself. A list of patterns is left to the first record.
+fn may_be_created(cluster: &Seen) -> bool {
+    // The strongest that says anything counts.
+    let said = ["transient", "persistent", "defaults"].into_iter().find_map(|level| {
+        let value = &cluster.value()?[level]["action"]["auto_create_index"];
+        value.as_str().map(str::to_owned).or_else(|| value.as_bool().map(|value| value.to_string()))
+    });
+    said.as_deref() != Some("false")
+}
+
 /// Whether the template that would make the index makes a data stream of it.
 fn is_stream_to_be(index: &str, templates: &Seen) -> bool {
     let all = templates.value().and_then(|value| value["index_templates"].as_array());
@@ -181,6 +199,15 @@ fn matches(pattern: &str, name: &str) -> bool {
 pub fn judge(plan: &ElasticsearchSinkPlan, index: &str, typed: bool, target: &Target) -> Vec<Finding> {
     let kind = kind(index, target);
     let mut faults = of_kind(plan, kind);
+    let closed = |index: &Value| index["status"].as_str() == Some("close");
+    if kind == Some(Kind::Index)
+        && target.state.value().and_then(Value::as_array).is_some_and(|all| all.iter().any(closed))
+    {
+        faults.push(TargetFault::Closed);
+    }
+    if kind == Some(Kind::Absent) && !plan.require_alias && !may_be_created(&target.cluster) {
+        faults.push(TargetFault::Missing);
+    }
     faults.extend(of_settings(plan, &target.settings));
     faults.extend(of_mapping(plan, typed, &target.mapping));
     faults.dedup();
@@ -290,6 +317,8 @@ mod tests {
             templates: Seen::Absent,
             settings: Seen::Found(json!({ "x": { "settings": { "index.number_of_shards": "1" } } })),
             mapping: Seen::Found(json!({ "x": { "mappings": {} } })),
+            state: Seen::Found(json!([{ "status": "open" }])),
+            cluster: Seen::Absent,
             pipelines: Vec::new(),
         }
     }
@@ -309,6 +338,25 @@ mod tests {
         let hidden = Target { aliases: Seen::Unknown("403".into()), ..plain() };
         let found = judge(&sink_plan("x"), "x", false, &hidden);
         assert!(found[0].ok && found[0].text.contains("403"), "not allowed to look is no fault: {found:?}");
+    }
+
+    #[test]
+    fn an_index_that_is_closed_or_may_not_be_made_is_named() {
+        let plan = sink_plan("x");
+        let closed = Target { state: Seen::Found(json!([{ "status": "close" }])), ..plain() };
+        assert!(told(&faults(&plan, false, &closed), TargetFault::Closed));
+        let absent = |cluster: Value| Target { aliases: Seen::Absent, cluster: Seen::Found(cluster), ..plain() };
+        let setting = |value: &str| json!({ "action": { "auto_create_index": value } });
+        let never = json!({ "persistent": setting("false"), "defaults": setting("true") });
+        assert!(told(&faults(&plan, false, &absent(never)), TargetFault::Missing));
+        for cluster in [
+            json!({ "defaults": setting("true") }),
+            json!({ "defaults": setting("+x*,-*") }),
+            json!({ "transient": setting("true"), "defaults": setting("false") }),
+            json!({}),
+        ] {
+            assert!(faults(&plan, false, &absent(cluster.clone())).is_empty(), "{cluster}");
+        }
     }
 
     #[test]
