@@ -38,7 +38,8 @@ impl KafkaSink {
             }
             if let Some(batch) = self.roll.as_mut().and_then(Roll::take_found) {
                 let (arrived, mut batch) = (batch.polled, batch);
-                let (flight, payload) = Flight::new(std::mem::take(&mut batch.items), batch, arrived);
+                let (mut flight, payload) = Flight::new(std::mem::take(&mut batch.items), batch, arrived);
+                flight.found = true;
                 self.handing = Some((self.lend(flight, payload), 0));
                 continue;
             }

@@ -240,6 +240,11 @@ impl Roll {
         batch
     }
 
+    /// Whether a topic was found, and records of it still wait to be handed over.
+    pub(super) fn is_found(&self, name: &str) -> bool {
+        self.absent.get(name).is_some_and(|absent| absent.state == State::Found)
+    }
+
     /// Whether records of a topic that was found wait to be handed over.
     pub(super) fn has_found(&self) -> bool {
         self.absent.values().any(|absent| absent.state == State::Found)

@@ -88,6 +88,8 @@ impl KafkaSink {
         let standing = self.ask_where_due(standing, &name, item.place);
         match standing {
             Standing::There(topic) => Target::To(topic),
+            // They are what the others wait for.
+            Standing::Waits(topic) if self.is_found(buffer, &topic) => Target::To(topic),
             Standing::Waits(topic) => {
                 self.put_aside(buffer, next..end, &topic);
                 Target::Done
@@ -99,6 +101,12 @@ impl KafkaSink {
             }
             Standing::Unasked => Target::Full,
         }
+    }
+
+    /// Whether these records waited for this topic, and more still do: it is there.
+    fn is_found(&self, buffer: BufferId, topic: &str) -> bool {
+        self.flight(buffer).is_some_and(|flight| flight.found)
+            && self.roll.as_ref().is_some_and(|roll| roll.is_found(topic))
     }
 
     /// Asks for a topic nobody asked for, and again for one whose records are rejected.

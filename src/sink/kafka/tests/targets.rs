@@ -74,6 +74,23 @@ fn records_of_a_missing_topic_wait_alone_and_go_on_in_order_when_it_is_there() {
 }
 
 #[test]
+fn more_than_one_batch_of_waiting_records_goes_on_in_order() {
+    let cluster = without(&["lost"]);
+    let mut rig = Rig::start(&cluster, named(OnMissingTopic::Hold));
+    let tenure = rig.assign(0);
+    let first: Vec<_> = (0..4).map(|batch| send_to(&mut rig, tenure, batch * 1_000, &["lost"; 1_000])).collect();
+    await_fault(&rig, |fault| fault.is_some_and(|text| text.contains("4000 records wait")));
+    cluster.topic_error("lost", THERE).expect("topic error");
+    let late = send_to(&mut rig, tenure, 4_000, &["lost"; 500]);
+    first.into_iter().for_each(|ticket| rig.await_settled(ticket, Outcome::Delivered, 1_000));
+    rig.await_settled(late, Outcome::Delivered, 500);
+    let rig = rig.finish();
+    assert_eq!((rig.ctx.budget.used(), rig.ctx.metrics.queue_records.get(), rig.others.len()), (0, 0, 0));
+    let wanted: Vec<String> = (0..4_500).map(|offset| offset.to_string()).collect();
+    assert_eq!(read_back(&cluster, "lost", 1, 4_500)[0], wanted);
+}
+
+#[test]
 fn only_what_names_a_missing_topic_is_rejected_after_the_wait_and_a_late_topic_is_used() {
     let cluster = without(&["lost", "gone"]);
     let mut rig = Rig::start(&cluster, named(OnMissingTopic::Reject));
