@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sluicegate::config::plan::{
     Action, Auth, ConcurrencyMode, DocumentId, ElasticsearchConnection, ElasticsearchSinkPlan, KafkaConnection,
-    KafkaSinkPlan, OnIndexFault, OnTombstone, Segment, ServerKind, Template,
+    KafkaSinkPlan, OnIndexFault, OnMissingTopic, OnTombstone, Segment, ServerKind, Template,
 };
 use sluicegate::model::{Encode, Epoch, Kept, Offset, Place, Slot, Ticket, TicketId};
 use sluicegate::sink::elasticsearch::{BulkEncoder, read_answer};
@@ -39,6 +39,7 @@ fn kafka() -> KafkaSinkPlan {
         connection: KafkaConnection { name: Arc::from("bench"), brokers: Vec::new(), properties: Default::default() },
         topic: literal("items"),
         key: Template { text: "{key}".to_owned(), segments: vec![Segment::Key] },
+        on_missing_topic: OnMissingTopic::Hold,
         keep_headers: true,
         keep_timestamp: false,
         linger: Duration::from_millis(5),

@@ -85,6 +85,8 @@ mutants! {
     DeadLetterBeforeItsAck "dead-letter-before-its-ack" "Settles a rejected record before its dead letter is acknowledged."
     DeadLetterSkipped "dead-letter-skipped" "Settles a rejected record without a dead letter."
     NumbersAsDoubles "numbers-as-doubles" "Compares numbers as doubles, in which neighbours beyond 2^53 are one."
+    MissingTopicTrusted "missing-topic-trusted" "Produces to every topic that records name, there or not."
+    WaitingRecordsOvertaken "waiting-records-overtaken" "Records overtake those that wait for their topic once it is found."
     RetryOutOfKeyOrder "retry-out-of-key-order" "Sends a newer operation of an id before an older one that is to be repeated."
     LaneHashIgnoresTheId "lane-hash-ignores-the-id" "Operations of one id go to several lanes."
     SettleAheadOfAnEarlier "settle-ahead-of-an-earlier" "Settles an acknowledged operation while an earlier one of its id is repeated."

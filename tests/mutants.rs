@@ -87,6 +87,8 @@ fn killers(mutant: Mutant) -> &'static [(Binary, &'static str)] {
         Mutant::DeadLetterBeforeItsAck => &[(Unit, "sink::reject::")],
         Mutant::DeadLetterSkipped => &[(Integration, "races::bad_input")],
         Mutant::NumbersAsDoubles => &[(Unit, "model::decimal::"), (Unit, "preprocess::steps::")],
+        Mutant::MissingTopicTrusted => &[(Unit, "sink::kafka::tests::targets::"), (Integration, "named_topics::")],
+        Mutant::WaitingRecordsOvertaken => &[(Unit, "sink::kafka::")],
         Mutant::RetryOutOfKeyOrder => &[(Unit, "sink::elasticsearch::lane_tests")],
         Mutant::LaneHashIgnoresTheId => &[(Unit, "sink::elasticsearch::bulk")],
         Mutant::SettleAheadOfAnEarlier => {

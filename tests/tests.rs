@@ -15,6 +15,8 @@ mod gate;
 #[cfg(test)]
 mod members;
 #[cfg(test)]
+mod named_topics;
+#[cfg(test)]
 mod races;
 #[cfg(test)]
 mod real;

@@ -380,6 +380,8 @@ pub struct KafkaSinkPlan {
     pub connection: KafkaConnection,
     /// Target topic.
     pub topic: Template,
+    /// What a topic that does not exist does.
+    pub on_missing_topic: OnMissingTopic,
     /// Record key; exactly `{key}` passes a null key on.
     pub key: Template,
     /// Whether headers travel.
@@ -392,6 +394,15 @@ pub struct KafkaSinkPlan {
     pub compression: String,
     /// librdkafka partitioner name.
     pub partitioner: String,
+}
+
+/// What a topic that does not exist does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnMissingTopic {
+    /// The records that name it wait.
+    Hold,
+    /// They are rejected, once it has been missing for a while.
+    Reject,
 }
 
 /// What happens to rejected records.

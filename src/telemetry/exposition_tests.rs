@@ -47,6 +47,7 @@ const TABLE: &[(&str, &str, &str)] = &[
 const MORE: &[&str] = &[
     "allocator_bytes",
     "gap_records_total",
+    "missing_topics",
     "damaged_partitions",
     "commit_unanswered_seconds",
     "damaged_offsets_skipped_total",

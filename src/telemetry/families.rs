@@ -142,6 +142,7 @@ fn records(page: &mut Page<'_>) {
     page.level("open_records", "Records read and not resolved", |metrics| Some(metrics.open_records.get()));
     page.count("redelivered_records", "Records the client delivered again unasked", |m| m.redelivered.get());
     page.count("gap_records", "Records that retention removed before they were read", |m| m.gap_records.get());
+    page.level("missing_topics", "Topics that records name and that do not exist", |m| Some(m.missing_topics.get()));
     page.level("damaged_partitions", "Partitions that stand still at a batch that cannot be read", |m| {
         Some(m.damaged_partitions.get())
     });

@@ -73,6 +73,8 @@ pub enum Room {
     Enrich,
     /// The sink.
     Sink,
+    /// Topics that records name.
+    Target,
     /// Dead letters.
     DeadLetter,
 }
@@ -87,6 +89,7 @@ impl Room {
             Self::Damage => "damaged",
             Self::Enrich => "enrich",
             Self::Sink => "sink",
+            Self::Target => "missing_topic",
             Self::DeadLetter => "dead_letter",
         }
     }

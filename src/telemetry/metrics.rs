@@ -191,6 +191,8 @@ pub struct PipelineMetrics {
     pub redelivered: Counter,
     /// Records missing between an expected and a delivered offset because retention removed them.
     pub gap_records: Counter,
+    /// Topics that records name and that do not exist.
+    pub missing_topics: Gauge,
     /// Partitions that stand still at a batch that cannot be read.
     pub damaged_partitions: Gauge,
     /// Offsets of batches that could not be read and were skipped (`on_damaged: skip`).

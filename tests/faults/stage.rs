@@ -13,7 +13,7 @@ use sluicegate::testbed::fault_proxy::{FaultProxy, Line};
 use sluicegate::testbed::feeder::{FeedHooks, FeedPlan, Feeder};
 use sluicegate::testbed::generator::{Generator, Poison, Shape};
 use sluicegate::testbed::kafka::MockKafka;
-use sluicegate::testbed::services::{ElasticsearchClient, KafkaClient, RedisClient, Service, redis};
+use sluicegate::testbed::services::{ElasticsearchClient, KafkaClient, RedisClient, Service, ServiceError, redis};
 use sluicegate::testbed::tap::Tap;
 
 use super::engine::{Engine, Program, let_pass, until};
@@ -72,8 +72,18 @@ pub enum Far {
     Topic,
     /// An index of Elasticsearch 6.8.2.
     Index,
+    /// A topic for each key, of the input's cluster; the last one is not made.
+    Named,
     /// The bulk endpoint in this process: only the source is real.
     Stub,
+}
+
+/// Keys where each has a topic.
+pub const NAMES: u64 = 8;
+
+/// The topic of a key.
+pub fn named(target: &str, key: u64) -> String {
+    format!("{target}-k-{key:010}")
 }
 
 /// Real servers, shared by the scenarios of one process. Those that break them play one at a time.
@@ -282,6 +292,14 @@ impl Stage {
                 let list: Vec<&str> = real.far()?.downstream.endpoint().split(',').collect();
                 root["connections"]["kafka"]["downstream"] = json!({ "brokers": list });
                 pipeline["sink"] = json!({ "kafka": { "connection": "downstream", "topic": self.target } });
+                if !self.wants.has_letters() {
+                    pipeline["on_reject"] = json!("stop");
+                }
+            }
+            (Some(Far::Named), Some(_)) => {
+                // One that is there, until the scenario lets records name theirs.
+                let topic = named(&self.target, 0);
+                pipeline["sink"] = json!({ "kafka": { "connection": "upstream", "topic": topic } });
                 if !self.wants.has_letters() {
                     pipeline["on_reject"] = json!("stop");
                 }
@@ -613,6 +631,12 @@ impl Stage {
             (Some(Far::Topic), Some(real)) => {
                 KafkaClient::new(&real.far()?.downstream).read_all(&self.target)?.iter().map(stored).collect()
             }
+            (Some(Far::Named), Some(real)) => {
+                let client = KafkaClient::new(&real.upstream);
+                let topics = (0..NAMES).map(|key| client.read_all(&named(&self.target, key)));
+                let records = topics.collect::<Result<Vec<_>, _>>()?.concat();
+                records.iter().map(stored).collect()
+            }
             (Some(Far::Index), Some(real)) => super::real_faults::documents(real, &self.target)?,
             (Some(Far::Stub) | None, _) | (_, None) => {
                 let log = self.endpoint.log();
@@ -659,7 +683,11 @@ fn nodes(url: &str) -> Value {
 
 fn shape(seed: u64, wants: &Wants) -> Shape {
     // On the real server a document is all that is left of its writes: each record has its own.
-    let keys = if wants.real == Some(Far::Index) { 0 } else { 400 };
+    let keys = match wants.real {
+        Some(Far::Index) => 0,
+        Some(Far::Named) => NAMES,
+        Some(Far::Topic | Far::Stub) | None => 400,
+    };
     let poison = match wants.poison_every {
         0 => Vec::new(),
         // One kind alone: everything is bad in the same way.
@@ -688,6 +716,7 @@ fn make_targets(real: &Real, far: Option<Far>, topic: &str, target: &str) -> any
             let settings = [("message.timestamp.type", "LogAppendTime"), ("max.message.bytes", "20000")];
             KafkaClient::new(&real.far()?.downstream).create_topic(target, PARTITIONS as u16, &settings)?;
         }
+        Some(Far::Named) => (0..NAMES - 1).try_for_each(|key| make_named(&upstream, target, key))?,
         Some(Far::Index) => {
             let body =
                 r#"{"settings":{"number_of_shards":1,"number_of_replicas":0},"mappings":{"itmes":{"dynamic":false}}}"#;
@@ -696,6 +725,14 @@ fn make_targets(real: &Real, far: Option<Far>, topic: &str, target: &str) -> any
         Some(Far::Stub) | None => {}
     }
     Ok(())
+}
+
+/// Makes the topic of a key.
+///
+/// # Errors
+/// The cluster refuses.
+pub fn make_named(client: &KafkaClient, target: &str, key: u64) -> Result<(), ServiceError> {
+    client.create_topic(&named(target, key), 1, &[("message.timestamp.type", "LogAppendTime")])
 }
 
 fn feed(

@@ -6,8 +6,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 use sluicegate::config::plan::{
     Action, Auth, BreakerPlan, ConcurrencyMode, DocumentId, ElasticsearchConnection, ElasticsearchSinkPlan,
-    KafkaConnection, KafkaSinkPlan, OnDamaged, OnHalt, OnIndexFault, OnReject, OnTombstone, OnTooLarge, PipelinePlan,
-    Plan, Pointer, RetryPlan, Segment, ServerKind, SinkPlan, SourcePlan, Start, StepKind, StepPlan, Template,
+    KafkaConnection, KafkaSinkPlan, OnDamaged, OnHalt, OnIndexFault, OnMissingTopic, OnReject, OnTombstone, OnTooLarge,
+    PipelinePlan, Plan, Pointer, RetryPlan, Segment, ServerKind, SinkPlan, SourcePlan, Start, StepKind, StepPlan,
+    Template,
 };
 
 use crate::support::unique;
@@ -88,6 +89,7 @@ pub fn relay(brokers: &str, topic: &str) -> SinkPlan {
         connection: cluster("downstream", brokers),
         topic: literal(topic),
         key: key(),
+        on_missing_topic: OnMissingTopic::Hold,
         keep_headers: true,
         keep_timestamp: false,
         linger: Duration::from_millis(5),

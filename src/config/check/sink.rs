@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::Checker;
 use super::document::{Chosen, Deletes};
 use crate::config::plan::{
-    Action, ConcurrencyMode, DocumentId, ElasticsearchSinkPlan, KafkaSinkPlan, OnIndexFault, Segment, ServerKind,
-    SinkPlan, Template, VersionSource,
+    Action, ConcurrencyMode, DocumentId, ElasticsearchSinkPlan, KafkaSinkPlan, OnIndexFault, OnMissingTopic, Segment,
+    ServerKind, SinkPlan, Template, VersionSource,
 };
 use crate::config::quantity::ByteSize;
 use crate::config::template::{constant, literals};
@@ -54,6 +54,12 @@ impl Checker<'_> {
         }
         Some(KafkaSinkPlan {
             connection: connection?,
+            on_missing_topic: match written.on_missing_topic {
+                Some(sink::OnMissingTopic::Hold) => OnMissingTopic::Hold,
+                Some(sink::OnMissingTopic::Reject) => OnMissingTopic::Reject,
+                None if topic.as_ref().is_some_and(|topic| constant(topic).is_some()) => OnMissingTopic::Hold,
+                None => OnMissingTopic::Reject,
+            },
             topic: topic?,
             key: key?,
             keep_headers: written.headers == sink::Headers::Keep,

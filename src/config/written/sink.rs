@@ -25,6 +25,9 @@ pub struct KafkaSink {
     pub connection: String,
     /// Template of the topic's name.
     pub topic: String,
+    /// What a topic that does not exist does. Default: `reject` where the record names the topic, `hold` where it is fixed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_missing_topic: Option<OnMissingTopic>,
     /// Template of the record's key; exactly `{key}` passes a missing key on.
     #[serde(default = "key")]
     pub key: String,
@@ -310,6 +313,16 @@ pub enum OnIndexFault {
     #[default]
     Hold,
     /// The record is rejected.
+    Reject,
+}
+
+/// What a topic that does not exist does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnMissingTopic {
+    /// The records that name it wait, with an alert; others go on.
+    Hold,
+    /// The records that name it are rejected, once it has been missing for 10 s.
     Reject,
 }
 

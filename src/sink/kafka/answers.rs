@@ -90,6 +90,7 @@ impl KafkaSink {
             return;
         }
         self.ctx.report(Report::Settled(parts(delivered.into_iter(), Outcome::Delivered)));
+        self.delivered += u64::from(total);
         self.ctx.desk.passed(total);
         self.ctx.metrics.last_delivered_ms.set(wall_clock_ms());
         self.acknowledged(now);
@@ -185,6 +186,14 @@ impl KafkaSink {
                 } else {
                     self.rewind(place.ticket, RewindCause::Delivery);
                 }
+            }
+            Verdict::MissingTopic if self.roll.is_some() => {
+                // It was there: what names it is put aside when it is read again.
+                if let Some(topic) = topic {
+                    self.note_missing(topic, place, code);
+                }
+                self.trouble.last = format!("topic {name}: {code}");
+                self.rewind(place.ticket, RewindCause::Delivery);
             }
             Verdict::MissingTopic => {
                 let message = format!(

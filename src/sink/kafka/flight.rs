@@ -22,6 +22,8 @@ pub(super) struct Flight {
     pub(super) open: u32,
     /// Whether no further item will be handed over.
     pub(super) complete: bool,
+    /// Whether its records waited for their topic, which was found.
+    pub(super) found: bool,
     answered: Vec<u64>,
     charge: Charge,
     payload_bytes: usize,
@@ -44,6 +46,7 @@ impl Flight {
             originals: batch.originals,
             open: 0,
             complete: false,
+            found: false,
             charge,
             polled: batch.polled,
             arrived,

@@ -1,6 +1,7 @@
 //! From the ring to the producer: what is fenced is left, what is guilty is rejected, the rest is produced in order.
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +13,9 @@ use crate::sink::sequencer::Sequencer;
 
 use super::KafkaItem;
 use super::flight::Flight;
+use super::roll::Roll;
 use super::sink::{KafkaSink, Phase};
+use super::targets::Target;
 use super::verdict::{Verdict, judge_refusal};
 
 /// What became of one step.
@@ -32,6 +35,13 @@ impl KafkaSink {
                     Step::Moved => {}
                     Step::Held => return,
                 }
+            }
+            if let Some(batch) = self.roll.as_mut().and_then(Roll::take_found) {
+                let (arrived, mut batch) = (batch.polled, batch);
+                let (mut flight, payload) = Flight::new(std::mem::take(&mut batch.items), batch, arrived);
+                flight.found = true;
+                self.handing = Some((self.lend(flight, payload), 0));
+                continue;
             }
             let Some((arrived, batch)) = self.next_batch(ring) else { return };
             self.admit(arrived, batch);
@@ -103,6 +113,11 @@ impl KafkaSink {
                 next + flight.items[next..end].iter().take_while(|item| item.place.offset.0 < change).count()
             });
         }
+        let topic = match self.target(buffer, next, end, &item) {
+            Target::To(topic) => topic,
+            Target::Done => return Step::Moved,
+            Target::Full => return Step::Held,
+        };
         let alone = self.suspects.is_suspect(ticket.slot, item.place.offset);
         if alone != self.line.alone {
             // The other producer must not overtake this one.
@@ -112,28 +127,23 @@ impl KafkaSink {
             self.renew(alone);
             return Step::Moved;
         }
-        self.produce(buffer, next, end, &item)
+        self.produce(buffer, next..end, &item, &topic)
     }
 
-    /// Produces items `next..end` of one ticket and topic.
-    fn produce(&mut self, buffer: BufferId, next: usize, end: usize, item: &KafkaItem) -> Step {
-        let Some(topic) = self.topic_of(buffer, item) else {
-            let reject = Reject::new(RejectReason::InvalidTarget, &"sink.topic".into(), "the topic's name is lost");
-            self.reject(buffer, next as u32, item.place, reject);
-            self.advance(buffer, next + 1);
-            return Step::Moved;
-        };
+    /// Produces items of one ticket and topic.
+    fn produce(&mut self, buffer: BufferId, range: Range<usize>, item: &KafkaItem, topic: &Arc<str>) -> Step {
+        let Range { start: next, end } = range;
         let mut refused = std::mem::take(&mut self.scratch.refused);
         let Some(Some(flight)) = self.flights.get_mut(buffer.0 as usize) else { return Step::Held };
         let items = &flight.items[next..end];
         let considered =
-            self.line.producer.produce(&topic, buffer, next as u32, items, |item| item.message, &mut refused);
+            self.line.producer.produce(topic, buffer, next as u32, items, |item| item.message, &mut refused);
         let taken = (considered - refused.len()) as u32;
         flight.handed(taken, Instant::now(), &self.ctx.latency);
         self.open.open(item.place.ticket, taken);
         self.advance(buffer, next + considered);
         for refusal in refused.drain(..) {
-            self.refuse(buffer, refusal, &topic);
+            self.refuse(buffer, refusal, topic);
         }
         self.scratch.refused = refused;
         self.act();
@@ -177,7 +187,7 @@ impl KafkaSink {
     }
 
     /// Whether records of this ticket may still be produced.
-    fn may_send(&self, ticket: Ticket) -> bool {
+    pub(super) fn may_send(&self, ticket: Ticket) -> bool {
         self.ctx.table.is_current(ticket.slot, ticket.epoch) && self.doomed.get(&ticket.slot) != Some(&ticket.epoch)
     }
 
@@ -219,7 +229,7 @@ impl KafkaSink {
         hasher.hash_one((bytes(item.message.value), bytes(item.message.key), bytes(item.topic)))
     }
 
-    fn advance(&mut self, buffer: BufferId, next: usize) {
+    pub(super) fn advance(&mut self, buffer: BufferId, next: usize) {
         // The batch in hand may have been let go by a give-up on the way.
         if let Some((in_hand, at)) = &mut self.handing
             && *in_hand == buffer

@@ -8,7 +8,9 @@
 //!   is about to fence it. What was produced already may arrive; the rewind repeats a suffix in order.
 //! - Records a broker refused together with others are suspects: after the rewind a producer that sends one record a
 //!   request finds the guilty one. Guilty records are remembered, so the next reading rejects them unsent.
-//! - When nothing is acknowledged for `retry.in_place`, or a topic is missing, everything goes back: the producer is
+//! - Where records name their topic, each name is asked for once before anything is produced to it. Records of a missing
+//!   topic wait apart or are rejected (`roll.rs`); nothing else waits with them.
+//! - When nothing is acknowledged for `retry.in_place`, or the one fixed topic is missing, everything goes back: the producer is
 //!   purged and made anew, and nothing is produced until a probe, once a second, is answered.
 //! - After a halt nothing is produced or settled; batches are taken and dropped so that nobody blocks.
 
@@ -17,11 +19,14 @@ mod encode;
 mod flight;
 mod hand_over;
 mod limit;
+mod lot;
 mod patience;
 mod recover;
+mod roll;
 pub mod settings;
 mod sink;
 mod suspects;
+mod targets;
 mod tickets;
 mod verdict;
 

@@ -10,7 +10,7 @@ use crate::telemetry::health::Room;
 
 use super::flight::Flight;
 use super::sink::{Due, KafkaSink, Phase, open_line};
-use super::verdict::{Verdict, judge_fatal};
+use super::verdict::{Answer, Verdict, judge_fatal, judge_probe};
 
 /// Between probes.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -44,6 +44,7 @@ impl KafkaSink {
             self.give_up(RewindCause::Exhausted, self.topic.clone(), &message);
         }
         self.check_credentials(now);
+        self.call_roll(now);
         self.turn_phase(now);
         for flight in self.flights.iter_mut().flatten() {
             flight.thin(now);
@@ -248,6 +249,10 @@ impl KafkaSink {
             }
             Probe::Topic(code) => {
                 self.arrived_there();
+                let missing = matches!(judge_probe(&Probe::Topic(code), true), Answer::Missing(_));
+                if missing && self.open.is_empty() {
+                    self.trouble.last = format!("it does not exist ({code}); create it");
+                }
                 tracing::warn!(pipeline = %self.ctx.pipeline, "the output topic cannot be written yet: {code}");
             }
             Probe::Silent(_) => {}
@@ -277,7 +282,7 @@ impl KafkaSink {
     }
 
     fn fault_text(&self) -> String {
-        let topic = self.topic.as_deref().unwrap_or("(by record)");
+        let topic = self.topic.as_deref().unwrap_or(&self.setup.plan.topic.text);
         // What was heard says what to do; the last error may only say that all brokers are away.
         let reason = match (self.trouble.heard.as_str(), self.trouble.last.as_str()) {
             ("", "") => "no answer",

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
 
-use crate::config::plan::{KafkaSinkPlan, RetryPlan};
+use crate::config::plan::{KafkaSinkPlan, OnMissingTopic, RetryPlan};
 use crate::librdkafka::Bootstrap;
 use crate::librdkafka::producer::buffers::BufferId;
 use crate::librdkafka::producer::{ClientEvent, DeliveryReport, Producer, Refusal};
@@ -20,8 +20,10 @@ use crate::telemetry::metrics::StageName;
 use super::flight::Flight;
 use super::limit::max_message_bytes;
 use super::patience::Patience;
+use super::roll::Roll;
 use super::settings::{ProducerSettings, properties};
 use super::suspects::Suspects;
+use super::targets::Rounds;
 use super::tickets::{OpenTickets, Tally};
 use super::{Command, KafkaItem, constant_topic};
 
@@ -31,6 +33,8 @@ const LIMIT_READ: Duration = Duration::from_secs(5);
 const CLOSE: Duration = Duration::from_secs(5);
 /// Longest wait while something is held that no wake-up announces: a fence, a deadline.
 const HELD_WAIT: Duration = Duration::from_millis(20);
+/// How long librdkafka waits for a topic of which it heard that it is missing.
+const PROPAGATION_MS: &str = "10000";
 /// Most records of a batch.
 const MOST_IN_A_BATCH: usize = 1024;
 /// Longest wait while all is well.
@@ -55,6 +59,9 @@ pub struct KafkaSink {
     pub(super) ctx: SinkContext,
     /// The one topic, when the record does not decide.
     pub(super) topic: Option<Arc<str>>,
+    /// Which topics are there; `None` where one fixed topic is waited for.
+    pub(super) roll: Option<Roll>,
+    pub(super) rounds: Rounds,
     pub(super) line: Line,
     /// What the producer of `line` holds, by buffer.
     pub(super) flights: Vec<Option<Flight>>,
@@ -66,6 +73,8 @@ pub struct KafkaSink {
     /// Partitions that were reported for a rewind, with the epoch that will not be produced any more.
     pub(super) doomed: HashMap<Slot, Epoch>,
     pub(super) suspects: Suspects,
+    /// Records acknowledged so far.
+    pub(super) delivered: u64,
     pub(super) patience: Patience,
     pub(super) phase: Phase,
     /// Producers made anew since the last acknowledgement.
@@ -164,6 +173,8 @@ impl KafkaSink {
         ctx.metrics.queue_bytes_limit.set(ctx.budget.limit() as i64);
         Ok(Self {
             topic: constant_topic(&setup.plan),
+            roll: calls_roll(&setup.plan).then(|| Roll::new(setup.plan.on_missing_topic)),
+            rounds: Rounds::default(),
             line,
             flights: Vec::new(),
             handing: None,
@@ -171,6 +182,7 @@ impl KafkaSink {
             open: OpenTickets::default(),
             doomed: HashMap::new(),
             suspects: Suspects::default(),
+            delivered: 0,
             patience: Patience::new(setup.retry.in_place),
             phase: Phase::Running,
             renewals: 0,
@@ -311,7 +323,8 @@ impl KafkaSink {
     }
 
     fn is_finished(&self, intake_closed: bool) -> bool {
-        let drained = intake_closed && self.handing.is_none() && self.open.is_empty();
+        let waits = self.roll.as_ref().is_some_and(|roll| roll.waiting() > 0);
+        let drained = intake_closed && self.handing.is_none() && self.open.is_empty() && !waits;
         drained || self.ctx.stop.is_aborting() || (intake_closed && self.phase == Phase::Halted)
     }
 
@@ -326,7 +339,8 @@ impl KafkaSink {
         intake: Option<&flume::Receiver<Prepared<KafkaItem>>>,
         commands: Option<&flume::Receiver<Command>>,
     ) -> Heard {
-        let held = self.handing.is_some() || self.phase != Phase::Running || !self.quiet_asked.is_empty();
+        let found = self.roll.as_ref().is_some_and(Roll::has_found);
+        let held = found || self.handing.is_some() || self.phase != Phase::Running || !self.quiet_asked.is_empty();
         let mut selector = flume::Selector::new().recv(&self.line.woken, |_| Heard::Hook);
         if let Some(intake) = intake {
             selector = selector.recv(intake, |batch| Heard::Batch(batch.ok()));
@@ -357,7 +371,11 @@ pub(super) fn open_line(setup: &Setup, message_max_bytes: Option<u32>, alone: bo
         memory_bytes: setup.memory_bytes,
         alone,
     };
-    let properties = properties(&plan.connection, &settings);
+    let mut properties = properties(&plan.connection, &settings);
+    if calls_roll(plan) {
+        // What vanishes from under its records is to be known soon; whether they wait is decided here.
+        properties.insert(0, ("topic.metadata.propagation.max.ms".to_owned(), PROPAGATION_MS.to_owned().into()));
+    }
     let (wake, woken) = flume::bounded(1);
     let pairs = properties.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
     let producer = Producer::open(pairs, move || {
@@ -366,6 +384,12 @@ pub(super) fn open_line(setup: &Setup, message_max_bytes: Option<u32>, alone: bo
     producer
         .map(|producer| Line { producer, woken, alone })
         .map_err(|error| format!("connection {}: {error}", plan.connection.name))
+}
+
+/// Whether topics are asked for before anything is produced to them: where records name them, or where what names a missing
+/// one is to be rejected.
+fn calls_roll(plan: &KafkaSinkPlan) -> bool {
+    constant_topic(plan).is_none() || plan.on_missing_topic == OnMissingTopic::Reject
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -14,7 +14,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{ClientConfig, Offset as ReadFrom, TopicPartitionList};
 
 use super::*;
-use crate::config::plan::{KafkaConnection, KafkaSinkPlan, OnReject, RetryPlan, Segment, Template};
+use crate::config::plan::{KafkaConnection, KafkaSinkPlan, OnMissingTopic, OnReject, RetryPlan, Segment, Template};
 use crate::model::{
     Budget, Charge, Encode, Epoch, Exit, Kept, Offset, Originals, Outcome, OwnedRecord, Part, PartitionTable, Place,
     Prepared, Reject, RejectReason, Rejected, Report, ReportSender, RewindCause, Slot, Stop, Ticket, TicketId,
@@ -46,6 +46,7 @@ pub(crate) fn sink_plan(connection: KafkaConnection, topic: &str) -> KafkaSinkPl
         connection,
         topic: Template { text: topic.into(), segments: vec![Segment::Literal(topic.into())] },
         key: Template { text: "{key}".into(), segments: vec![Segment::Key] },
+        on_missing_topic: OnMissingTopic::Hold,
         keep_headers: true,
         keep_timestamp: false,
         linger: Duration::from_millis(2),
@@ -88,6 +89,7 @@ struct Rig {
 
 struct Options {
     topic: Template,
+    on_missing_topic: OnMissingTopic,
     on_reject: OnReject,
     properties: Vec<(&'static str, &'static str)>,
     in_place: Duration,
@@ -97,6 +99,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             topic: Template { text: TOPIC.into(), segments: vec![Segment::Literal(TOPIC.into())] },
+            on_missing_topic: OnMissingTopic::Hold,
             on_reject: OnReject::Drop,
             // Reading the topic's limit is left out where a value is set; the mock cannot answer it.
             properties: vec![("message.max.bytes", "1000000")],
@@ -115,7 +118,8 @@ impl Rig {
         for (name, value) in &options.properties {
             connection.properties.insert((*name).to_owned(), (*value).into());
         }
-        let plan = KafkaSinkPlan { topic: options.topic, ..sink_plan(connection, TOPIC) };
+        let Options { topic, on_missing_topic, .. } = options;
+        let plan = KafkaSinkPlan { topic, on_missing_topic, ..sink_plan(connection, TOPIC) };
         let (report_sender, reports) = flume::bounded(10_000);
         let wake = Arc::new(Wake::default());
         let report_sender = ReportSender::new(report_sender, wake.clone());
@@ -730,3 +734,4 @@ fn a_sequence_number_that_cannot_be_halts_as_a_bug() {
 }
 
 mod real;
+mod targets;

@@ -1,6 +1,6 @@
 //! What a delivery report or a refusal means. Pure.
 
-use crate::librdkafka::producer::ErrorCode;
+use crate::librdkafka::producer::{ErrorCode, Probe};
 use crate::model::{Exit, RejectReason};
 use crate::telemetry::metrics::RequestClass;
 
@@ -67,6 +67,33 @@ pub(super) fn judge_refusal(code: ErrorCode) -> Verdict {
 /// Judges the cause of a fatal error: one that would come again halts, any other is mended by a new producer.
 pub(super) fn judge_fatal(code: ErrorCode) -> Verdict {
     cause(code).map_or(Verdict::Fatal, Verdict::Halt)
+}
+
+/// What the cluster says of a topic that a record names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It is there, or soon has a leader.
+    There,
+    /// It is not there, as far as this broker knows.
+    Missing(ErrorCode),
+    /// Nobody knows.
+    Silent,
+}
+
+/// Judges a question for a topic. A cluster with access rules does not tell a topic that is missing from one that is not ours;
+/// where all are refused the rights are at fault, and the first report halts (`knows_others`: some topic was not refused).
+pub(super) fn judge_probe(probe: &Probe, knows_others: bool) -> Answer {
+    match probe {
+        Probe::Answers => Answer::There,
+        Probe::Silent(_) => Answer::Silent,
+        Probe::Topic(
+            code @ (ErrorCode::UNKNOWN_TOPIC | ErrorCode::UNKNOWN_TOPIC_OR_PART | ErrorCode::TOPIC_EXCEPTION),
+        ) => Answer::Missing(*code),
+        Probe::Topic(ErrorCode::TOPIC_AUTHORIZATION_FAILED) if knows_others => {
+            Answer::Missing(ErrorCode::TOPIC_AUTHORIZATION_FAILED)
+        }
+        Probe::Topic(_) => Answer::There,
+    }
 }
 
 /// The label of an error in `sink_item_errors_total`.
@@ -159,6 +186,24 @@ mod tests {
             assert_eq!(ItemErrors::known(label), label);
         }
         assert_eq!(class(ErrorCode::NONE), RequestClass::Acknowledged);
+    }
+
+    #[test]
+    fn only_a_topic_that_is_not_there_is_missing() {
+        let missing = |code| Answer::Missing(code);
+        let table = [
+            (Probe::Answers, false, Answer::There),
+            (Probe::Silent(ErrorCode::MSG_TIMED_OUT), true, Answer::Silent),
+            (Probe::Topic(ErrorCode::UNKNOWN_TOPIC_OR_PART), false, missing(ErrorCode::UNKNOWN_TOPIC_OR_PART)),
+            (Probe::Topic(ErrorCode::TOPIC_EXCEPTION), false, missing(ErrorCode::TOPIC_EXCEPTION)),
+            // It is being made, or it moves.
+            (Probe::Topic(ErrorCode(5)), true, Answer::There),
+            (Probe::Topic(ErrorCode::TOPIC_AUTHORIZATION_FAILED), false, Answer::There),
+            (Probe::Topic(ErrorCode::TOPIC_AUTHORIZATION_FAILED), true, missing(ErrorCode::TOPIC_AUTHORIZATION_FAILED)),
+        ];
+        for (probe, knows_others, answer) in table {
+            assert_eq!(judge_probe(&probe, knows_others), answer, "{probe:?}");
+        }
     }
 
     #[test]
