@@ -114,7 +114,11 @@ impl Consumer {
         Ok(consumer)
     }
 
-    fn subscribe(&mut self, topics: &[String]) -> Result<(), OpenError> {
+    /// Subscribes to topics (names, or patterns starting with `^`), which asks to join the group.
+    ///
+    /// # Errors
+    /// librdkafka refused one.
+    pub fn subscribe(&mut self, topics: &[String]) -> Result<(), OpenError> {
         let names: Vec<_> =
             topics.iter().map(|topic| TopicPartition { topic: topic.as_str().into(), partition: -1 }).collect();
         let list = List::new(names.iter().map(|name| (name, super::NO_OFFSET)));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::plan::SourcePlan;
-use crate::librdkafka::{ErrorCode, Event, OffsetKind, PartitionAnswer, Reply};
+use crate::librdkafka::{ErrorCode, Event, OffsetKind, OpenError, PartitionAnswer, Reply};
 use crate::model::{TopicPartition, Wake};
 use crate::source::Client;
 use crate::source::start::History;
@@ -161,6 +161,10 @@ impl Client for SimulatedClient {
 
     fn low_watermark(&mut self, partition: &TopicPartition) -> Option<i64> {
         self.world.borrow().kafka.library.toppars.get(&partition.partition)?.low
+    }
+
+    fn subscribe(&mut self, _topics: &[String]) -> Result<(), OpenError> {
+        Ok(())
     }
 
     fn history(&mut self, _source: &SourcePlan) -> Result<History, String> {

@@ -20,7 +20,7 @@ use super::draw::{Settings, draw, quiet};
 use super::engine::{Engine, LanesWire, RING, RelayWire, Sink, no_wake};
 use super::kafka::Membership;
 use super::lanes::Lanes;
-use super::log::{Entry, Log};
+use super::log::{Entry, Log, Unreadable};
 use super::messages::Batch;
 use super::plan::{plan, retry};
 use super::relay::Relay;
@@ -139,6 +139,18 @@ impl<'a> History<'a> {
         settings.until = true;
         let mut history = Self::of((settings, world), instruments);
         entries.iter().for_each(|entry| history.world.borrow_mut().kafka.logs[0].append(*entry));
+        history.start();
+        history
+    }
+
+    /// The same over a batch that cannot be read and is to be skipped.
+    pub fn quiet_until_end_over(batch: Unreadable, entries: &[Entry], instruments: &'a Instruments) -> Self {
+        let (mut settings, mut world) = quiet();
+        settings.until = true;
+        world.mix.skips = true;
+        entries.iter().for_each(|entry| world.kafka.logs[0].append(*entry));
+        world.kafka.logs[0].unreadable.push(batch);
+        let mut history = Self::of((settings, world), instruments);
         history.start();
         history
     }

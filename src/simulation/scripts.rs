@@ -192,3 +192,24 @@ fn a_partition_stands_still_at_a_batch_and_goes_on_when_it_is_mended() {
         assert_eq!(instruments.metrics.damaged_partitions.get(), 0);
     }
 }
+
+/// A probe for the end of a batch may lie where only control records are: the client's statistics say then that it has
+/// fetched all there is. The records between the batch and the probe are still to be read.
+#[test]
+fn a_skip_reads_what_lies_between_the_batch_and_a_probe_behind_the_last_record() {
+    for (last, controls) in [(7, 12), (7, 1), (8, 3), (6, 20)] {
+        let instruments = Instruments::new();
+        let mut entries: Vec<Entry> = (1..6).map(|version| record(version % 3, version)).collect();
+        entries.extend([Entry::Nothing, Entry::Nothing]);
+        entries.extend((7..=last).map(|offset: u64| record(offset % 3, offset + 1)));
+        entries.extend(std::iter::repeat_n(Entry::Control, controls));
+        let end = entries.len() as i64;
+        let batch = damaged(5, 7, Then::Again);
+        let mut history = History::quiet_until_end_over(batch, &entries, &instruments);
+        until(&mut history, "its end", |history| history.is_over());
+        let landed = history.world.borrow().server.landed;
+        assert_eq!(landed, 5 + (last - 6), "up to {last}, {controls} control records");
+        history.end_of_bounded_run(&[end]).expect("everything was read");
+        assert_eq!(instruments.metrics.damaged_offsets_skipped.get(), 2);
+    }
+}

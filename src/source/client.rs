@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 use super::probe;
 use super::start::History;
 use crate::config::plan::SourcePlan;
-use crate::librdkafka::{Consumer, ErrorCode, Event, MessageBatch, OffsetKind, PartitionAnswer, Reply, Segment};
+use crate::librdkafka::{
+    Consumer, ErrorCode, Event, MessageBatch, OffsetKind, OpenError, PartitionAnswer, Reply, Segment,
+};
 use crate::model::{TopicPartition, Wake};
 
 /// Bound of each question about what lies in the topics.
-const HISTORY_WITHIN: Duration = Duration::from_secs(10);
+const HISTORY_WITHIN: Duration = Duration::from_secs(5);
 
 /// Messages drained in one call, in the order they came.
 pub trait Messages: Sized {
@@ -75,6 +77,11 @@ pub trait Client {
     fn position(&mut self, partition: &TopicPartition) -> i64;
     /// The oldest offset of a partition, as of the last fetch.
     fn low_watermark(&mut self, partition: &TopicPartition) -> Option<i64>;
+    /// Subscribes, which asks to join the group.
+    ///
+    /// # Errors
+    /// The client refused a topic or pattern.
+    fn subscribe(&mut self, topics: &[String]) -> Result<(), OpenError>;
     /// What lies in the source's topics, before the group is joined. Waits for the answer.
     ///
     /// # Errors
@@ -170,6 +177,9 @@ impl Client for Consumer {
     }
     fn low_watermark(&mut self, partition: &TopicPartition) -> Option<i64> {
         Self::low_watermark(self, partition)
+    }
+    fn subscribe(&mut self, topics: &[String]) -> Result<(), OpenError> {
+        Self::subscribe(self, topics)
     }
     fn history(&mut self, source: &SourcePlan) -> Result<History, String> {
         probe::history(source, HISTORY_WITHIN)

@@ -9,6 +9,7 @@ use crate::config::plan::Start;
 use crate::librdkafka::{Bootstrap, Consumer, ErrorCode, OpenError};
 use crate::model::{Epoch, Exit, Halt, RewindCause, Sequence, Slot};
 use crate::mutants::{self, Mutant};
+use crate::telemetry::health::Room;
 use crate::telemetry::metrics::StageName;
 
 use super::assigned::{Assigned, SeekProof};
@@ -78,15 +79,13 @@ pub struct Source<C: Client = Consumer> {
 }
 
 impl Source {
-    /// Makes the consumer and subscribes.
+    /// Makes the consumer; [`Source::run`] subscribes.
     ///
     /// # Errors
-    /// When librdkafka refuses properties or topics. Unreachable brokers are not an error here.
+    /// When librdkafka refuses properties. Unreachable brokers are not an error here.
     pub fn open(cx: SourceContext) -> Result<Self, OpenError> {
         let all = properties::consumer(&cx.plan.source, cx.plan.memory_bytes, cx.until.is_some());
-        let wanted = cx.plan.source.topics.iter().filter(|_| !cx.dry_run);
-        let topics: Vec<_> = wanted.map(|topic| topic.subscription().to_owned()).collect();
-        let consumer = Consumer::open(&all, &cx.plan.source.group, &topics, cx.wake.clone())?;
+        let consumer = Consumer::open(&all, &cx.plan.source.group, &[], cx.wake.clone())?;
         Ok(Self::with(consumer, cx))
     }
 }
@@ -147,23 +146,38 @@ impl<C: Client> Source<C> {
         self.finish()
     }
 
-    /// What comes before the first turn.
+    /// What comes before the first turn: the group is asked to take us in.
     pub(crate) fn begin(&mut self) {
         if self.cx.plan.source.start == Start::Latest {
-            match self.consumer.history(&self.cx.plan.source) {
-                Ok(history) => self.history = history,
-                Err(why) => {
-                    let message = format!(
-                        "pipeline {}: what its topics hold could not be asked, so what is history for `start: latest` is \
-                         not known: {why}",
-                        self.cx.plan.name
-                    );
-                    self.halt.get_or_insert(Halt { exit: Exit::Unavailable, message });
-                }
-            }
+            self.ask_history();
         }
         if self.cx.dry_run {
-            self.assign_by_hand();
+            return self.assign_by_hand();
+        }
+        let topics: Vec<_> = self.cx.plan.source.topics.iter().map(|topic| topic.subscription().to_owned()).collect();
+        if let Err(why) = self.consumer.subscribe(&topics) {
+            let message = format!("pipeline {}: {why}", self.cx.plan.name);
+            self.halt.get_or_insert(Halt { exit: Exit::Config, message });
+        }
+    }
+
+    /// Asks what lies in the topics until it is told, or a stop is wanted. It is asked before the group is joined: of two
+    /// members that start together neither may take the other's first commits for those of an older group.
+    fn ask_history(&mut self) {
+        while !self.cx.stop.is_draining() {
+            match self.consumer.history(&self.cx.plan.source) {
+                Ok(history) => {
+                    self.history = history;
+                    return self.cx.health.clear(Room::Source);
+                }
+                Err(why) => {
+                    let text =
+                        format!("`start: latest` waits for the ends of its topics, to know what is history: {why}");
+                    self.cx.health.raise(Room::Source, text);
+                    let wake = self.cx.wake.clone();
+                    self.consumer.park(&wake, LONGEST_PARK);
+                }
+            }
         }
     }
 

@@ -69,6 +69,8 @@ pub struct Damage {
     agrees: bool,
     /// No record came since reading began.
     nothing_came: bool,
+    /// Statistics in a row, since reading began, in which the client had gone past the place.
+    read_on: u32,
     /// Errors at the place so far.
     seen: u32,
     phase: Phase,
@@ -158,6 +160,7 @@ impl Damage {
             begins_at: None,
             agrees: false,
             nothing_came: false,
+            read_on: 0,
             seen: 1,
             phase,
             search: None,
@@ -196,8 +199,23 @@ impl Damage {
                 self.error = error;
                 self.phase = Phase::Paused { until: now + pause_after(self.seen) };
             }
-            Phase::Probing { at, .. } => self.probed(at, error.offset == self.error.offset, now),
+            Phase::Probing { at, .. } => {
+                // A broker names the offset that it was asked for, the client the first one of the batch.
+                let names_the_batch = match self.error.code {
+                    ErrorCode::InvalidMessage => error.offset == at.0,
+                    _ => error.offset == self.error.offset,
+                };
+                self.probed(at, error.code == self.error.code && names_the_batch, now);
+            }
         }
+    }
+
+    /// Statistics of the client that followed an empty queue: `next` is what it will fetch next. An error at the place lies
+    /// in the queue before the client goes past it, so where none came twice, there is nothing that cannot be read.
+    pub fn client_read_on(&mut self, next: Position, end: Position) -> bool {
+        let is_past = next > self.place || (end <= self.place && next >= end);
+        self.read_on = if self.is_read_again() && is_past { self.read_on.saturating_add(1) } else { 0 };
+        self.read_on >= 2
     }
 
     /// A record came from the partition. Whether it may be read: not if it only answers a probe.
@@ -237,6 +255,9 @@ impl Damage {
             Phase::Probing { at, .. } => self.probed(at, false, now),
         }
         self.nothing_came = true;
+        self.read_on = 0;
+        // A broker that refuses to read may have trouble of another kind: that is waited for, never skipped.
+        let on_damaged = if self.error.is_of_the_data() { on_damaged } else { OnDamaged::Hold };
         let proven = self.begins_at.filter(|at| self.agrees && position.is_none_or(|position| position == *at));
         let (Some(position), Some(end), true, OnDamaged::Skip) = (proven, end, self.is_confirmed(now), on_damaged)
         else {
@@ -376,6 +397,47 @@ mod tests {
         now += LONGEST_PAUSE;
         assert_eq!(damage.clone().due(Some(AT), None, OnDamaged::Skip, now), Due::Read(None), "the end is not known");
         assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), Due::Read(Some(Position(AT.0 + 1))));
+    }
+
+    /// A marker is no record: its partition is mended when the client goes past it, or finds nothing there.
+    #[test]
+    fn a_place_without_records_is_mended_by_the_client_that_reads_on() {
+        let (p, now) = (Position, Instant::now());
+        for (next, end, mended) in [(p(8), p(90), true), (AT, AT, true), (AT, p(90), false), (p(5), p(6), false)] {
+            let mut damage = Damage::found(error(5), Some(AT), END, now);
+            assert!(!damage.client_read_on(next, end), "it is not being read");
+            assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, now + FIRST_PAUSE), Due::Read(None));
+            assert!(!damage.client_read_on(next, end), "may be older than the seek");
+            assert_eq!(damage.client_read_on(next, end), mended, "{next:?} {end:?}");
+            damage.failed_again(error(5), Some(AT), now);
+            assert!(!damage.client_read_on(next, end));
+        }
+    }
+
+    /// A broker that fails to read is waited for; one that calls a batch corrupt names every offset that it is asked for.
+    #[test]
+    fn errors_of_a_broker_are_skipped_only_where_it_calls_the_batch_corrupt() {
+        let of = |code, offset| ReadError { code, ..error(offset) };
+        for (code, skips) in [(ErrorCode::Unknown, false), (ErrorCode::InvalidMessage, true)] {
+            let mut now = Instant::now();
+            let mut damage = Damage::found(of(code, AT.0), Some(AT), END, now);
+            for _ in 0..2 * CONFIRMATIONS {
+                now += LONGEST_PAUSE;
+                if damage.due(Some(AT), END, OnDamaged::Skip, now) != Due::Read(None) {
+                    break;
+                }
+                damage.failed_again(of(code, AT.0), Some(AT), now);
+            }
+            assert_eq!(damage.probes().is_some(), skips, "{code}");
+            while let Some(at) = damage.probes() {
+                let inside = at.0 < AT.0 + 9;
+                damage.failed_again(of(if inside { code } else { ErrorCode::Unknown }, at.0), Some(AT), now);
+                match damage.due(Some(AT), END, OnDamaged::Skip, now) {
+                    Due::Read(_) => {}
+                    other => assert_eq!(other, Due::Skip { from: AT, to: Position(AT.0 + 9) }),
+                }
+            }
+        }
     }
 
     /// Where the group is is not known, and nothing was read: the batch is the first thing there is.

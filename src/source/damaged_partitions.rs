@@ -53,6 +53,22 @@ impl<C: Client> Source<C> {
         }
     }
 
+    /// The client's statistics say that it has read on without an error: what could not be read was nothing, or is gone.
+    pub(super) fn client_read_on(&mut self, slot: Slot, next: Position, end: Position) {
+        if self.damaged.get_mut(&slot).is_some_and(|damage| damage.client_read_on(next, end)) {
+            self.damaged.remove(&slot);
+            self.show_damaged();
+        }
+    }
+
+    /// The partition is another log, or not ours any more.
+    pub(super) fn forget_damage(&mut self, slot: Slot) {
+        if self.damaged.remove(&slot).is_some() {
+            self.pauses.remove(slot, PauseReason::Damaged);
+            self.show_damaged();
+        }
+    }
+
     /// Reads damaged places again, and steps over them where that is wanted.
     pub(super) fn tend_damaged(&mut self, now: Instant) {
         if self.damaged.is_empty() || self.finishing || !self.rebalance.is_stable() {
@@ -85,6 +101,8 @@ impl<C: Client> Source<C> {
             self.pauses.remove(slot, over);
         }
         self.rewinds.at_once(slot, now);
+        // Statistics of before the seek say nothing of what comes after it.
+        self.until.iter_mut().for_each(|until| until.disturbed(slot));
         if let Some(assigned) = self.assigned.get_mut(&slot) {
             assigned.check_gap = true;
             // A record that already came first once, above the target, needs to come but once more.

@@ -93,6 +93,11 @@ impl<C: Client> Source<C> {
         message: String,
         now: Instant,
     ) {
+        // The client's position counts any error that names an offset as a record.
+        let slot = partition.as_ref().and_then(|name| self.cx.table.slot(name));
+        if let Some(assigned) = slot.and_then(|slot| self.assigned.get_mut(&slot)).filter(|_| offset.is_some()) {
+            assigned.read_in_epoch &= mutants::on(Mutant::ErrorTakenForARecord);
+        }
         let place = partition.as_ref().map_or_else(|| "the source".to_owned(), ToString::to_string);
         match code {
             ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopic | ErrorCode::UnknownPartition => {
@@ -119,7 +124,7 @@ impl<C: Client> Source<C> {
             }
             // What the group's coordinator refuses comes this way too.
             code if credentials::is_refusal(code) => self.refused(code, &message, now),
-            code => match (partition.and_then(|name| self.cx.table.slot(&name)), offset) {
+            code => match (slot, offset) {
                 (Some(slot), Some(offset)) => self.broke_off(slot, ReadError { offset, code, message }, now),
                 (Some(_) | None, Some(_) | None) => {
                     self.cx.health.raise(Room::Source, format!("{place}: {code}: {message}"));
@@ -152,6 +157,11 @@ impl<C: Client> Source<C> {
             if entry.last_stable >= 0 {
                 assigned.end = Some(Position(entry.last_stable));
             }
+            let told = running && entry.is_served && seen_empty && entry.next_offset >= 0;
+            if told && !self.damaged.is_empty() {
+                self.client_read_on(slot, Position(entry.next_offset), Position(entry.last_stable));
+            }
+            let Some(assigned) = self.assigned.get_mut(&slot) else { continue };
             if let Some(until) = &mut self.until {
                 if until.mark(slot).is_none() && entry.last_stable >= 0 {
                     until.pin(slot, Position(entry.last_stable), None);

@@ -7,6 +7,7 @@ use secrecy::ExposeSecret as _;
 use crate::librdkafka::Event;
 use crate::model::{Slot, TopicPartition};
 use crate::mutants::{self, Mutant};
+use crate::telemetry::health::Room;
 
 use super::client::{Client, Messages};
 use super::context::SourceEnd;
@@ -152,6 +153,8 @@ impl<C: Client> Source<C> {
         // From here on nobody takes reports: a sender must not wait for a place.
         self.cx.reports = flume::bounded(0).1;
         self.publish_lag();
+        self.cx.metrics.commit_unanswered_since_ms.set(0);
+        self.cx.health.clear(Room::Group);
         let slots: Vec<Slot> = self.assigned.keys().copied().collect();
         self.fence(&slots);
         // Other pipelines may go on: what nobody reads any more must not look as if it stood still.

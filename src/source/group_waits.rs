@@ -10,7 +10,7 @@ const USUAL: Duration = Duration::from_secs(5);
 /// What is waited for, and what the client last said of the group.
 #[derive(Debug)]
 pub struct GroupWaits {
-    /// Since when there was no assignment; `None` after the first.
+    /// Since when there is no assignment.
     unassigned_since: Option<Instant>,
     group: Option<GroupState>,
     /// What was last said, to say it anew only when it changes.
@@ -38,6 +38,11 @@ impl GroupWaits {
     /// The group has given us something, perhaps nothing.
     pub fn assigned(&mut self) {
         self.unassigned_since = None;
+    }
+
+    /// Everything was given up, or lost: the group is to say what follows.
+    pub fn unassigned(&mut self, now: Instant) {
+        self.unassigned_since.get_or_insert(now);
     }
 
     /// What the client's statistics say of the group.
@@ -138,6 +143,8 @@ mod tests {
             waits.assigned();
             assert_eq!(waits.say("g", SESSION, None, start + 2 * USUAL), Say::Over);
             assert_eq!(waits.say("g", SESSION, None, start + 20 * USUAL), Say::Nothing);
+            waits.unassigned(start + 20 * USUAL);
+            assert!(alert(&mut waits, None, start + 21 * USUAL).contains("no partitions for 5 s"), "all were lost");
         }
     }
 

@@ -127,17 +127,19 @@ pub fn history(source: &SourcePlan, limit: Duration) -> Result<History, String> 
         list
     };
     ask(&source.connection, Some(&source.group), |client| {
-        let ends = client.offsets_for_times(list(Offset::End), limit)?;
-        let committed = client.committed_offsets(list(Offset::Invalid), limit)?;
         let mut history = History::default();
-        for element in ends.elements() {
+        for element in client.committed_offsets(list(Offset::Invalid), limit)?.elements() {
+            element.error()?;
+            history.group_has_read |= element.offset().to_raw().is_some_and(|offset| offset >= 0);
+        }
+        // Then nothing is history, and a partition without a leader is no reason to wait.
+        if history.group_has_read {
+            return Ok(history);
+        }
+        for element in client.offsets_for_times(list(Offset::End), limit)?.elements() {
             element.error()?;
             let name = TopicPartition { topic: element.topic().into(), partition: element.partition() };
             history.ends.insert(name, Position(element.offset().to_raw().unwrap_or(0).max(0)));
-        }
-        for element in committed.elements() {
-            element.error()?;
-            history.group_has_read |= element.offset().to_raw().is_some_and(|offset| offset >= 0);
         }
         Ok(history)
     })

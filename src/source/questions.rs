@@ -211,6 +211,7 @@ impl<C: Client> Source<C> {
         self.cx.table.set_current(slot, epoch);
         self.hold.destroy(slot);
         let records = self.ledger.restart(slot, epoch, low);
+        self.forget_damage(slot);
         self.cx.metrics.rewound.add(records);
         self.cx.metrics.rewind(RewindCause::Truncated).add(1);
         self.rewinds.again(slot, now, Duration::ZERO);

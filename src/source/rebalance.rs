@@ -344,6 +344,9 @@ impl<C: Client> Source<C> {
             tracing::warn!(pipeline = %self.cx.plan.name, %code, "the client refused to give partitions up");
         }
         self.cx.metrics.assigned_partitions.set(self.assigned.len() as i64);
+        if self.assigned.is_empty() {
+            self.group_waits.unassigned(self.consumer.now());
+        }
         self.topic_ids.assigned(&self.assigned_topics());
         self.rebalance = Rebalance::Stable;
         tracing::info!(pipeline = %self.cx.plan.name, given_up = revoking.slots.len(), assigned = self.assigned.len(), "partitions revoked");

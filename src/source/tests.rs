@@ -97,7 +97,7 @@ impl Rig {
         let wake = Arc::new(Wake::default());
         let (reports, settled) = flume::bounded(64);
         let (sender, batches) = flume::bounded(64);
-        let source = Source::open(SourceContext {
+        let mut source = Source::open(SourceContext {
             table: Arc::new(PartitionTable::default()),
             reports: settled,
             batches: sender,
@@ -117,6 +117,7 @@ impl Rig {
             plan: Arc::new(plan),
         })
         .expect("source");
+        source.begin();
         Self { got: Vec::new(), batches, source, reports, kafka }
     }
 

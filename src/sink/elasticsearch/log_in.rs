@@ -35,7 +35,8 @@ pub fn header(auth: &Auth) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::client::{Cluster, Unidentified};
+    use super::super::client::Cluster;
+    use super::super::connect_fault::Unidentified;
     use super::super::fixtures;
     use super::*;
     use crate::enrich::tests::tls;
