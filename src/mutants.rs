@@ -64,6 +64,7 @@ mutants! {
     BeginningSoughtOnFaith "beginning-sought-on-faith" "Takes the first record after a seek to the beginning for the beginning."
     TruncatedStartForgotten "truncated-start-forgotten" "Forgets that it began in a new log whose position is not stored yet."
     OldLogsEndsBelieved "old-logs-ends-believed" "Begins a topic made again at an end of the log before it, asked for just before."
+    StaleStatisticsBelieved "stale-statistics-believed" "Believes statistics of just before a seek or pause about what the client has fetched since."
     BornLateIsHistory "born-late-is-history" "With start: latest, begins at the end of a partition that appeared later."
     ErrorTakenForARecord "error-taken-for-a-record" "Believes the client's position and statistics behind a batch that cannot be read."
     DamageSkippedOnOneWord "damage-skipped-on-one-word" "Skips offsets of a damaged batch that one probe alone called damaged, though its seek may have been lost."

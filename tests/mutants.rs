@@ -60,6 +60,7 @@ fn killers(mutant: Mutant) -> &'static [(Binary, &'static str)] {
         Mutant::BeginningSoughtOnFaith | Mutant::TruncatedStartForgotten | Mutant::OldLogsEndsBelieved => {
             &[(Unit, "simulation::histories_that_failed_once")]
         }
+        Mutant::StaleStatisticsBelieved => &[(Unit, "simulation::scripts::statistics_of_before_a_seek")],
         Mutant::BornLateIsHistory => &[(Unit, "source::start::"), (Integration, "start_latest::")],
         Mutant::ErrorTakenForARecord => {
             &[(Unit, "simulation::scripts::a_bounded_run_ends_at_a_batch"), (Integration, "damaged_batch::")]

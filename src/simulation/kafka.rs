@@ -10,7 +10,7 @@ use crate::librdkafka::{
 };
 use crate::model::TopicPartition;
 
-use super::library::{Library, Op, Toppar};
+use super::library::{Library, Op};
 use super::log::Log;
 
 /// The topic.
@@ -417,11 +417,11 @@ impl Kafka {
     }
 
     /// The client's statistics, as of now; they wait in the queue until they are drained.
-    pub fn statistics(&mut self) {
+    pub fn statistics(&mut self, now: Duration) {
         let partitions: Vec<String> = (0..self.logs.len() as i32)
             .map(|partition| {
                 let log = &self.logs[partition as usize];
-                let next = self.library.toppars.get(&partition).map_or(NO_OFFSET, Toppar::next_fetch);
+                let next = self.library.toppars.get_mut(&partition).map_or(NO_OFFSET, |toppar| toppar.told_next_fetch(now));
                 format!(
                     "\"{partition}\":{{\"partition\":{partition},\"broker\":1,\"next_offset\":{next},\"ls_offset\":{},\"lo_offset\":{}}}",
                     log.end(),

@@ -35,6 +35,8 @@ pub struct Toppar {
     held_by_library: bool,
     /// Oldest offset as of the last fetch.
     pub low: Option<i64>,
+    /// Since when statistics tell the position of before the last change.
+    stale_since: Option<Duration>,
     /// When the control position was asked of the group and is not known yet.
     pub stored_wanted: bool,
 }
@@ -81,6 +83,21 @@ impl Toppar {
     /// Whether it is being read now.
     pub fn is_fetched(&self, now: Duration) -> bool {
         self.assigned && !self.paused && !self.held_by_library && now >= self.starts_at && !self.stored_wanted
+    }
+
+    /// What statistics say of the next offset. The thread that fetches takes a new position over when it next turns, which
+    /// may be a second later.
+    pub fn told_next_fetch(&mut self, now: Duration) -> i64 {
+        if self.fetch_version == self.version && !self.control_changed {
+            self.stale_since = None;
+            return self.fetch_at;
+        }
+        let since = *self.stale_since.get_or_insert(now);
+        if now.saturating_sub(since) < Duration::from_secs(1) && self.fetch_version > 0 {
+            self.fetch_at
+        } else {
+            self.control
+        }
     }
 
     /// The next offset it will fetch.

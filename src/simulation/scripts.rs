@@ -105,7 +105,7 @@ fn a_bounded_run_reads_what_rebalances_made_the_client_drop() {
             let world = &mut *history.world.borrow_mut();
             let now = world.now;
             world.kafka.library.fetch(0, &world.kafka.logs[0], now, 10);
-            world.kafka.statistics();
+            world.kafka.statistics(now);
             world.kafka.rebalance(BTreeSet::from([0]), false, now);
             world.kafka.joined();
         }
@@ -212,4 +212,31 @@ fn a_skip_reads_what_lies_between_the_batch_and_a_probe_behind_the_last_record()
         history.end_of_bounded_run(&[end]).expect("everything was read");
         assert_eq!(instruments.metrics.damaged_offsets_skipped.get(), 2);
     }
+}
+
+/// The client's statistics tell where it read before a seek for up to a second after it. A batch that cannot be read may have
+/// sent it anywhere, so for that long they prove nothing: neither that it can be read now, nor that all was.
+#[test]
+fn statistics_of_before_a_seek_prove_nothing() {
+    let instruments = Instruments::new();
+    let entries: Vec<Entry> = (1..13).map(|version| record(version % 3, version)).collect();
+    let mut history = History::quiet_until_end(&entries, &instruments);
+    history.world.borrow_mut().was_damaged = true;
+    history.world.borrow_mut().kafka.logs[0].unreadable.push(damaged(4, 8, Then::GoesOn(1 << 40)));
+    until(&mut history, "a batch that cannot be read", |_| instruments.metrics.damaged_partitions.get() == 1);
+    // The partition is read again, and nothing is fetched before two statistics came.
+    history.world.borrow_mut().now += Duration::from_millis(600);
+    (0..2).for_each(|_| history.turn().expect("sound"));
+    for _ in 0..2 {
+        {
+            let world = &mut *history.world.borrow_mut();
+            world.now += Duration::from_millis(400);
+            world.kafka.statistics(world.now);
+        }
+        (0..2).for_each(|_| history.turn().expect("sound"));
+        assert_eq!(instruments.metrics.damaged_partitions.get(), 1, "it cannot be read");
+        assert!(!history.is_over(), "nothing behind it was read");
+    }
+    until(&mut history, "its end", |history| history.is_over());
+    history.end_of_bounded_run(&[12]).expect("nothing that was not read is committed");
 }

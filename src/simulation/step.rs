@@ -43,7 +43,7 @@ impl World {
             56..66 => self.take_in(),
             66..86 => self.sink(),
             86..89 => self.post(),
-            89..93 => self.kafka.statistics(),
+            89..93 => self.kafka.statistics(self.now),
             93..97 => self.coordinate(),
             _ => self.disturb(),
         }
@@ -91,7 +91,7 @@ impl World {
         }
         if self.now >= self.next_statistics {
             self.next_statistics = self.now + Duration::from_millis(500);
-            self.kafka.statistics();
+            self.kafka.statistics(self.now);
         }
         self.coordinate();
     }

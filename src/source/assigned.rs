@@ -1,5 +1,7 @@
 //! A partition that is ours: what the loop remembers of it, and how it becomes ours.
 
+use std::time::{Duration, Instant};
+
 use crate::model::{Epoch, Offset, Position, TopicPartition};
 use crate::mutants::{self, Mutant};
 
@@ -49,9 +51,28 @@ pub(crate) struct Assigned {
     pub(super) read_in_epoch: bool,
     /// Records of this epoch were destroyed unread and are not sought again: the client's position lies behind them.
     pub(super) destroyed: bool,
+    /// When the client was last asked to read it otherwise: an assignment, a seek, a pause, a resume, a rebalance.
+    pub(super) changed_at: Instant,
+}
+
+/// How long statistics may still be of before a change. librdkafka's broker thread takes a new position over when it next
+/// turns, which may be a second later (`rd_kafka_max_block_ms`), and statistics tell the old one until then.
+const STATISTICS_SETTLE: Duration = Duration::from_secs(3);
+
+impl Assigned {
+    /// Whether what statistics say of the client's reading is of after the last change.
+    pub(super) fn is_settled(&self, now: Instant) -> bool {
+        now >= self.changed_at + STATISTICS_SETTLE || mutants::on(Mutant::StaleStatisticsBelieved)
+    }
 }
 
 impl<C: Client> Source<C> {
+    /// The client was asked to read all partitions otherwise: a rebalance stops and starts them.
+    pub(super) fn all_changed(&mut self) {
+        let now = self.consumer.now();
+        self.assigned.values_mut().for_each(|assigned| assigned.changed_at = now);
+    }
+
     pub(super) fn take_partition(&mut self, name: &TopicPartition, known: Known) {
         let Some(slot) = self.cx.table.slot(name) else {
             tracing::error!(pipeline = %self.cx.plan.name, partition = %name, "partition table full: restart the process");
@@ -89,6 +110,7 @@ impl<C: Client> Source<C> {
             seek: SeekProof::Given,
             read_in_epoch: false,
             destroyed: false,
+            changed_at: self.consumer.now(),
         };
         self.assigned.insert(slot, assigned);
     }

@@ -325,6 +325,7 @@ impl<C: Client> Source<C> {
             if let Some(slot) = self.cx.table.slot(&answer.name) {
                 self.rewinds.sought(slot);
                 self.pauses.remove(slot, PauseReason::Rewind);
+                self.assigned.entry(slot).and_modify(|assigned| assigned.changed_at = now);
             }
         }
     }
@@ -350,6 +351,8 @@ impl<C: Client> Source<C> {
                 if let Some(until) = &mut self.until {
                     until.disturbed(slot);
                 }
+                let now = self.consumer.now();
+                self.assigned.entry(slot).and_modify(|assigned| assigned.changed_at = now);
             }
         }
         let now = self.consumer.now();

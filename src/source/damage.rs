@@ -43,7 +43,7 @@ pub struct ReadError {
 }
 
 impl ReadError {
-    /// Whether the client itself could not make records of what the broker sent. Anything else the broker said.
+    /// Whether it blames what lies in the log; anything else is a broker that could not read just then.
     fn is_of_the_data(&self) -> bool {
         matches!(
             self.code,
@@ -53,6 +53,13 @@ impl ReadError {
                 | ErrorCode::InvalidMessage
                 | ErrorCode::Underflow
         )
+    }
+
+    /// Whether the end of the batch can be found: each offset of it answers with the error again. A broker that fails to read
+    /// may have trouble of another kind, and of a batch of an unknown format librdkafka speaks at its first offset only; what
+    /// was skipped of it would leave a partition that stands still without a word.
+    fn is_told_of_each_offset(&self) -> bool {
+        self.is_of_the_data() && self.code != ErrorCode::NotImplemented
     }
 }
 
@@ -256,8 +263,7 @@ impl Damage {
         }
         self.nothing_came = true;
         self.read_on = 0;
-        // A broker that refuses to read may have trouble of another kind: that is waited for, never skipped.
-        let on_damaged = if self.error.is_of_the_data() { on_damaged } else { OnDamaged::Hold };
+        let on_damaged = self.policy(on_damaged);
         let proven = self.begins_at.filter(|at| self.agrees && position.is_none_or(|position| position == *at));
         let (Some(position), Some(end), true, OnDamaged::Skip) = (proven, end, self.is_confirmed(now), on_damaged)
         else {
@@ -273,6 +279,12 @@ impl Damage {
             }
             None => Due::Skip { from: search.from, to: Position(search.inside.0 + 1) },
         }
+    }
+
+    /// What is done about this place: not every one can be skipped.
+    #[must_use]
+    pub fn policy(&self, on_damaged: OnDamaged) -> OnDamaged {
+        if self.error.is_told_of_each_offset() { on_damaged } else { OnDamaged::Hold }
     }
 
     /// Where the partition is to be sought: `None` is the lowest unresolved offset.
@@ -414,11 +426,18 @@ mod tests {
         }
     }
 
-    /// A broker that fails to read is waited for; one that calls a batch corrupt names every offset that it is asked for.
+    /// A broker that fails to read is waited for, and so is a batch whose end cannot be found; one that calls a batch corrupt
+    /// names every offset that it is asked for.
     #[test]
-    fn errors_of_a_broker_are_skipped_only_where_it_calls_the_batch_corrupt() {
+    fn only_a_batch_whose_every_offset_answers_with_the_error_is_skipped() {
         let of = |code, offset| ReadError { code, ..error(offset) };
-        for (code, skips) in [(ErrorCode::Unknown, false), (ErrorCode::InvalidMessage, true)] {
+        let cases = [
+            (ErrorCode::Unknown, false),
+            (ErrorCode::KafkaStorageError, false),
+            (ErrorCode::NotImplemented, false),
+            (ErrorCode::InvalidMessage, true),
+        ];
+        for (code, skips) in cases {
             let mut now = Instant::now();
             let mut damage = Damage::found(of(code, AT.0), Some(AT), END, now);
             for _ in 0..2 * CONFIRMATIONS {
@@ -429,6 +448,7 @@ mod tests {
                 damage.failed_again(of(code, AT.0), Some(AT), now);
             }
             assert_eq!(damage.probes().is_some(), skips, "{code}");
+            assert_eq!(damage.policy(OnDamaged::Skip) == OnDamaged::Skip, skips, "{code}");
             while let Some(at) = damage.probes() {
                 let inside = at.0 < AT.0 + 9;
                 damage.failed_again(of(if inside { code } else { ErrorCode::Unknown }, at.0), Some(AT), now);

@@ -133,10 +133,11 @@ impl<C: Client> Source<C> {
     /// partition whether it is done.
     pub(super) fn only_damaged_are_left(&mut self, all: &[(Slot, bool)]) -> bool {
         let now = self.consumer.now();
-        let is_left = |slot: &Slot| self.damaged.get(slot).is_some_and(|damage| damage.is_confirmed(now));
-        let holds = self.cx.plan.source.on_damaged == OnDamaged::Hold;
+        let holds = |damage: &Damage| damage.policy(self.cx.plan.source.on_damaged) == OnDamaged::Hold;
+        let is_left =
+            |slot: &Slot| self.damaged.get(slot).is_some_and(|damage| holds(damage) && damage.is_confirmed(now));
         let quiet = all.iter().all(|(slot, _)| self.ledger.is_quiet(*slot));
-        if !holds || !quiet || !all.iter().all(|(slot, done)| *done || is_left(slot)) {
+        if !quiet || !all.iter().all(|(slot, done)| *done || is_left(slot)) {
             return false;
         }
         let message = format!(
@@ -149,21 +150,30 @@ impl<C: Client> Source<C> {
     }
 
     fn damaged_text(&self) -> String {
+        let on_damaged = self.cx.plan.source.on_damaged;
         let named = self.damaged.iter().take(NAMED).filter_map(|(slot, damage)| {
             let name = self.cx.table.name(*slot)?;
-            Some(format!("{name} cannot be read from offset {} on: {}", damage.place(), damage.text()))
+            let then = match (damage.policy(on_damaged), on_damaged) {
+                (OnDamaged::Skip, _) => "; it will be skipped (`on_damaged: skip`)",
+                (OnDamaged::Hold, OnDamaged::Skip) => "; `on_damaged: skip` cannot step over it",
+                (OnDamaged::Hold, OnDamaged::Hold) => "",
+            };
+            Some(format!("{name} cannot be read from offset {} on: {}{then}", damage.place(), damage.text()))
         });
         let mut text = named.collect::<Vec<_>>().join("; ");
         if self.damaged.len() > NAMED {
             text.push_str(&format!("; and {} partitions more", self.damaged.len() - NAMED));
         }
-        match self.cx.plan.source.on_damaged {
-            OnDamaged::Hold => text.push_str(
+        text.push_str(match on_damaged {
+            OnDamaged::Hold => {
                 ". It is read again now and then. Restore the partition from a replica; or lose the batch: set \
-                 `on_damaged: skip` on the source, or move the group's offset behind it",
-            ),
-            OnDamaged::Skip => text.push_str(". It will be skipped (`on_damaged: skip`)"),
-        }
+                 `on_damaged: skip` on the source, or move the group's offset behind it"
+            }
+            OnDamaged::Skip => {
+                ". What cannot be skipped is read again now and then: restore the partition from a replica, or move the \
+                 group's offset behind it"
+            }
+        });
         text
     }
 

@@ -20,10 +20,12 @@ impl<C: Client> Source<C> {
         for event in self.consumer.events() {
             match event {
                 Event::Assign(partitions) => {
+                    self.all_changed();
                     self.until.iter_mut().for_each(Marks::rebalanced);
                     self.begin_assign(partitions, now);
                 }
                 Event::Revoke { partitions, lost } => {
+                    self.all_changed();
                     self.until.iter_mut().for_each(Marks::rebalanced);
                     self.begin_revoke(partitions, lost, now);
                 }
@@ -152,8 +154,9 @@ impl<C: Client> Source<C> {
         let seen_empty = std::mem::take(&mut self.queue_seen_empty) > 0;
         for entry in read.partitions {
             let Some(slot) = self.cx.table.slot(&entry.name) else { continue };
-            let running = !self.rewinds.is_waiting(slot) && self.rebalance.is_stable();
             let Some(assigned) = self.assigned.get_mut(&slot) else { continue };
+            let settled = assigned.is_settled(self.consumer.now());
+            let running = !self.rewinds.is_waiting(slot) && self.rebalance.is_stable() && settled;
             if entry.last_stable >= 0 {
                 assigned.end = Some(Position(entry.last_stable));
             }

@@ -20,8 +20,9 @@ const COMMIT_WITHIN: Duration = Duration::from_secs(5);
 const COMMIT_AT_LEISURE: Duration = Duration::from_secs(60);
 /// Bound of leaving the group.
 const CLOSE_WITHIN: Duration = Duration::from_secs(6);
-/// Bound of giving the subscription up: the answer to a leave comes behind that to a join, and a join waits for the other
-/// members, who hear of it with a heartbeat (3 s) and have their own revokes to finish.
+/// Bound of giving the subscription up. During a join librdkafka sends the leave only when the join is over, and that waits
+/// for the other members, who hear of it with a heartbeat (3 s) and have their own revokes to finish. The answer to the leave
+/// is waited for by the close.
 const LEAVE_WITHIN: Duration = Duration::from_secs(10);
 /// How long a client that was started just now may take to become a member: one that leaves between its first question and
 /// the answer is waited for by the group until its session ends.

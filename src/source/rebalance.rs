@@ -234,6 +234,7 @@ impl<C: Client> Source<C> {
             tracing::error!(pipeline = %self.cx.plan.name, %code, "the client refused an assignment; the group will rebalance");
             return;
         }
+        self.all_changed();
         for (name, known) in partitions {
             self.take_partition(name, *known);
         }
@@ -343,6 +344,7 @@ impl<C: Client> Source<C> {
         if let Err(code) = self.consumer.unassign(&revoking.partitions) {
             tracing::warn!(pipeline = %self.cx.plan.name, %code, "the client refused to give partitions up");
         }
+        self.all_changed();
         self.cx.metrics.assigned_partitions.set(self.assigned.len() as i64);
         if self.assigned.is_empty() {
             self.group_waits.unassigned(self.consumer.now());
