@@ -223,9 +223,12 @@ fn statistics_of_before_a_seek_prove_nothing() {
     let mut history = History::quiet_until_end(&entries, &instruments);
     history.world.borrow_mut().was_damaged = true;
     history.world.borrow_mut().kafka.logs[0].unreadable.push(damaged(4, 8, Then::GoesOn(1 << 40)));
-    until(&mut history, "a batch that cannot be read", |_| instruments.metrics.damaged_partitions.get() == 1);
+    let stands = |history: &mut History<'_>| {
+        instruments.metrics.damaged_partitions.get() == 1 && history.world.borrow().kafka.committed.get(&0) == Some(&4)
+    };
+    until(&mut history, "a batch that cannot be read", stands);
     // The partition is read again, and nothing is fetched before two statistics came.
-    history.world.borrow_mut().now += Duration::from_millis(600);
+    history.world.borrow_mut().now += Duration::from_secs(31);
     (0..2).for_each(|_| history.turn().expect("sound"));
     for _ in 0..2 {
         {

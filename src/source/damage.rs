@@ -553,7 +553,9 @@ mod tests {
         damage.interrupted(now);
         assert_eq!(damage.probes(), None);
         assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), Due::Read(Some(Position(8))), "not answered");
-        assert!(!damage.may_be_read(now));
+        damage.failed_again(error(5), Some(AT), now);
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), Due::Read(Some(Position(8))), "asked once more");
+        assert!(!damage.may_be_read(now), "the first answer was that of a seek that was lost");
         assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), Due::Skip { from: AT, to: Position(8) });
     }
 }
