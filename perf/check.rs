@@ -6,7 +6,7 @@ use anyhow::bail;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use sluicegate::testbed::bulk_endpoint::id_digest;
-use sluicegate::testbed::services::KafkaClient;
+use sluicegate_testkit::services::KafkaClient;
 
 use crate::expected::{Expected, Values, number};
 

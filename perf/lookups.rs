@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use sluicegate::testbed::generator::Generator;
-use sluicegate::testbed::services::RedisClient;
+use sluicegate_testkit::services::RedisClient;
 
 use crate::history::round;
 use crate::source;

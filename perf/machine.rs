@@ -85,7 +85,7 @@ impl Bench {
 
 /// The checkout this program was built from.
 pub fn checkout() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("perf lies in a checkout").to_owned()
 }
 
 /// A path below `perf/`.

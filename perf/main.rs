@@ -1,6 +1,6 @@
 //! The scenarios of sluicegate's performance, on real servers, beside raw loops, the script it replaces, and its peers.
 //!
-//! `cargo run --release --example perf -- SCENARIO…|all [--records N] [--rounds N]`. `all` takes at most an hour, and
+//! `cargo perf SCENARIO…|all [--records N] [--rounds N]`. `all` takes at most an hour, and
 //! longer once where the peers must be built: a scenario whose minutes are over begins no further round. Servers are
 //! started, or taken from the variables the tests use
 //! (`SLUICEGATE_TEST_KAFKA_IN`, `_KAFKA_OUT`, `_ELASTICSEARCH`, `_REDIS`). Servers, bulk endpoint and this

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sluicegate::testbed::services::KafkaClient;
+use sluicegate_testkit::services::KafkaClient;
 
 use crate::check::Verdict;
 use crate::expected::Values;

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use sluicegate::testbed::services::{ElasticsearchClient, KafkaClient, RedisClient};
+use sluicegate_testkit::services::{ElasticsearchClient, KafkaClient, RedisClient};
 
 use crate::expected::Values;
 use crate::history::{Line, round};

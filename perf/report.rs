@@ -18,7 +18,7 @@ const FILE: &str = "REPORT.md";
 
 const PREFACE: &str = "# What sluicegate costs, beside raw loops, the script it replaces and its peers
 
-Made by `cargo run --release --example perf -- all`; not edited by hand. The subject has core 0 to itself, servers and
+Made by `cargo perf all`; not edited by hand. The subject has core 0 to itself, servers and
 observer have the others. Records are 912 bytes of JSON with 787 bytes of `result`, a key each, 4 partitions, no
 compression, acks=all, unless a section says otherwise. Figures come from the sink's side, between 10 % and 100 % of the
 records; CPU is user and system time of the subject's process tree from `/proc`, `all` is from its start to its end, and

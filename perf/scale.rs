@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sluicegate::testbed::services::KafkaClient;
+use sluicegate_testkit::services::KafkaClient;
 
 use crate::history::Line;
 use crate::machine::{Bench, SUBJECT_CORE, on_core};

@@ -3,9 +3,9 @@
 
 use std::cell::OnceCell;
 
-use sluicegate::testbed::services::elasticsearch::{self, Version};
-use sluicegate::testbed::services::kafka::{self, KafkaOptions};
-use sluicegate::testbed::services::{Service, ServiceError, redis};
+use sluicegate_testkit::services::elasticsearch::{self, Version};
+use sluicegate_testkit::services::kafka::{self, KafkaOptions};
+use sluicegate_testkit::services::{Service, ServiceError, redis};
 
 const NEAR: &str = "SLUICEGATE_TEST_KAFKA_IN";
 const FAR: &str = "SLUICEGATE_TEST_KAFKA_OUT";

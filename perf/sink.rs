@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use sluicegate::testbed::services::{ElasticsearchClient, KafkaClient};
+use sluicegate_testkit::services::{ElasticsearchClient, KafkaClient};
 
 use crate::check::{self, Verdict};
 use crate::expected::Values;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use sluicegate::testbed::generator::{Generator, Scratch, Shape};
-use sluicegate::testbed::services::{KafkaClient, NewRecord};
+use sluicegate_testkit::services::{KafkaClient, NewRecord};
 
 use crate::raw::progress;
 

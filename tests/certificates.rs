@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use sluicegate::testbed::kafka::MockKafka;
-use sluicegate::testbed::services::ServiceError;
+use sluicegate_testkit::services::ServiceError;
 
 use crate::support::bench::until;
 use crate::support::own;

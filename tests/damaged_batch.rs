@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use sluicegate::testbed::services::kafka::{self, KafkaOptions};
-use sluicegate::testbed::services::{KafkaClient, Service};
+use sluicegate_testkit::services::kafka::{self, KafkaOptions};
+use sluicegate_testkit::services::{KafkaClient, Service};
 
 use crate::support::bench::until;
 use crate::support::own;
@@ -122,7 +122,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn start() -> Result<Bench, sluicegate::testbed::services::ServiceError> {
+    fn start() -> Result<Bench, sluicegate_testkit::services::ServiceError> {
         let data = tempfile::tempdir().unwrap();
         let properties = vec![("log.dirs".to_owned(), data.path().display().to_string())];
         let kafka = kafka::start(&KafkaOptions { properties, ..KafkaOptions::default() })?;

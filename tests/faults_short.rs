@@ -1,18 +1,18 @@
 //! A short selection of the fault campaign: each class of fault once, with a seed that is printed when it fails.
 //!
-//! `cargo run --release --example faults` plays all of it, many times.
+//! `cargo faults` plays all of it, many times.
 
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sluicegate::testbed::services::kafka::{self, KafkaOptions};
-use sluicegate::testbed::services::{Mode, redis};
+use sluicegate_testkit::services::kafka::{self, KafkaOptions};
+use sluicegate_testkit::services::{Mode, redis};
 
-use crate::faults::engine::Program;
-use crate::faults::play::play;
-use crate::faults::scenario::{On, all};
-use crate::faults::stage::Real;
+use sluicegate_testkit::faults::engine::Program;
+use sluicegate_testkit::faults::play::play;
+use sluicegate_testkit::faults::scenario::{On, all};
+use sluicegate_testkit::faults::stage::Real;
 use crate::support::own;
 
 /// Runs beside each other: they wait for most of their time.

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use sluicegate::testbed::services::kafka::{self, KafkaOptions};
-use sluicegate::testbed::services::{KafkaClient, NewRecord, Service, ServiceError};
+use sluicegate_testkit::services::kafka::{self, KafkaOptions};
+use sluicegate_testkit::services::{KafkaClient, NewRecord, Service, ServiceError};
 
 use crate::support::bench::{let_pass, seed, until};
 use crate::support::own;

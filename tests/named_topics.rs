@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use sluicegate::testbed::services::shared::Need;
-use sluicegate::testbed::services::{KafkaClient, NewRecord, Service};
+use sluicegate_testkit::services::shared::Need;
+use sluicegate_testkit::services::{KafkaClient, NewRecord, Service};
 
 use crate::support::bench::{let_pass, until};
 use crate::support::process::{Ended, Process};

@@ -7,8 +7,8 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use sluicegate::testbed::services::kafka::{self, KafkaOptions};
-use sluicegate::testbed::services::{Service, ServiceError};
+use sluicegate_testkit::services::kafka::{self, KafkaOptions};
+use sluicegate_testkit::services::{Service, ServiceError};
 
 use crate::support::own;
 use crate::support::process::Process;

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use sluicegate::testbed::services::shared::Need;
-use sluicegate::testbed::services::{ElasticsearchClient, KafkaClient, NewRecord, Service};
+use sluicegate_testkit::services::shared::Need;
+use sluicegate_testkit::services::{ElasticsearchClient, KafkaClient, NewRecord, Service};
 
 use crate::support::bench::until;
 use crate::support::process::Process;

@@ -7,8 +7,8 @@ use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
 use sluicegate::testbed::kafka::MockKafka;
-use sluicegate::testbed::services::kafka::{self, KafkaOptions};
-use sluicegate::testbed::services::{KafkaClient, NewRecord};
+use sluicegate_testkit::services::kafka::{self, KafkaOptions};
+use sluicegate_testkit::services::{KafkaClient, NewRecord};
 
 use crate::support::bench::until;
 use crate::support::process::Process;

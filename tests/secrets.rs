@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use sluicegate::testbed::kafka::MockKafka;
-use sluicegate::testbed::services::{KafkaClient, NewRecord};
+use sluicegate_testkit::services::{KafkaClient, NewRecord};
 
 /// What every canary begins with.
 const CANARY: &str = "c4n4ry";

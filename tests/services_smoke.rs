@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use sluicegate::testbed::services::elasticsearch::{self, Version};
-use sluicegate::testbed::services::kafka::{self, KafkaOptions};
-use sluicegate::testbed::services::shared::Need;
-use sluicegate::testbed::services::{ElasticsearchClient, KafkaClient, NewRecord, RedisClient, TransactionEnd, redis};
+use sluicegate_testkit::services::elasticsearch::{self, Version};
+use sluicegate_testkit::services::kafka::{self, KafkaOptions};
+use sluicegate_testkit::services::shared::Need;
+use sluicegate_testkit::services::{ElasticsearchClient, KafkaClient, NewRecord, RedisClient, TransactionEnd, redis};
 
 use crate::support::{own, servers, unique};
 

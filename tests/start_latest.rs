@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sluicegate::testbed::services::kafka::{self, KafkaOptions};
-use sluicegate::testbed::services::{KafkaClient, NewRecord};
+use sluicegate_testkit::services::kafka::{self, KafkaOptions};
+use sluicegate_testkit::services::{KafkaClient, NewRecord};
 
 use crate::support::bench::until;
 use crate::support::own;

@@ -7,8 +7,6 @@ mod cli;
 #[cfg(test)]
 mod damaged_batch;
 #[cfg(test)]
-mod faults;
-#[cfg(test)]
 mod faults_short;
 #[cfg(test)]
 mod gate;

@@ -454,7 +454,6 @@ fn only_the_source_thread_has_the_consumer_and_the_ledger() {
 const UNBOUNDED: &[(&str, &str)] = &[
     ("src/pipeline/engine.rs", "one notice a thread, and one a pipeline when its watchdog runs out"),
     ("src/sink/reject.rs", "every letter is charged to the byte budget; while that is spent the source drains nothing"),
-    ("src/testbed/services/run.rs", "one message: the output of a command that has ended"),
 ];
 
 #[test]

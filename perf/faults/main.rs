@@ -1,11 +1,9 @@
 //! The fault campaign as one command.
 //!
-//! `cargo run --release --example faults -- [NAME…] [--seeds N] [--kills N] [--jobs N]` plays the named scenarios, or all,
+//! `cargo faults [NAME…] [--seeds N] [--kills N] [--jobs N]` plays the named scenarios, or all,
 //! and writes perf/FAULTS.md. `--list` shows their names. A run that fails is named with its seed; `--first-seed` plays it
 //! again. `… -- soak` is the long run: an hour of steady load with a fault now and then (perf/SOAK.md).
 
-#[path = "../../tests/faults/mod.rs"]
-mod faults;
 mod report;
 mod soak;
 
@@ -19,15 +17,15 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use sluicegate::cli;
-use sluicegate::testbed::services::Service;
-use sluicegate::testbed::services::elasticsearch::{self, Version};
-use sluicegate::testbed::services::kafka::{self, KafkaOptions};
+use sluicegate_testkit::services::Service;
+use sluicegate_testkit::services::elasticsearch::{self, Version};
+use sluicegate_testkit::services::kafka::{self, KafkaOptions};
 
-use faults::engine::Program;
-use faults::kills::KILLS_A_RUN;
-use faults::play::{Outcome, play};
-use faults::scenario::{On, Scenario, all};
-use faults::stage::{FarServers, Real};
+use sluicegate_testkit::faults::engine::Program;
+use sluicegate_testkit::faults::kills::KILLS_A_RUN;
+use sluicegate_testkit::faults::play::{Outcome, play};
+use sluicegate_testkit::faults::scenario::{On, Scenario, all};
+use sluicegate_testkit::faults::stage::{FarServers, Real};
 
 /// As in the binary: it serves librdkafka as well.
 #[global_allocator]

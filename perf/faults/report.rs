@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::{Args, Played};
 
 /// The page, below the package's root.
-const PAGE: &str = "perf/FAULTS.md";
+const PAGE: &str = "FAULTS.md";
 /// What goes before the tables.
 const HEAD: &str = include_str!("head.md");
 
@@ -112,7 +112,7 @@ pub fn page(rows: &[Row], args: &Args, planned: usize) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(
         page,
-        "## This campaign\n\n`cargo run --release --example faults -- --seeds {} --kills {} --first-seed {} --jobs {}{}`{}: \
+        "## This campaign\n\n`cargo faults --seeds {} --kills {} --first-seed {} --jobs {}{}`{}: \
          {} scenarios, {runs} runs, {} kills with signal 9, {} records.\n\n\
          **{} lost, {} duplicates of which {} without a cause, {} out of order, {} keys left stale, {} findings by late writes, \
          {} committed too early, {} foreign; {} runs failed or were not sound.**\n",

@@ -13,13 +13,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use sluicegate::testbed::checker::{Cause, Incident, Verdict};
-use sluicegate::testbed::commit_watch::now_us;
+use sluicegate_testkit::checker::{Cause, Incident, Verdict};
+use sluicegate_testkit::commit_watch::now_us;
 use tempfile::TempDir;
 
 use super::AS_ENGINE;
-use super::faults::engine::{Engine, Program, let_pass, until};
-use super::faults::play::confess;
+use sluicegate_testkit::faults::engine::{Engine, Program, let_pass, until};
+use sluicegate_testkit::faults::play::confess;
 use book::Book;
 use ground::Ground;
 

@@ -9,7 +9,7 @@ mod start;
 
 use std::collections::BTreeMap;
 
-use sluicegate::testbed::services::mirror_maker::MirrorMaker;
+use sluicegate_testkit::services::mirror_maker::MirrorMaker;
 
 use crate::expected::Values;
 use crate::scenario::Scenario;

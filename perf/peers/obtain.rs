@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
-use sluicegate::testbed::services::mirror_maker;
+use sluicegate_testkit::services::mirror_maker;
 
 use super::{Peer, Program, Ready};
 use crate::install;

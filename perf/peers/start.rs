@@ -104,7 +104,7 @@ mod tests {
     fn configuration(peer: Peer, target: Target<'_>) -> anyhow::Result<String> {
         let folder = tempfile::tempdir().expect("a folder");
         let program = match peer {
-            Peer::Mirror => Program::Java(sluicegate::testbed::services::mirror_maker::MirrorMaker {
+            Peer::Mirror => Program::Java(sluicegate_testkit::services::mirror_maker::MirrorMaker {
                 java: PathBuf::from("java"),
                 class_path: "jars/*".to_owned(),
             }),

@@ -3,8 +3,8 @@
 //!
 //! By default jemalloc gives freed pages back within ten seconds, a few at a time, all the time. A pipeline at full speed
 //! frees and asks for megabytes a thousand times a second, so that returned pages come back one fault at a time: 125,000
-//! faults for a million records of 0.9 KB instead of 25,000, and a tenth of all CPU time (measured; `cargo run --release
-//! --example perf -- index-stub`).
+//! faults for a million records of 0.9 KB instead of 25,000, and a tenth of all CPU time (measured; `cargo perf
+//! index-stub`).
 
 use std::time::{Duration, Instant};
 

@@ -2,16 +2,11 @@
 //! that knows what must come out, a line that breaks on command, a checker of a run's logs, and real servers as child
 //! processes. Used by `demo`, tests, benches and performance runs alike.
 
-pub mod broker_proxy;
 pub mod bulk_endpoint;
-pub mod checker;
-pub mod commit_watch;
-pub mod fault_proxy;
 pub mod feeder;
 pub mod generator;
 pub mod kafka;
 #[cfg(test)]
 pub mod naive;
 pub mod oracle;
-pub mod services;
 pub mod tap;

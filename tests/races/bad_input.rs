@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use sluicegate::config::plan::{OnReject, OnTooLarge, PipelinePlan};
 use sluicegate::model::{Exit, Outcome, RejectReason};
 use sluicegate::testbed::kafka::MockKafka;
-use sluicegate::testbed::services::shared::Need;
-use sluicegate::testbed::services::{KafkaClient, NewRecord, StoredRecord};
+use sluicegate_testkit::services::shared::Need;
+use sluicegate_testkit::services::{KafkaClient, NewRecord, StoredRecord};
 
 use super::engine_rig::{EngineRig, count, endpoint};
 use super::plans::{self, INDEX, cluster};

@@ -7,8 +7,8 @@ use sluicegate::config::plan::PipelinePlan;
 use sluicegate::model::{Exit, Outcome};
 use sluicegate::pipeline::Ending;
 use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Fault};
-use sluicegate::testbed::services::shared::Need;
-use sluicegate::testbed::services::{KafkaClient, TransactionEnd};
+use sluicegate_testkit::services::shared::Need;
+use sluicegate_testkit::services::{KafkaClient, TransactionEnd};
 
 use super::engine_rig::{EngineRig, count, endpoint};
 use super::plans::{self, INDEX};

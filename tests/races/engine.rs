@@ -8,7 +8,7 @@ use sluicegate::config::plan::OnReject;
 use sluicegate::model::{Exit, Outcome};
 use sluicegate::testbed::bulk_endpoint::{Fault, ItemAnswer};
 use sluicegate::testbed::kafka::MockKafka;
-use sluicegate::testbed::services::{KafkaClient, NewRecord};
+use sluicegate_testkit::services::{KafkaClient, NewRecord};
 
 use super::engine_rig::{EngineRig, count, endpoint};
 use super::plans::{self, INDEX};

@@ -5,7 +5,7 @@ use sluicegate::model::Outcome;
 use sluicegate::pipeline::{Ending, Engine, EngineOptions};
 use sluicegate::source::Until;
 use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Options};
-use sluicegate::testbed::services::KafkaClient;
+use sluicegate_testkit::services::KafkaClient;
 
 use super::plans;
 

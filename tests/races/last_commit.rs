@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use sluicegate::model::{Exit, Outcome};
-use sluicegate::testbed::services::KafkaClient;
+use sluicegate_testkit::services::KafkaClient;
 
 use super::engine_rig::{EngineRig, count, endpoint};
 use super::plans;

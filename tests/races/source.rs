@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use sluicegate::model::{Report, RewindCause, Run};
-use sluicegate::testbed::services::KafkaClient;
+use sluicegate_testkit::services::KafkaClient;
 
 use super::source_rig::{GROUP, Options, SourceRig, TOPIC, cluster};
 use super::waiting::{padded, wait_until};

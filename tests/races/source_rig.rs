@@ -18,7 +18,7 @@ use sluicegate::telemetry::lag::LagTable;
 use sluicegate::telemetry::latency::LatencyBook;
 use sluicegate::telemetry::metrics::PipelineMetrics;
 use sluicegate::testbed::kafka::MockKafka;
-use sluicegate::testbed::services::KafkaClient;
+use sluicegate_testkit::services::KafkaClient;
 
 use super::plans;
 use super::waiting::LIMIT;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sluicegate::pipeline::{Ending, Engine};
-use sluicegate::testbed::services::NewRecord;
+use sluicegate_testkit::services::NewRecord;
 
 /// How long anything may take on a loaded machine; shorter where a mutant is expected to take for ever.
 pub const LIMIT: Duration = Duration::from_secs(if cfg!(feature = "mutants") { 20 } else { 60 });

@@ -9,7 +9,7 @@ use sluicegate::model::{Encode, Kept, Offset, Outcome, Part, Place, Prepared, Re
 use sluicegate::preprocess::worker::Worker;
 use sluicegate::preprocess::{Preprocessor, Program, Tombstones};
 use sluicegate::sink::sequencer::Sequencer;
-use sluicegate::testbed::services::KafkaClient;
+use sluicegate_testkit::services::KafkaClient;
 
 use super::plans;
 use super::source_rig::{Options, SourceRig, TOPIC, cluster};

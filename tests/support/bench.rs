@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use sluicegate::testbed::feeder::{FeedHooks, FeedPlan, Feeder};
 use sluicegate::testbed::generator::{Generator, Shape};
-use sluicegate::testbed::services::elasticsearch::{self, Version};
-use sluicegate::testbed::services::kafka::{self, KafkaOptions};
-use sluicegate::testbed::services::{ElasticsearchClient, KafkaClient, RedisClient, Service, ServiceError, redis};
+use sluicegate_testkit::services::elasticsearch::{self, Version};
+use sluicegate_testkit::services::kafka::{self, KafkaOptions};
+use sluicegate_testkit::services::{ElasticsearchClient, KafkaClient, RedisClient, Service, ServiceError, redis};
 
 use super::{own, unique};
 

@@ -6,8 +6,8 @@ pub mod process;
 pub mod setup;
 mod skipped;
 
-use sluicegate::testbed::services::shared::{self, Need};
-use sluicegate::testbed::services::{Mode, Service, ServiceError};
+use sluicegate_testkit::services::shared::{self, Need};
+use sluicegate_testkit::services::{Mode, Service, ServiceError};
 
 /// The shared servers a test needs, in that order; `None` means: return, the skip is recorded.
 ///

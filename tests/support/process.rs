@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use sluicegate::testbed::services::{ElasticsearchClient, HttpReply};
+use sluicegate_testkit::services::{ElasticsearchClient, HttpReply};
 
 use super::bench::until;
 

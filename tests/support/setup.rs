@@ -1,6 +1,6 @@
 //! The configuration of a process under test: both pipelines of the replaced script, or one of them, on the bench.
 
-use sluicegate::testbed::services::ServiceError;
+use sluicegate_testkit::services::ServiceError;
 
 use super::bench::{Bench, PARTITIONS};
 use super::unique;

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
-use sluicegate::testbed::commit_watch::now_us;
+use sluicegate_testkit::commit_watch::now_us;
 
 use super::ground::{Ground, Pace, Side};
-use crate::faults::engine::{Engine, let_pass, status_of};
-use crate::faults::growth;
-use crate::faults::journal::incident_in;
+use sluicegate_testkit::faults::engine::{Engine, let_pass, status_of};
+use sluicegate_testkit::faults::growth;
+use sluicegate_testkit::faults::journal::incident_in;
 
 /// How often commits, logs and acknowledgements are taken, and how often the checkers forget.
 const TURN: Duration = Duration::from_millis(200);

@@ -8,16 +8,16 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Heard, Options, Version, Watch};
-use sluicegate::testbed::checker::stream::StreamChecker;
-use sluicegate::testbed::checker::{Incident, Taken, Verdict};
-use sluicegate::testbed::commit_watch::{CommitWatch, now_us};
+use sluicegate_testkit::checker::stream::StreamChecker;
+use sluicegate_testkit::checker::{Incident, Taken, Verdict};
+use sluicegate_testkit::commit_watch::{CommitWatch, now_us};
 use sluicegate::testbed::feeder::{FeedHooks, FeedPlan, Feeder};
 use sluicegate::testbed::generator::{Generator, Shape};
-use sluicegate::testbed::services::kafka::{self, KafkaOptions};
-use sluicegate::testbed::services::{KafkaClient, RedisClient, Service, redis};
+use sluicegate_testkit::services::kafka::{self, KafkaOptions};
+use sluicegate_testkit::services::{KafkaClient, RedisClient, Service, redis};
 use sluicegate::testbed::tap::Tap;
 
-use crate::faults::journal::record_in;
+use sluicegate_testkit::faults::journal::record_in;
 
 /// The input topic, which both pipelines read, and the output topic.
 const TOPIC: &str = "events";

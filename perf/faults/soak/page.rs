@@ -26,7 +26,7 @@ impl Files {
     /// # Errors
     /// The folder cannot be made.
     pub fn open(folder: Option<&Path>) -> anyhow::Result<Self> {
-        let folder = folder.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("perf"), Path::to_owned);
+        let folder = folder.unwrap_or(Path::new(env!("CARGO_MANIFEST_DIR"))).to_owned();
         fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
         Ok(Self { folder })
     }
@@ -75,7 +75,7 @@ fn summary(args: &Args, outcome: &Outcome, figures: &Figures) -> String {
         |most| format!("half of the {most:.0} that both pipelines took at once when fed flat out for 20 s"),
     );
     format!(
-        "`cargo run --release --example faults -- soak --minutes {} --rate {} --every {}s --seed {}{}`, commit {}, {} cores, mean \
+        "`cargo faults soak --minutes {} --rate {} --every {}s --seed {}{}`, commit {}, {} cores, mean \
          load {mean:.1}.\n\n\
          {:.0} records/s were meant: {most}. {} faults. **{}**",
         args.minutes,

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use sluicegate::testbed::bulk_endpoint::LogEntry;
-use sluicegate::testbed::checker::{Cause, Incident, Input, Owed, Place, Sighting, Taken};
+use crate::checker::{Cause, Incident, Input, Owed, Place, Sighting, Taken};
 use sluicegate::testbed::generator::{Fate, Generated};
-use sluicegate::testbed::services::StoredRecord;
+use crate::services::StoredRecord;
 use sluicegate::testbed::tap::Tapped;
 
 /// Added to a record's number where its value shows it.

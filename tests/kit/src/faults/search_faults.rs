@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sluicegate::testbed::bulk_endpoint::{Fault, ItemAnswer};
-use sluicegate::testbed::fault_proxy::Line;
+use crate::fault_proxy::Line;
 
 use super::scenario::{On, Scenario, plain};
 use super::stage::{INDEX, Stage, Wants};
@@ -233,13 +233,13 @@ fn late(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 fn resets(stage: &mut Stage) -> anyhow::Result<()> {
-    let from = sluicegate::testbed::commit_watch::now_us();
+    let from = crate::commit_watch::now_us();
     for _ in 0..20 {
         stage.line.reset();
         stage.linger(20, 250);
     }
-    let to = sluicegate::testbed::commit_watch::now_us();
-    stage.journal.incident(sluicegate::testbed::checker::Cause::Line, from, to, None);
+    let to = crate::commit_watch::now_us();
+    stage.journal.incident(crate::checker::Cause::Line, from, to, None);
     stage.healed();
     Ok(())
 }

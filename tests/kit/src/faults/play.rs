@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use sluicegate::testbed::checker::{self, Verdict};
+use crate::checker::{self, Verdict};
 
 use super::engine::Program;
 use super::scenario::Scenario;

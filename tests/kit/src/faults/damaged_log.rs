@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
-use sluicegate::testbed::services::Service;
+use crate::services::Service;
 
 use super::scenario::{On, Scenario};
 use super::stage::{Far, Stage, Wants};

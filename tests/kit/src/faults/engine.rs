@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
-use sluicegate::testbed::services::ElasticsearchClient;
+use crate::services::ElasticsearchClient;
 
 /// What its log says before the address of its endpoint.
 const LISTENS: &str = "telemetry listens on http://";

@@ -1,4 +1,4 @@
-/* A wall clock that can be put forward and back while a program runs: preloaded into it by tests/faults/clock_faults.rs.
+/* A wall clock that can be put forward and back while a program runs: preloaded into it by tests/kit/src/faults/clock_faults.rs.
  *
  * The file named by SLUICEGATE_CLOCK holds the shift in nanoseconds as one 64-bit number. The monotonic clock stays as it is.
  * A wait for a moment of the wall clock ends when the shifted clock says so, also when it is shifted while the wait goes on,

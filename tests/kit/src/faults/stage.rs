@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Fault, Options as EndpointOptions};
-use sluicegate::testbed::checker::{Cause, Committed, Logs, Owed};
-use sluicegate::testbed::commit_watch::{CommitWatch, now_us};
-use sluicegate::testbed::fault_proxy::{FaultProxy, Line};
+use crate::checker::{Cause, Committed, Logs, Owed};
+use crate::commit_watch::{CommitWatch, now_us};
+use crate::fault_proxy::{FaultProxy, Line};
 use sluicegate::testbed::feeder::{FeedHooks, FeedPlan, Feeder};
 use sluicegate::testbed::generator::{Generator, Poison, Shape};
 use sluicegate::testbed::kafka::MockKafka;
-use sluicegate::testbed::services::{ElasticsearchClient, KafkaClient, RedisClient, Service, ServiceError, redis};
+use crate::services::{ElasticsearchClient, KafkaClient, RedisClient, Service, ServiceError, redis};
 use sluicegate::testbed::tap::Tap;
 
 use super::engine::{Engine, Program, let_pass, until};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use serde_json::json;
 use sluicegate::testbed::bulk_endpoint::Fault;
-use sluicegate::testbed::fault_proxy::Line;
+use crate::fault_proxy::Line;
 
 use super::scenario::{On, Scenario};
 use super::stage::{Far, Stage, Wants};
@@ -204,12 +204,12 @@ fn prepared(stage: &mut Stage) -> anyhow::Result<()> {
     let point = |stage: &mut Stage| {
         stage.await_progress()?;
         stage.line.set(Line::Cut);
-        let from = sluicegate::testbed::commit_watch::now_us();
+        let from = crate::commit_watch::now_us();
         let refused = stage.line.accepted();
         stage.until("sending was tried", |stage| Ok(stage.line.accepted() > refused))?;
         stage.linger(0, 200);
-        let cause = sluicegate::testbed::checker::Cause::Line;
-        stage.journal.incident(cause, from, sluicegate::testbed::commit_watch::now_us(), None);
+        let cause = crate::checker::Cause::Line;
+        stage.journal.incident(cause, from, crate::commit_watch::now_us(), None);
         Ok(())
     };
     each(stage, point, |stage| {
@@ -283,15 +283,15 @@ fn memory(stage: &mut Stage) -> anyhow::Result<()> {
     for _ in 0..3 {
         stage.await_progress()?;
         stage.linger(0, 500);
-        let from = sluicegate::testbed::commit_watch::now_us();
+        let from = crate::commit_watch::now_us();
         stage.line.set(Line::Cut);
         let engine = stage.engine()?;
         engine.limit("--as=1")?;
         aborted += u32::from(engine.wait(STARVED).is_ok());
         stage.kill()?;
         stage.line.set(Line::Pass);
-        let cause = sluicegate::testbed::checker::Cause::Line;
-        stage.journal.incident(cause, from, sluicegate::testbed::commit_watch::now_us(), None);
+        let cause = crate::checker::Cause::Line;
+        stage.journal.incident(cause, from, crate::commit_watch::now_us(), None);
         stage.start()?;
         stage.healed();
     }

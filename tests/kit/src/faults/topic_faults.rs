@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use serde_json::json;
-use sluicegate::testbed::services::KafkaClient;
+use crate::services::KafkaClient;
 
 use super::scenario::{On, Scenario};
 use super::stage::{Far, NAMES, Stage, Wants, make_named, named};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
-use sluicegate::testbed::checker::{Cause, Place, Sighting, Taken};
-use sluicegate::testbed::commit_watch::now_us;
-use sluicegate::testbed::services::{ElasticsearchClient, KafkaClient, Service};
+use crate::checker::{Cause, Place, Sighting, Taken};
+use crate::commit_watch::now_us;
+use crate::services::{ElasticsearchClient, KafkaClient, Service};
 
 use super::journal::record_in;
 use super::scenario::{On, Scenario};

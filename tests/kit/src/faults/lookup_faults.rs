@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use sluicegate::testbed::fault_proxy::Line;
-use sluicegate::testbed::services::RedisClient;
+use crate::fault_proxy::Line;
+use crate::services::RedisClient;
 
 use super::scenario::{On, Scenario};
 use super::stage::{Lookups, Stage, Wants};

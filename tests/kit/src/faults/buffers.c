@@ -1,4 +1,4 @@
-/* Sockets of a machine that has no memory left for them: preloaded into a program by tests/faults/buffer_faults.rs.
+/* Sockets of a machine that has no memory left for them: preloaded into a program by tests/kit/src/faults/buffer_faults.rs.
  *
  * While the file named by SLUICEGATE_BUFFERS holds another 64-bit number than 0, nothing can be sent and no socket can be made:
  * ENOBUFS. What was sent before arrives, and what arrives is received. */
