@@ -180,7 +180,8 @@ impl Client for SimulatedClient {
             return Err(ErrorCode::State);
         }
         let due = world.now + world.up_to(world.slowest_commit);
-        world.kafka.commit(positions, request, due);
+        let (due, answered) = world.silence(due);
+        world.kafka.commit(positions, request, due, answered);
         Ok(())
     }
 
@@ -205,7 +206,7 @@ impl Client for SimulatedClient {
     }
 
     fn unsubscribe(&mut self) {
-        self.world.borrow_mut().kafka.start_close();
+        self.world.borrow_mut().kafka.unsubscribe();
     }
 
     fn is_member(&mut self) -> bool {

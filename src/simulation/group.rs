@@ -53,6 +53,9 @@ impl World {
     }
 
     fn share(&mut self) -> BTreeSet<i32> {
+        if self.mix.standby && self.more_dice.u32(0..4) > 0 {
+            return BTreeSet::new();
+        }
         let all = 0..self.kafka.logs.len() as i32;
         if self.mix.whole || (!self.mix.rival && self.dice.u32(0..3) > 0) {
             return all.collect();

@@ -10,7 +10,7 @@ use crate::config::plan::{OnDamaged, Start};
 use crate::model::{Budget, PartitionTable, RewindCause};
 use crate::sink::elasticsearch::Wire as ElasticsearchWire;
 use crate::source::{Source, SourceContext, Until, Wire};
-use crate::telemetry::health::Health;
+use crate::telemetry::health::{Health, Room};
 use crate::telemetry::lag::LagTable;
 use crate::telemetry::latency::LatencyBook;
 use crate::telemetry::metrics::PipelineMetrics;
@@ -28,6 +28,9 @@ use super::world::World;
 
 /// Steps in calm after which a partition has stalled.
 const CALM_STEPS: usize = 4000;
+
+/// A commit without an answer is named after five seconds, and a turn of grace.
+const UNANSWERED_SAID: Duration = Duration::from_secs(6);
 
 /// Bytes above twice the budget that may be charged: a batch that was drained when there was still room.
 const SLACK: usize = 16 << 10;
@@ -342,6 +345,11 @@ impl<'a> History<'a> {
         if let Some(source) = &mut self.source {
             source.turn(now);
             source.turn(now);
+            let waits = source.commits.unanswered_since().is_some_and(|since| now >= since + UNANSWERED_SAID);
+            let group = source.cx.health.faults().into_iter().any(|(room, _)| room == Room::Group);
+            if waits && !group {
+                return Err("nothing is said of a commit that is not answered".to_owned());
+            }
         }
         self.look()
     }
@@ -384,6 +392,9 @@ impl<'a> History<'a> {
         world.note(|| format!("stopped: {end:?}"));
         if !under_fire && (end.halt.is_some() || end.left_open > 0 || !(end.committed || expelled)) {
             return Err(format!("a calm stop ends with {end:?}"));
+        }
+        if world.kafka.stays {
+            return Err("a member that was stopped has not left its group".to_owned());
         }
         world.crash();
         drop(world);

@@ -55,6 +55,8 @@ struct CommitRequest {
     generation: u64,
     positions: Vec<(i32, i64)>,
     due: Duration,
+    /// Not before then is the answer given.
+    answered: Duration,
 }
 
 /// A question on its way.
@@ -101,11 +103,17 @@ pub struct Kafka {
     /// The reply queue.
     pub replies: Vec<Reply>,
     commits: Vec<CommitRequest>,
+    /// Answers to commits that the coordinator keeps back, with their client.
+    kept_back: Vec<(Duration, u64, CommitAnswer)>,
     questions: Vec<(u64, Duration, Question)>,
     /// What the coordinator wants our member to have.
     pub target: BTreeSet<i32>,
     /// The client leaves the group.
     pub closing: bool,
+    /// The client gave its subscription up.
+    unsubscribed: bool,
+    /// The client ended without leaving: the group waits for the end of its session.
+    pub stays: bool,
     /// The client was told the topic's id.
     pub told_topics: bool,
     /// How often things go wrong.
@@ -129,9 +137,12 @@ impl Kafka {
             library: Library::default(),
             replies: Vec::new(),
             commits: Vec::new(),
+            kept_back: Vec::new(),
             questions: Vec::new(),
             target: BTreeSet::new(),
             closing: false,
+            unsubscribed: false,
+            stays: false,
             told_topics: false,
             trouble: Trouble::default(),
         }
@@ -149,6 +160,8 @@ impl Kafka {
         self.library = Library::default();
         self.membership = Membership::Joining(done);
         self.closing = false;
+        self.unsubscribed = false;
+        self.stays = false;
         self.told_topics = false;
     }
 
@@ -279,8 +292,19 @@ impl Kafka {
         Ok(())
     }
 
-    /// `rd_kafka_consumer_close_queue`: what is assigned is revoked like in any rebalance, after the one under way.
+    /// `rd_kafka_unsubscribe`: what is assigned is revoked like in any rebalance, after the one under way; then the client
+    /// leaves the group.
+    pub fn unsubscribe(&mut self) {
+        self.unsubscribed = true;
+        self.closing = true;
+        self.go_on_closing();
+    }
+
+    /// `rd_kafka_consumer_close_queue`: the same revoke, but only what is given up by it makes the client leave
+    /// (`rd_kafka_cgrp_revoke_all_rejoin`, librdkafka 2.12).
     pub fn start_close(&mut self) {
+        let has_any = self.library.toppars.values().any(|toppar| toppar.assigned);
+        self.stays = !self.unsubscribed && !has_any;
         self.closing = true;
         self.go_on_closing();
     }
@@ -303,10 +327,18 @@ impl Kafka {
         self.closing && !pending && !self.library.toppars.values().any(|toppar| toppar.assigned)
     }
 
-    /// The client's `commit`.
-    pub fn commit(&mut self, positions: Vec<(i32, i64)>, request: u64, due: Duration) {
+    /// The client's `commit`: at the coordinator when it is `due`, and `answered` then or later.
+    pub fn commit(&mut self, positions: Vec<(i32, i64)>, request: u64, due: Duration, answered: Duration) {
         let (client, generation) = (self.client, self.our_generation);
-        self.commits.push(CommitRequest { client, request, generation, positions, due });
+        self.commits.push(CommitRequest { client, request, generation, positions, due, answered });
+    }
+
+    /// Gives the answers to commits that were kept back until now.
+    pub fn answer_commits(&mut self, now: Duration) {
+        let client = self.client;
+        self.kept_back.retain(|(_, to, _)| *to == client);
+        let due = self.kept_back.extract_if(.., |(at, ..)| *at <= now);
+        self.replies.extend(due.map(|(_, _, answer)| Reply::Commit(answer)));
     }
 
     /// Takes the next commit that has arrived at the coordinator: its positions, if they are stored, and the request.
@@ -344,7 +376,8 @@ impl Kafka {
                 error: (single && index == 0).then_some(ErrorCode::NotCoordinator),
             });
             let partitions = partitions.collect();
-            self.replies.push(Reply::Commit(CommitAnswer { request: commit.request, error: told, partitions }));
+            let answer = CommitAnswer { request: commit.request, error: told, partitions };
+            self.kept_back.push((commit.answered, commit.client, answer));
         }
         Some(stored)
     }

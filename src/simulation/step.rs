@@ -70,6 +70,7 @@ impl World {
             self.note(|| format!("stored {stored:?}"));
             self.store(&stored);
         }
+        self.kafka.answer_commits(self.now);
     }
 
     fn serve_all(&mut self) {

@@ -14,6 +14,9 @@ use super::server::{Server, Write};
 /// Waits of one stop before it counts as hung.
 const WAITS: u32 = 20_000;
 
+/// Bound of the wait for an answer to a commit.
+const LONGEST_SILENCE: Duration = Duration::from_secs(20);
+
 /// How often things happen in a history.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Mix {
@@ -53,6 +56,10 @@ pub struct Mix {
     pub skips: bool,
     /// The engine starts at the end, and some partitions hold records from before.
     pub latest: bool,
+    /// Commits that nobody answers for seconds, from 0 to 1.
+    pub silence: f64,
+    /// Most shares of our member are empty.
+    pub standby: bool,
 }
 
 /// See the module.
@@ -191,6 +198,16 @@ impl World {
             self.seek_was_lost.remove(&partition);
         }
         lost
+    }
+
+    /// When a commit that is due then reaches the coordinator, and when it is answered: some wait for seconds before the one
+    /// or the other.
+    pub fn silence(&mut self, due: Duration) -> (Duration, Duration) {
+        if self.mix.silence == 0.0 || self.calm || self.more_dice.f64() >= self.mix.silence {
+            return (due, due);
+        }
+        let answered = due + LONGEST_SILENCE.mul_f64(self.more_dice.f64());
+        (if self.more_dice.bool() { due } else { answered }, answered)
     }
 
     /// Writes a step down.

@@ -36,14 +36,14 @@ const LONGEST_PARK: Duration = Duration::from_millis(100);
 
 /// The source thread's state. Nobody else touches it.
 pub struct Source<C: Client = Consumer> {
-    pub(super) cx: SourceContext<C::Messages>,
+    pub(crate) cx: SourceContext<C::Messages>,
     pub(super) consumer: C,
     pub(crate) ledger: Ledger,
     pub(crate) pauses: Pauses,
     pub(crate) rewinds: Rewinds,
     /// Partitions whose reading broke off.
     pub(crate) damaged: BTreeMap<Slot, Damage>,
-    pub(super) commits: Commits,
+    pub(crate) commits: Commits,
     pub(crate) hold: Hold<C::Messages>,
     pub(super) rebalance: Rebalance,
     pub(super) questions: Questions,
