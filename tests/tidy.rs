@@ -368,6 +368,7 @@ const PURE: &[&str] = &[
     "src/source/pauses.rs",
     "src/source/properties.rs",
     "src/source/rewind.rs",
+    "src/source/silence.rs",
     "src/source/start.rs",
     "src/source/statistics.rs",
     "src/source/until.rs",

@@ -62,6 +62,7 @@ impl Consumer {
         topics: &[String],
         wake: Arc<Wake>,
     ) -> Result<Self, OpenError> {
+        super::replaced::keep();
         let mut conf = Conf::new();
         for (name, value) in properties {
             conf.set(name, value)?;

@@ -18,6 +18,7 @@ pub mod mock;
 mod pattern_tests;
 pub mod producer;
 pub mod property;
+mod replaced;
 mod replies;
 #[cfg(test)]
 mod tests;

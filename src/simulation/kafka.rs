@@ -463,7 +463,10 @@ impl Kafka {
             })
             .collect();
         let state = if self.library.forgot_brokers { "INIT" } else { "UP" };
-        let brokers = format!("\"b:1/1\":{{\"nodeid\":1,\"source\":\"learned\",\"state\":\"{state}\"}}");
+        let brokers = format!(
+            "\"b:1/1\":{{\"nodeid\":1,\"source\":\"learned\",\"state\":\"{state}\",\"req\":{{\"Fetch\":{}}}}}",
+            self.library.fetches
+        );
         let json = format!(
             "{{\"brokers\":{{{brokers}}},\"topics\":{{\"{TOPIC}\":{{\"partitions\":{{{}}}}}}}}}",
             partitions.join(",")

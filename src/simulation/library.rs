@@ -63,6 +63,8 @@ pub struct Library {
     pub toppars: BTreeMap<i32, Toppar>,
     /// What the callbacks recorded.
     pub events: Vec<Event>,
+    /// Fetches sent.
+    pub fetches: u64,
     /// It knows no broker any more, until it is told the bootstrap servers again.
     pub forgot_brokers: bool,
 }
@@ -112,6 +114,7 @@ impl Library {
         if self.forgot_brokers {
             return;
         }
+        self.fetches += 1;
         let room = PREFETCH.saturating_sub(self.queue.len());
         let Some(toppar) = self.toppars.get_mut(&partition).filter(|toppar| toppar.is_fetched(now)) else { return };
         if toppar.fetch_version < toppar.version || toppar.control_changed {
@@ -127,10 +130,12 @@ impl Library {
         }
         for _ in 0..most.min(room) {
             if let Some(batch) = log.unreadable_at(toppar.fetch_at) {
-                self.queue.push_back(Op::Unreadable(partition, batch.first, toppar.version));
-                if let Then::GoesOn(on) = batch.then {
-                    toppar.fetch_at = toppar.fetch_at.max(batch.first.saturating_add(on));
+                match batch.then {
+                    Then::Silence => return,
+                    Then::Again => {}
+                    Then::GoesOn(on) => toppar.fetch_at = toppar.fetch_at.max(batch.first.saturating_add(on)),
                 }
+                self.queue.push_back(Op::Unreadable(partition, batch.first, toppar.version));
                 return;
             }
             let Some(entry) = log.at(toppar.fetch_at) else { return };
