@@ -4,6 +4,7 @@
 //! [`Ticket`] for each run, and every ticket ends exactly once. An *offset* is a record's place, a *position* the next
 //! offset to read.
 
+mod backoff;
 mod budget;
 mod decimal;
 mod exit;
@@ -15,6 +16,7 @@ mod run;
 mod settlement;
 mod stop;
 
+pub use backoff::Backoff;
 pub use budget::{Budget, Charge};
 pub use decimal::Decimal;
 pub use exit::Exit;
