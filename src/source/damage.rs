@@ -14,13 +14,15 @@ use std::time::{Duration, Instant};
 
 use crate::config::plan::OnDamaged;
 use crate::librdkafka::ErrorCode;
-use crate::model::Position;
+use crate::model::{Backoff, Position};
 use crate::mutants::{self, Mutant};
 
 /// Pause before the place is read again the first time; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Between two reads.
+const BACKOFF: Backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
 /// Errors at the place after which it counts as damaged for good: a bounded run ends, a skip begins.
 const CONFIRMATIONS: u32 = 3;
 /// The same for an error of the broker, which may be one of a leader that is starting: this long at least.
@@ -204,7 +206,7 @@ impl Damage {
                 self.agrees = begins_at.is_some() && begins_at == self.begins_at && error.offset == self.error.offset;
                 self.begins_at = begins_at;
                 self.error = error;
-                self.phase = Phase::Paused { until: now + pause_after(self.seen) };
+                self.phase = Phase::Paused { until: now + BACKOFF.after(self.seen.max(1)) };
             }
             Phase::Probing { at, .. } => {
                 // A broker names the offset that it was asked for, the client the first one of the batch.
@@ -324,11 +326,6 @@ impl Damage {
     }
 }
 
-/// Doubled with each error, bounded.
-fn pause_after(errors: u32) -> Duration {
-    FIRST_PAUSE.saturating_mul(1 << errors.saturating_sub(1).min(16)).min(LONGEST_PAUSE)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -369,7 +366,6 @@ mod tests {
         damage.failed_again(error(5), Some(AT), later);
         assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, later + FIRST_PAUSE), Due::Wait, "twice as long");
         assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, later + 2 * FIRST_PAUSE), Due::Read(None));
-        assert_eq!(pause_after(40), LONGEST_PAUSE);
         let silent = later + 2 * FIRST_PAUSE + READ_WITHIN;
         assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, silent), Due::Read(None), "nothing came at all");
     }

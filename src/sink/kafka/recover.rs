@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::librdkafka::producer::Probe;
 use crate::librdkafka::producer::code::ErrorCode;
-use crate::model::{Exit, Halt, Report, RewindCause, Ticket};
+use crate::model::{Backoff, Exit, Halt, Report, RewindCause, Ticket};
 use crate::telemetry::health::Room;
 
 use super::flight::Flight;
@@ -118,8 +118,8 @@ impl KafkaSink {
         for ticket in self.renew(false) {
             self.rewind(ticket, RewindCause::Producer);
         }
-        let pause = self.setup.retry.first.saturating_mul(1 << self.renewals.min(16)).min(self.setup.retry.max);
         self.renewals += 1;
+        let pause = Backoff::new(self.setup.retry.first, self.setup.retry.max).after(self.renewals);
         if matches!(self.phase, Phase::Running | Phase::Resting { .. }) {
             self.phase = Phase::Resting { until: Instant::now() + pause };
         }
