@@ -49,11 +49,11 @@ impl ReadError {
     fn is_of_the_data(&self) -> bool {
         matches!(
             self.code,
-            ErrorCode::BadMessage
-                | ErrorCode::BadCompression
-                | ErrorCode::NotImplemented
-                | ErrorCode::InvalidMessage
-                | ErrorCode::Underflow
+            ErrorCode::BAD_MSG
+                | ErrorCode::BAD_COMPRESSION
+                | ErrorCode::NOT_IMPLEMENTED
+                | ErrorCode::INVALID_MSG
+                | ErrorCode::UNDERFLOW
         )
     }
 
@@ -61,7 +61,7 @@ impl ReadError {
     /// may have trouble of another kind, and of a batch of an unknown format librdkafka speaks at its first offset only; what
     /// was skipped of it would leave a partition that stands still without a word.
     fn is_told_of_each_offset(&self) -> bool {
-        self.is_of_the_data() && self.code != ErrorCode::NotImplemented
+        self.is_of_the_data() && self.code != ErrorCode::NOT_IMPLEMENTED
     }
 }
 
@@ -211,7 +211,7 @@ impl Damage {
             Phase::Probing { at, .. } => {
                 // A broker names the offset that it was asked for, the client the first one of the batch.
                 let names_the_batch = match self.error.code {
-                    ErrorCode::InvalidMessage => error.offset == at.0,
+                    ErrorCode::INVALID_MSG => error.offset == at.0,
                     _ => error.offset == self.error.offset,
                 };
                 self.probed(at, error.code == self.error.code && names_the_batch, now);
@@ -331,7 +331,7 @@ mod tests {
     use super::*;
 
     fn error(offset: i64) -> ReadError {
-        ReadError { offset, code: ErrorCode::BadMessage, message: "failed CRC32C check".into() }
+        ReadError { offset, code: ErrorCode::BAD_MSG, message: "failed CRC32C check".into() }
     }
 
     const AT: Position = Position(7);
@@ -356,7 +356,7 @@ mod tests {
         damage.failed_again(error(999), Some(AT), now);
         assert_eq!(
             damage.text(),
-            "the batch at offset 5 failed (BadMessage (Local: Bad message format), failed CRC32C check)"
+            "the batch at offset 5 failed (Local: Bad message format (_BAD_MSG), failed CRC32C check)"
         );
         assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, now), Due::Wait);
         let later = now + FIRST_PAUSE;
@@ -375,7 +375,7 @@ mod tests {
         let now = Instant::now();
         let (damage, _) = confirmed(5, now);
         assert!(damage.seen >= CONFIRMATIONS);
-        let of_broker = Damage { error: ReadError { code: ErrorCode::UnknownTopic, ..error(5) }, ..damage };
+        let of_broker = Damage { error: ReadError { code: ErrorCode::UNKNOWN_TOPIC, ..error(5) }, ..damage };
         assert!(!of_broker.is_confirmed(now) && of_broker.is_confirmed(now + BROKER_RECOVERS_WITHIN));
     }
 
@@ -428,10 +428,10 @@ mod tests {
     fn only_a_batch_whose_every_offset_answers_with_the_error_is_skipped() {
         let of = |code, offset| ReadError { code, ..error(offset) };
         let cases = [
-            (ErrorCode::Unknown, false),
-            (ErrorCode::KafkaStorageError, false),
-            (ErrorCode::NotImplemented, false),
-            (ErrorCode::InvalidMessage, true),
+            (ErrorCode::UNKNOWN, false),
+            (ErrorCode::KAFKA_STORAGE_ERROR, false),
+            (ErrorCode::NOT_IMPLEMENTED, false),
+            (ErrorCode::INVALID_MSG, true),
         ];
         for (code, skips) in cases {
             let mut now = Instant::now();
@@ -447,7 +447,7 @@ mod tests {
             assert_eq!(damage.policy(OnDamaged::Skip) == OnDamaged::Skip, skips, "{code}");
             while let Some(at) = damage.probes() {
                 let inside = at.0 < AT.0 + 9;
-                damage.failed_again(of(if inside { code } else { ErrorCode::Unknown }, at.0), Some(AT), now);
+                damage.failed_again(of(if inside { code } else { ErrorCode::UNKNOWN }, at.0), Some(AT), now);
                 match damage.due(Some(AT), END, OnDamaged::Skip, now) {
                     Due::Read(_) => {}
                     other => assert_eq!(other, Due::Skip { from: AT, to: Position(AT.0 + 9) }),

@@ -345,7 +345,7 @@ fn a_fatal_error_and_refused_rights_end_the_source() {
 fn a_fault_of_the_source_is_over_when_its_cluster_answers_again() {
     let mut rig = Rig::start(1, false, |_| {});
     rig.assigned(1);
-    rig.source.take_error(ErrorCode::AllBrokersDown, "", false, Instant::now());
+    rig.source.take_error(ErrorCode::ALL_BROKERS_DOWN, "", false, Instant::now());
     let mut say = |state| {
         let json = format!(r#"{{"brokers":{{"a":{{"nodeid":1,"state":"{state}"}}}}}}"#);
         rig.source.take_statistics(&json);

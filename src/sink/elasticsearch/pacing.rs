@@ -89,15 +89,7 @@ impl Pacing {
     /// Nothing has failed yet.
     #[must_use]
     pub fn new(retry: RetryPlan, now: Instant) -> Self {
-        Self {
-            retry,
-            hold_until: None,
-            probed: false,
-            probing: false,
-            residue_due: now,
-            failures: 0,
-            swept: now,
-        }
+        Self { retry, hold_until: None, probed: false, probing: false, residue_due: now, failures: 0, swept: now }
     }
 
     /// Whether the lane sends now, while it has nothing on the wire. `barred`: no lane may send anything; `flush`: no
@@ -317,8 +309,7 @@ mod tests {
     impl Rig {
         fn new() -> Self {
             let budget = Budget::new(1 << 20, Arc::new(Wake::default()));
-            let rules =
-                Rules { records: 10, bytes: 1000, linger: Duration::ZERO, terms: TERMS, needs_original: false };
+            let rules = Rules { records: 10, bytes: 1000, linger: Duration::ZERO, terms: TERMS, needs_original: false };
             let (lane, now) = (Lane::new(rules, budget.charge(0)), Instant::now());
             Self { pacing: Pacing::new(RETRY, now), patience: Patience::new(RETRY), lane, budget, now }
         }
@@ -475,11 +466,7 @@ mod tests {
         let mut rig = Rig::with_a_record();
         rig.pacing.answered(
             rig.now,
-            LaneAnswer {
-                reply: &good(1),
-                pace: &Pace::Residue { overload: false, alert: None },
-                has_residue: true,
-            },
+            LaneAnswer { reply: &good(1), pace: &Pace::Residue { overload: false, alert: None }, has_residue: true },
             1.0,
             &mut rig.patience,
         );

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::librdkafka::ErrorCode;
 use crate::librdkafka::producer::Probe;
-use crate::librdkafka::producer::code::ErrorCode;
 use crate::model::{Backoff, Exit, Halt, Report, RewindCause, Ticket};
 use crate::telemetry::health::Room;
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::plan::OnMissingTopic;
-use crate::librdkafka::producer::ErrorCode;
+use crate::librdkafka::ErrorCode;
 use crate::model::{Backoff, Charge, Place, Prepared, Ticket};
 use crate::mutants::{self, Mutant};
 
@@ -364,7 +364,9 @@ mod tests {
         let late = start + WAIT;
         assert_eq!(roll.heard(&name, MISSING, late), Turn::Rejected);
         while roll.pop(&name).is_some() {}
-        assert!(roll.names_again(&name, late + ASKED.after(u32::MAX)) && !roll.names_again(&name, late + ASKED.after(1)));
+        assert!(
+            roll.names_again(&name, late + ASKED.after(u32::MAX)) && !roll.names_again(&name, late + ASKED.after(1))
+        );
         let (mut other, _, _) = waiting(OnMissingTopic::Reject);
         other.forget(late + FORGET * 9);
         assert_eq!(other.absentees(), 1, "records wait for it");
