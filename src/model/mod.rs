@@ -25,5 +25,5 @@ pub use partition::{Epoch, Offset, PartitionTable, Position, Slot, TopicPartitio
 pub use record::{HeaderSource, NoHeaders, OwnedRecord, Record, Records};
 pub use reject::{Reject, RejectReason, StepName};
 pub use run::{Run, Sequence, Ticket, TicketId};
-pub use settlement::{Halt, Outcome, Part, Report, ReportSender, RewindCause};
+pub use settlement::{GiveUp, Halt, Outcome, Part, Report, ReportSender, RewindCause};
 pub use stop::{Stop, Wake};

@@ -20,7 +20,7 @@ use crate::config::plan::{
 };
 use crate::librdkafka::{ErrorCode, RecordBatch};
 use crate::model::{
-    Budget, Exit, Outcome, Part, PartitionTable, Report, RewindCause, Run, Slot, Stop, TopicPartition, Wake,
+    Budget, Exit, GiveUp, Outcome, Part, PartitionTable, Report, RewindCause, Run, Slot, Stop, TopicPartition, Wake,
 };
 use crate::sink::kafka::tests::sink_plan;
 use crate::telemetry::health::{Health, Room};
@@ -258,7 +258,7 @@ fn records_given_back_while_draining_are_left_open() {
     rig.produce(0, 4);
     drop(rig.runs(4));
     rig.source.cx.stop.drain();
-    rig.reports.send(Report::GaveUp(RewindCause::Exhausted)).expect("taken");
+    rig.reports.send(Report::GaveUp(GiveUp::Unacknowledged)).expect("taken");
     let (end, _) = rig.finish();
     assert_eq!((end.left_open, end.halt), (4, None));
 }

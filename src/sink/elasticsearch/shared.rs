@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::config::plan::{ElasticsearchSinkPlan, RetryPlan};
-use crate::model::{Halt, Report, RewindCause};
+use crate::model::{GiveUp, Halt, Report};
 use crate::sink::context::SinkContext;
 use crate::telemetry::health::Room;
 use crate::telemetry::metrics::RequestClass;
@@ -143,7 +143,7 @@ impl Shared {
             in_place = ?self.retry.in_place,
             "nothing was acknowledged for retry.in_place: giving memory back, partitions rewind"
         );
-        self.ctx.report(Report::GaveUp(RewindCause::Exhausted));
+        self.ctx.report(Report::GaveUp(GiveUp::Unacknowledged));
         self.patience(|patience| patience.announced());
     }
 

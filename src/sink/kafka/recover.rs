@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::librdkafka::ErrorCode;
 use crate::librdkafka::producer::Probe;
-use crate::model::{Backoff, Exit, Halt, Report, RewindCause, Ticket};
+use crate::model::{Backoff, Exit, GiveUp, Halt, Report, RewindCause, Ticket};
 use crate::telemetry::health::Room;
 
 use super::flight::Flight;
@@ -41,7 +41,7 @@ impl KafkaSink {
         self.look_at_brokers(now);
         if self.phase == Phase::Running && self.patience.is_spent(now) {
             let message = self.fault_text();
-            self.give_up(RewindCause::Exhausted, self.topic.clone(), &message);
+            self.give_up(GiveUp::Unacknowledged, self.topic.clone(), &message);
         }
         self.check_credentials(now);
         self.call_roll(now);
@@ -80,7 +80,7 @@ impl KafkaSink {
         match self.due.take() {
             None => {}
             Some(Due::Replace) => self.replace_fatal(),
-            Some(Due::GiveUp { topic, message }) => self.give_up(RewindCause::Delivery, topic, &message),
+            Some(Due::GiveUp { topic, message }) => self.give_up(GiveUp::MissingTopic, topic, &message),
             Some(Due::Halt(halt)) => self.halt(halt),
         }
     }
@@ -126,7 +126,7 @@ impl KafkaSink {
     }
 
     /// Gives all memory back: the producer is purged and made anew, the source rewinds everything and waits for a probe.
-    pub(super) fn give_up(&mut self, cause: RewindCause, topic: Option<Arc<str>>, message: &str) {
+    pub(super) fn give_up(&mut self, why: GiveUp, topic: Option<Arc<str>>, message: &str) {
         if matches!(self.phase, Phase::Halted | Phase::Probing { .. }) {
             return;
         }
@@ -139,7 +139,7 @@ impl KafkaSink {
         if self.phase == Phase::Halted {
             return;
         }
-        self.ctx.report(Report::GaveUp(cause));
+        self.ctx.report(Report::GaveUp(why));
         self.phase = Phase::Probing { next: Instant::now() + PROBE_INTERVAL, topic };
     }
 
