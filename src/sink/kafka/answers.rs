@@ -152,7 +152,7 @@ impl KafkaSink {
             Verdict::Reject(reason) => {
                 let mut reject = self.refusal_reject(reason, code, 1, topic.as_deref().unwrap_or("?"));
                 if let Some(said) = self.scratch.said.get(&(buffer, index)) {
-                    reject.detail = format!("{}: {said}", reject.detail);
+                    reject.add(said);
                 }
                 let print = self.print(buffer, &item);
                 self.suspects.condemn(ticket.slot, item.place.offset, print, reject.clone());
