@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::librdkafka::{ErrorCode, Event};
-use crate::model::{Exit, Halt, Position, TopicPartition};
+use crate::model::{Exit, Halt, Position, Slot, TopicPartition};
 use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Room;
 
@@ -193,7 +193,7 @@ impl<C: Client> Source<C> {
     }
 
     /// Takes over the client's own position, which includes control records, where nothing of ours contradicts it.
-    fn adopt(&mut self, slot: crate::model::Slot) {
+    fn adopt(&mut self, slot: Slot) {
         let Some(assigned) = self.assigned.get(&slot) else { return };
         let held = self.hold.holds(slot) && !mutants::on(Mutant::AdoptWithRecordsHeld);
         let damaged = self.damaged.contains_key(&slot);
@@ -234,12 +234,12 @@ impl<C: Client> Source<C> {
     }
 
     /// Never, but for a mutant.
-    fn must_read_first(&self, slot: crate::model::Slot) -> bool {
+    fn must_read_first(&self, slot: Slot) -> bool {
         mutants::on(Mutant::EmptiedPartitionHasNoEnd)
             && self.assigned.get(&slot).is_some_and(|assigned| !assigned.read_in_epoch)
     }
 
-    fn standing(&self, slot: crate::model::Slot) -> Standing {
+    fn standing(&self, slot: Slot) -> Standing {
         Standing {
             idle: self.ledger.is_quiet(slot) && !self.hold.holds(slot) && !self.rewinds.is_waiting(slot),
             position: self.ledger.position(slot).filter(|_| !self.must_read_first(slot)),
