@@ -182,7 +182,7 @@ impl Library {
                             self.events.push(Event::InPlaceOfRecord {
                                 partition: Some(name(partition)),
                                 offset: Some(offset),
-                                code: ErrorCode::BadMessage,
+                                code: ErrorCode::BAD_MSG,
                                 message: String::new(),
                             });
                         }
@@ -244,7 +244,7 @@ impl Library {
         starts_at: Duration,
     ) -> Result<(), ErrorCode> {
         if incremental && positions.iter().any(|(partition, _)| self.is_assigned(*partition)) {
-            return Err(ErrorCode::Conflict);
+            return Err(ErrorCode::CONFLICT);
         }
         if !incremental {
             self.unassign_where(|partition| !positions.iter().any(|(kept, _)| *kept == partition));
@@ -266,7 +266,7 @@ impl Library {
     /// `rd_kafka_assign(NULL)` or its incremental sister.
     pub fn unassign(&mut self, partitions: &[i32], incremental: bool) -> Result<(), ErrorCode> {
         if incremental && partitions.iter().any(|partition| !self.is_assigned(*partition)) {
-            return Err(ErrorCode::InvalidArgument);
+            return Err(ErrorCode::INVALID_ARG);
         }
         self.unassign_where(|partition| !incremental || partitions.contains(&partition));
         self.release_all();
@@ -301,13 +301,13 @@ impl Library {
     /// `rd_kafka_seek_partitions` for one partition.
     pub fn seek(&mut self, partition: i32, at: i64, now: Duration) -> Option<ErrorCode> {
         let Some(toppar) = self.toppars.get_mut(&partition).filter(|toppar| toppar.assigned) else {
-            return Some(ErrorCode::UnknownPartition);
+            return Some(ErrorCode::UNKNOWN_PARTITION);
         };
         if now < toppar.starts_at {
-            return Some(ErrorCode::State);
+            return Some(ErrorCode::STATE);
         }
         if at == START_STORED {
-            return Some(ErrorCode::InvalidArgument);
+            return Some(ErrorCode::INVALID_ARG);
         }
         toppar.version += 1;
         toppar.handed_out = None;
@@ -319,7 +319,7 @@ impl Library {
 
     /// `rd_kafka_pause_partitions` or `rd_kafka_resume_partitions` for one partition.
     pub fn pause(&mut self, partition: i32, on: bool) -> Option<ErrorCode> {
-        let Some(toppar) = self.toppars.get_mut(&partition) else { return Some(ErrorCode::UnknownPartition) };
+        let Some(toppar) = self.toppars.get_mut(&partition) else { return Some(ErrorCode::UNKNOWN_PARTITION) };
         if on {
             toppar.pause();
         } else {

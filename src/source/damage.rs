@@ -18,13 +18,15 @@ use std::time::{Duration, Instant};
 
 use crate::config::plan::OnDamaged;
 use crate::librdkafka::ErrorCode;
-use crate::model::{Offset, Position};
+use crate::model::{Backoff, Offset, Position};
 use crate::mutants::{self, Mutant};
 
 /// Pause before the place is read again the first time; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Between two reads.
+const BACKOFF: Backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
 /// Errors at the place after which it counts as damaged for good: a bounded run ends, a skip begins.
 const CONFIRMATIONS: u32 = 3;
 /// The same for an error of the broker, which may be one of a leader that is starting: this long at least.
@@ -68,12 +70,12 @@ impl ReadError {
     fn is_of_the_data(&self) -> bool {
         match &self.cause {
             ReadCause::Told { code, .. } => matches!(
-                code,
-                ErrorCode::BadMessage
-                    | ErrorCode::BadCompression
-                    | ErrorCode::NotImplemented
-                    | ErrorCode::InvalidMessage
-                    | ErrorCode::Underflow
+                *code,
+                ErrorCode::BAD_MSG
+                    | ErrorCode::BAD_COMPRESSION
+                    | ErrorCode::NOT_IMPLEMENTED
+                    | ErrorCode::INVALID_MSG
+                    | ErrorCode::UNDERFLOW
             ),
             ReadCause::WentBack { .. } => true,
             // The broker may be at fault.
@@ -87,7 +89,7 @@ impl ReadError {
     /// numbers are wrong says nothing of where it ends.
     fn is_told_of_each_offset(&self) -> bool {
         match &self.cause {
-            ReadCause::Told { code, .. } => self.is_of_the_data() && *code != ErrorCode::NotImplemented,
+            ReadCause::Told { code, .. } => self.is_of_the_data() && *code != ErrorCode::NOT_IMPLEMENTED,
             ReadCause::WentBack { .. } | ReadCause::Silence => false,
         }
     }
@@ -97,7 +99,7 @@ impl ReadError {
         match (&self.cause, &other.cause) {
             // A broker names the offset that it was asked for, the client the first one of the batch.
             (ReadCause::Told { code, .. }, ReadCause::Told { code: again, .. }) => {
-                code == again && other.offset == if *code == ErrorCode::InvalidMessage { at.0 } else { self.offset }
+                code == again && other.offset == if *code == ErrorCode::INVALID_MSG { at.0 } else { self.offset }
             }
             (ReadCause::Told { .. } | ReadCause::WentBack { .. } | ReadCause::Silence, _) => false,
         }
@@ -245,7 +247,7 @@ impl Damage {
                 self.agrees = begins_at.is_some() && begins_at == self.begins_at && error.offset == self.error.offset;
                 self.begins_at = begins_at;
                 self.error = error;
-                self.phase = Phase::Paused { until: now + pause_after(self.seen) };
+                self.phase = Phase::Paused { until: now + BACKOFF.after(self.seen.max(1)) };
             }
             Phase::Probing { at, .. } => self.probed(at, self.error.is_repeated_by(&error, at), now),
         }
@@ -390,17 +392,12 @@ impl Damage {
     }
 }
 
-/// Doubled with each error, bounded.
-fn pause_after(errors: u32) -> Duration {
-    FIRST_PAUSE.saturating_mul(1 << errors.saturating_sub(1).min(16)).min(LONGEST_PAUSE)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn error(offset: i64) -> ReadError {
-        of(ErrorCode::BadMessage, offset)
+        of(ErrorCode::BAD_MSG, offset)
     }
 
     fn of(code: ErrorCode, offset: i64) -> ReadError {
@@ -429,7 +426,7 @@ mod tests {
         damage.failed_again(error(999), Some(AT), now);
         assert_eq!(
             damage.text(),
-            "the batch at offset 5 failed (BadMessage (Local: Bad message format), failed CRC32C check)"
+            "the batch at offset 5 failed (Local: Bad message format (_BAD_MSG), failed CRC32C check)"
         );
         assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, now), Due::Wait);
         let later = now + FIRST_PAUSE;
@@ -439,7 +436,6 @@ mod tests {
         damage.failed_again(error(5), Some(AT), later);
         assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, later + FIRST_PAUSE), Due::Wait, "twice as long");
         assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, later + 2 * FIRST_PAUSE), Due::Read(None));
-        assert_eq!(pause_after(40), LONGEST_PAUSE);
         let silent = later + 2 * FIRST_PAUSE + READ_WITHIN;
         assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, silent), Due::Read(None), "nothing came at all");
     }
@@ -449,7 +445,7 @@ mod tests {
         let now = Instant::now();
         let (damage, _) = confirmed(5, now);
         assert!(damage.seen >= CONFIRMATIONS);
-        let of_broker = Damage { error: of(ErrorCode::UnknownTopic, 5), ..damage };
+        let of_broker = Damage { error: of(ErrorCode::UNKNOWN_TOPIC, 5), ..damage };
         assert!(!of_broker.is_confirmed(now) && of_broker.is_confirmed(now + BROKER_RECOVERS_WITHIN));
     }
 
@@ -501,10 +497,10 @@ mod tests {
     #[test]
     fn only_a_batch_whose_every_offset_answers_with_the_error_is_skipped() {
         let cases = [
-            (ErrorCode::Unknown, false),
-            (ErrorCode::KafkaStorageError, false),
-            (ErrorCode::NotImplemented, false),
-            (ErrorCode::InvalidMessage, true),
+            (ErrorCode::UNKNOWN, false),
+            (ErrorCode::KAFKA_STORAGE_ERROR, false),
+            (ErrorCode::NOT_IMPLEMENTED, false),
+            (ErrorCode::INVALID_MSG, true),
         ];
         for (code, skips) in cases {
             let mut now = Instant::now();
@@ -520,7 +516,7 @@ mod tests {
             assert_eq!(damage.policy(OnDamaged::Skip) == OnDamaged::Skip, skips, "{code}");
             while let Some(at) = damage.probes() {
                 let inside = at.0 < AT.0 + 9;
-                damage.failed_again(of(if inside { code } else { ErrorCode::Unknown }, at.0), Some(AT), now);
+                damage.failed_again(of(if inside { code } else { ErrorCode::UNKNOWN }, at.0), Some(AT), now);
                 match damage.due(Some(AT), END, OnDamaged::Skip, now) {
                     Due::Read(_) => {}
                     other => assert_eq!(other, Due::Skip { from: AT, to: Position(AT.0 + 9) }),

@@ -103,7 +103,7 @@ impl<C: Client> Source<C> {
         }
         let place = partition.as_ref().map_or_else(|| "the source".to_owned(), ToString::to_string);
         match code {
-            ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopic | ErrorCode::UnknownPartition => {
+            ErrorCode::UNKNOWN_TOPIC_OR_PART | ErrorCode::UNKNOWN_TOPIC | ErrorCode::UNKNOWN_PARTITION => {
                 for assigned in self.assigned.values_mut() {
                     let same = partition.as_ref().is_none_or(|gone| gone.topic == assigned.name.topic);
                     assigned.was_gone |= same;
@@ -116,7 +116,7 @@ impl<C: Client> Source<C> {
                 };
                 self.cx.health.raise(Room::Source, words);
             }
-            ErrorCode::TopicAuthorizationFailed => {
+            ErrorCode::TOPIC_AUTHORIZATION_FAILED => {
                 self.halt.get_or_insert(Halt {
                     exit: Exit::Permission,
                     message: format!(
