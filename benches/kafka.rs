@@ -118,7 +118,7 @@ impl Sender {
             self.woken.recv_deadline(deadline).expect("reports in time");
             self.producer.serve(&mut reports, &mut events);
         }
-        assert!(reports.iter().all(|report| report.code.is_none()), "every record is delivered");
+        assert!(reports.iter().all(|report| report.error.is_none()), "every record is delivered");
         reports.len()
     }
 }

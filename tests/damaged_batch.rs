@@ -3,6 +3,7 @@
 //! Each topic has one partition with four batches of five records, and something is wrong with one of the batches.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::support::bench::until;
 use crate::support::own;
 use crate::support::process::{Ended, Process};
 
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(180);
 const BATCHES: usize = 4;
 const RECORDS_A_BATCH: usize = 5;
 
@@ -26,7 +27,7 @@ const SUMMED: usize = 21;
 const PAYLOAD: usize = 61;
 
 /// What is wrong with a batch.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wrong {
     /// A byte of a record, so that the checksum does not hold.
     Record,
@@ -36,6 +37,33 @@ enum Wrong {
     Compressed,
     /// The number of the format.
     Format,
+    /// The second half of the compressed records is zeros, though the checksum holds.
+    CompressedHalf,
+    /// All of it is zeros, as after a broker's machine lost power.
+    Zeros,
+    /// So is its head.
+    ZeroHead,
+    /// The first record is longer than its batch, though the checksum holds.
+    Length,
+    /// The third record has the number of the first, though the checksum holds.
+    Numbers,
+}
+
+impl Wrong {
+    /// How the message goes on that names the place.
+    fn said(self, first: usize) -> String {
+        match self {
+            Wrong::Record
+            | Wrong::Sum
+            | Wrong::Compressed
+            | Wrong::Format
+            | Wrong::CompressedHalf
+            | Wrong::Zeros
+            | Wrong::ZeroHead => format!("the batch at offset {first} failed"),
+            Wrong::Length => format!("the client gets nothing it can read from offset {first} on"),
+            Wrong::Numbers => format!("is numbered wrong: its offsets go back to {first}"),
+        }
+    }
 }
 
 struct Case {
@@ -48,7 +76,7 @@ struct Case {
     can_be_skipped: bool,
 }
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 12] = [
     Case { topic: "second", compression: "none", wrong: Wrong::Record, batch: 1, can_be_skipped: true },
     Case { topic: "first", compression: "none", wrong: Wrong::Record, batch: 0, can_be_skipped: true },
     Case { topic: "last", compression: "none", wrong: Wrong::Record, batch: 3, can_be_skipped: true },
@@ -57,6 +85,14 @@ const CASES: [Case; 7] = [
     Case { topic: "zstd", compression: "zstd", wrong: Wrong::Compressed, batch: 2, can_be_skipped: true },
     // librdkafka says so once, at the first offset, and then asks on behind it without a word.
     Case { topic: "format", compression: "none", wrong: Wrong::Format, batch: 1, can_be_skipped: false },
+    Case { topic: "gzip", compression: "gzip", wrong: Wrong::CompressedHalf, batch: 1, can_be_skipped: true },
+    // The broker refuses every offset from here on, because it cannot tell where they lie.
+    Case { topic: "zeros", compression: "none", wrong: Wrong::Zeros, batch: 1, can_be_skipped: true },
+    Case { topic: "head", compression: "lz4", wrong: Wrong::ZeroHead, batch: 2, can_be_skipped: true },
+    // The client says nothing of this one and asks again and again.
+    Case { topic: "length", compression: "none", wrong: Wrong::Length, batch: 2, can_be_skipped: false },
+    // Of the batch its first two records are read.
+    Case { topic: "numbers", compression: "none", wrong: Wrong::Numbers, batch: 1, can_be_skipped: false },
 ];
 
 fn fill(brokers: &str, case: &Case) {
@@ -85,14 +121,28 @@ fn spoil(folder: &Path, case: &Case) {
     match case.wrong {
         Wrong::Record => batch[PAYLOAD + 60] ^= 1,
         Wrong::Sum => batch[CRC] ^= 0x55,
-        Wrong::Compressed => {
-            batch[PAYLOAD] ^= 0xff;
-            let sum = crc32c(&batch[SUMMED..]);
-            batch[CRC..CRC + 4].copy_from_slice(&sum.to_be_bytes());
-        }
+        Wrong::Compressed => batch[PAYLOAD] ^= 0xff,
         Wrong::Format => batch[MAGIC] = 7,
+        Wrong::CompressedHalf => batch[(PAYLOAD + length) / 2..].fill(0),
+        Wrong::Zeros => batch.fill(0),
+        Wrong::ZeroHead => batch[..PAYLOAD].fill(0),
+        // Lengths and offsets are zigzag numbers of seven bits a byte.
+        Wrong::Length => batch[PAYLOAD..PAYLOAD + 2].copy_from_slice(&[0xfe, 0x7f]),
+        Wrong::Numbers => {
+            let record_length = |at: usize| usize::from(batch[at] & 0x7f) | usize::from(batch[at + 1]) << 7;
+            let third = (0..2).fold(PAYLOAD, |at, _| at + 2 + record_length(at) / 2);
+            // Behind the length stand attributes and, of one byte here, the time since the first record's.
+            assert_eq!(batch[third + 4], 4, "two, the offset since the first record's");
+            batch[third + 4] = 0;
+        }
     }
-    fs::write(&file, bytes).unwrap();
+    let summed = [Wrong::Compressed, Wrong::CompressedHalf, Wrong::Length, Wrong::Numbers];
+    if summed.contains(&case.wrong) {
+        let sum = crc32c(&batch[SUMMED..]);
+        batch[CRC..CRC + 4].copy_from_slice(&sum.to_be_bytes());
+    }
+    // In place: the broker may have the file open.
+    fs::OpenOptions::new().write(true).open(&file).unwrap().write_all(&bytes).unwrap();
 }
 
 /// Bytes of the batch that begins here: what its length field says, and the two fields before.
@@ -135,8 +185,11 @@ impl Bench {
             fill(kafka.endpoint(), case);
         }
         kafka.stop()?;
-        CASES.iter().for_each(|case| spoil(data.path(), case));
+        let is_zero = |case: &&Case| [Wrong::Zeros, Wrong::ZeroHead].contains(&case.wrong);
+        CASES.iter().filter(|case| !is_zero(case)).for_each(|case| spoil(data.path(), case));
         kafka.start()?;
+        // A broker does not start with a batch of no length in a log that it looks through.
+        CASES.iter().filter(is_zero).for_each(|case| spoil(data.path(), case));
         Ok(Bench { kafka, _data: data })
     }
 
@@ -159,10 +212,16 @@ fn first_offset(case: &Case) -> usize {
     case.batch * RECORDS_A_BATCH
 }
 
+/// The first offset that cannot be read.
+fn place(case: &Case) -> usize {
+    first_offset(case) + if case.wrong == Wrong::Numbers { 2 } else { 0 }
+}
+
 fn assert_names_the_batch(case: &Case, log: &str) {
-    let first = first_offset(case);
-    let batch = format!("{}[0] cannot be read from offset {first} on: the batch at offset {first} failed", case.topic);
-    assert!(log.contains(&batch) && log.contains("on_damaged: skip"), "{}: {batch}\n{log}", case.topic);
+    let place = format!("{}[0] cannot be read from offset {} on: ", case.topic, place(case));
+    let said = case.wrong.said(first_offset(case));
+    assert!(log.contains(&place) && log.contains(&said), "{}: {place}… {said}\n{log}", case.topic);
+    assert_eq!(log.contains("set `on_damaged: skip`"), case.can_be_skipped, "{}\n{log}", case.topic);
 }
 
 #[test]
@@ -189,7 +248,9 @@ fn a_batch_that_cannot_be_read_is_never_committed_past_but_where_it_is_to_be_ski
             continue;
         }
         let ended = process.wait(LIMIT).assert_code(0);
-        let lost = first_offset(case)..first_offset(case) + RECORDS_A_BATCH;
+        let zeros = [Wrong::Zeros, Wrong::ZeroHead].contains(&case.wrong);
+        let lost = if zeros { BATCHES * RECORDS_A_BATCH } else { first_offset(case) + RECORDS_A_BATCH };
+        let lost = first_offset(case)..lost;
         assert!(ended.log.contains(" offsets are skipped (`on_damaged: skip`)"), "{}\n{}", case.topic, ended.tail());
         let all = 0..BATCHES * RECORDS_A_BATCH;
         let (committed, numbers) = bench.outcome(case, "skip");
@@ -199,9 +260,9 @@ fn a_batch_that_cannot_be_read_is_never_committed_past_but_where_it_is_to_be_ski
 }
 
 fn assert_stands_before_the_batch(bench: &Bench, case: &Case, group: &str) {
-    let first = first_offset(case);
+    let place = place(case);
     let (committed, numbers) = bench.outcome(case, group);
-    assert_eq!((committed.unwrap_or(0), numbers), (first as i64, (0..first).collect()), "{} {group}", case.topic);
+    assert_eq!((committed.unwrap_or(0), numbers), (place as i64, (0..place).collect()), "{} {group}", case.topic);
 }
 
 /// It says what is wrong, has committed what lies before it, and stops in order.
@@ -209,7 +270,7 @@ fn look_at_one_that_stands_still(bench: &Bench, case: &Case, process: Process) {
     let page = |path: &str| String::from_utf8(process.get(path).body).unwrap();
     let shown = || page("/status").contains("cannot be read from offset");
     until("the batch in /status", LIMIT, shown, || process.tail());
-    let committed = || bench.outcome(case, "stay").0.unwrap_or(0) == first_offset(case) as i64;
+    let committed = || bench.outcome(case, "stay").0.unwrap_or(0) == place(case) as i64;
     until("what lies before it is committed", LIMIT, committed, || process.tail());
     let metrics = page("/metrics");
     assert!(metrics.contains("sluicegate_damaged_partitions{pipeline=\"copy\"} 1"), "{metrics}");

@@ -115,8 +115,8 @@ impl Writer {
         let started = Instant::now();
         loop {
             self.producer.serve(&mut self.reports, &mut Vec::new());
-            if let Some(failed) = self.reports.iter().find(|report| !report.code.is_none()) {
-                bail!("a record was not delivered: {}", failed.code);
+            if let Some(error) = self.reports.iter().find_map(|report| report.error) {
+                bail!("a record was not delivered: {error}");
             }
             self.reports.clear();
             if self.producer.open_messages() < open {

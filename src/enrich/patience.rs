@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::config::plan::RetryPlan;
+use crate::model::Backoff;
 
 use super::fault::Fault;
 
@@ -12,8 +13,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// Backoff with full jitter towards one server, and for how long it has been failing.
 #[derive(Debug, Clone)]
 pub(super) struct Patience {
-    first: Duration,
-    max: Duration,
+    backoff: Backoff,
     failures: u32,
     not_before: Option<Instant>,
     since: Option<(bool, Instant)>,
@@ -22,16 +22,15 @@ pub(super) struct Patience {
 impl Patience {
     /// No failure yet.
     pub(super) fn new(retry: &RetryPlan) -> Self {
-        let max = retry.max.min(LONGEST);
-        Self { first: retry.first.min(max), max, failures: 0, not_before: None, since: None }
+        let backoff = Backoff::new(retry.first, retry.max.min(LONGEST));
+        Self { backoff, failures: 0, not_before: None, since: None }
     }
 
     /// It failed. Sets the next attempt a random part (`chance`, 0 to 1) of the backoff away; returns for how long faults
     /// of this kind (borne or not) have lasted.
     pub(super) fn failed(&mut self, fault: &Fault, now: Instant, chance: f64) -> Duration {
-        let ceiling = self.first.saturating_mul(1u32 << self.failures.min(20)).min(self.max);
         self.failures = self.failures.saturating_add(1);
-        self.not_before = Some(now + ceiling.mul_f64(chance.clamp(0.0, 1.0)));
+        self.not_before = Some(now + self.backoff.jittered(self.failures, chance));
         let since = match self.since {
             Some((borne, since)) if borne == fault.is_borne() => since,
             Some(_) | None => now,

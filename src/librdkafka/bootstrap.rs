@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::bindings as rd;
 
+use crate::model::Backoff;
 use crate::mutants::{self, Mutant};
 
 /// `reconnect.backoff.max.ms` of every client unless the configuration says otherwise: what Kafka's Java clients have. With
@@ -19,16 +20,15 @@ use crate::mutants::{self, Mutant};
 /// tries it.
 pub const RECONNECT_BACKOFF_MAX_MS: u32 = 1_000;
 
-/// Longer than a usual reconnect takes.
-const FIRST: Duration = Duration::from_secs(10);
-/// The client keeps a copy of every list it is given: an outage of a day leaves some hundreds of them.
-const LONGEST: Duration = Duration::from_secs(300);
+/// The first wait is longer than a usual reconnect takes. The client keeps a copy of every list it is given: with the
+/// longest wait, an outage of a day leaves some hundreds of them.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(300));
 
 /// Counts the time without a broker.
 #[derive(Debug, Default)]
 pub struct Bootstrap {
-    /// When it began or the servers were last named, and how long from then.
-    silent: Option<(Instant, Duration)>,
+    /// When the silence began or the servers were last named, and how often they were named, plus one.
+    silent: Option<(Instant, u32)>,
 }
 
 impl Bootstrap {
@@ -40,11 +40,11 @@ impl Bootstrap {
     /// No broker is there: whether the servers are to be named now. First after 10 s, then after twice as long each time,
     /// up to 5 minutes.
     pub fn is_due(&mut self, now: Instant) -> bool {
-        let (since, wait) = *self.silent.get_or_insert((now, FIRST));
-        if now.saturating_duration_since(since) < wait || mutants::on(Mutant::ForgottenBrokers) {
+        let (since, waits) = *self.silent.get_or_insert((now, 1));
+        if now.saturating_duration_since(since) < BACKOFF.after(waits) || mutants::on(Mutant::ForgottenBrokers) {
             return false;
         }
-        self.silent = Some((now, (wait * 2).min(LONGEST)));
+        self.silent = Some((now, waits.saturating_add(1)));
         true
     }
 }

@@ -3,14 +3,15 @@
 //! Rebalance and statistics callbacks run inside the batch call on the owner's thread; the queue hooks and log lines come
 //! from librdkafka's own threads. None calls back into librdkafka except `rd_kafka_assignment_lost`.
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::bindings as rd;
-use rdkafka::types::RDKafkaErrorCode;
 
-use super::list::{code, read_list};
+use super::code::{ErrorCode, code};
+use super::list::read_list;
+use super::native::{fatal, owned};
 use super::words;
 use crate::model::{TopicPartition, Wake};
 
@@ -27,13 +28,13 @@ pub enum Event {
         lost: bool,
     },
     /// Joining the group failed; librdkafka tries again by itself.
-    RebalanceFailed(RDKafkaErrorCode),
+    RebalanceFailed(ErrorCode),
     /// Statistics as JSON; only the newest is kept.
     Statistics(String),
     /// Information, or trouble it keeps trying to cure: brokers down, authentication refused.
     Error {
         /// The code.
-        code: RDKafkaErrorCode,
+        code: ErrorCode,
         /// librdkafka's words.
         message: String,
         /// The client is unusable.
@@ -47,7 +48,7 @@ pub enum Event {
         /// the offset a broker refused to read. librdkafka's own position counts it as read from then on.
         offset: Option<i64>,
         /// The code.
-        code: RDKafkaErrorCode,
+        code: ErrorCode,
         /// librdkafka's words.
         message: String,
     },
@@ -148,13 +149,15 @@ pub(super) unsafe extern "C" fn on_rebalance(
     unsafe {
         with_context(opaque, |context| {
             let names = || read_list(partitions).into_iter().map(|answer| answer.name).collect();
-            context.push(match err {
-                rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Event::Assign(names()),
-                rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
-                    Event::Revoke { partitions: names(), lost: rd::rd_kafka_assignment_lost(rk) == 1 }
+            match code(err) {
+                Some(ErrorCode::ASSIGN_PARTITIONS) => context.push(Event::Assign(names())),
+                Some(ErrorCode::REVOKE_PARTITIONS) => {
+                    let lost = rd::rd_kafka_assignment_lost(rk) == 1;
+                    context.push(Event::Revoke { partitions: names(), lost });
                 }
-                other => Event::RebalanceFailed(RDKafkaErrorCode::from(other)),
-            });
+                Some(failed) => context.push(Event::RebalanceFailed(failed)),
+                None => {}
+            }
         });
     }
 }
@@ -184,21 +187,15 @@ pub(super) unsafe extern "C" fn on_error(
     // SAFETY: librdkafka passes one of its own codes, a live client and a NUL-terminated text or null.
     unsafe {
         with_context(opaque, |context| {
-            let Ok(raw) = rd::rd_kafka_resp_err_t::try_from(err) else { return };
-            let fatal = raw == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__FATAL;
-            let mut message = if reason.is_null() {
-                String::new()
-            } else {
-                context.explained(&CStr::from_ptr(reason).to_string_lossy())
+            let Some(code) = ErrorCode::of(err) else { return };
+            let is_fatal = code == ErrorCode::FATAL;
+            let cause = if is_fatal { fatal(rk) } else { None };
+            let message = match cause {
+                Some((_, text)) => text,
+                None if reason.is_null() => String::new(),
+                None => context.explained(&owned(reason)),
             };
-            if fatal {
-                let mut text: [c_char; 512] = [0; 512];
-                rd::rd_kafka_fatal_error(rk, text.as_mut_ptr(), text.len());
-                message = CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned();
-            }
-            if let Some(code) = code(raw) {
-                context.push(Event::Error { code, message, fatal });
-            }
+            context.push(Event::Error { code, message, fatal: is_fatal });
         });
     }
 }
@@ -210,9 +207,8 @@ pub(super) unsafe extern "C" fn on_log(
     text: *const c_char,
 ) {
     let _ = catch_unwind(|| {
-        // SAFETY: both are NUL-terminated during the call.
-        let (facility, text) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(text)) };
-        let (facility, text) = (facility.to_string_lossy(), text.to_string_lossy());
+        // SAFETY: both are null or NUL-terminated during the call.
+        let (facility, text) = unsafe { (owned(facility), owned(text)) };
         if !rk.is_null() {
             // SAFETY: a live client; its opaque was set in its conf, and lives as long as it does.
             unsafe { with_context(rd::rd_kafka_opaque(rk), |context| context.heard(&facility, &text)) };

@@ -8,8 +8,8 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use rdkafka::bindings as rd;
-use rdkafka::types::RDKafkaErrorCode;
 
+use super::code::{ErrorCode, take_error};
 use super::consumer::Consumer;
 
 /// Destroy without closing the consumer: the owner has done that (`RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE`).
@@ -43,10 +43,11 @@ impl Consumer {
     ///
     /// # Errors
     /// librdkafka's code: it will never be closed (after a fatal error, for one); go on with [`Consumer::destroy`].
-    pub fn start_close(&mut self) -> Result<(), RDKafkaErrorCode> {
-        let Some(queue) = self.queue else { return Err(RDKafkaErrorCode::State) };
+    pub fn start_close(&mut self) -> Result<(), ErrorCode> {
+        let Some(queue) = &self.queue else { return Err(ErrorCode::STATE) };
         // SAFETY: live client and its own consumer queue; the error, if any, is ours.
-        unsafe { self.outcome(rd::rd_kafka_consumer_close_queue(self.rk.as_ptr(), queue.as_ptr())) }
+        let refused = unsafe { take_error(rd::rd_kafka_consumer_close_queue(self.rk.as_ptr(), queue.as_ptr())) };
+        refused.map_or(Ok(()), Err)
     }
 
     /// Whether the consumer has left the group and is closed.
@@ -64,15 +65,8 @@ impl Consumer {
 
     fn release(&mut self, limit: Duration) -> bool {
         let Some(context) = self.context.take() else { return true };
-        // SAFETY: the hooks are switched off before the handles go; a null callback disables them.
-        unsafe {
-            for queue in self.queue.map(NonNull::as_ptr).into_iter().chain(self.replies.iter().map(|r| r.as_ptr())) {
-                rd::rd_kafka_queue_cb_event_enable(queue, None, std::ptr::null_mut());
-            }
-            if let Some(queue) = self.queue.take() {
-                rd::rd_kafka_queue_destroy(queue.as_ptr());
-            }
-        }
+        // The queues go before the client, and their hooks with them.
+        self.queue = None;
         self.replies = None;
         let client = Client(self.rk);
         let (done, waited) = flume::bounded(1);

@@ -1,50 +1,46 @@
 //! A group consumer driven by one thread: drains its queue in batches, records rebalances, commits through a reply queue.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_int, c_void};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdkafka::bindings as rd;
-use rdkafka::types::RDKafkaErrorCode;
 
 use super::batch::{MessageBatch, destroy};
 use super::bootstrap;
 use super::callbacks::{self, Context, Event};
-use super::conf::{Conf, RefusedProperty};
-use super::list::{List, PartitionAnswer, code, read_element};
+use super::code::{ErrorCode, code, code_at, take_error};
+use super::conf::{ClientKind, Conf, OpenError};
+use super::list::{List, PartitionAnswer};
+use super::native::{Queue, fatal, owned};
 use super::replies::{self, OffsetKind, Replies, Reply};
 use crate::model::{TopicPartition, Wake};
 
-/// Why a consumer could not be made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// A property is unknown or its value wrong.
-    #[error(transparent)]
-    Property(#[from] RefusedProperty),
-    /// librdkafka refused the client.
-    #[error("librdkafka cannot make a consumer: {0}")]
-    Client(String),
-    /// The subscription was refused.
-    #[error("cannot subscribe to {topics}: {code}")]
-    Subscribe {
-        /// The topics.
-        topics: String,
-        /// Why.
-        code: RDKafkaErrorCode,
-    },
+/// What becomes of the assignment: additions and removals for the cooperative protocol, everything for the eager one.
+enum AssignmentChange {
+    Add,
+    Remove,
+    Replace,
+    Clear,
+}
+
+/// Calls that librdkafka answers by itself.
+enum LocalCall {
+    Pause,
+    Resume,
+    Position,
 }
 
 /// A consumer owned by one thread: `Send`, not `Sync`, every method takes `&mut self`.
 pub struct Consumer {
     pub(super) rk: NonNull<rd::rd_kafka_t>,
-    pub(super) queue: Option<NonNull<rd::rd_kafka_queue_t>>,
+    pub(super) queue: Option<Queue>,
     pub(super) replies: Option<Replies>,
     pub(super) context: Option<Arc<Context>>,
     pub(super) live_messages: Arc<AtomicUsize>,
     group: CString,
     servers: CString,
-    cooperative: bool,
 }
 
 // SAFETY: librdkafka's handles may be used from any thread; by `&mut self` only one does at a time.
@@ -62,6 +58,7 @@ impl Consumer {
         topics: &[String],
         wake: Arc<Wake>,
     ) -> Result<Self, OpenError> {
+        super::replaced::keep();
         let mut conf = Conf::new();
         for (name, value) in properties {
             conf.set(name, value)?;
@@ -77,26 +74,14 @@ impl Consumer {
             rd::rd_kafka_conf_set_error_cb(conf, Some(callbacks::on_error));
             rd::rd_kafka_conf_set_log_cb(conf, Some(callbacks::on_log));
         }
-        let mut text: [c_char; 512] = [0; 512];
-        // SAFETY: on success the client owns the conf, on failure it stays ours; `text` has the size given.
-        let made = unsafe {
-            rd::rd_kafka_new(rd::rd_kafka_type_t::RD_KAFKA_CONSUMER, conf.as_ptr(), text.as_mut_ptr(), text.len())
-        };
-        let Some(rk) = NonNull::new(made) else {
-            // SAFETY: NUL-terminated by librdkafka.
-            let said = unsafe { CStr::from_ptr(text.as_ptr()) }.to_string_lossy().into_owned();
-            return Err(OpenError::Client(said));
-        };
-        conf.taken();
-        // SAFETY: a fresh client; the queue handle and replies are dropped before it is destroyed (see `close`).
+        let rk = conf.into_client(ClientKind::Consumer)?;
+        // SAFETY: a fresh client; queue and replies are dropped before it is destroyed, and the context after (see `close`).
+        // The hook may be called from any thread.
         let (queue, replies) = unsafe {
             rd::rd_kafka_poll_set_consumer(rk.as_ptr());
-            let queue = NonNull::new(rd::rd_kafka_queue_get_consumer(rk.as_ptr()));
-            let replies = Replies::new(rk.as_ptr());
-            for hooked in queue.map(NonNull::as_ptr).into_iter().chain([replies.as_ptr()]) {
-                rd::rd_kafka_queue_cb_event_enable(hooked, Some(callbacks::on_queue_event), opaque);
-            }
-            (queue, replies)
+            let queue = Queue::take(rd::rd_kafka_queue_get_consumer(rk.as_ptr()));
+            queue.iter().for_each(|queue| queue.hook(callbacks::on_queue_event, opaque));
+            (queue, Replies::new(rk.as_ptr(), callbacks::on_queue_event, opaque))
         };
         let mut consumer = Self {
             rk,
@@ -106,7 +91,6 @@ impl Consumer {
             live_messages: Arc::new(AtomicUsize::new(0)),
             group: replies::group_name(group),
             servers: bootstrap::servers(properties.iter().map(|(name, value)| (&**name, &**value))),
-            cooperative: false,
         };
         if !topics.is_empty() {
             consumer.subscribe(topics)?;
@@ -134,7 +118,7 @@ impl Consumer {
     /// its partition that lie behind it in the queue are freed: between them and the last one returned something is missing.
     pub fn drain(&mut self, max: usize, wait_ms: c_int) -> MessageBatch {
         let mut raw: Vec<*mut rd::rd_kafka_message_t> = Vec::with_capacity(max);
-        let got = match self.queue {
+        let got = match &self.queue {
             // SAFETY: live queue handle; `raw` has room for `max` pointers.
             Some(queue) => unsafe { rd::rd_kafka_consume_batch_queue(queue.as_ptr(), wait_ms, raw.as_mut_ptr(), max) },
             None => 0,
@@ -144,14 +128,15 @@ impl Consumer {
         let mut messages = Vec::with_capacity(raw.len());
         let mut broken_off = Vec::new();
         for message in raw.into_iter().filter_map(NonNull::new) {
+            let raw = message.as_ptr();
             // SAFETY: a live message that is ours.
-            let read = unsafe { message.as_ref() };
-            let place = (read.rkt, read.partition);
-            match code(read.err) {
+            let (error, place, offset) =
+                unsafe { (code_at(&raw const (*raw).err), ((*raw).rkt, (*raw).partition), (*raw).offset) };
+            match error {
                 None if broken_off.contains(&place) => destroy(message),
                 None => messages.push(message),
                 Some(error) => {
-                    if !read.rkt.is_null() && read.offset >= 0 {
+                    if !place.0.is_null() && offset >= 0 {
                         broken_off.push(place);
                     }
                     self.refuse(message, error);
@@ -163,24 +148,24 @@ impl Consumer {
     }
 
     /// An error in the place of a record: recorded as an event and freed.
-    fn refuse(&mut self, message: NonNull<rd::rd_kafka_message_t>, error: RDKafkaErrorCode) {
+    fn refuse(&mut self, message: NonNull<rd::rd_kafka_message_t>, error: ErrorCode) {
+        let raw = message.as_ptr();
         // SAFETY: a live message; its topic handle may be null for client-wide errors; its text is null or NUL-terminated
         // and lives as long as the message, which is destroyed once, at the end.
         let (partition, offset, message) = unsafe {
-            let read = message.as_ref();
-            let partition = (!read.rkt.is_null()).then(|| TopicPartition {
-                topic: CStr::from_ptr(rd::rd_kafka_topic_name(read.rkt)).to_string_lossy().into(),
-                partition: read.partition,
+            let topic = (*raw).rkt;
+            let partition = (!topic.is_null()).then(|| TopicPartition {
+                topic: owned(rd::rd_kafka_topic_name(topic)).into(),
+                partition: (*raw).partition,
             });
-            let said = rd::rd_kafka_message_errstr(message.as_ptr());
-            let said = if said.is_null() { String::new() } else { CStr::from_ptr(said).to_string_lossy().into_owned() };
-            let offset = (read.offset >= 0).then_some(read.offset);
+            let offset = ((*raw).offset >= 0).then_some((*raw).offset);
+            let said = owned(rd::rd_kafka_message_errstr(raw));
             destroy(message);
             (partition, offset, said)
         };
         // A consumer's fatal error comes in the place of a record, never through the error callback.
         let event = match error {
-            RDKafkaErrorCode::Fatal => Event::Error { code: error, message: self.fatal_text(), fatal: true },
+            ErrorCode::FATAL => Event::Error { code: error, message: self.fatal_text(), fatal: true },
             code => Event::InPlaceOfRecord { partition, offset, code, message },
         };
         if let Some(context) = &self.context {
@@ -189,12 +174,8 @@ impl Consumer {
     }
 
     fn fatal_text(&self) -> String {
-        let mut text: [c_char; 512] = [0; 512];
-        // SAFETY: live client; `text` has the size given and is NUL-terminated by librdkafka.
-        unsafe {
-            rd::rd_kafka_fatal_error(self.rk.as_ptr(), text.as_mut_ptr(), text.len());
-            CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned()
-        }
+        // SAFETY: live client.
+        unsafe { fatal(self.rk.as_ptr()) }.map_or_else(String::new, |(_, text)| text)
     }
 
     /// The oldest offset of a partition, as of the last fetch; no request is sent. `None` while unknown.
@@ -224,34 +205,34 @@ impl Consumer {
     ///
     /// # Errors
     /// librdkafka's code.
-    pub fn assign(&mut self, partitions: &[(TopicPartition, i64)]) -> Result<(), RDKafkaErrorCode> {
-        self.cooperative = self.is_cooperative();
+    pub fn assign(&mut self, partitions: &[(TopicPartition, i64)]) -> Result<(), ErrorCode> {
         let list = List::new(partitions.iter().map(|(name, offset)| (name, *offset)));
-        // SAFETY: live client and list; librdkafka copies it.
-        unsafe {
-            if self.cooperative {
-                self.outcome(rd::rd_kafka_incremental_assign(self.rk.as_ptr(), list.as_ptr()))
-            } else {
-                code(rd::rd_kafka_assign(self.rk.as_ptr(), list.as_ptr())).map_or(Ok(()), Err)
-            }
-        }
+        let change = if self.is_cooperative() { AssignmentChange::Add } else { AssignmentChange::Replace };
+        self.change_assignment(change, &list)
     }
 
     /// Gives partitions up: all of them for the eager protocol.
     ///
     /// # Errors
     /// librdkafka's code.
-    pub fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), RDKafkaErrorCode> {
-        self.cooperative = self.is_cooperative();
+    pub fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), ErrorCode> {
         let list = List::new(partitions.iter().map(|name| (name, super::NO_OFFSET)));
-        // SAFETY: live client and list; librdkafka copies it; null unassigns everything.
-        unsafe {
-            if self.cooperative {
-                self.outcome(rd::rd_kafka_incremental_unassign(self.rk.as_ptr(), list.as_ptr()))
-            } else {
-                code(rd::rd_kafka_assign(self.rk.as_ptr(), std::ptr::null())).map_or(Ok(()), Err)
+        let change = if self.is_cooperative() { AssignmentChange::Remove } else { AssignmentChange::Clear };
+        self.change_assignment(change, &list)
+    }
+
+    fn change_assignment(&mut self, change: AssignmentChange, list: &List) -> Result<(), ErrorCode> {
+        let (client, list) = (self.rk.as_ptr(), list.as_ptr());
+        // SAFETY: live client and list; librdkafka copies it; null gives everything up; an error object is ours.
+        let refused = unsafe {
+            match change {
+                AssignmentChange::Add => take_error(rd::rd_kafka_incremental_assign(client, list)),
+                AssignmentChange::Remove => take_error(rd::rd_kafka_incremental_unassign(client, list)),
+                AssignmentChange::Replace => code(rd::rd_kafka_assign(client, list)),
+                AssignmentChange::Clear => code(rd::rd_kafka_assign(client, std::ptr::null())),
             }
-        }
+        };
+        refused.map_or(Ok(()), Err)
     }
 
     fn is_cooperative(&self) -> bool {
@@ -259,20 +240,6 @@ impl Consumer {
         unsafe {
             let protocol = rd::rd_kafka_rebalance_protocol(self.rk.as_ptr());
             !protocol.is_null() && CStr::from_ptr(protocol).to_bytes() == b"COOPERATIVE"
-        }
-    }
-
-    /// # Safety
-    /// `error` is null or owned by us.
-    pub(super) unsafe fn outcome(&self, error: *mut rd::rd_kafka_error_t) -> Result<(), RDKafkaErrorCode> {
-        if error.is_null() {
-            return Ok(());
-        }
-        // SAFETY: by the caller's promise; destroyed once.
-        unsafe {
-            let code = code(rd::rd_kafka_error_code(error));
-            rd::rd_kafka_error_destroy(error);
-            code.map_or(Ok(()), Err)
         }
     }
 
@@ -285,46 +252,51 @@ impl Consumer {
         &mut self,
         positions: &[(TopicPartition, i64)],
         wait_ms: c_int,
-    ) -> Result<Vec<PartitionAnswer>, RDKafkaErrorCode> {
+    ) -> Result<Vec<PartitionAnswer>, ErrorCode> {
         let list = List::new(positions.iter().map(|(name, offset)| (name, *offset)));
         // SAFETY: live client and list; results are written into the list.
-        unsafe { self.outcome(rd::rd_kafka_seek_partitions(self.rk.as_ptr(), list.as_ptr(), wait_ms))? };
-        Ok(list.read())
+        let failed = unsafe { take_error(rd::rd_kafka_seek_partitions(self.rk.as_ptr(), list.as_ptr(), wait_ms)) };
+        failed.map_or_else(|| Ok(list.read()), Err)
     }
 
     /// Stops fetching of partitions and throws their prefetch away.
     pub fn pause(&mut self, partitions: &[TopicPartition]) -> Vec<PartitionAnswer> {
-        let list = List::new(partitions.iter().map(|name| (name, super::NO_OFFSET)));
-        // SAFETY: live client and list; results are written into the list.
-        unsafe { rd::rd_kafka_pause_partitions(self.rk.as_ptr(), list.as_ptr()) };
-        list.read()
+        self.of_each(LocalCall::Pause, partitions)
     }
 
     /// Fetches partitions again.
     pub fn resume(&mut self, partitions: &[TopicPartition]) -> Vec<PartitionAnswer> {
-        let list = List::new(partitions.iter().map(|name| (name, super::NO_OFFSET)));
-        // SAFETY: live client and list; results are written into the list.
-        unsafe { rd::rd_kafka_resume_partitions(self.rk.as_ptr(), list.as_ptr()) };
-        list.read()
+        self.of_each(LocalCall::Resume, partitions)
     }
 
     /// The consumer's own position in a partition: the offset behind the last message it handed out, control records
     /// included once it passed them. Negative when unknown.
     pub fn position(&mut self, partition: &TopicPartition) -> i64 {
-        let list = List::new([(partition, super::NO_OFFSET)]);
-        // SAFETY: live client and list; a local question, no request is sent.
+        let answers = self.of_each(LocalCall::Position, std::slice::from_ref(partition));
+        answers.first().map_or(super::NO_OFFSET, |answer| answer.offset)
+    }
+
+    /// A call without a request, answered for each partition.
+    fn of_each(&mut self, call: LocalCall, partitions: &[TopicPartition]) -> Vec<PartitionAnswer> {
+        let list = List::new(partitions.iter().map(|name| (name, super::NO_OFFSET)));
+        let client = self.rk.as_ptr();
+        // SAFETY: live client and list; results are written into the list.
         unsafe {
-            rd::rd_kafka_position(self.rk.as_ptr(), list.as_ptr());
-            read_element((*list.as_ptr()).elems).offset
-        }
+            match call {
+                LocalCall::Pause => rd::rd_kafka_pause_partitions(client, list.as_ptr()),
+                LocalCall::Resume => rd::rd_kafka_resume_partitions(client, list.as_ptr()),
+                LocalCall::Position => rd::rd_kafka_position(client, list.as_ptr()),
+            }
+        };
+        list.read()
     }
 
     /// Asks the coordinator to store positions; the answer arrives as [`Reply::Commit`] with this request number.
     ///
     /// # Errors
     /// librdkafka's code when the request could not even be queued.
-    pub fn commit(&mut self, positions: &[(TopicPartition, i64)], request: u64) -> Result<(), RDKafkaErrorCode> {
-        let Some(replies) = &self.replies else { return Err(RDKafkaErrorCode::State) };
+    pub fn commit(&mut self, positions: &[(TopicPartition, i64)], request: u64) -> Result<(), ErrorCode> {
+        let Some(replies) = &self.replies else { return Err(ErrorCode::STATE) };
         let list = List::new(positions.iter().map(|(name, offset)| (name, *offset)));
         // SAFETY: live client, list and queue; librdkafka copies the list; without a callback the answer is an event whose
         // opaque is the number.

@@ -5,8 +5,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use rdkafka::bindings as rd;
-use rdkafka::types::RDKafkaErrorCode;
 
+use super::code::{ErrorCode, code_at};
 use crate::model::TopicPartition;
 
 /// librdkafka's "no offset" (`RD_KAFKA_OFFSET_INVALID`).
@@ -24,7 +24,7 @@ pub struct PartitionAnswer {
     /// The offset in the answer; negative when there is none.
     pub offset: i64,
     /// The partition's own error, when it has one. The overall result may be fine all the same.
-    pub error: Option<RDKafkaErrorCode>,
+    pub error: Option<ErrorCode>,
 }
 
 /// An owned `rd_kafka_topic_partition_list_t`.
@@ -83,38 +83,24 @@ pub(super) unsafe fn read_list(list: *const rd::rd_kafka_topic_partition_list_t)
     if list.is_null() {
         return Vec::new();
     }
-    // SAFETY: live by the caller's promise; `elems` holds `cnt` elements.
-    let elements = unsafe {
+    // SAFETY: live by the caller's promise; `elems` holds `cnt` elements, each of them live.
+    unsafe {
         let count = usize::try_from((*list).cnt).unwrap_or(0);
-        if count == 0 { &[][..] } else { std::slice::from_raw_parts((*list).elems, count) }
-    };
-    // SAFETY: every element of a live list is live.
-    elements.iter().map(|element| unsafe { read_element(element) }).collect()
+        (0..count).map(|index| read_element((*list).elems.add(index))).collect()
+    }
 }
 
-/// Copies one element.
+/// Copies one element. Its error is read as a number: a broker's may be one the C enum does not have.
 ///
 /// # Safety
 /// `element` points to a live element whose topic is a NUL-terminated string.
 pub(super) unsafe fn read_element(element: *const rd::rd_kafka_topic_partition_t) -> PartitionAnswer {
     // SAFETY: live by the caller's promise.
     let (topic, partition, offset, error) = unsafe {
-        let element = &*element;
-        (CStr::from_ptr(element.topic), element.partition, element.offset, element.err)
+        let error = code_at(&raw const (*element).err);
+        (CStr::from_ptr((*element).topic), (*element).partition, (*element).offset, error)
     };
-    PartitionAnswer {
-        name: TopicPartition { topic: Arc::from(topic.to_string_lossy()), partition },
-        offset,
-        error: code(error),
-    }
-}
-
-/// An error code, `None` for success.
-pub(super) fn code(error: rd::rd_kafka_resp_err_t) -> Option<RDKafkaErrorCode> {
-    match RDKafkaErrorCode::from(error) {
-        RDKafkaErrorCode::NoError => None,
-        other => Some(other),
-    }
+    PartitionAnswer { name: TopicPartition { topic: Arc::from(topic.to_string_lossy()), partition }, offset, error }
 }
 
 #[cfg(test)]

@@ -10,14 +10,17 @@ mod batch;
 mod bootstrap;
 mod callbacks;
 mod close;
+mod code;
 mod conf;
 mod consumer;
 mod list;
 pub mod mock;
+mod native;
 #[cfg(test)]
 mod pattern_tests;
 pub mod producer;
 pub mod property;
+mod replaced;
 mod replies;
 #[cfg(test)]
 mod tests;
@@ -27,9 +30,10 @@ pub mod words;
 pub use batch::{MessageBatch, RecordBatch, Segment, SharedBatch};
 pub use bootstrap::{Bootstrap, RECONNECT_BACKOFF_MAX_MS};
 pub use callbacks::Event;
-pub use consumer::{Consumer, OpenError};
+pub use code::ErrorCode;
+pub use conf::OpenError;
+pub use consumer::Consumer;
 pub use list::{NO_OFFSET, PartitionAnswer, START_EARLIEST, START_STORED};
-pub use rdkafka::types::RDKafkaErrorCode as ErrorCode;
 pub use replies::{CommitAnswer, OffsetKind, OffsetsAnswer, Reply};
 pub use topics::{TopicId, TopicsAnswer};
 

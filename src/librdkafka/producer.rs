@@ -17,26 +17,26 @@
 pub mod buffers;
 mod callbacks;
 mod client;
-pub mod code;
 pub mod message;
 mod report;
 
 use std::collections::HashMap;
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::{CString, c_void};
 use std::ptr;
 use std::time::Duration;
 
-use rdkafka::bindings as rk;
+use rdkafka::bindings as rd;
 
-use super::bootstrap;
+use super::code::{ErrorCode, code, code_at};
+use super::conf::{Conf, OpenError};
+use super::{bootstrap, native};
 
 use buffers::{BufferId, Buffers};
 pub use callbacks::ClientEvent;
 use callbacks::Inbox;
-use client::{Client, Conf, ERROR_TEXT, buffer_text, native_message, raw_code, topic_error};
-pub use code::ErrorCode;
+use client::{Client, native_message, topic_error};
 use message::Message;
-pub use report::{DeliveryReport, OpenError, Probe, Refusal};
+pub use report::{DeliveryReport, Probe, Refusal};
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("a delivery report's opaque pointer carries two 32-bit indexes");
@@ -53,13 +53,23 @@ pub struct Producer {
     servers: CString,
     buffers: Buffers,
     topics: HashMap<String, Topic>,
-    scratch: Vec<rk::rd_kafka_message_t>,
+    scratch: Vec<rd::rd_kafka_message_t>,
 }
 
-struct Topic(*mut rk::rd_kafka_topic_t);
+/// A topic handle of a client that outlives it.
+struct Topic(*mut rd::rd_kafka_topic_t);
 
 // SAFETY: librdkafka's handles may be used from any thread; this pointer is owned by this value alone.
 unsafe impl Send for Topic {}
+
+impl Drop for Topic {
+    fn drop(&mut self) {
+        // SAFETY: the handle came from rd_kafka_topic_new of a client that is still live, and is given back once;
+        // librdkafka keeps its own reference while messages of the topic are open.
+        unsafe { rd::rd_kafka_topic_destroy(self.0) };
+    }
+}
+
 // SAFETY: the message structs in `scratch` are plain data between calls: they are cleared and rebuilt by every use, and
 // their pointers are never followed except by librdkafka during the call they were built for.
 unsafe impl Send for Producer {}
@@ -74,7 +84,7 @@ impl Producer {
         properties: impl IntoIterator<Item = (&'a str, &'a str)>,
         hook: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
-        let conf = Conf::new();
+        let mut conf = Conf::new();
         let properties: Vec<_> = properties.into_iter().collect();
         for (name, value) in &properties {
             conf.set(name, value)?;
@@ -154,7 +164,7 @@ impl Producer {
     /// The batch call, without copying. Returns how many were given to it and how many were considered.
     fn produce_plain(
         &mut self,
-        topic: *mut rk::rd_kafka_topic_t,
+        topic: *mut rd::rd_kafka_topic_t,
         buffer: BufferId,
         first: u32,
         messages: impl Iterator<Item = Message>,
@@ -172,7 +182,7 @@ impl Producer {
         // pointers lie in a lent buffer, which is neither moved, changed nor freed before their reports: `buffers` frees
         // it only when it is sealed and every message counted by `sent` was reported. Keys are copied by the call.
         unsafe {
-            rk::rd_kafka_produce_batch(
+            rd::rd_kafka_produce_batch(
                 topic,
                 PARTITION_UNASSIGNED,
                 0,
@@ -184,13 +194,13 @@ impl Producer {
         let mut taken = 0;
         for (at, message) in self.scratch.iter().enumerate() {
             // SAFETY: the field of a live element.
-            match unsafe { raw_code(&raw const message.err) } {
-                ErrorCode::NONE => taken += 1,
-                ErrorCode::QUEUE_FULL => {
+            match unsafe { code_at(&raw const message.err) } {
+                None => taken += 1,
+                Some(ErrorCode::QUEUE_FULL) => {
                     considered = considered.min(at);
                     break;
                 }
-                code => refused.push(Refusal { index: first + at as u32, code }),
+                Some(code) => refused.push(Refusal { index: first + at as u32, code }),
             }
         }
         self.scratch.clear();
@@ -202,18 +212,17 @@ impl Producer {
     /// full.
     fn produce_full(
         &mut self,
-        topic: *mut rk::rd_kafka_topic_t,
+        topic: *mut rd::rd_kafka_topic_t,
         buffer: BufferId,
         index: u32,
         message: &Message,
         refused: &mut Vec<Refusal>,
     ) -> usize {
         let Some(payload) = self.buffers.payload(buffer) else { return 0 };
-        let code = self.client.produce_full(topic, payload, message, opaque(buffer, index));
-        match code {
-            ErrorCode::NONE => self.buffers.sent(buffer, 1),
-            ErrorCode::QUEUE_FULL => return 0,
-            code => refused.push(Refusal { index, code }),
+        match self.client.produce_full(topic, payload, message, opaque(buffer, index)) {
+            Ok(()) => self.buffers.sent(buffer, 1),
+            Err(ErrorCode::QUEUE_FULL) => return 0,
+            Err(code) => refused.push(Refusal { index, code }),
         }
         1
     }
@@ -224,26 +233,26 @@ impl Producer {
         self.buffers.free_finished();
         // SAFETY: the handle is live and only this thread uses the client (`&mut self`). Callbacks run inside this call
         // and only touch the inbox, which we do not look at meanwhile.
-        unsafe { rk::rd_kafka_poll(self.client.handle, 0) };
+        unsafe { rd::rd_kafka_poll(self.client.handle, 0) };
         // SAFETY: the poll has ended, we own the client, and no other thread polls it.
         let told = unsafe { (*self.client.inbox).told() };
         events.append(&mut told.events);
         for raw in told.reports.drain(..) {
             let (buffer, index) = raw.place();
             self.buffers.reported(buffer);
-            reports.push(DeliveryReport { buffer, index, partition: raw.partition, code: raw.code });
+            reports.push(DeliveryReport { buffer, index, partition: raw.partition, error: raw.error });
         }
     }
 
     /// Asks librdkafka to give up everything queued or on the wire; the reports say so when they are served. Does not
     /// wait. Messages on the wire may still be written.
     pub fn purge(&mut self) {
-        const NON_BLOCKING: i32 = rk::RD_KAFKA_PURGE_F_NON_BLOCKING;
+        const NON_BLOCKING: i32 = rd::RD_KAFKA_PURGE_F_NON_BLOCKING;
         // SAFETY: the handle is live; the call only queues requests to librdkafka's threads.
         unsafe {
-            rk::rd_kafka_purge(
+            rd::rd_kafka_purge(
                 self.client.handle,
-                rk::RD_KAFKA_PURGE_F_QUEUE | rk::RD_KAFKA_PURGE_F_INFLIGHT | NON_BLOCKING,
+                rd::RD_KAFKA_PURGE_F_QUEUE | rd::RD_KAFKA_PURGE_F_INFLIGHT | NON_BLOCKING,
             );
         }
     }
@@ -257,13 +266,8 @@ impl Producer {
     /// The fatal error that made this client unusable.
     #[must_use]
     pub fn fatal(&self) -> Option<(ErrorCode, String)> {
-        let mut text = [0 as c_char; ERROR_TEXT];
-        // SAFETY: the handle is live and `text` is writable for the given length.
-        let code = unsafe {
-            let code = rk::rd_kafka_fatal_error(self.client.handle, text.as_mut_ptr(), text.len());
-            raw_code(&raw const code)
-        };
-        (!code.is_none()).then(|| (code, buffer_text(&text)))
+        // SAFETY: the handle is live.
+        unsafe { native::fatal(self.client.handle) }
     }
 
     /// Raises a fatal error as a broker would, for tests of what follows.
@@ -271,9 +275,9 @@ impl Producer {
     pub(crate) fn break_for_test(&mut self) {
         // SAFETY: the handle is live, the reason is NUL terminated.
         unsafe {
-            rk::rd_kafka_test_fatal_error(
+            rd::rd_kafka_test_fatal_error(
                 self.client.handle,
-                rk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
+                rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
                 c"test".as_ptr(),
             );
         }
@@ -285,21 +289,18 @@ impl Producer {
             Ok(handle) => handle.unwrap_or(ptr::null_mut()),
             Err(code) => return Probe::Topic(code),
         };
-        let mut metadata: *const rk::rd_kafka_metadata = ptr::null();
+        let mut metadata: *const rd::rd_kafka_metadata = ptr::null();
         let millis = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: handles are live; `metadata` is writable and receives a structure we destroy below.
-        let code = unsafe {
-            let code = rk::rd_kafka_metadata(self.client.handle, 0, handle, &mut metadata, millis);
-            raw_code(&raw const code)
-        };
-        if !code.is_none() || metadata.is_null() {
-            return Probe::Silent(code);
+        let error = unsafe { rd::rd_kafka_metadata(self.client.handle, 0, handle, &mut metadata, millis) };
+        if let Some(error) = code(error).or(metadata.is_null().then_some(ErrorCode::TIMED_OUT)) {
+            return Probe::Silent(error);
         }
         // SAFETY: the call succeeded, so `metadata` is a valid structure that is ours until it is destroyed, once, here.
         unsafe {
-            let worst = if topic.is_some() { topic_error(&*metadata) } else { ErrorCode::NONE };
-            rk::rd_kafka_metadata_destroy(metadata);
-            if worst.is_none() { Probe::Answers } else { Probe::Topic(worst) }
+            let worst = if topic.is_some() { topic_error(&*metadata) } else { None };
+            rd::rd_kafka_metadata_destroy(metadata);
+            worst.map_or(Probe::Answers, Probe::Topic)
         }
     }
 
@@ -317,7 +318,7 @@ impl Producer {
     fn retire(&mut self, after: impl FnOnce() + Send + 'static) -> bool {
         let client = Client {
             handle: std::mem::replace(&mut self.client.handle, ptr::null_mut()),
-            main_queue: std::mem::replace(&mut self.client.main_queue, ptr::null_mut()),
+            main_queue: self.client.main_queue.take(),
             inbox: std::mem::replace(&mut self.client.inbox, ptr::null_mut()),
         };
         if client.handle.is_null() {
@@ -325,14 +326,10 @@ impl Producer {
         }
         // Wrapped so that a thread that cannot be started leaks them instead of dropping them under a live client.
         let parts = std::mem::ManuallyDrop::new((client, std::mem::take(&mut self.buffers)));
-        let topics: Vec<Topic> = self.topics.drain().map(|(_, topic)| topic).collect();
+        let topics = std::mem::take(&mut self.topics);
         let destroy = move || {
             let (client, buffers) = std::mem::ManuallyDrop::into_inner(parts);
-            for topic in topics {
-                // SAFETY: each handle came from rd_kafka_topic_new of this client, which is still live, and is given
-                // back once.
-                unsafe { rk::rd_kafka_topic_destroy(topic.0) };
-            }
+            drop(topics);
             client.destroy();
             drop(buffers);
             after();
@@ -340,20 +337,16 @@ impl Producer {
         std::thread::Builder::new().name("producer-close".into()).spawn(destroy).is_ok()
     }
 
-    fn topic(&mut self, name: &str) -> Result<*mut rk::rd_kafka_topic_t, ErrorCode> {
+    fn topic(&mut self, name: &str) -> Result<*mut rd::rd_kafka_topic_t, ErrorCode> {
         if let Some(topic) = self.topics.get(name) {
             return Ok(topic.0);
         }
         if self.topics.len() >= TOPIC_HANDLES {
-            for (_, topic) in self.topics.drain() {
-                // SAFETY: each handle came from rd_kafka_topic_new of this live client and is given back once; librdkafka
-                // keeps its own reference while messages of the topic are open.
-                unsafe { rk::rd_kafka_topic_destroy(topic.0) };
-            }
+            self.topics.clear();
         }
         let c_name = CString::new(name).map_err(|_| ErrorCode::TOPIC_EXCEPTION)?;
         // SAFETY: the handle is live, the name NUL terminated; a null configuration means the client's default.
-        let topic = unsafe { rk::rd_kafka_topic_new(self.client.handle, c_name.as_ptr(), ptr::null_mut()) };
+        let topic = unsafe { rd::rd_kafka_topic_new(self.client.handle, c_name.as_ptr(), ptr::null_mut()) };
         if topic.is_null() {
             return Err(ErrorCode::TOPIC_EXCEPTION);
         }

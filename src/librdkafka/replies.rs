@@ -1,12 +1,13 @@
 //! Questions that are answered through a reply queue: commits, committed offsets, the ends of partitions. No blocking call.
 
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::{CStr, CString, c_int, c_void};
 use std::ptr::NonNull;
 
 use rdkafka::bindings as rd;
-use rdkafka::types::RDKafkaErrorCode;
 
-use super::list::{List, PartitionAnswer, code, read_element, read_list};
+use super::code::{ErrorCode, code, code_of, take_error};
+use super::list::{List, PartitionAnswer, read_element, read_list};
+use super::native::{Hook, Queue};
 use super::topics::{self, TopicsAnswer};
 use crate::model::TopicPartition;
 
@@ -16,7 +17,7 @@ pub struct CommitAnswer {
     /// The request's number.
     pub request: u64,
     /// Overall error; `None` also when only some partitions failed.
-    pub error: Option<RDKafkaErrorCode>,
+    pub error: Option<ErrorCode>,
     /// Every partition with its own error.
     pub partitions: Vec<PartitionAnswer>,
 }
@@ -45,7 +46,7 @@ pub struct OffsetsAnswer {
     /// What was asked.
     pub kind: OffsetKind,
     /// Offsets by partition, or why there are none.
-    pub result: Result<Vec<PartitionAnswer>, RDKafkaErrorCode>,
+    pub result: Result<Vec<PartitionAnswer>, ErrorCode>,
 }
 
 /// Anything that comes out of the reply queue.
@@ -61,16 +62,22 @@ pub enum Reply {
 
 /// A client's reply queue.
 pub(super) struct Replies {
-    queue: NonNull<rd::rd_kafka_queue_t>,
+    queue: Queue,
 }
 
 impl Replies {
+    /// A new queue, with its hook.
+    ///
     /// # Safety
-    /// `rk` is a live client that outlives the queue.
-    pub(super) unsafe fn new(rk: *mut rd::rd_kafka_t) -> Self {
-        // SAFETY: live client; librdkafka aborts on out-of-memory.
-        match NonNull::new(unsafe { rd::rd_kafka_queue_new(rk) }) {
-            Some(queue) => Self { queue },
+    /// `rk` is a live client that outlives the queue, and `hook` may be called with `opaque` as long as the queue lives.
+    pub(super) unsafe fn new(rk: *mut rd::rd_kafka_t, hook: Hook, opaque: *mut c_void) -> Self {
+        // SAFETY: as promised; librdkafka aborts on out-of-memory.
+        match unsafe { Queue::take(rd::rd_kafka_queue_new(rk)) } {
+            Some(queue) => {
+                // SAFETY: as promised.
+                unsafe { queue.hook(hook, opaque) };
+                Self { queue }
+            }
             None => unreachable!("rd_kafka_queue_new never returns null"),
         }
     }
@@ -92,13 +99,6 @@ impl Replies {
                 return reply;
             }
         }
-    }
-}
-
-impl Drop for Replies {
-    fn drop(&mut self) {
-        // SAFETY: owned; the client is still live (see `new`).
-        unsafe { rd::rd_kafka_queue_destroy(self.queue.as_ptr()) };
     }
 }
 
@@ -138,7 +138,7 @@ const KIND_SHIFT: u32 = 60;
 
 /// # Safety
 /// `event` is a live ListConsumerGroupOffsets result without an overall error.
-unsafe fn read_committed(event: *mut rd::rd_kafka_event_t) -> Result<Vec<PartitionAnswer>, RDKafkaErrorCode> {
+unsafe fn read_committed(event: *mut rd::rd_kafka_event_t) -> Result<Vec<PartitionAnswer>, ErrorCode> {
     // SAFETY: as promised; groups and lists belong to the event.
     unsafe {
         let result = rd::rd_kafka_event_ListConsumerGroupOffsets_result(event);
@@ -148,13 +148,10 @@ unsafe fn read_committed(event: *mut rd::rd_kafka_event_t) -> Result<Vec<Partiti
             return Ok(Vec::new());
         }
         let group = *groups;
-        let error = rd::rd_kafka_group_result_error(group);
-        if !error.is_null()
-            && let Some(error) = code(rd::rd_kafka_error_code(error))
-        {
-            return Err(error);
+        match code_of(rd::rd_kafka_group_result_error(group)) {
+            Some(error) => Err(error),
+            None => Ok(read_list(rd::rd_kafka_group_result_partitions(group))),
         }
-        Ok(read_list(rd::rd_kafka_group_result_partitions(group)))
     }
 }
 
@@ -194,7 +191,7 @@ impl Options {
                 text.as_mut_ptr(),
                 text.len(),
             );
-            rd::rd_kafka_AdminOptions_set_opaque(options.0.as_ptr(), opaque as *mut std::ffi::c_void);
+            rd::rd_kafka_AdminOptions_set_opaque(options.0.as_ptr(), opaque as *mut c_void);
             Some(options)
         }
     }
@@ -262,13 +259,10 @@ pub(super) unsafe fn ask_ends(
         let operation = rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
         let opaque = request | (mark << KIND_SHIFT);
         let Some(options) = Options::new(rk, operation, timeout_ms, opaque) else { return };
-        let refused = rd::rd_kafka_AdminOptions_set_isolation_level(
+        take_error(rd::rd_kafka_AdminOptions_set_isolation_level(
             options.0.as_ptr(),
             rd::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
-        );
-        if !refused.is_null() {
-            rd::rd_kafka_error_destroy(refused);
-        }
+        ));
         rd::rd_kafka_ListOffsets(rk, list.as_ptr(), options.0.as_ptr(), replies.as_ptr());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rdkafka::bindings as rd;
 
-use super::list::code;
+use super::code::code_of;
 use super::replies::{Options, Replies};
 
 /// A topic's id; brokers before 2.8 have none.
@@ -50,8 +50,7 @@ pub(super) unsafe fn read(event: *mut rd::rd_kafka_event_t) -> TopicsAnswer {
         let found = rd::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
         for index in 0..if found.is_null() { 0 } else { count } {
             let topic = *found.add(index);
-            let error = rd::rd_kafka_TopicDescription_error(topic);
-            if !error.is_null() && code(rd::rd_kafka_error_code(error)).is_some() {
+            if code_of(rd::rd_kafka_TopicDescription_error(topic)).is_some() {
                 continue;
             }
             let id = rd::rd_kafka_TopicDescription_topic_id(topic);

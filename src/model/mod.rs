@@ -4,6 +4,7 @@
 //! [`Ticket`] for each run, and every ticket ends exactly once. An *offset* is a record's place, a *position* the next
 //! offset to read.
 
+mod backoff;
 mod budget;
 mod decimal;
 mod exit;
@@ -15,6 +16,7 @@ mod run;
 mod settlement;
 mod stop;
 
+pub use backoff::Backoff;
 pub use budget::{Budget, Charge};
 pub use decimal::Decimal;
 pub use exit::Exit;
@@ -23,5 +25,5 @@ pub use partition::{Epoch, Offset, PartitionTable, Position, Slot, TopicPartitio
 pub use record::{HeaderSource, NoHeaders, OwnedRecord, Record, Records};
 pub use reject::{Reject, RejectReason, StepName};
 pub use run::{Run, Sequence, Ticket, TicketId};
-pub use settlement::{Halt, Outcome, Part, Report, ReportSender, RewindCause};
+pub use settlement::{GiveUp, Halt, Outcome, Part, Report, ReportSender, RewindCause};
 pub use stop::{Stop, Wake};

@@ -106,14 +106,50 @@ pub struct Reject {
 }
 
 impl Reject {
+    /// Longest detail, in bytes; a longer one is cut. Servers may quote a whole document.
+    const DETAIL_BYTES: usize = 1024;
+
     /// A reject decided before the sink.
     pub fn new(reason: RejectReason, step: &StepName, detail: impl Into<String>) -> Self {
-        Self { reason, step: step.clone(), detail: detail.into(), status: None, attempts: 0 }
+        let mut detail = detail.into();
+        cut(&mut detail);
+        Self { reason, step: step.clone(), detail, status: None, attempts: 0 }
     }
+
+    /// Adds what else is known to the detail.
+    pub fn add(&mut self, more: &str) {
+        self.detail.push_str(": ");
+        self.detail.push_str(more);
+        cut(&mut self.detail);
+    }
+}
+
+fn cut(detail: &mut String) {
+    let end = (0..=Reject::DETAIL_BYTES.min(detail.len())).rev().find(|at| detail.is_char_boundary(*at));
+    detail.truncate(end.unwrap_or(0));
 }
 
 impl fmt::Display for Reject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {}: {}", self.reason, self.step, self.detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detail_is_cut_between_characters() {
+        let step: StepName = "sink".into();
+        let reject = |detail: String| Reject::new(RejectReason::Refused, &step, detail);
+        assert_eq!(reject("x".repeat(1024)).detail.len(), 1024);
+        let mut long = reject(format!("x{}", "ä".repeat(1024)));
+        assert_eq!(long.detail.len(), 1023, "not through a character of two bytes");
+        long.add("more");
+        assert_eq!((long.detail.len(), long.detail.ends_with("ä:")), (1024, true));
+        let mut short = reject("refused".to_owned());
+        short.add("by the broker");
+        assert_eq!(short.detail, "refused: by the broker");
     }
 }

@@ -86,6 +86,26 @@ impl RewindCause {
     }
 }
 
+/// Why a sink gives up what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GiveUp {
+    /// Nothing was acknowledged for `retry.in_place`.
+    Unacknowledged,
+    /// The one topic all records go to is not there.
+    MissingTopic,
+}
+
+impl GiveUp {
+    /// The cause of the rewinds that follow.
+    #[must_use]
+    pub fn cause(self) -> RewindCause {
+        match self {
+            Self::Unacknowledged => RewindCause::Exhausted,
+            Self::MissingTopic => RewindCause::Delivery,
+        }
+    }
+}
+
 /// Why a pipeline must stop; ends the process with `exit` unless `on_halt: keep_others`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Halt {
@@ -107,9 +127,9 @@ pub enum Report {
         /// Why.
         cause: RewindCause,
     },
-    /// Nothing was acknowledged for `retry.in_place`: rewind every partition with unresolved records and keep them
-    /// paused until [`Report::SinkAnswers`].
-    GaveUp(RewindCause),
+    /// The sink gives its memory back: rewind every partition with unresolved records and keep all partitions paused until
+    /// [`Report::SinkAnswers`].
+    GaveUp(GiveUp),
     /// After [`Report::GaveUp`] the sink answered a probe.
     SinkAnswers,
     /// The sink holds nothing any more of this partition's epochs before the current one (asked for at revoke).

@@ -8,6 +8,7 @@
 //! The source closes `batches`; the workers end and close `intake`; the sink ends and closes the dead letters; the last
 //! report sender goes. So a drain needs no other signal.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
@@ -42,13 +43,34 @@ const REPORTS: usize = 4096;
 /// Commands to the Kafka sink: at most one a partition of a revoke.
 const COMMANDS: usize = 4096;
 
+/// What a thread of a pipeline is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ThreadRole {
+    Source,
+    Worker(usize),
+    Sink,
+}
+
+impl fmt::Display for ThreadRole {
+    /// The end of the thread's name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source => f.write_str("source"),
+            Self::Worker(number) => write!(f, "worker-{number}"),
+            Self::Sink => f.write_str("sink"),
+        }
+    }
+}
+
 /// What threads tell the engine.
 pub(super) enum Notice {
     /// A thread ended; the source's end carries its account.
     Ended {
         /// Which pipeline.
         pipeline: usize,
-        /// Which thread.
+        /// What the thread was for.
+        role: ThreadRole,
+        /// Its name.
         thread: String,
         /// It panicked.
         panicked: bool,
@@ -234,7 +256,7 @@ impl Assembly<'_> {
         let (commands, ordered) = flume::bounded(COMMANDS);
         let intake = self.front(&program, encoder, Arc::new(ProducerWire(commands)))?;
         let desk = self.context.desk.clone();
-        self.spawn("sink", move || {
+        self.spawn(ThreadRole::Sink, move || {
             sink.run(intake, ordered);
             desk.close();
             None
@@ -257,7 +279,7 @@ impl Assembly<'_> {
         let wire = Arc::new(BulkWire(sink.wire()));
         let intake = self.front(&program, encoder, wire)?;
         let (desk, runtime) = (self.context.desk.clone(), self.runtime.clone());
-        self.spawn("sink", move || {
+        self.spawn(ThreadRole::Sink, move || {
             runtime.block_on(sink.run(intake));
             desk.close();
             None
@@ -273,7 +295,7 @@ impl Assembly<'_> {
     ) -> Result<(), Halt> {
         let intake = self.front(program, encoder, Arc::new(NoWire))?;
         let context = self.context.clone();
-        self.spawn("sink", move || {
+        self.spawn(ThreadRole::Sink, move || {
             null::run(&intake, RING, &context, place);
             None
         })
@@ -301,14 +323,14 @@ impl Assembly<'_> {
         let (prepared, intake) = flume::bounded(RING);
         for number in 0..workers {
             let worker = self.worker(program, encoder.clone(), waiting.clone(), prepared.clone());
-            self.spawn(&format!("worker-{number}"), move || {
+            self.spawn(ThreadRole::Worker(number), move || {
                 worker.run();
                 None
             })?;
         }
         let source = Source::open(self.source_context(batches, wire))
             .map_err(|error| invalid(self.shared, &error.to_string()))?;
-        self.spawn("source", move || Some(source.run()))?;
+        self.spawn(ThreadRole::Source, move || Some(source.run()))?;
         Ok(intake)
     }
 
@@ -362,13 +384,17 @@ impl Assembly<'_> {
     }
 
     /// Starts a named thread that tells the engine when it ends, also by a panic.
-    fn spawn(&mut self, role: &str, body: impl FnOnce() -> Option<SourceEnd> + Send + 'static) -> Result<(), Halt> {
+    fn spawn(
+        &mut self,
+        role: ThreadRole,
+        body: impl FnOnce() -> Option<SourceEnd> + Send + 'static,
+    ) -> Result<(), Halt> {
         let name = format!("{}-{role}", self.shared.plan.name);
         let (notices, pipeline, thread) = (self.notices.clone(), self.shared.index, name.clone());
         let started = std::thread::Builder::new().name(name.clone()).spawn(move || {
             let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
             let panicked = ended.is_err();
-            drop(notices.send(Notice::Ended { pipeline, thread, panicked, source: ended.ok().flatten() }));
+            drop(notices.send(Notice::Ended { pipeline, role, thread, panicked, source: ended.ok().flatten() }));
         });
         match started {
             Ok(handle) => {

@@ -15,7 +15,7 @@ use crate::telemetry::http::Shutdown;
 use crate::telemetry::reporter::{Collected, ReporterHandle};
 use crate::telemetry::run_files::{self, RunFile};
 
-use super::assemble::{self, Bounds, Notice, Running, Shared};
+use super::assemble::{self, Bounds, Notice, Running, Shared, ThreadRole};
 use super::observe::{build_info, reporter, serve};
 use super::startup;
 
@@ -251,11 +251,11 @@ impl Engine {
                 self.halted(Halt { exit: Exit::Temporary, message }, OnHalt::Exit);
                 self.stop_handle().abort();
             }
-            Notice::Ended { pipeline, thread, panicked, source } => {
+            Notice::Ended { pipeline, role, thread, panicked, source } => {
                 self.live_threads = self.live_threads.saturating_sub(1);
                 match source {
                     Some(end) => self.source_ended(pipeline, end),
-                    None => self.other_ended(pipeline, &thread, panicked),
+                    None => self.ended_without_account(pipeline, role, &thread, panicked),
                 }
             }
         }
@@ -274,21 +274,25 @@ impl Engine {
         self.ended[pipeline] = Some(end);
     }
 
-    /// A worker or sink ends after its source, or because a drain has closed its channel; otherwise it is a fault.
-    fn other_ended(&mut self, pipeline: usize, thread: &str, panicked: bool) {
+    /// A worker or sink ends after its source, or because a drain has closed its channel; otherwise it is a fault. A source
+    /// that leaves no account has panicked.
+    fn ended_without_account(&mut self, pipeline: usize, role: ThreadRole, thread: &str, panicked: bool) {
         let running = &self.pipelines[pipeline];
         let expected = running.stop.is_draining() || self.ended[pipeline].is_some();
-        if panicked || (!expected && thread.ends_with("-source")) {
+        if panicked || (!expected && role == ThreadRole::Source) {
             let message = format!("thread {thread} ended unexpectedly: this is a bug; see the log above");
             let halt = Halt { exit: Exit::Failure, message };
-            if thread.ends_with("-source") {
-                self.ended[pipeline] = Some(SourceEnd { halt: Some(halt.clone()), left_open: 0, committed: false });
-                self.pipelines[pipeline].stop.abort();
-            } else {
-                if let Some(reports) = running.reports.upgrade() {
-                    drop(reports.try_send(Report::Halt(halt.clone())));
+            match role {
+                ThreadRole::Source => {
+                    self.ended[pipeline] = Some(SourceEnd { halt: Some(halt.clone()), left_open: 0, committed: false });
+                    self.pipelines[pipeline].stop.abort();
                 }
-                running.wake.wake();
+                ThreadRole::Worker(_) | ThreadRole::Sink => {
+                    if let Some(reports) = running.reports.upgrade() {
+                        drop(reports.try_send(Report::Halt(halt.clone())));
+                    }
+                    running.wake.wake();
+                }
             }
             self.halted(halt, OnHalt::Exit);
         }

@@ -30,7 +30,7 @@ impl SimulatedClient {
         let mut answers = Vec::new();
         for name in partitions {
             let failed = if on { world.refuses_pause() } else { world.chance(world.kafka.trouble.call) };
-            let error = if failed { Some(ErrorCode::State) } else { world.kafka.library.pause(name.partition, on) };
+            let error = if failed { Some(ErrorCode::STATE) } else { world.kafka.library.pause(name.partition, on) };
             answers.push(PartitionAnswer { name: name.clone(), offset: -1001, error });
         }
         world.note(|| format!("client {} {:?}", if on { "pauses" } else { "resumes" }, numbers(partitions)));
@@ -129,7 +129,7 @@ impl Client for SimulatedClient {
         let world = &mut *self.world.borrow_mut();
         world.note(|| format!("seek {:?}", pairs(positions)));
         if world.chance(world.kafka.trouble.call / 2.0) {
-            return Err(ErrorCode::OperationTimedOut);
+            return Err(ErrorCode::TIMED_OUT);
         }
         let mut answers = Vec::new();
         for (name, at) in positions {
@@ -140,7 +140,7 @@ impl Client for SimulatedClient {
             let lost = done && !late && world.loses_seek(name.partition);
             let error = if done && !lost { world.kafka.library.seek(name.partition, *at, now) } else { None };
             world.kafka.goes_back(name.partition, *at);
-            let error = if late { Some(ErrorCode::OperationTimedOut) } else { error };
+            let error = if late { Some(ErrorCode::TIMED_OUT) } else { error };
             answers.push(PartitionAnswer { name: name.clone(), offset: *at, error });
         }
         Ok(answers)
@@ -177,7 +177,7 @@ impl Client for SimulatedClient {
         world.note(|| format!("commit {positions:?}"));
         world.expect_resolved(&positions);
         if world.chance(world.kafka.trouble.call / 2.0) {
-            return Err(ErrorCode::State);
+            return Err(ErrorCode::STATE);
         }
         let due = world.now + world.up_to(world.slowest_commit);
         let (due, answered) = world.silence(due);

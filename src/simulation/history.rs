@@ -20,7 +20,7 @@ use super::draw::{Settings, draw, quiet};
 use super::engine::{Engine, LanesWire, RING, RelayWire, Sink, no_wake};
 use super::kafka::Membership;
 use super::lanes::Lanes;
-use super::log::{Entry, Log, Unreadable};
+use super::log::{Entry, Log, Then, Unreadable};
 use super::messages::Batch;
 use super::plan::{plan, retry};
 use super::relay::Relay;
@@ -196,10 +196,12 @@ impl<'a> History<'a> {
         self.check_end()
     }
 
-    /// Stepping over a batch takes seconds.
+    /// Stepping over a batch takes seconds, and one that is not told of is noticed after 15 s, three times.
     fn longest_calm(&self) -> usize {
-        let batches: usize = self.world.borrow().kafka.logs.iter().map(|log| log.unreadable.len()).sum();
-        CALM_STEPS + 200 * batches
+        let world = self.world.borrow();
+        let steps = |batch: &Unreadable| if batch.then == Then::Silence { 3000 } else { 200 };
+        let all = world.kafka.logs.iter().flat_map(|log| &log.unreadable).map(steps);
+        CALM_STEPS + all.sum::<usize>()
     }
 
     /// Whether a bounded run has ended by itself.

@@ -350,13 +350,13 @@ impl Kafka {
         let rejoining =
             matches!(self.membership, Membership::Joining(_) | Membership::Revoking | Membership::Assigning);
         let error = if commit.generation == 0 || (self.is_expelled() && commit.generation != self.generation) {
-            Some(ErrorCode::UnknownMemberId)
+            Some(ErrorCode::UNKNOWN_MEMBER_ID)
         } else if commit.generation != self.generation {
-            Some(ErrorCode::IllegalGeneration)
+            Some(ErrorCode::ILLEGAL_GENERATION)
         } else if rejoining && dice < bad.max(0.1) {
-            Some(ErrorCode::RebalanceInProgress)
+            Some(ErrorCode::REBALANCE_IN_PROGRESS)
         } else if dice < bad / 2.0 {
-            Some(ErrorCode::RequestTimedOut)
+            Some(ErrorCode::REQUEST_TIMED_OUT)
         } else {
             None
         };
@@ -369,11 +369,11 @@ impl Kafka {
             None => commit.positions.clone(),
         };
         if commit.client == self.client {
-            let told = if unknown { Some(ErrorCode::OperationTimedOut) } else { error };
+            let told = if unknown { Some(ErrorCode::TIMED_OUT) } else { error };
             let partitions = commit.positions.iter().enumerate().map(|(index, (partition, offset))| PartitionAnswer {
                 name: self.name(*partition),
                 offset: *offset,
-                error: (single && index == 0).then_some(ErrorCode::NotCoordinator),
+                error: (single && index == 0).then_some(ErrorCode::NOT_COORDINATOR),
             });
             let partitions = partitions.collect();
             let answer = CommitAnswer { request: commit.request, error: told, partitions };
@@ -417,10 +417,10 @@ impl Kafka {
                         OffsetKind::Earliest => log.low,
                         OffsetKind::Latest | OffsetKind::Since { .. } => log.end(),
                     };
-                    let error = (one_bad && index == 0).then_some(ErrorCode::LeaderNotAvailable);
+                    let error = (one_bad && index == 0).then_some(ErrorCode::LEADER_NOT_AVAILABLE);
                     PartitionAnswer { name: self.name(*partition), offset, error }
                 });
-                let result = if failed { Err(ErrorCode::OperationTimedOut) } else { Ok(answers.collect()) };
+                let result = if failed { Err(ErrorCode::TIMED_OUT) } else { Ok(answers.collect()) };
                 self.replies.push(Reply::Offsets(OffsetsAnswer { request, kind, result }));
             }
         }
@@ -463,7 +463,10 @@ impl Kafka {
             })
             .collect();
         let state = if self.library.forgot_brokers { "INIT" } else { "UP" };
-        let brokers = format!("\"b:1/1\":{{\"nodeid\":1,\"source\":\"learned\",\"state\":\"{state}\"}}");
+        let brokers = format!(
+            "\"b:1/1\":{{\"nodeid\":1,\"source\":\"learned\",\"state\":\"{state}\",\"req\":{{\"Fetch\":{}}}}}",
+            self.library.fetches
+        );
         let json = format!(
             "{{\"brokers\":{{{brokers}}},\"topics\":{{\"{TOPIC}\":{{\"partitions\":{{{}}}}}}}}}",
             partitions.join(",")

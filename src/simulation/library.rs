@@ -63,6 +63,8 @@ pub struct Library {
     pub toppars: BTreeMap<i32, Toppar>,
     /// What the callbacks recorded.
     pub events: Vec<Event>,
+    /// Fetches sent.
+    pub fetches: u64,
     /// It knows no broker any more, until it is told the bootstrap servers again.
     pub forgot_brokers: bool,
 }
@@ -112,6 +114,7 @@ impl Library {
         if self.forgot_brokers {
             return;
         }
+        self.fetches += 1;
         let room = PREFETCH.saturating_sub(self.queue.len());
         let Some(toppar) = self.toppars.get_mut(&partition).filter(|toppar| toppar.is_fetched(now)) else { return };
         if toppar.fetch_version < toppar.version || toppar.control_changed {
@@ -127,10 +130,12 @@ impl Library {
         }
         for _ in 0..most.min(room) {
             if let Some(batch) = log.unreadable_at(toppar.fetch_at) {
-                self.queue.push_back(Op::Unreadable(partition, batch.first, toppar.version));
-                if let Then::GoesOn(on) = batch.then {
-                    toppar.fetch_at = toppar.fetch_at.max(batch.first.saturating_add(on));
+                match batch.then {
+                    Then::Silence => return,
+                    Then::Again => {}
+                    Then::GoesOn(on) => toppar.fetch_at = toppar.fetch_at.max(batch.first.saturating_add(on)),
                 }
+                self.queue.push_back(Op::Unreadable(partition, batch.first, toppar.version));
                 return;
             }
             let Some(entry) = log.at(toppar.fetch_at) else { return };
@@ -177,7 +182,7 @@ impl Library {
                             self.events.push(Event::InPlaceOfRecord {
                                 partition: Some(name(partition)),
                                 offset: Some(offset),
-                                code: ErrorCode::BadMessage,
+                                code: ErrorCode::BAD_MSG,
                                 message: String::new(),
                             });
                         }
@@ -239,7 +244,7 @@ impl Library {
         starts_at: Duration,
     ) -> Result<(), ErrorCode> {
         if incremental && positions.iter().any(|(partition, _)| self.is_assigned(*partition)) {
-            return Err(ErrorCode::Conflict);
+            return Err(ErrorCode::CONFLICT);
         }
         if !incremental {
             self.unassign_where(|partition| !positions.iter().any(|(kept, _)| *kept == partition));
@@ -261,7 +266,7 @@ impl Library {
     /// `rd_kafka_assign(NULL)` or its incremental sister.
     pub fn unassign(&mut self, partitions: &[i32], incremental: bool) -> Result<(), ErrorCode> {
         if incremental && partitions.iter().any(|partition| !self.is_assigned(*partition)) {
-            return Err(ErrorCode::InvalidArgument);
+            return Err(ErrorCode::INVALID_ARG);
         }
         self.unassign_where(|partition| !incremental || partitions.contains(&partition));
         self.release_all();
@@ -296,13 +301,13 @@ impl Library {
     /// `rd_kafka_seek_partitions` for one partition.
     pub fn seek(&mut self, partition: i32, at: i64, now: Duration) -> Option<ErrorCode> {
         let Some(toppar) = self.toppars.get_mut(&partition).filter(|toppar| toppar.assigned) else {
-            return Some(ErrorCode::UnknownPartition);
+            return Some(ErrorCode::UNKNOWN_PARTITION);
         };
         if now < toppar.starts_at {
-            return Some(ErrorCode::State);
+            return Some(ErrorCode::STATE);
         }
         if at == START_STORED {
-            return Some(ErrorCode::InvalidArgument);
+            return Some(ErrorCode::INVALID_ARG);
         }
         toppar.version += 1;
         toppar.handed_out = None;
@@ -314,7 +319,7 @@ impl Library {
 
     /// `rd_kafka_pause_partitions` or `rd_kafka_resume_partitions` for one partition.
     pub fn pause(&mut self, partition: i32, on: bool) -> Option<ErrorCode> {
-        let Some(toppar) = self.toppars.get_mut(&partition) else { return Some(ErrorCode::UnknownPartition) };
+        let Some(toppar) = self.toppars.get_mut(&partition) else { return Some(ErrorCode::UNKNOWN_PARTITION) };
         if on {
             toppar.pause();
         } else {

@@ -37,12 +37,14 @@ pub enum Entry {
     Nothing,
 }
 
-/// What a client does after an error in the place of a batch, all of them seen of librdkafka.
+/// What a client does at a batch it cannot read, all of them seen of librdkafka.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
-    /// It fetches the batch again.
+    /// It says so, and fetches the batch again.
     Again,
-    /// It goes on this far behind the batch's first offset, wherever that is.
+    /// It says nothing, and fetches the batch again.
+    Silence,
+    /// It says so, and goes on this far behind the batch's first offset, wherever that is.
     GoesOn(i64),
 }
 

@@ -174,14 +174,14 @@ fn a_bounded_run_ends_at_a_batch_that_cannot_be_read() {
 /// What lies before the batch is committed while its partition stands still, and all of it once it can be read.
 #[test]
 fn a_partition_stands_still_at_a_batch_and_goes_on_when_it_is_mended() {
-    for then in [Then::Again, Then::GoesOn(1), Then::GoesOn(4), Then::GoesOn(1 << 40)] {
+    for then in [Then::Again, Then::Silence, Then::GoesOn(1), Then::GoesOn(4), Then::GoesOn(1 << 40)] {
         let instruments = Instruments::new();
         let entries: Vec<Entry> = (1..13).map(|version| record(version % 3, version)).collect();
         let mut history = calm(&entries, &instruments);
         history.world.borrow_mut().kafka.logs[0].unreadable.push(damaged(4, 8, then));
         let committed = |history: &History<'_>| history.world.borrow().kafka.committed.get(&0).copied();
         until(&mut history, "what lies before it", |history| committed(history) == Some(4));
-        (0..500).for_each(|_| {
+        (0..1500).for_each(|_| {
             history.world.borrow_mut().step();
             history.turn().expect("sound");
             assert_eq!(committed(&history), Some(4));
@@ -212,6 +212,26 @@ fn a_skip_reads_what_lies_between_the_batch_and_a_probe_behind_the_last_record()
         history.end_of_bounded_run(&[end]).expect("everything was read");
         assert_eq!(instruments.metrics.damaged_offsets_skipped.get(), 2);
     }
+}
+
+/// A batch that the client fetches again and again without a word is noticed: a bounded run ends at it, with what lies before
+/// it committed.
+#[test]
+fn a_bounded_run_ends_at_a_batch_of_which_the_client_says_nothing() {
+    let instruments = Instruments::new();
+    let entries: Vec<Entry> = (1..13).map(|version| record(version % 3, version)).collect();
+    let mut history = History::quiet_until_end(&entries, &instruments);
+    history.world.borrow_mut().was_damaged = true;
+    history.world.borrow_mut().kafka.logs[0].unreadable.push(damaged(4, 8, Then::Silence));
+    let mut steps = 0;
+    while !history.is_over() {
+        steps += 1;
+        assert!(steps < 10_000, "it stands still for ever");
+        history.world.borrow_mut().step();
+        history.turn().expect("sound");
+    }
+    history.end_of_bounded_run(&[12]).expect("sound");
+    assert_eq!(history.world.borrow().kafka.committed.get(&0), Some(&4));
 }
 
 /// The client's statistics tell where it read before a seek for up to a second after it. A batch that cannot be read may have

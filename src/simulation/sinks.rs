@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::model::{Outcome, Report, RewindCause};
+use crate::model::{GiveUp, Outcome, Report, RewindCause};
 use crate::sink::elasticsearch::pure::{Effects, Reply};
 
 use super::desk::{Letter, Posted, part};
@@ -65,7 +65,7 @@ impl World {
         for said in all_said {
             self.note(|| format!("the sink says {said:?}"));
             match said {
-                Said::GaveUp => engine.report(Report::GaveUp(RewindCause::Exhausted)),
+                Said::GaveUp => engine.report(Report::GaveUp(GiveUp::Unacknowledged)),
                 Said::Answers => engine.report(Report::SinkAnswers),
                 Said::Halt(message) => self.server.violated(format!("the sink halts: {message}")),
             }
@@ -173,7 +173,7 @@ impl World {
         let failed = !reported.is_empty() && self.fails_request();
         self.give_up(engine, given_up);
         match patience {
-            Some(false) => engine.report(Report::GaveUp(RewindCause::Exhausted)),
+            Some(false) => engine.report(Report::GaveUp(GiveUp::Unacknowledged)),
             Some(true) => engine.report(Report::SinkAnswers),
             None => {}
         }

@@ -290,6 +290,8 @@ impl World {
         let then = match self.more_dice.u32(0..4) {
             0 | 1 => Then::Again,
             2 => Then::GoesOn(self.more_dice.i64(1..12)),
+            // What is not told of cannot be skipped.
+            _ if !self.mix.skips && self.more_dice.bool() => Then::Silence,
             _ => Then::GoesOn(1 << 40),
         };
         self.was_damaged = true;

@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::config::plan::{OnReject, OnTooLarge};
-use crate::model::{Charge, Outcome, OwnedRecord, Part, Place, Reject, Report};
+use crate::model::{Backoff, Charge, Outcome, OwnedRecord, Part, Place, Reject, Report};
 use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Room;
 
@@ -28,8 +28,8 @@ use topic::LetterTopic;
 const GROUP_LETTERS: usize = 512;
 /// Bytes of letters written together, unless a single one is larger.
 const GROUP_BYTES: usize = 1 << 20;
-const FIRST_BACKOFF: Duration = Duration::from_millis(250);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+/// Between two attempts that wrote nothing.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
 /// How often a wait looks whether the process aborts.
 const GLANCE: Duration = Duration::from_millis(50);
 
@@ -144,7 +144,7 @@ impl Writer {
 
     /// Writes letters until all are written, fenced, or the process aborts.
     fn write_all(&mut self, mut letters: Vec<Letter>) {
-        let mut backoff = FIRST_BACKOFF;
+        let mut failures = 1;
         loop {
             letters.retain(|letter| self.is_wanted(letter));
             if letters.is_empty() {
@@ -165,8 +165,8 @@ impl Writer {
                 None => self.handles.health.clear(Room::DeadLetter),
                 Some(fault) => {
                     self.handles.health.raise(Room::DeadLetter, fault);
-                    self.rest(backoff);
-                    backoff = if done.is_empty() { (backoff * 2).min(LONGEST_BACKOFF) } else { FIRST_BACKOFF };
+                    self.rest(BACKOFF.after(failures));
+                    failures = if done.is_empty() { failures.saturating_add(1) } else { 1 };
                 }
             }
             if self.handles.stop.is_aborting() {
@@ -249,8 +249,8 @@ impl Writer {
         }
     }
 
-    fn rest(&self, backoff: Duration) {
-        let end = Instant::now() + backoff;
+    fn rest(&self, wait: Duration) {
+        let end = Instant::now() + wait;
         while !self.handles.stop.is_aborting()
             && let Some(left) = end.checked_duration_since(Instant::now())
             && !left.is_zero()

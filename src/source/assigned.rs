@@ -8,6 +8,7 @@ use crate::mutants::{self, Mutant};
 use super::client::Client;
 use super::control::Source;
 use super::pauses::PauseReason;
+use super::silence::Silence;
 use super::start::{Known, beginning};
 
 /// What is known of a seek. Its first record may lie above the target because there is nothing between, or because the seek
@@ -51,6 +52,10 @@ pub(crate) struct Assigned {
     pub(super) read_in_epoch: bool,
     /// Records of this epoch were destroyed unread and are not sought again: the client's position lies behind them.
     pub(super) destroyed: bool,
+    /// Since when nothing comes although the log goes on.
+    pub(super) silence: Silence,
+    /// The last record that went back, the offset it came in place of, and how often in a row it did.
+    pub(super) went_back: Option<(Offset, Position, u32)>,
     /// When the client was last asked to read it otherwise: an assignment, a seek, a pause, a resume, a rebalance.
     pub(super) changed_at: Instant,
 }
@@ -59,10 +64,24 @@ pub(crate) struct Assigned {
 /// turns, which may be a second later (`rd_kafka_max_block_ms`), and statistics tell the old one until then.
 const STATISTICS_SETTLE: Duration = Duration::from_secs(3);
 
+/// So often in a row a record goes back to the same offset before the log is blamed: a client goes back once.
+const GOES_BACK: u32 = 3;
+
 impl Assigned {
     /// Whether what statistics say of the client's reading is of after the last change.
     pub(super) fn is_settled(&self, now: Instant) -> bool {
         now >= self.changed_at + STATISTICS_SETTLE || mutants::on(Mutant::StaleStatisticsBelieved)
+    }
+}
+
+impl Assigned {
+    /// A record came at `first` where one at or behind `expected` should. Returns whether that has happened here so often in a
+    /// row that the log itself must be at fault.
+    pub(super) fn goes_back(&mut self, first: Offset, expected: Position) -> bool {
+        let before = self.went_back.filter(|(to, from, _)| (*to, *from) == (first, expected));
+        let times = before.map_or(1, |(.., times)| times.saturating_add(1));
+        self.went_back = Some((first, expected, times));
+        times >= GOES_BACK
     }
 }
 
@@ -110,6 +129,8 @@ impl<C: Client> Source<C> {
             seek: SeekProof::Given,
             read_in_epoch: false,
             destroyed: false,
+            silence: Silence::default(),
+            went_back: None,
             changed_at: self.consumer.now(),
         };
         self.assigned.insert(slot, assigned);

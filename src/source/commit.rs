@@ -113,7 +113,7 @@ impl Commits {
 fn fate(error: Option<ErrorCode>) -> Fate {
     match error {
         None => Fate::Stored,
-        Some(code @ (ErrorCode::UnknownMemberId | ErrorCode::FencedInstanceId | ErrorCode::AssignmentLost)) => {
+        Some(code @ (ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::FENCED_INSTANCE_ID | ErrorCode::ASSIGNMENT_LOST)) => {
             Fate::NotOurs(code)
         }
         Some(_) if mutants::on(Mutant::RefusedCommitIsStored) => Fate::Stored,
@@ -160,11 +160,11 @@ mod tests {
         let mut commits = Commits::new(Duration::ZERO);
         let now = Instant::now();
         let cases = [
-            (None, Some(ErrorCode::RebalanceInProgress), Fate::Again(ErrorCode::RebalanceInProgress)),
-            (None, Some(ErrorCode::IllegalGeneration), Fate::Again(ErrorCode::IllegalGeneration)),
-            (Some(ErrorCode::OperationTimedOut), None, Fate::Again(ErrorCode::OperationTimedOut)),
-            (Some(ErrorCode::UnknownMemberId), None, Fate::NotOurs(ErrorCode::UnknownMemberId)),
-            (None, Some(ErrorCode::FencedInstanceId), Fate::NotOurs(ErrorCode::FencedInstanceId)),
+            (None, Some(ErrorCode::REBALANCE_IN_PROGRESS), Fate::Again(ErrorCode::REBALANCE_IN_PROGRESS)),
+            (None, Some(ErrorCode::ILLEGAL_GENERATION), Fate::Again(ErrorCode::ILLEGAL_GENERATION)),
+            (Some(ErrorCode::TIMED_OUT), None, Fate::Again(ErrorCode::TIMED_OUT)),
+            (Some(ErrorCode::UNKNOWN_MEMBER_ID), None, Fate::NotOurs(ErrorCode::UNKNOWN_MEMBER_ID)),
+            (None, Some(ErrorCode::FENCED_INSTANCE_ID), Fate::NotOurs(ErrorCode::FENCED_INSTANCE_ID)),
             (None, None, Fate::Stored),
         ];
         for (overall, own, wanted) in cases {
@@ -178,7 +178,7 @@ mod tests {
         let mut commits = Commits::new(Duration::ZERO);
         let now = Instant::now();
         let request = commits.start(vec![sent(0)], now);
-        commits.answered(&answer(request, Some(ErrorCode::RebalanceInProgress), None), now);
+        commits.answered(&answer(request, Some(ErrorCode::REBALANCE_IN_PROGRESS), None), now);
         assert!(!commits.may_send(now, true) && !commits.may_send(now, false));
         assert_eq!(commits.next_due(), Some(now + AFTER_FAILURE));
         assert!(commits.may_send(now + AFTER_FAILURE, true));

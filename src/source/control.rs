@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::config::plan::Start;
-use crate::librdkafka::{Bootstrap, Consumer, ErrorCode, OpenError};
+use crate::librdkafka::{Bootstrap, Consumer, ErrorCode, OpenError, START_EARLIEST};
 use crate::model::{Epoch, Exit, Halt, RewindCause, Sequence, Slot};
 use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Room;
@@ -33,6 +33,17 @@ use super::until::Marks;
 
 /// Longest park: timers are looked at this often even without a wake-up.
 const LONGEST_PARK: Duration = Duration::from_millis(100);
+/// How soon a due seek is looked at again while the topic's id is in doubt.
+const SEEK_WHEN_ID_IS_KNOWN: Duration = Duration::from_millis(20);
+/// How soon a due seek is looked at again while it is being asked where the log begins.
+const SEEK_WHEN_ANSWERED: Duration = Duration::from_millis(50);
+/// The same when the question has only just been asked: an answer takes a round trip.
+const SEEK_ONCE_ASKED: Duration = Duration::from_millis(200);
+/// How soon a seek that did not succeed is repeated. The client refuses one right after an assignment, and a slow broker
+/// lets it run out of time; neither lasts.
+const SEEK_REPEATED: Duration = Duration::from_millis(20);
+/// How long one call may seek: the loop stands still for it.
+const SEEK_WITHIN_MS: i32 = 50;
 
 /// The source thread's state. Nobody else touches it.
 pub struct Source<C: Client = Consumer> {
@@ -292,35 +303,35 @@ impl<C: Client> Source<C> {
         let doubtful = self.topic_ids.is_doubtful(now);
         for slot in self.rewinds.due(now) {
             if doubtful {
-                self.rewinds.again(slot, now, Duration::from_millis(20));
+                self.rewinds.again(slot, now, SEEK_WHEN_ID_IS_KNOWN);
                 continue;
             }
             if self.questions.concerns(slot) {
                 // Whether the log itself was truncated is being asked: the answer decides where to seek.
                 self.ask_truncation_again(slot, now);
-                self.rewinds.again(slot, now, Duration::from_millis(50));
+                self.rewinds.again(slot, now, SEEK_WHEN_ANSWERED);
                 continue;
             }
             let Some(assigned) = self.assigned.get_mut(&slot) else { continue };
             if assigned.recreated && self.ledger.position(slot).is_some() {
                 self.ask_truncation(slot, now);
-                self.rewinds.again(slot, now, Duration::from_millis(200));
+                self.rewinds.again(slot, now, SEEK_ONCE_ASKED);
                 continue;
             }
             // Where nothing is known of it, its beginning loses nothing; the client refuses a seek to what the group stored.
             assigned.recreated = false;
             let probe = self.damaged.get(&slot).and_then(Damage::probes);
             let to = probe.or(self.ledger.position(slot));
-            let to = to.map_or(crate::librdkafka::START_EARLIEST, |position| position.0);
+            let to = to.map_or(START_EARLIEST, |position| position.0);
             // Just assigned, or its broker is slow: the client answers `State` or a timeout; asked again soon.
-            self.rewinds.again(slot, now, Duration::from_millis(20));
+            self.rewinds.again(slot, now, SEEK_REPEATED);
             positions.push((assigned.name.clone(), to));
         }
         if positions.is_empty() {
             return;
         }
         // One call for all: its bound is one for all as well.
-        let answers = self.consumer.seek(&positions, 50).unwrap_or_default();
+        let answers = self.consumer.seek(&positions, SEEK_WITHIN_MS).unwrap_or_default();
         for answer in answers.iter().filter(|answer| answer.error.is_none()) {
             if let Some(slot) = self.cx.table.slot(&answer.name) {
                 self.rewinds.sought(slot);

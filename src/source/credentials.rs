@@ -40,10 +40,10 @@ impl Credentials {
 pub fn is_refusal(code: ErrorCode) -> bool {
     matches!(
         code,
-        ErrorCode::SaslAuthenticationFailed
-            | ErrorCode::Authentication
-            | ErrorCode::GroupAuthorizationFailed
-            | ErrorCode::ClusterAuthorizationFailed
+        ErrorCode::SASL_AUTHENTICATION_FAILED
+            | ErrorCode::AUTHENTICATION
+            | ErrorCode::GROUP_AUTHORIZATION_FAILED
+            | ErrorCode::CLUSTER_AUTHORIZATION_FAILED
     )
 }
 

@@ -5,6 +5,10 @@
 //! offset of the batch, and what it hands out next may lie anywhere. So the partition stands still from the error on. It is
 //! read again from the lowest unresolved offset with growing pauses, until records come where the error was.
 //!
+//! Of some damage librdkafka does not speak. A batch that seems to end too early it takes for one that was not sent to its
+//! end, and fetches it again and again ([`ReadCause::Silence`], noticed by [`super::silence`]); of one whose records are
+//! numbered wrong it hands out what goes back ([`ReadCause::WentBack`]).
+//!
 //! With `on_damaged: skip` the batch is stepped over once the error has been confirmed. How far it reaches is not told by
 //! the error, so it is searched: an offset belongs to the batch if reading from it begins with an error that names the same
 //! first offset, twice, because one seek may be lost. Only offsets proven in that way are skipped, and none at or behind the
@@ -14,13 +18,15 @@ use std::time::{Duration, Instant};
 
 use crate::config::plan::OnDamaged;
 use crate::librdkafka::ErrorCode;
-use crate::model::Position;
+use crate::model::{Backoff, Offset, Position};
 use crate::mutants::{self, Mutant};
 
 /// Pause before the place is read again the first time; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Between two reads.
+const BACKOFF: Backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
 /// Errors at the place after which it counts as damaged for good: a bounded run ends, a skip begins.
 const CONFIRMATIONS: u32 = 3;
 /// The same for an error of the broker, which may be one of a leader that is starting: this long at least.
@@ -31,35 +37,72 @@ const PROBE_WITHIN: Duration = Duration::from_secs(5);
 /// How long reading the place again may bring nothing before it is tried once more.
 const READ_WITHIN: Duration = Duration::from_secs(30);
 
-/// What the client said in the place of a record.
+/// Why a place could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadError {
     /// The first offset of the batch, or the offset that was asked for.
     pub offset: i64,
-    /// The client's or the broker's code.
-    pub code: ErrorCode,
-    /// Its words.
-    pub message: String,
+    /// How it showed.
+    pub cause: ReadCause,
+}
+
+/// How it showed that a place cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadCause {
+    /// The client said so in the place of a record.
+    Told {
+        /// The client's or the broker's code.
+        code: ErrorCode,
+        /// Its words.
+        message: String,
+    },
+    /// Records came that were numbered back to this offset, again and again.
+    WentBack {
+        /// The offset of the first of them.
+        to: i64,
+    },
+    /// Nothing came, though the log goes on and the broker answered.
+    Silence,
 }
 
 impl ReadError {
     /// Whether it blames what lies in the log; anything else is a broker that could not read just then.
     fn is_of_the_data(&self) -> bool {
-        matches!(
-            self.code,
-            ErrorCode::BadMessage
-                | ErrorCode::BadCompression
-                | ErrorCode::NotImplemented
-                | ErrorCode::InvalidMessage
-                | ErrorCode::Underflow
-        )
+        match &self.cause {
+            ReadCause::Told { code, .. } => matches!(
+                *code,
+                ErrorCode::BAD_MSG
+                    | ErrorCode::BAD_COMPRESSION
+                    | ErrorCode::NOT_IMPLEMENTED
+                    | ErrorCode::INVALID_MSG
+                    | ErrorCode::UNDERFLOW
+            ),
+            ReadCause::WentBack { .. } => true,
+            // The broker may be at fault.
+            ReadCause::Silence => false,
+        }
     }
 
     /// Whether the end of the batch can be found: each offset of it answers with the error again. A broker that fails to read
     /// may have trouble of another kind, and of a batch of an unknown format librdkafka speaks at its first offset only; what
-    /// was skipped of it would leave a partition that stands still without a word.
+    /// was skipped of it would leave a partition that stands still without a word. Silence is no answer, and a batch whose
+    /// numbers are wrong says nothing of where it ends.
     fn is_told_of_each_offset(&self) -> bool {
-        self.is_of_the_data() && self.code != ErrorCode::NotImplemented
+        match &self.cause {
+            ReadCause::Told { code, .. } => self.is_of_the_data() && *code != ErrorCode::NOT_IMPLEMENTED,
+            ReadCause::WentBack { .. } | ReadCause::Silence => false,
+        }
+    }
+
+    /// Whether an error of a probe at `at` says that this offset lies in the batch of `self` too.
+    fn is_repeated_by(&self, other: &Self, at: Position) -> bool {
+        match (&self.cause, &other.cause) {
+            // A broker names the offset that it was asked for, the client the first one of the batch.
+            (ReadCause::Told { code, .. }, ReadCause::Told { code: again, .. }) => {
+                code == again && other.offset == if *code == ErrorCode::INVALID_MSG { at.0 } else { self.offset }
+            }
+            (ReadCause::Told { .. } | ReadCause::WentBack { .. } | ReadCause::Silence, _) => false,
+        }
     }
 }
 
@@ -204,16 +247,9 @@ impl Damage {
                 self.agrees = begins_at.is_some() && begins_at == self.begins_at && error.offset == self.error.offset;
                 self.begins_at = begins_at;
                 self.error = error;
-                self.phase = Phase::Paused { until: now + pause_after(self.seen) };
+                self.phase = Phase::Paused { until: now + BACKOFF.after(self.seen.max(1)) };
             }
-            Phase::Probing { at, .. } => {
-                // A broker names the offset that it was asked for, the client the first one of the batch.
-                let names_the_batch = match self.error.code {
-                    ErrorCode::InvalidMessage => error.offset == at.0,
-                    _ => error.offset == self.error.offset,
-                };
-                self.probed(at, error.code == self.error.code && names_the_batch, now);
-            }
+            Phase::Probing { at, .. } => self.probed(at, self.error.is_repeated_by(&error, at), now),
         }
     }
 
@@ -223,6 +259,21 @@ impl Damage {
         let is_past = next > self.place || (end <= self.place && next >= end);
         self.read_on = if self.is_read_again() && is_past { self.read_on.saturating_add(1) } else { 0 };
         self.read_on >= 2
+    }
+
+    /// Whether offsets of records went back here.
+    #[must_use]
+    pub fn is_numbered_wrong(&self) -> bool {
+        matches!(self.error.cause, ReadCause::WentBack { .. })
+    }
+
+    /// Whether a record that comes first may lie there: where offsets went back, what lies between may be what went back.
+    #[must_use]
+    pub fn allows(&self, first: Offset) -> bool {
+        match self.error.cause {
+            ReadCause::WentBack { .. } => first.0 <= self.place.0,
+            ReadCause::Told { .. } | ReadCause::Silence => true,
+        }
     }
 
     /// A record came from the partition. Whether it may be read: not if it only answers a probe.
@@ -301,6 +352,12 @@ impl Damage {
         self.phase = Phase::Paused { until: now };
     }
 
+    /// What was found last.
+    #[must_use]
+    pub fn error(&self) -> &ReadError {
+        &self.error
+    }
+
     /// Where reading broke off.
     #[must_use]
     pub fn place(&self) -> Position {
@@ -317,16 +374,22 @@ impl Damage {
     /// What is wrong, for people: the offset, the code, the client's words.
     #[must_use]
     pub fn text(&self) -> String {
-        let ReadError { offset, code, message } = &self.error;
-        let what = if self.error.is_of_the_data() { "the batch at" } else { "reading at" };
-        let comma = if message.is_empty() { "" } else { ", " };
-        format!("{what} offset {offset} failed ({code}{comma}{message})")
+        let ReadError { offset, cause } = &self.error;
+        match cause {
+            ReadCause::Told { code, message } => {
+                let what = if self.error.is_of_the_data() { "the batch at" } else { "reading at" };
+                let comma = if message.is_empty() { "" } else { ", " };
+                format!("{what} offset {offset} failed ({code}{comma}{message})")
+            }
+            ReadCause::WentBack { to } => {
+                format!("the batch at offset {offset} is numbered wrong: its offsets go back to {to}")
+            }
+            ReadCause::Silence => format!(
+                "the client gets nothing it can read from offset {offset} on, though the log goes on and the broker answers: \
+                 a batch there seems to end too early"
+            ),
+        }
     }
-}
-
-/// Doubled with each error, bounded.
-fn pause_after(errors: u32) -> Duration {
-    FIRST_PAUSE.saturating_mul(1 << errors.saturating_sub(1).min(16)).min(LONGEST_PAUSE)
 }
 
 #[cfg(test)]
@@ -334,7 +397,11 @@ mod tests {
     use super::*;
 
     fn error(offset: i64) -> ReadError {
-        ReadError { offset, code: ErrorCode::BadMessage, message: "failed CRC32C check".into() }
+        of(ErrorCode::BAD_MSG, offset)
+    }
+
+    fn of(code: ErrorCode, offset: i64) -> ReadError {
+        ReadError { offset, cause: ReadCause::Told { code, message: "failed CRC32C check".into() } }
     }
 
     const AT: Position = Position(7);
@@ -359,7 +426,7 @@ mod tests {
         damage.failed_again(error(999), Some(AT), now);
         assert_eq!(
             damage.text(),
-            "the batch at offset 5 failed (BadMessage (Local: Bad message format), failed CRC32C check)"
+            "the batch at offset 5 failed (Local: Bad message format (_BAD_MSG), failed CRC32C check)"
         );
         assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, now), Due::Wait);
         let later = now + FIRST_PAUSE;
@@ -369,7 +436,6 @@ mod tests {
         damage.failed_again(error(5), Some(AT), later);
         assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, later + FIRST_PAUSE), Due::Wait, "twice as long");
         assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, later + 2 * FIRST_PAUSE), Due::Read(None));
-        assert_eq!(pause_after(40), LONGEST_PAUSE);
         let silent = later + 2 * FIRST_PAUSE + READ_WITHIN;
         assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, silent), Due::Read(None), "nothing came at all");
     }
@@ -379,7 +445,7 @@ mod tests {
         let now = Instant::now();
         let (damage, _) = confirmed(5, now);
         assert!(damage.seen >= CONFIRMATIONS);
-        let of_broker = Damage { error: ReadError { code: ErrorCode::UnknownTopic, ..error(5) }, ..damage };
+        let of_broker = Damage { error: of(ErrorCode::UNKNOWN_TOPIC, 5), ..damage };
         assert!(!of_broker.is_confirmed(now) && of_broker.is_confirmed(now + BROKER_RECOVERS_WITHIN));
     }
 
@@ -430,12 +496,11 @@ mod tests {
     /// names every offset that it is asked for.
     #[test]
     fn only_a_batch_whose_every_offset_answers_with_the_error_is_skipped() {
-        let of = |code, offset| ReadError { code, ..error(offset) };
         let cases = [
-            (ErrorCode::Unknown, false),
-            (ErrorCode::KafkaStorageError, false),
-            (ErrorCode::NotImplemented, false),
-            (ErrorCode::InvalidMessage, true),
+            (ErrorCode::UNKNOWN, false),
+            (ErrorCode::KAFKA_STORAGE_ERROR, false),
+            (ErrorCode::NOT_IMPLEMENTED, false),
+            (ErrorCode::INVALID_MSG, true),
         ];
         for (code, skips) in cases {
             let mut now = Instant::now();
@@ -451,7 +516,7 @@ mod tests {
             assert_eq!(damage.policy(OnDamaged::Skip) == OnDamaged::Skip, skips, "{code}");
             while let Some(at) = damage.probes() {
                 let inside = at.0 < AT.0 + 9;
-                damage.failed_again(of(if inside { code } else { ErrorCode::Unknown }, at.0), Some(AT), now);
+                damage.failed_again(of(if inside { code } else { ErrorCode::UNKNOWN }, at.0), Some(AT), now);
                 match damage.due(Some(AT), END, OnDamaged::Skip, now) {
                     Due::Read(_) => {}
                     other => assert_eq!(other, Due::Skip { from: AT, to: Position(AT.0 + 9) }),
@@ -533,6 +598,25 @@ mod tests {
                 assert!(probes <= 32, "{length}");
             };
             assert_eq!(skip, (AT, Position(end)), "{length}");
+        }
+    }
+
+    /// Neither says where the batch ends, and what lies behind offsets that went back is not proof that nothing was between.
+    #[test]
+    fn silence_and_offsets_that_go_back_are_held_and_a_jump_does_not_mend_the_latter() {
+        for cause in [ReadCause::Silence, ReadCause::WentBack { to: 3 }] {
+            let error = ReadError { offset: AT.0, cause };
+            let mut now = Instant::now();
+            let mut damage = Damage::found(error.clone(), Some(AT), END, now);
+            for _ in 0..2 * CONFIRMATIONS {
+                now += LONGEST_PAUSE;
+                assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), Due::Read(None));
+                damage.failed_again(error.clone(), Some(AT), now);
+            }
+            assert!(damage.is_confirmed(now) && damage.policy(OnDamaged::Skip) == OnDamaged::Hold);
+            let behind = Offset(AT.0 + 1);
+            assert_eq!(damage.allows(behind), error.cause == ReadCause::Silence, "{}", damage.text());
+            assert!(damage.allows(Offset(AT.0)));
         }
     }
 

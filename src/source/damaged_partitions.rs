@@ -164,12 +164,17 @@ impl<C: Client> Source<C> {
         if self.damaged.len() > NAMED {
             text.push_str(&format!("; and {} partitions more", self.damaged.len() - NAMED));
         }
-        text.push_str(match on_damaged {
-            OnDamaged::Hold => {
+        let can_be_skipped = self.damaged.values().any(|damage| damage.policy(OnDamaged::Skip) == OnDamaged::Skip);
+        text.push_str(match (on_damaged, can_be_skipped) {
+            (OnDamaged::Hold, true) => {
                 ". It is read again now and then. Restore the partition from a replica; or lose the batch: set \
                  `on_damaged: skip` on the source, or move the group's offset behind it"
             }
-            OnDamaged::Skip => {
+            (OnDamaged::Hold, false) => {
+                ". It is read again now and then. Restore the partition from a replica, or lose the batch: move the group's \
+                 offset behind it"
+            }
+            (OnDamaged::Skip, true | false) => {
                 ". What cannot be skipped is read again now and then: restore the partition from a replica, or move the \
                  group's offset behind it"
             }

@@ -12,7 +12,7 @@ use crate::telemetry::metrics::StageName;
 use super::assigned::SeekProof;
 use super::client::{Client, Messages};
 use super::control::Source;
-use super::damage::Damage;
+use super::damage::{Damage, ReadCause, ReadError};
 use super::pauses::PauseReason;
 
 /// Bytes wanted in a batch: the parser works on a cache-warm scratch, and a batch of 1,024 makes the channel hop free.
@@ -160,7 +160,7 @@ impl<C: Client> Source<C> {
             let first = messages.offset(start);
             let before = stretches.iter().rev().find(|before: &&Stretch| before.slot == Some(slot));
             let expected = before.map(|before| before.next).or_else(|| self.ledger.expected(slot));
-            if !self.may_follow(slot, first, now) {
+            if !self.may_follow(slot, expected, first, now) {
                 stretches.push(Stretch::refused(start, end));
                 continue;
             }
@@ -190,11 +190,14 @@ impl<C: Client> Source<C> {
 
     /// Whether a record at `first` may come now in its partition. One that went back takes the rewind path; a jump after an
     /// assign or rewind is asked about. Where no position is known the beginning was sought, and before offset 0 is nothing.
-    fn may_follow(&mut self, slot: Slot, first: i64, now: Instant) -> bool {
-        let expected = self.ledger.expected(slot);
-        if expected.is_some_and(|expected| first < expected.0) {
-            self.cx.metrics.redelivered.add(1);
-            self.suspect_truncation(slot, now);
+    /// `expected` is the offset behind the last record, be it in this batch.
+    fn may_follow(&mut self, slot: Slot, expected: Option<Position>, first: i64, now: Instant) -> bool {
+        if let Some(expected) = expected.filter(|expected| first < expected.0) {
+            self.went_back(slot, Offset(first), expected, now);
+            return false;
+        }
+        if let Some(damage) = self.damaged.get(&slot).filter(|damage| !damage.allows(Offset(first))) {
+            self.broke_off(slot, damage.error().clone(), now);
             return false;
         }
         let jumps = first > expected.map_or(0, |expected| expected.0);
@@ -230,6 +233,20 @@ impl<C: Client> Source<C> {
         for (expected, first) in before.into_iter().chain(inside) {
             let low = self.consumer.low_watermark(&assigned.name).map(Position);
             self.judge_gap(slot, Position(expected), Position(first), low);
+        }
+    }
+
+    /// A record came that lies before the one that was expected. The client may have gone back by itself; where it does so at
+    /// one place again and again, the log is numbered wrong.
+    fn went_back(&mut self, slot: Slot, first: Offset, expected: Position, now: Instant) {
+        self.cx.metrics.redelivered.add(1);
+        let is_known = self.damaged.get(&slot).is_some_and(Damage::is_numbered_wrong);
+        let is_log = self.assigned.get_mut(&slot).is_some_and(|assigned| assigned.goes_back(first, expected));
+        if is_log || is_known {
+            let cause = ReadCause::WentBack { to: first.0 };
+            self.broke_off(slot, ReadError { offset: expected.0, cause }, now);
+        } else {
+            self.suspect_truncation(slot, now);
         }
     }
 

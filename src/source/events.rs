@@ -3,15 +3,16 @@
 use std::time::Instant;
 
 use crate::librdkafka::{ErrorCode, Event};
-use crate::model::{Exit, Halt, Position, TopicPartition};
+use crate::model::{Exit, Halt, Position, Slot, TopicPartition};
 use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Room;
 
 use super::client::Client;
 use super::control::Source;
 use super::credentials;
-use super::damage::ReadError;
-use super::statistics;
+use super::damage::{ReadCause, ReadError};
+use super::silence::Fetched;
+use super::statistics::{self, PartitionStatistics};
 use super::until::{Marks, Standing};
 
 impl<C: Client> Source<C> {
@@ -102,7 +103,7 @@ impl<C: Client> Source<C> {
         }
         let place = partition.as_ref().map_or_else(|| "the source".to_owned(), ToString::to_string);
         match code {
-            ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopic | ErrorCode::UnknownPartition => {
+            ErrorCode::UNKNOWN_TOPIC_OR_PART | ErrorCode::UNKNOWN_TOPIC | ErrorCode::UNKNOWN_PARTITION => {
                 for assigned in self.assigned.values_mut() {
                     let same = partition.as_ref().is_none_or(|gone| gone.topic == assigned.name.topic);
                     assigned.was_gone |= same;
@@ -115,7 +116,7 @@ impl<C: Client> Source<C> {
                 };
                 self.cx.health.raise(Room::Source, words);
             }
-            ErrorCode::TopicAuthorizationFailed => {
+            ErrorCode::TOPIC_AUTHORIZATION_FAILED => {
                 self.halt.get_or_insert(Halt {
                     exit: Exit::Permission,
                     message: format!(
@@ -127,7 +128,10 @@ impl<C: Client> Source<C> {
             // What the group's coordinator refuses comes this way too.
             code if credentials::is_refusal(code) => self.refused(code, &message, now),
             code => match (slot, offset) {
-                (Some(slot), Some(offset)) => self.broke_off(slot, ReadError { offset, code, message }, now),
+                (Some(slot), Some(offset)) => {
+                    let cause = ReadCause::Told { code, message };
+                    self.broke_off(slot, ReadError { offset, cause }, now);
+                }
                 (Some(_) | None, Some(_) | None) => {
                     self.cx.health.raise(Room::Source, format!("{place}: {code}: {message}"));
                 }
@@ -164,6 +168,7 @@ impl<C: Client> Source<C> {
             if told && !self.damaged.is_empty() {
                 self.client_read_on(slot, Position(entry.next_offset), Position(entry.last_stable));
             }
+            self.listen(slot, told && !self.pauses.is_paused(slot), &entry);
             let Some(assigned) = self.assigned.get_mut(&slot) else { continue };
             if let Some(until) = &mut self.until {
                 if until.mark(slot).is_none() && entry.last_stable >= 0 {
@@ -182,6 +187,19 @@ impl<C: Client> Source<C> {
         }
     }
 
+    /// Notices that nothing comes of a partition that is being read.
+    fn listen(&mut self, slot: Slot, is_read: bool, entry: &PartitionStatistics) {
+        let now = self.consumer.now();
+        let Some(assigned) = self.assigned.get_mut(&slot) else { return };
+        if !is_read || self.hold.holds(slot) {
+            return assigned.silence.over();
+        }
+        let PartitionStatistics { next_offset, last_stable: end, fetches, .. } = *entry;
+        if let Some(offset) = assigned.silence.told(Fetched { next_offset, end, fetches }, now) {
+            self.broke_off(slot, ReadError { offset, cause: ReadCause::Silence }, now);
+        }
+    }
+
     /// Names the bootstrap servers again when no broker has been there for long.
     fn look_at_brokers(&mut self, reached: bool) {
         if reached {
@@ -193,7 +211,7 @@ impl<C: Client> Source<C> {
     }
 
     /// Takes over the client's own position, which includes control records, where nothing of ours contradicts it.
-    fn adopt(&mut self, slot: crate::model::Slot) {
+    fn adopt(&mut self, slot: Slot) {
         let Some(assigned) = self.assigned.get(&slot) else { return };
         let held = self.hold.holds(slot) && !mutants::on(Mutant::AdoptWithRecordsHeld);
         let damaged = self.damaged.contains_key(&slot);
@@ -234,12 +252,12 @@ impl<C: Client> Source<C> {
     }
 
     /// Never, but for a mutant.
-    fn must_read_first(&self, slot: crate::model::Slot) -> bool {
+    fn must_read_first(&self, slot: Slot) -> bool {
         mutants::on(Mutant::EmptiedPartitionHasNoEnd)
             && self.assigned.get(&slot).is_some_and(|assigned| !assigned.read_in_epoch)
     }
 
-    fn standing(&self, slot: crate::model::Slot) -> Standing {
+    fn standing(&self, slot: Slot) -> Standing {
         Standing {
             idle: self.ledger.is_quiet(slot) && !self.hold.holds(slot) && !self.rewinds.is_waiting(slot),
             position: self.ledger.position(slot).filter(|_| !self.must_read_first(slot)),

@@ -28,6 +28,7 @@ mod questions;
 mod rebalance;
 mod reports;
 pub mod rewind;
+mod silence;
 pub mod start;
 pub mod statistics;
 pub mod topics;

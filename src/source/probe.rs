@@ -166,7 +166,7 @@ impl Listener {
 
 impl ClientContext for Listener {
     fn error(&self, error: KafkaError, reason: &str) {
-        match error.rdkafka_error_code() {
+        match error.rdkafka_error_code().and_then(|code| ErrorCode::of(code as i32)) {
             // The first one says it.
             Some(code) if credentials::is_refusal(code) => drop(self.refusal.set(code)),
             Some(_) | None => self.hear(reason),

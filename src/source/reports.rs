@@ -35,7 +35,7 @@ impl<C: Client> Source<C> {
                 let all = if mutants::on(Mutant::SeekOnlyTheFailing) { 1 } else { current.len() };
                 current.into_iter().take(all).for_each(|slot| self.rewind(slot, cause, now));
             }
-            Report::GaveUp(cause) => self.gave_up(cause, now),
+            Report::GaveUp(why) => self.gave_up(why.cause(), now),
             Report::SinkAnswers => {
                 self.probing = false;
                 self.pauses.for_all(PauseReason::Probe, false);

@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::model::Slot;
+use crate::model::{Backoff, Slot};
 
-/// First wait after a rewind.
-const FIRST: Duration = Duration::from_millis(100);
-/// Longest wait.
-const LONGEST: Duration = Duration::from_secs(30);
+/// From the second rewind in a row on: the first one repeats at once what failed once.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
 
 #[derive(Debug)]
 struct Pending {
@@ -27,7 +25,7 @@ impl Rewinds {
     /// A partition was rewound: it must be sought to its position, not before the backoff has passed.
     pub fn start(&mut self, slot: Slot, now: Instant) {
         let pending = self.partitions.entry(slot).or_insert(Pending { not_before: now, waiting: false, in_a_row: 0 });
-        pending.not_before = now + backoff(pending.in_a_row);
+        pending.not_before = now + BACKOFF.after(pending.in_a_row);
         pending.in_a_row = pending.in_a_row.saturating_add(1);
         pending.waiting = true;
     }
@@ -90,14 +88,6 @@ impl Rewinds {
     }
 }
 
-/// 100 ms, 200 ms, … 30 s.
-fn backoff(in_a_row: u32) -> Duration {
-    if in_a_row == 0 {
-        return Duration::ZERO;
-    }
-    FIRST.saturating_mul(1 << (in_a_row - 1).min(16)).min(LONGEST)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,10 +102,10 @@ mod tests {
         assert!(!rewinds.is_waiting(slot));
         rewinds.start(slot, now);
         assert!(rewinds.due(now).is_empty() && rewinds.is_waiting(slot));
-        assert_eq!(rewinds.due(now + FIRST), [slot]);
+        assert_eq!(rewinds.due(now + BACKOFF.after(1)), [slot]);
         rewinds.sought(slot);
         rewinds.start(slot, now);
-        assert_eq!(rewinds.next_due(), Some(now + 2 * FIRST));
+        assert_eq!(rewinds.next_due(), Some(now + 2 * BACKOFF.after(1)));
         rewinds.progressed(slot);
         assert!(rewinds.is_waiting(slot), "progress of old news while the seek is due does not forget the seek");
         rewinds.sought(slot);
@@ -125,6 +115,6 @@ mod tests {
         for _ in 0..80 {
             rewinds.start(slot, now);
         }
-        assert!(rewinds.next_due() <= Some(now + LONGEST), "bounded");
+        assert!(rewinds.next_due() <= Some(now + BACKOFF.after(u32::MAX)), "bounded");
     }
 }

@@ -21,6 +21,8 @@ pub struct PartitionStatistics {
     pub last_stable: i64,
     /// The low watermark.
     pub low: i64,
+    /// Fetches sent to the broker it is read from, of all partitions.
+    pub fetches: u64,
 }
 
 /// Where the client stands with its group, in librdkafka's words.
@@ -81,6 +83,15 @@ struct Broker {
     state: String,
     #[serde(default)]
     source: String,
+    #[serde(default)]
+    req: Requests,
+}
+
+/// Requests sent to a broker, by kind.
+#[derive(Deserialize, Default)]
+struct Requests {
+    #[serde(rename = "Fetch", default)]
+    fetch: u64,
 }
 
 impl Broker {
@@ -127,6 +138,7 @@ pub fn read(json: &str) -> Result<Statistics, serde_json::Error> {
         in_use > 0 && in_use + never_needed == document.brokers.values().filter(|one| one.is_real()).count();
     let up: HashSet<i32> =
         document.brokers.values().filter(|one| one.is_real() && one.state == "UP").map(|one| one.nodeid).collect();
+    let fetches: BTreeMap<i32, u64> = document.brokers.values().map(|one| (one.nodeid, one.req.fetch)).collect();
     let mut all = Vec::new();
     for (topic, entry) in document.topics {
         let topic: Arc<str> = topic.into();
@@ -136,6 +148,7 @@ pub fn read(json: &str) -> Result<Statistics, serde_json::Error> {
             is_served: up.contains(&p.broker),
             last_stable: p.ls_offset,
             low: p.lo_offset,
+            fetches: fetches.get(&p.broker).copied().unwrap_or_default(),
         }));
     }
     let reached = document.brokers.values().any(|one| one.source != "logical" && one.is_up());
@@ -148,7 +161,7 @@ mod tests {
 
     #[test]
     fn reads_partitions_and_leaves_the_internal_one_out() {
-        let json = r#"{"name":"c","brokers":{"a:1/4":{"nodeid":4,"state":"UP"},"b:1/5":{"nodeid":5,"state":"DOWN"}},
+        let json = r#"{"name":"c","brokers":{"a:1/4":{"nodeid":4,"state":"UP","req":{"Fetch":12}},"b:1/5":{"nodeid":5,"state":"DOWN"}},
             "topics":{"t":{"topic":"t","partitions":{
             "0":{"partition":0,"broker":4,"next_offset":7,"ls_offset":9,"lo_offset":1,"hi_offset":9,"fetchq_cnt":3},
             "-1":{"partition":-1,"next_offset":0,"ls_offset":-1001,"lo_offset":-1001}}}},
@@ -158,7 +171,7 @@ mod tests {
         let partitions = read(json).expect("valid").partitions;
         assert_eq!(partitions.len(), 1);
         assert_eq!((partitions[0].next_offset, partitions[0].last_stable, partitions[0].low), (7, 9, 1));
-        assert!(partitions[0].is_served);
+        assert!(partitions[0].is_served && partitions[0].fetches == 12);
         for other in [json.replace("\"broker\":4", "\"broker\":5"), json.replace("\"broker\":4,", "")] {
             assert!(!read(&other).expect("valid").partitions[0].is_served, "{other}");
         }

@@ -20,7 +20,7 @@ use crate::config::plan::{
 };
 use crate::librdkafka::{ErrorCode, RecordBatch};
 use crate::model::{
-    Budget, Exit, Outcome, Part, PartitionTable, Report, RewindCause, Run, Slot, Stop, TopicPartition, Wake,
+    Budget, Exit, GiveUp, Outcome, Part, PartitionTable, Report, RewindCause, Run, Slot, Stop, TopicPartition, Wake,
 };
 use crate::sink::kafka::tests::sink_plan;
 use crate::telemetry::health::{Health, Room};
@@ -258,7 +258,7 @@ fn records_given_back_while_draining_are_left_open() {
     rig.produce(0, 4);
     drop(rig.runs(4));
     rig.source.cx.stop.drain();
-    rig.reports.send(Report::GaveUp(RewindCause::Exhausted)).expect("taken");
+    rig.reports.send(Report::GaveUp(GiveUp::Unacknowledged)).expect("taken");
     let (end, _) = rig.finish();
     assert_eq!((end.left_open, end.halt), (4, None));
 }
@@ -345,7 +345,7 @@ fn a_fatal_error_and_refused_rights_end_the_source() {
 fn a_fault_of_the_source_is_over_when_its_cluster_answers_again() {
     let mut rig = Rig::start(1, false, |_| {});
     rig.assigned(1);
-    rig.source.take_error(ErrorCode::AllBrokersDown, "", false, Instant::now());
+    rig.source.take_error(ErrorCode::ALL_BROKERS_DOWN, "", false, Instant::now());
     let mut say = |state| {
         let json = format!(r#"{{"brokers":{{"a":{{"nodeid":1,"state":"{state}"}}}}}}"#);
         rig.source.take_statistics(&json);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
-use sluicegate::model::{Report, RewindCause, Run};
+use sluicegate::model::{GiveUp, Report, RewindCause, Run};
 use sluicegate_testkit::services::KafkaClient;
 
 use super::source_rig::{GROUP, Options, SourceRig, TOPIC, cluster};
@@ -259,7 +259,7 @@ fn a_failure_takes_back_every_partition_of_the_failed_records() {
     rig.reports.send(Report::Rewind { tickets, cause: RewindCause::Delivery });
     wait_until("all four were taken back", || rig.metrics.rewound.get() == 40);
     open_all();
-    rig.reports.send(Report::GaveUp(RewindCause::Exhausted));
+    rig.reports.send(Report::GaveUp(GiveUp::Unacknowledged));
     wait_until("all four once more", || rig.metrics.rewound.get() == 80);
     rig.reports.send(Report::SinkAnswers);
     rig.take_in_order(&mut (0..4).map(|partition| (partition, 0)).collect(), 40);

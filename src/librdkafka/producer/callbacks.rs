@@ -3,19 +3,20 @@
 #![expect(unsafe_code, reason = "callbacks of a C library; see the room's documentation")]
 
 use std::cell::UnsafeCell;
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rdkafka::bindings as rk;
+use rdkafka::bindings as rd;
 
 use super::buffers::BufferId;
-use super::code::ErrorCode;
+use crate::librdkafka::code::{ErrorCode, code_at};
+use crate::librdkafka::native::owned;
 
 /// One delivery report as it came.
 #[derive(Clone, Copy)]
 pub(super) struct RawReport {
     pub(super) opaque: usize,
-    pub(super) code: ErrorCode,
+    pub(super) error: Option<ErrorCode>,
     pub(super) partition: i32,
 }
 
@@ -98,22 +99,21 @@ unsafe fn tell(opaque: *mut c_void, what: impl FnOnce(&mut Told)) {
 
 /// `dr_msg_cb`.
 pub(super) unsafe extern "C" fn on_delivery(
-    _client: *mut rk::rd_kafka_t,
-    message: *const rk::rd_kafka_message_t,
+    _client: *mut rd::rd_kafka_t,
+    message: *const rd::rd_kafka_message_t,
     opaque: *mut c_void,
 ) {
-    // SAFETY: librdkafka passes a valid message for the length of the call. The code is read as a number: a broker may
-    // send one the enum does not have.
+    // SAFETY: librdkafka passes a valid message for the length of the call.
     let report = unsafe {
         RawReport {
             opaque: (*message)._private as usize,
-            code: ErrorCode((&raw const (*message).err).cast::<i32>().read()),
+            error: code_at(&raw const (*message).err),
             partition: (*message).partition,
         }
     };
     // SAFETY: as above; the text lives as long as the message.
-    let words = (report.code == ErrorCode::INVALID_RECORD)
-        .then(|| unsafe { owned(rk::rd_kafka_message_produce_errstr(message)) })
+    let words = (report.error == Some(ErrorCode::INVALID_RECORD))
+        .then(|| unsafe { owned(rd::rd_kafka_message_produce_errstr(message)) })
         .filter(|words| !words.is_empty());
     let (buffer, index) = report.place();
     // SAFETY: librdkafka serves this callback only inside rd_kafka_poll, with the opaque of the client's configuration.
@@ -127,20 +127,21 @@ pub(super) unsafe extern "C" fn on_delivery(
 
 /// `error_cb`.
 pub(super) unsafe extern "C" fn on_error(
-    _client: *mut rk::rd_kafka_t,
+    _client: *mut rd::rd_kafka_t,
     code: c_int,
     reason: *const c_char,
     opaque: *mut c_void,
 ) {
+    let Some(code) = ErrorCode::of(code) else { return };
     // SAFETY: as in `on_delivery`; `reason` is a NUL terminated string for the length of the call.
     unsafe {
-        tell(opaque, |told| keep(told, ClientEvent::Error { code: ErrorCode(code), text: owned(reason) }));
+        tell(opaque, |told| keep(told, ClientEvent::Error { code, text: owned(reason) }));
     }
 }
 
 /// `log_cb`: with `log.queue` it is served inside poll like the others.
 pub(super) unsafe extern "C" fn on_log(
-    client: *const rk::rd_kafka_t,
+    client: *const rd::rd_kafka_t,
     level: c_int,
     facility: *const c_char,
     text: *const c_char,
@@ -149,7 +150,7 @@ pub(super) unsafe extern "C" fn on_log(
         return;
     }
     // SAFETY: librdkafka passes the client whose log this is; its opaque is our inbox, set before the client was made.
-    let opaque = unsafe { rk::rd_kafka_opaque(client) };
+    let opaque = unsafe { rd::rd_kafka_opaque(client) };
     if opaque.is_null() {
         return;
     }
@@ -164,7 +165,7 @@ pub(super) unsafe extern "C" fn on_log(
 
 /// The hook of the main queue: it became non-empty. Runs on a librdkafka thread with the queue's lock held, so it only
 /// wakes the owner.
-pub(super) unsafe extern "C" fn on_ready(_client: *mut rk::rd_kafka_t, opaque: *mut c_void) {
+pub(super) unsafe extern "C" fn on_ready(_client: *mut rd::rd_kafka_t, opaque: *mut c_void) {
     // SAFETY: `opaque` is the address of the client's inbox, which outlives the client. Only `hook` is touched, which is
     // never written after the client was made and may be called from any thread.
     let hook = unsafe { &(*opaque.cast::<Inbox>()).hook };
@@ -179,14 +180,4 @@ fn keep(told: &mut Told, event: ClientEvent) {
     if told.events.len() < KEPT_EVENTS {
         told.events.push(event);
     }
-}
-
-/// # Safety
-/// `text` is null or NUL terminated.
-unsafe fn owned(text: *const c_char) -> String {
-    if text.is_null() {
-        return String::new();
-    }
-    // SAFETY: not null, and NUL terminated by the caller's promise.
-    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }

@@ -1,24 +1,7 @@
 //! What a producer tells its owner.
 
 use super::buffers::BufferId;
-use super::code::ErrorCode;
-
-/// Why a producer could not be made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// A property's name or value is refused. The value is not repeated: it may be a secret.
-    #[error("librdkafka refuses the property `{name}`: unknown, not built in, or its value is not one it takes")]
-    Property {
-        /// Its name.
-        name: String,
-    },
-    /// The client could not be made.
-    #[error("librdkafka could not make the producer: {text}")]
-    Client {
-        /// librdkafka's words.
-        text: String,
-    },
-}
+use crate::librdkafka::ErrorCode;
 
 /// The end of one produced message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +12,8 @@ pub struct DeliveryReport {
     pub index: u32,
     /// Partition of the target topic; negative when none was chosen.
     pub partition: i32,
-    /// [`ErrorCode::NONE`] when the cluster acknowledged it.
-    pub code: ErrorCode,
+    /// `None` when the cluster acknowledged it.
+    pub error: Option<ErrorCode>,
 }
 
 /// A message that was not taken, for another reason than a full queue. No report follows.

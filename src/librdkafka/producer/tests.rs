@@ -126,7 +126,7 @@ fn every_message_is_reported_once_and_arrives_in_order() {
     bench.await_reports(count);
 
     let mut indexes: Vec<u32> = bench.reports.iter().map(|report| report.index).collect();
-    assert!(bench.reports.iter().all(|report| report.code.is_none() && report.buffer == buffer));
+    assert!(bench.reports.iter().all(|report| report.error.is_none() && report.buffer == buffer));
     indexes.sort_unstable();
     assert_eq!(indexes, (10..10 + count as u32).collect::<Vec<_>>());
     assert!(bench.producer.open_messages() == 0 && bench.producer.payload(buffer).is_some(), "readable once more");
@@ -173,7 +173,7 @@ fn nulls_empties_headers_and_timestamps_arrive_exactly() {
     assert_eq!(bench.producer.produce(TOPIC, buffer, 0, &messages, |message| *message, &mut refused), 6);
     bench.producer.seal(buffer);
     bench.await_reports(6);
-    assert!(refused.is_empty() && bench.reports.iter().all(|report| report.code.is_none()), "{:?}", bench.reports);
+    assert!(refused.is_empty() && bench.reports.iter().all(|report| report.error.is_none()), "{:?}", bench.reports);
 
     let read = read_back(&cluster, 1, 6);
     let (value, empty) = (Some(b"value".to_vec()), Some(Vec::new()));
@@ -254,7 +254,7 @@ fn a_purge_reports_everything_and_frees_the_buffer() {
     assert_eq!((bench.reports.len(), bench.producer.open_messages()), (0, 50));
     bench.producer.purge();
     bench.await_reports(50);
-    assert!(bench.reports.iter().all(|report| report.code == ErrorCode::PURGE_QUEUE), "{:?}", bench.reports[0]);
+    assert!(bench.reports.iter().all(|report| report.error == Some(ErrorCode::PURGE_QUEUE)), "{:?}", bench.reports[0]);
     bench.producer.serve(&mut bench.reports, &mut bench.events);
     assert_eq!(bench.producer.payload(buffer), None);
     bench.close();
@@ -282,7 +282,11 @@ fn broker_errors_come_back_by_their_number() {
     bench.producer.produce(TOPIC, buffer, 0, &messages, |message| *message, &mut Vec::new());
     bench.producer.seal(buffer);
     bench.await_reports(3);
-    assert!(bench.reports.iter().all(|report| report.code == ErrorCode::MSG_SIZE_TOO_LARGE), "{:?}", bench.reports);
+    assert!(
+        bench.reports.iter().all(|report| report.error == Some(ErrorCode::MSG_SIZE_TOO_LARGE)),
+        "{:?}",
+        bench.reports
+    );
     assert_eq!(bench.producer.fatal(), None, "an epoch bump mends it");
     bench.close();
 }

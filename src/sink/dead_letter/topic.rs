@@ -5,11 +5,9 @@ use std::time::{Duration, Instant};
 use secrecy::ExposeSecret;
 
 use crate::config::plan::KafkaConnection;
-use crate::librdkafka::Bootstrap;
-use crate::librdkafka::producer::code::ErrorCode;
 use crate::librdkafka::producer::message::{Message, Span};
 use crate::librdkafka::producer::{ClientEvent, Probe, Producer, Refusal};
-use crate::librdkafka::words;
+use crate::librdkafka::{Bootstrap, ErrorCode, words};
 use crate::sink::kafka::settings::{ProducerSettings, properties};
 use crate::sink::reject::DeskHandles;
 use crate::telemetry::health::Room;
@@ -26,6 +24,9 @@ const GREETING_INTERVAL: Duration = Duration::from_secs(2);
 const CLOSE: Duration = Duration::from_secs(5);
 /// A dead letter is as large as its record; the broker's limit decides, not a default of the client.
 const LARGEST_LETTER: u32 = 1_000_000_000;
+
+/// What became of a letter: nothing yet, written, or refused.
+type LetterAnswer = Option<Result<(), ErrorCode>>;
 
 /// See the module. One group is written at a time; its letters keep their order.
 pub(super) struct LetterTopic {
@@ -93,16 +94,16 @@ impl LetterTopic {
                 return Attempt { done: vec![false; letters.len()], too_large: false, fault: Some(fault) };
             }
         }
-        if answers.contains(&Some(ErrorCode::NONE)) {
+        if answers.contains(&Some(Ok(()))) {
             self.handles.health.reached(Room::DeadLetter);
         }
         let fault = letters
             .iter()
             .zip(&answers)
-            .find(|(_, answer)| **answer != Some(ErrorCode::NONE))
+            .find(|(_, answer)| **answer != Some(Ok(())))
             .map(|(letter, answer)| self.fault(letter, *answer));
-        let too_large = answers.iter().flatten().any(|answer| is_too_large(*answer));
-        Attempt { done: answers.iter().map(|answer| *answer == Some(ErrorCode::NONE)).collect(), too_large, fault }
+        let too_large = answers.iter().flatten().any(|answer| answer.is_err_and(is_too_large));
+        Attempt { done: answers.iter().map(|answer| *answer == Some(Ok(()))).collect(), too_large, fault }
     }
 
     pub(super) fn close(self) {
@@ -120,7 +121,7 @@ impl LetterTopic {
         Ok(producer)
     }
 
-    fn produce_and_wait(&self, producer: &mut Producer, letters: &[Letter], answers: &mut [Option<ErrorCode>]) {
+    fn produce_and_wait(&self, producer: &mut Producer, letters: &[Letter], answers: &mut [LetterAnswer]) {
         let (payload, messages) = encode(letters, &self.handles.pipeline);
         let buffer = producer.lend(payload);
         let (mut reports, mut events) = (Vec::new(), Vec::new());
@@ -133,12 +134,12 @@ impl LetterTopic {
                 next += producer.produce(&self.topic, buffer, next as u32, rest, |message| *message, &mut refused);
             }
             for Refusal { index, code } in refused.drain(..) {
-                answers[index as usize] = Some(code);
+                answers[index as usize] = Some(Err(code));
             }
             let _ = self.woken.recv_timeout(GLANCE);
             producer.serve(&mut reports, &mut events);
             for report in reports.drain(..) {
-                answers[report.index as usize] = Some(report.code);
+                answers[report.index as usize] = Some(report.error.map_or(Ok(()), Err));
                 last_answer = Instant::now();
                 bootstrap.answered();
             }
@@ -166,10 +167,11 @@ impl LetterTopic {
         )
     }
 
-    fn fault(&self, letter: &Letter, answer: Option<ErrorCode>) -> String {
+    fn fault(&self, letter: &Letter, answer: LetterAnswer) -> String {
         let (topic, connection) = (&self.topic, &self.connection.name);
-        let code = answer.map_or_else(|| "no answer".to_owned(), |code| code.to_string());
-        let advice = match answer {
+        let error = answer.and_then(Result::err);
+        let code = error.map_or_else(|| "no answer".to_owned(), |code| code.to_string());
+        let advice = match error {
             Some(code) if is_too_large(code) => {
                 "raise the topic's `max.message.bytes`, or set `on_too_large: omit_value` beside it to keep such letters \
                  without their value"
@@ -199,7 +201,7 @@ fn is_too_large(code: ErrorCode) -> bool {
 }
 
 /// Purges what is open and takes the last answers, for a bounded time.
-fn abandon(producer: &mut Producer, woken: &flume::Receiver<()>, answers: &mut [Option<ErrorCode>]) {
+fn abandon(producer: &mut Producer, woken: &flume::Receiver<()>, answers: &mut [LetterAnswer]) {
     let (mut reports, mut events) = (Vec::new(), Vec::new());
     let end = Instant::now() + PURGE;
     while producer.open_messages() > 0 && Instant::now() < end {
@@ -207,7 +209,7 @@ fn abandon(producer: &mut Producer, woken: &flume::Receiver<()>, answers: &mut [
         let _ = woken.recv_timeout(GLANCE);
         producer.serve(&mut reports, &mut events);
         for report in reports.drain(..) {
-            answers[report.index as usize] = Some(report.code);
+            answers[report.index as usize] = Some(report.error.map_or(Ok(()), Err));
         }
     }
 }

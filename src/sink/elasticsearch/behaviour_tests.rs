@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::rig::{Rig, plan_for, retry};
 use crate::config::plan::{Action, ConcurrencyMode, DocumentId, OnTombstone, RetryPlan, ServerKind, VersionSource};
-use crate::model::{Epoch, Exit, Outcome, Prepared, Report, RewindCause};
+use crate::model::{Epoch, Exit, GiveUp, Outcome, Prepared, Report, RewindCause};
 use crate::telemetry::metrics::{RequestClass, StageName};
 use crate::testbed::bulk_endpoint::{BulkEndpoint, Fault, ItemAnswer, LogEntry, Options, Version};
 
@@ -351,7 +351,7 @@ async fn gives_up_once_frees_memory_and_reports_the_return() {
     endpoint.answer_root(Some((503, String::new())));
     rig.send_numbers(0..500).await;
     rig.until("giving up", |rig| !rig.others.is_empty()).await;
-    assert_eq!(rig.others, [Report::GaveUp(RewindCause::Exhausted)]);
+    assert_eq!(rig.others, [Report::GaveUp(GiveUp::Unacknowledged)]);
     assert!(rig.ctx.budget.used() > 0);
     rig.until("answers to what other lanes had out", |rig| rig.wire.is_quiet(rig.slot)).await;
     let (requests, probes) = (endpoint.requests(), endpoint.probes());

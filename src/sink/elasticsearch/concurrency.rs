@@ -9,6 +9,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::model::Backoff;
+
 use super::op::Pace;
 use super::verdict::Reply;
 
@@ -23,6 +25,8 @@ const FORGETS_IN: Duration = Duration::from_secs(10 * 60);
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Between two tries.
+const BACKOFF: Backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
 /// Classes of request sizes, two for each power of two: requests of one class differ by at most 41 %.
 const SIZE_CLASSES: usize = 2 * usize::BITS as usize;
 
@@ -67,7 +71,8 @@ pub struct Sample {
 #[derive(Debug, Clone, Copy)]
 struct Wall {
     at: usize,
-    pause: Duration,
+    /// How often in a row it was too much.
+    tries: u32,
     retry_at: Instant,
 }
 
@@ -129,8 +134,8 @@ impl Concurrency {
             return;
         }
         let failed_again = self.wall.filter(|wall| self.limit >= wall.at && self.limit > 1);
-        let pause = failed_again.map_or(FIRST_PAUSE, |wall| (wall.pause * 2).min(LONGEST_PAUSE));
-        self.wall = Some(Wall { at: self.limit.max(2), pause, retry_at: now + pause });
+        let tries = failed_again.map_or(1, |wall| wall.tries.saturating_add(1));
+        self.wall = Some(Wall { at: self.limit.max(2), tries, retry_at: now + BACKOFF.after(tries) });
         self.limit = (self.limit * 3 / 4).max(1);
         (self.changed, self.shrunk, self.round) = (now, Some(now), Round::default());
     }

@@ -1,4 +1,4 @@
-//! Drives one lane: the clock, the wire and the waiting around the pure [`Lane`].
+//! Drives one lane: the clock, HTTP and the waiting around the pure [`Lane`] and [`Pacing`].
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,23 +6,22 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::model::{Exit, Halt, Ticket};
+use crate::model::Ticket;
+use crate::telemetry::health::Room;
 use crate::telemetry::latency::Stage;
 use crate::telemetry::metrics::StageName;
 
 use super::batch::Chunk;
 use super::concurrency::Sign;
 use super::gzip::compress;
-use super::lane::{Lane, Ready, Request, Rules};
+use super::lane::{Lane, Request, Rules};
 use super::op::Pace;
-use super::patience::{backoff, is_probed};
+use super::pacing::{FaultChange, LaneAnswer, NextSend, Pacing, TICK};
 use super::shared::Shared;
 use super::slots::Slot;
 use super::target::Terms;
-use super::verdict::{Reply, Trouble};
+use super::verdict::Reply;
 
-/// How long anything waits before the fence, the stop switch and the clocks are looked at again.
-const TICK: Duration = Duration::from_millis(250);
 /// A batch that old with open records is thinned.
 const PINNED_AT_MOST: Duration = Duration::from_secs(1);
 
@@ -34,17 +33,8 @@ pub struct Drive {
     inbox: flume::Receiver<Chunk>,
     open: bool,
     wakes: watch::Receiver<u64>,
-    /// Nothing is sent before this.
-    hold_until: Option<Instant>,
-    /// Whether waiting for `hold_until` may be cut short by a probe.
-    probed: bool,
-    /// Whether the request being sent is the probe.
-    probing: bool,
-    residue_due: Instant,
-    /// Failures in a row, of whole requests or of residues.
-    failures: u32,
+    pacing: Pacing,
     same_node: Option<usize>,
-    swept: Instant,
 }
 
 impl Drive {
@@ -60,20 +50,14 @@ impl Drive {
             needs_original: shared.ctx.desk.needs_original(),
         };
         let wakes = shared.wakes.subscribe();
-        let now = Instant::now();
         Self {
             number,
             lane: Lane::new(rules, shared.ctx.budget.charge(0)),
             inbox,
             open: true,
             wakes,
-            hold_until: None,
-            probed: false,
-            probing: false,
-            residue_due: now,
-            failures: 0,
+            pacing: Pacing::new(shared.retry, Instant::now()),
             same_node: None,
-            swept: now,
             shared,
         }
     }
@@ -97,9 +81,9 @@ impl Drive {
             if !self.open && self.lane.is_empty() {
                 break;
             }
-            match self.next_send(Instant::now()) {
-                Some(until) => self.idle(until).await,
-                None => {
+            match self.next_send() {
+                NextSend::NotBefore { at, held } => self.idle(at, held).await,
+                NextSend::Now => {
                     if let Some(slot) = self.slot().await {
                         self.send(slot).await;
                     }
@@ -112,31 +96,9 @@ impl Drive {
         self.shared.set_fault(self.number, None);
     }
 
-    /// `None`: send now; otherwise when to look again at the latest.
-    fn next_send(&mut self, now: Instant) -> Option<Instant> {
-        let tick = now + TICK;
-        if self.is_barred() {
-            return Some(tick);
-        }
-        let ready = self.lane.ready(now, self.residue_due, !self.open);
-        if let (Some(until), true) = (self.hold_until, ready != Ready::Idle) {
-            if now < until {
-                self.probing = self.probed && self.shared.patience(|patience| patience.may_probe(now));
-                return if self.probing { None } else { Some(until.min(tick)) };
-            }
-            self.probed = false;
-        }
-        match ready {
-            Ready::Now => None,
-            Ready::At(when) => Some(when.min(tick)),
-            Ready::Idle => Some(tick),
-        }
-    }
-
-    /// Whether no lane may send anything now.
-    fn is_barred(&self) -> bool {
-        let shared = &self.shared;
-        shared.patience(|patience| patience.has_given_up()) || shared.path.get().is_none() || shared.is_halted()
+    fn next_send(&mut self) -> NextSend {
+        let (lane, pacing, barred, flush) = (&self.lane, &mut self.pacing, self.shared.bars_lanes(), !self.open);
+        self.shared.patience(|patience| pacing.next_send(Instant::now(), lane, barred, flush, patience))
     }
 
     /// Waits for this lane's turn to have a request out, while more comes in: bulks grow. `None`: look again.
@@ -167,13 +129,8 @@ impl Drive {
         Some(slot)
     }
 
-    /// Waits; the time counts as blocked while something is there that may not be sent.
-    async fn idle(&mut self, until: Instant) {
-        let held = !self.lane.is_empty()
-            && (self.hold_until.is_some()
-                || self.lane.has_residue()
-                || self.shared.path.get().is_none()
-                || self.shared.patience(|patience| patience.has_given_up()));
+    /// Waits; the time counts as blocked while something is held.
+    async fn idle(&mut self, until: Instant, held: bool) {
         let since = Instant::now();
         self.wait(until).await;
         if held {
@@ -189,9 +146,8 @@ impl Drive {
             },
             changed = self.wakes.changed() => {
                 // The sender lives in `shared`; a closed watch only means there is nothing left to wake for.
-                if changed.is_ok() && !self.shared.is_halted() && self.probed {
-                    self.hold_until = None;
-                    self.failures = 0;
+                if changed.is_ok() && !self.shared.is_halted() {
+                    self.pacing.woken();
                 }
             }
             () = tokio::time::sleep_until(until.into()) => {}
@@ -201,8 +157,7 @@ impl Drive {
     /// Drops what is fenced, thins what pins fetch buffers, passes on what was decided.
     fn sweep(&mut self, on_wire: bool) {
         let now = Instant::now();
-        if now.duration_since(self.swept) >= TICK {
-            self.swept = now;
+        if self.pacing.is_sweep_due(now) {
             let table = self.shared.ctx.table.clone();
             self.lane.purge(on_wire, &|ticket: Ticket| table.is_current(ticket.slot, ticket.epoch));
             self.lane.cap_bytes(self.shared.ceiling.load(Ordering::Acquire));
@@ -219,9 +174,10 @@ impl Drive {
 
     /// Sends the next request and takes its answer.
     async fn send(&mut self, mut slot: Slot) {
-        self.hold_until = None;
+        self.pacing.sends();
         // While it waited for its slot, all sending may have been barred.
-        let request = if self.is_barred() { None } else { self.take_request() };
+        let barred = self.shared.bars_lanes() || self.shared.patience(|patience| patience.has_given_up());
+        let request = if barred { None } else { self.take_request() };
         let reply = match request {
             Some(request) => {
                 let since = Instant::now();
@@ -232,12 +188,9 @@ impl Drive {
             }
             None => None,
         };
-        if std::mem::take(&mut self.probing) {
-            self.shared.patience(|patience| patience.probe_returned(Instant::now()));
-        }
-        if let Some((reply, records)) = reply {
-            let sign = self.take_answer(&reply, records);
-            slot.ended(sign);
+        match reply {
+            Some((reply, records)) => slot.ended(self.take_answer(&reply, records)),
+            None => self.shared.patience(|patience| self.pacing.sent_nothing(Instant::now(), patience)),
         }
         let effects = self.lane.take_effects();
         self.shared.pass_on(effects);
@@ -247,7 +200,7 @@ impl Drive {
     fn take_request(&mut self) -> Option<Request> {
         let table = self.shared.ctx.table.clone();
         let current = |ticket: Ticket| table.is_current(ticket.slot, ticket.epoch);
-        let with_residue = self.residue_due <= Instant::now();
+        let with_residue = self.pacing.residue_is_due(Instant::now());
         loop {
             let request = self.lane.next(with_residue, &current)?;
             self.shared.wire.add(&request.tenures);
@@ -297,103 +250,44 @@ impl Drive {
     }
 
     fn take_answer(&mut self, reply: &Reply, records: u32) -> Sign {
-        let now = Instant::now();
-        let shared = self.shared.clone();
-        let failures_before = self.failures;
         let pace = self.lane.answered(reply);
-        let sign = Sign::of(reply, &pace);
-        if matches!(pace, Pace::Go | Pace::Residue { .. } | Pace::Split) {
-            shared.ctx.health.reached(crate::telemetry::health::Room::Sink);
-            let was_failing = shared.patience(|patience| patience.answered());
-            if was_failing || failures_before > 0 {
-                shared.wake_all();
-            }
+        let shared = self.shared.clone();
+        let answer = LaneAnswer { reply, pace: &pace, has_residue: self.lane.has_residue() };
+        let pacing = &mut self.pacing;
+        let change = shared.patience(|patience| pacing.answered(Instant::now(), answer, fastrand::f64(), patience));
+        if change.reached {
+            shared.ctx.health.reached(Room::Sink);
         }
-        match pace {
-            Pace::Go => self.calm(),
-            Pace::Split => {
-                self.calm();
-                shared.learn_ceiling(self.number, self.lane.ceiling());
+        if change.wakes_all {
+            shared.wake_all();
+        }
+        if change.gives_up {
+            shared.announce_give_up();
+        }
+        match change.fault {
+            FaultChange::Kept => {}
+            FaultChange::Cleared => shared.set_fault(self.number, None),
+            FaultChange::Named(fault) => shared.set_fault(self.number, Some(fault)),
+        }
+        if let Some(halt) = change.halt {
+            shared.halt(halt);
+        }
+        match &pace {
+            Pace::Split => shared.learn_ceiling(self.number, self.lane.ceiling()),
+            Pace::Whole { message, .. } => {
+                tracing::debug!(lane = self.number, records, failures = self.pacing.failures(), "{message}");
             }
-            Pace::Residue { overload, alert } => self.hold_residue(now, overload, alert, reply),
-            Pace::Whole { trouble, message } => self.hold_lane(now, trouble, message, reply, records),
-            Pace::Refused(message) => self.refused(now, message),
-            Pace::Halt(halt) => shared.halt(halt),
+            Pace::Go | Pace::Residue { .. } | Pace::Refused(_) | Pace::Halt(_) => {}
         }
         if matches!(reply, Reply::Answer { .. }) {
             self.thin_open();
         }
-        sign
-    }
-
-    /// The servers are well. What is held because of an index stays named while anything of it is.
-    fn calm(&mut self) {
-        self.hold_until = None;
-        self.probed = false;
-        if !self.lane.has_residue() {
-            self.failures = 0;
-            self.shared.set_fault(self.number, None);
-        }
-    }
-
-    /// Some items must be sent again. A busy server gives the whole lane a pause; otherwise only they wait, and a first
-    /// failure (a version conflict, say) does not wait at all.
-    fn hold_residue(&mut self, now: Instant, overload: bool, alert: Option<String>, reply: &Reply) {
-        self.failures += 1;
-        self.shared.set_fault(self.number, alert.clone());
-        let failures = if overload || alert.is_some() { self.failures } else { self.failures - 1 };
-        if failures == 0 {
-            self.residue_due = now;
-            return;
-        }
-        let wait = self.pause(failures, reply);
-        self.residue_due = now + wait;
-        self.probed = false;
-        self.hold_until = overload.then_some(now + wait);
-    }
-
-    fn hold_lane(&mut self, now: Instant, trouble: Trouble, message: String, reply: &Reply, records: u32) {
-        self.failures += 1;
-        tracing::debug!(lane = self.number, records, failures = self.failures, "{message}");
-        self.shared.patience(|patience| patience.failed(now, trouble, self.failures));
-        self.shared.give_up_if_exhausted(now);
-        let asked = matches!(reply, Reply::Answer { retry_after: Some(_), .. });
-        self.probed = is_probed(trouble) && !asked;
-        let wait = self.pause(self.failures, reply);
-        // A server may still be at work on what it did not answer, and apply it after newer requests: it gets a moment.
-        let wait = match reply {
-            Reply::Timeout | Reply::Broken(_) => wait.max(self.shared.retry.first),
-            Reply::Answer { .. } => wait,
-        };
-        self.hold_until = Some(now + wait);
-        let what_to_do = "it is sent again until it is answered";
-        self.shared.set_fault(self.number, Some(format!("bulk request failed: {message}; {what_to_do}")));
-    }
-
-    fn refused(&mut self, now: Instant, message: String) {
-        self.failures += 1;
-        if self.shared.patience(|patience| patience.refused(now)) {
-            let message = format!("{message}; it lasted 5 minutes: correct the credentials or the role's privileges");
-            self.shared.halt(Halt { exit: Exit::Permission, message });
-            return;
-        }
-        self.probed = false;
-        self.hold_until = Some(now + backoff(self.shared.retry, self.failures, 1.0).max(TICK));
-        self.shared.set_fault(self.number, Some(message));
-    }
-
-    /// Full jitter, or what the server asked for.
-    fn pause(&self, failures: u32, reply: &Reply) -> Duration {
-        let own = backoff(self.shared.retry, failures, fastrand::f64());
-        match reply {
-            Reply::Answer { retry_after: Some(asked), .. } => own.max(*asked),
-            Reply::Answer { retry_after: None, .. } | Reply::Timeout | Reply::Broken(_) => own,
-        }
+        Sign::of(reply, &pace)
     }
 
     /// What is still held after an answer will be for a while: it must not pin fetch buffers.
     fn thin_open(&mut self) {
-        if self.failures > 0 {
+        if self.pacing.failures() > 0 {
             self.lane.batches().filter(|batch| batch.pins_fetch()).for_each(|batch| batch.thin());
         }
     }

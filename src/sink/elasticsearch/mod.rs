@@ -2,7 +2,7 @@
 //!
 //! `bulk` and `entry` write entries on the workers; `sink` puts batches in order and spreads them over lanes by document
 //! id; `lane`, `chain` and `settle` decide what is sent next and what an answer settles (pure); `verdict`, `target`, `alike`
-//! and `answer` read what servers say (pure); `patience` knows when to wait, probe or give up (pure); `concurrency`
+//! and `answer` read what servers say (pure); `pacing` says when a lane sends next and `patience` when the sink probes or gives up (pure); `concurrency`
 //! finds how many requests may be out at once (pure); `drive` runs a lane, `slots` gives it its turn, `tell` passes on what
 //! it decided; `client`, `nodes` and `server` talk to the servers; `inspect`
 //! looks at a target before anything is sent.
@@ -33,6 +33,7 @@ mod lane_tests;
 mod log_in;
 mod nodes;
 mod op;
+mod pacing;
 mod patience;
 mod purge;
 mod redact;
@@ -67,10 +68,11 @@ pub use wire::Wire;
 #[cfg(test)]
 pub(crate) mod pure {
     pub use super::bulk::{BulkItem, ItemAction};
-    pub use super::lane::{Lane, Ready, Rules, Tenure};
-    pub use super::op::{Effects, Pace};
-    pub use super::patience::{PROBE_EVERY, Patience, backoff, is_probed};
+    pub use super::lane::{Lane, Rules, Tenure};
+    pub use super::op::Effects;
+    pub use super::pacing::{LaneAnswer, NextSend, Pacing};
+    pub use super::patience::{PROBE_EVERY, Patience};
     pub use super::sink::split;
     pub use super::target::Terms;
-    pub use super::verdict::{Reply, Trouble};
+    pub use super::verdict::Reply;
 }

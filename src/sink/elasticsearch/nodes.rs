@@ -6,8 +6,10 @@
 
 use std::time::{Duration, Instant};
 
-const FIRST_DEAD_TIME: Duration = Duration::from_secs(1);
-const LONGEST_DEAD_TIME: Duration = Duration::from_secs(60);
+use crate::model::Backoff;
+
+/// How long a dead node is left alone.
+const DEAD_TIME: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 const TIMEOUTS_OF_THE_DEAD: u32 = 3;
 
 #[derive(Debug, Clone, Default)]
@@ -69,8 +71,7 @@ impl Nodes {
     pub fn broken(&mut self, node: usize, now: Instant) {
         if let Some(node) = self.0.get_mut(node) {
             node.deaths += 1;
-            let dead_time = FIRST_DEAD_TIME.saturating_mul(1 << (node.deaths - 1).min(10)).min(LONGEST_DEAD_TIME);
-            node.dead = Some((now, now + dead_time));
+            node.dead = Some((now, now + DEAD_TIME.after(node.deaths)));
         }
     }
 

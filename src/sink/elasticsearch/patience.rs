@@ -1,4 +1,4 @@
-//! When a failing sink waits, probes or gives up; shared by its lanes. Pure: `now` and chance are arguments.
+//! When a failing sink probes or gives up; shared by its lanes. Pure: `now` is an argument.
 
 use std::time::{Duration, Instant};
 
@@ -123,13 +123,6 @@ impl Patience {
     }
 }
 
-/// Full jitter: anything between nothing and `first × 2^(failures - 1)`, at most `max`. `chance` is in 0..1.
-#[must_use]
-pub fn backoff(retry: RetryPlan, failures: u32, chance: f64) -> Duration {
-    let doubled = retry.first.saturating_mul(1 << failures.saturating_sub(1).min(20));
-    doubled.min(retry.max).mul_f64(chance.clamp(0.0, 1.0))
-}
-
 /// Whether re-sending one waiting request every second is a sensible probe of this trouble.
 #[must_use]
 pub fn is_probed(trouble: Trouble) -> bool {
@@ -211,17 +204,5 @@ mod tests {
         assert!(patience.refused(start + Duration::from_secs(300)));
         patience.answered();
         assert!(!patience.refused(start + Duration::from_secs(301)));
-    }
-
-    #[test]
-    fn backoff_is_bounded_and_jittered() {
-        let retry = patience();
-        let plan =
-            RetryPlan { first: Duration::from_millis(200), max: Duration::from_secs(30), in_place: retry.in_place };
-        let table =
-            [(1, 1.0, 200), (2, 1.0, 400), (3, 0.5, 400), (9, 1.0, 30_000), (4_000_000, 1.0, 30_000), (5, 0.0, 0)];
-        for (failures, chance, millis) in table {
-            assert_eq!(backoff(plan, failures, chance), Duration::from_millis(millis), "{failures} {chance}");
-        }
     }
 }

@@ -368,11 +368,5 @@ impl Lane {
 
 fn refusal(reason: RejectReason, status: u16, detail: String) -> Reject {
     let step: StepName = "sink".into();
-    Reject { status: Some(status), ..Reject::new(reason, &step, cut(detail)) }
-}
-
-fn cut(mut detail: String) -> String {
-    let end = (0..=1024.min(detail.len())).rev().find(|at| detail.is_char_boundary(*at)).unwrap_or(0);
-    detail.truncate(end);
-    detail
+    Reject { status: Some(status), ..Reject::new(reason, &step, detail) }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::config::plan::{ElasticsearchSinkPlan, RetryPlan};
-use crate::model::{Halt, Report, RewindCause};
+use crate::model::{GiveUp, Halt, Report};
 use crate::sink::context::SinkContext;
 use crate::telemetry::health::Room;
 use crate::telemetry::metrics::RequestClass;
@@ -71,7 +71,7 @@ impl Shared {
         }
     }
 
-    /// Asks or tells the patience all lanes share.
+    /// Asks or tells the patience all lanes share: once a decision, because each takes the lock.
     pub fn patience<T>(&self, change: impl FnOnce(&mut Patience) -> T) -> T {
         change(&mut self.patience.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -84,6 +84,11 @@ impl Shared {
     /// Whether the pipeline cannot go on: nothing is sent or settled any more.
     pub fn is_halted(&self) -> bool {
         self.halted.load(Ordering::Acquire)
+    }
+
+    /// Whether no lane may send, patience aside: the servers' kind is not known yet, or the pipeline cannot go on.
+    pub fn bars_lanes(&self) -> bool {
+        self.path.get().is_none() || self.is_halted()
     }
 
     /// Halts the pipeline; the first cause counts.
@@ -127,14 +132,19 @@ impl Shared {
     /// Gives up once when nothing was answered for `retry.in_place`.
     pub fn give_up_if_exhausted(&self, now: Instant) {
         if self.patience(|patience| patience.gives_up(now)) {
-            tracing::warn!(
-                pipeline = &*self.ctx.pipeline,
-                in_place = ?self.retry.in_place,
-                "nothing was acknowledged for retry.in_place: giving memory back, partitions rewind"
-            );
-            self.ctx.report(Report::GaveUp(RewindCause::Exhausted));
-            self.patience(|patience| patience.announced());
+            self.announce_give_up();
         }
+    }
+
+    /// Tells the source that the sink has given up.
+    pub fn announce_give_up(&self) {
+        tracing::warn!(
+            pipeline = &*self.ctx.pipeline,
+            in_place = ?self.retry.in_place,
+            "nothing was acknowledged for retry.in_place: giving memory back, partitions rewind"
+        );
+        self.ctx.report(Report::GaveUp(GiveUp::Unacknowledged));
+        self.patience(|patience| patience.announced());
     }
 
     /// Counts an answer by class.

@@ -141,8 +141,13 @@ async fn identify(shared: &Shared) {
             }
             Err(Unidentified::Unreachable(why)) => {
                 asked += 1;
-                shared.patience(|patience| patience.failed(now, Trouble::Connection, asked));
-                shared.give_up_if_exhausted(Instant::now());
+                let gives_up = shared.patience(|patience| {
+                    patience.failed(now, Trouble::Connection, asked);
+                    patience.gives_up(Instant::now())
+                });
+                if gives_up {
+                    shared.announce_give_up();
+                }
                 shared.set_fault(shared.servers(), Some(format!("no server answers: {why}; asked again every second")));
                 tokio::time::sleep(PROBE_EVERY).await;
             }
@@ -156,9 +161,12 @@ async fn identify(shared: &Shared) {
     }
     // Set once, here.
     let _ = shared.path.set(server.bulk_path(&shared.plan));
-    shared.patience(|patience| patience.answered());
+    let may_resume = shared.patience(|patience| {
+        patience.answered();
+        patience.may_resume()
+    });
     shared.set_fault(shared.servers(), None);
-    if shared.patience(|patience| patience.may_resume()) {
+    if may_resume {
         resume(shared);
     }
     shared.wake_all();

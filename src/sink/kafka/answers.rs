@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::librdkafka::producer::code::ErrorCode;
+use crate::librdkafka::ErrorCode;
 use crate::librdkafka::producer::{ClientEvent, DeliveryReport};
 use crate::librdkafka::words;
 use crate::model::{Halt, Outcome, Place, Report, RewindCause};
@@ -24,7 +24,7 @@ impl KafkaSink {
         self.count_answers(&reports);
         self.settle(&reports, now);
         let halted = self.phase == Phase::Halted;
-        for report in reports.iter().filter(|report| !report.code.is_none() && !halted) {
+        for report in reports.iter().filter(|report| report.error.is_some() && !halted) {
             if mutants::on(Mutant::IgnoreADeliveryError) {
                 continue;
             }
@@ -45,10 +45,10 @@ impl KafkaSink {
         self.scratch.reports = reports;
     }
 
-    /// A run of reports of one partition and one code is one answer, as far as the client lets us see.
+    /// A run of reports of one partition and one result is one answer, as far as the client lets us see.
     fn count_answers(&self, reports: &[DeliveryReport]) {
-        for run in reports.chunk_by(|one, next| (one.partition, one.code) == (next.partition, next.code)) {
-            let class = run.first().map(|report| class(report.code));
+        for run in reports.chunk_by(|one, next| (one.partition, one.error) == (next.partition, next.error)) {
+            let class = run.first().map(|report| class(report.error));
             class.into_iter().for_each(|class| self.ctx.metrics.sink_request(class).add(1));
         }
     }
@@ -103,7 +103,7 @@ impl KafkaSink {
         let mut acknowledged = 0;
         for report in group {
             flight.open = flight.open.saturating_sub(1);
-            if !report.code.is_none() && !mutants::on(Mutant::IgnoreADeliveryError) {
+            if report.error.is_some() && !mutants::on(Mutant::IgnoreADeliveryError) {
                 continue;
             }
             if let Some(place) = flight.answer(report.index) {
@@ -126,14 +126,15 @@ impl KafkaSink {
         }
         reports
             .iter()
-            .filter(|report| report.code == ErrorCode::INVALID_DIFFERENT_RECORD)
+            .filter(|report| report.error == Some(ErrorCode::INVALID_DIFFERENT_RECORD))
             .map(|report| report.partition)
             .collect()
     }
 
     fn judge_failed(&mut self, report: DeliveryReport, named: &BTreeSet<i32>) {
-        let DeliveryReport { buffer, index, code, partition } = report;
-        self.ctx.metrics.sink_item_errors.count(u16::try_from(code.0).unwrap_or(0), kind(code), 1);
+        let DeliveryReport { buffer, index, error, partition } = report;
+        let Some(code) = error else { return };
+        self.ctx.metrics.sink_item_errors.count(u16::try_from(code.number()).unwrap_or(0), kind(code), 1);
         let Some(item) = self.flight(buffer).and_then(|flight| flight.items.get(index as usize)).copied() else {
             return;
         };
@@ -151,15 +152,14 @@ impl KafkaSink {
             Verdict::Reject(reason) => {
                 let mut reject = self.refusal_reject(reason, code, 1, topic.as_deref().unwrap_or("?"));
                 if let Some(said) = self.scratch.said.get(&(buffer, index)) {
-                    reject.detail = format!("{}: {said}", reject.detail);
+                    reject.add(said);
                 }
                 let print = self.print(buffer, &item);
                 self.suspects.condemn(ticket.slot, item.place.offset, print, reject.clone());
                 self.suspects.cleared(ticket.slot, item.place.offset);
                 self.reject(buffer, index, item.place, reject);
             }
-            verdict @ (Verdict::Done
-            | Verdict::Rewind
+            verdict @ (Verdict::Rewind
             | Verdict::Suspect
             | Verdict::MissingTopic
             | Verdict::Fatal
@@ -174,7 +174,7 @@ impl KafkaSink {
         let name = topic.map_or("?", |topic| topic);
         match verdict {
             // Decided by the callers, who have the record's bytes.
-            Verdict::Done | Verdict::Reject(_) => {}
+            Verdict::Reject(_) => {}
             Verdict::Suspect => {
                 self.suspects.suspect(place.ticket.slot, place.offset);
                 self.rewind(place.ticket, RewindCause::Delivery);

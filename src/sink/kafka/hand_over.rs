@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::librdkafka::ErrorCode;
 use crate::librdkafka::producer::Refusal;
 use crate::librdkafka::producer::buffers::BufferId;
-use crate::librdkafka::producer::code::ErrorCode;
 use crate::model::{Place, Prepared, Reject, RejectReason, Report, Ticket};
 use crate::sink::sequencer::Sequencer;
 
@@ -162,8 +162,7 @@ impl KafkaSink {
                 let reject = self.refusal_reject(reason, code, 0, topic);
                 self.reject(buffer, index, place, reject);
             }
-            verdict @ (Verdict::Done
-            | Verdict::Rewind
+            verdict @ (Verdict::Rewind
             | Verdict::Suspect
             | Verdict::MissingTopic
             | Verdict::Fatal

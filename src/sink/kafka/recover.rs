@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::librdkafka::ErrorCode;
 use crate::librdkafka::producer::Probe;
-use crate::librdkafka::producer::code::ErrorCode;
-use crate::model::{Exit, Halt, Report, RewindCause, Ticket};
+use crate::model::{Backoff, Exit, GiveUp, Halt, Report, RewindCause, Ticket};
 use crate::telemetry::health::Room;
 
 use super::flight::Flight;
@@ -41,7 +41,7 @@ impl KafkaSink {
         self.look_at_brokers(now);
         if self.phase == Phase::Running && self.patience.is_spent(now) {
             let message = self.fault_text();
-            self.give_up(RewindCause::Exhausted, self.topic.clone(), &message);
+            self.give_up(GiveUp::Unacknowledged, self.topic.clone(), &message);
         }
         self.check_credentials(now);
         self.call_roll(now);
@@ -80,7 +80,7 @@ impl KafkaSink {
         match self.due.take() {
             None => {}
             Some(Due::Replace) => self.replace_fatal(),
-            Some(Due::GiveUp { topic, message }) => self.give_up(RewindCause::Delivery, topic, &message),
+            Some(Due::GiveUp { topic, message }) => self.give_up(GiveUp::MissingTopic, topic, &message),
             Some(Due::Halt(halt)) => self.halt(halt),
         }
     }
@@ -118,15 +118,15 @@ impl KafkaSink {
         for ticket in self.renew(false) {
             self.rewind(ticket, RewindCause::Producer);
         }
-        let pause = self.setup.retry.first.saturating_mul(1 << self.renewals.min(16)).min(self.setup.retry.max);
         self.renewals += 1;
+        let pause = Backoff::new(self.setup.retry.first, self.setup.retry.max).after(self.renewals);
         if matches!(self.phase, Phase::Running | Phase::Resting { .. }) {
             self.phase = Phase::Resting { until: Instant::now() + pause };
         }
     }
 
     /// Gives all memory back: the producer is purged and made anew, the source rewinds everything and waits for a probe.
-    pub(super) fn give_up(&mut self, cause: RewindCause, topic: Option<Arc<str>>, message: &str) {
+    pub(super) fn give_up(&mut self, why: GiveUp, topic: Option<Arc<str>>, message: &str) {
         if matches!(self.phase, Phase::Halted | Phase::Probing { .. }) {
             return;
         }
@@ -139,7 +139,7 @@ impl KafkaSink {
         if self.phase == Phase::Halted {
             return;
         }
-        self.ctx.report(Report::GaveUp(cause));
+        self.ctx.report(Report::GaveUp(why));
         self.phase = Phase::Probing { next: Instant::now() + PROBE_INTERVAL, topic };
     }
 

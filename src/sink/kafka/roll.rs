@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::plan::OnMissingTopic;
-use crate::librdkafka::producer::ErrorCode;
-use crate::model::{Charge, Place, Prepared, Ticket};
+use crate::librdkafka::ErrorCode;
+use crate::model::{Backoff, Charge, Place, Prepared, Ticket};
 use crate::mutants::{self, Mutant};
 
 use super::KafkaItem;
@@ -24,8 +24,7 @@ pub(super) const WAIT: Duration = Duration::from_secs(10);
 /// A rejected name that no record has brought for this long is forgotten, and waited for again.
 const FORGET: Duration = Duration::from_secs(10);
 /// The first question is repeated after this long, later ones after ever longer, up to the second.
-const ASK_FIRST: Duration = Duration::from_millis(100);
-const ASK_LAST: Duration = Duration::from_secs(1);
+const ASKED: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
 /// While the cluster does not answer, names are taken as they come for this long; the producer finds out.
 const TRUST: Duration = Duration::from_secs(1);
 /// Names remembered as there; beyond it all are asked for again.
@@ -296,7 +295,7 @@ impl Roll {
 
 impl Absent {
     fn is_due(&self, now: Instant) -> bool {
-        let pause = ASK_FIRST.saturating_mul(1 << self.questions.min(8)).min(ASK_LAST);
+        let pause = ASKED.after(self.questions.saturating_add(1));
         now.saturating_duration_since(self.asked) >= pause
     }
 }
@@ -365,13 +364,15 @@ mod tests {
         let late = start + WAIT;
         assert_eq!(roll.heard(&name, MISSING, late), Turn::Rejected);
         while roll.pop(&name).is_some() {}
-        assert!(roll.names_again(&name, late + ASK_LAST) && !roll.names_again(&name, late + ASK_FIRST));
+        assert!(
+            roll.names_again(&name, late + ASKED.after(u32::MAX)) && !roll.names_again(&name, late + ASKED.after(1))
+        );
         let (mut other, _, _) = waiting(OnMissingTopic::Reject);
         other.forget(late + FORGET * 9);
         assert_eq!(other.absentees(), 1, "records wait for it");
-        roll.forget(late + ASK_LAST);
+        roll.forget(late + ASKED.after(u32::MAX));
         assert_eq!(roll.standing(&name), Standing::Rejected(name.clone()), "though nothing waits for it any more");
-        roll.forget(late + ASK_LAST + FORGET);
+        roll.forget(late + ASKED.after(u32::MAX) + FORGET);
         assert_eq!(roll.standing(&name), Standing::Unasked, "it is waited for again");
     }
 

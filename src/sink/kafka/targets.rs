@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::plan::OnMissingTopic;
+use crate::librdkafka::ErrorCode;
 use crate::librdkafka::producer::buffers::BufferId;
-use crate::librdkafka::producer::code::ErrorCode;
 use crate::model::{Place, Reject, RejectReason};
 use crate::telemetry::health::Room;
 

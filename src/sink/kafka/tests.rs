@@ -16,8 +16,8 @@ use rdkafka::{ClientConfig, Offset as ReadFrom, TopicPartitionList};
 use super::*;
 use crate::config::plan::{KafkaConnection, KafkaSinkPlan, OnMissingTopic, OnReject, RetryPlan, Segment, Template};
 use crate::model::{
-    Budget, Charge, Encode, Epoch, Exit, Kept, Offset, Originals, Outcome, OwnedRecord, Part, PartitionTable, Place,
-    Prepared, Reject, RejectReason, Rejected, Report, ReportSender, RewindCause, Slot, Stop, Ticket, TicketId,
+    Budget, Charge, Encode, Epoch, Exit, GiveUp, Kept, Offset, Originals, Outcome, OwnedRecord, Part, PartitionTable,
+    Place, Prepared, Reject, RejectReason, Rejected, Report, ReportSender, RewindCause, Slot, Stop, Ticket, TicketId,
     TopicPartition, Wake,
 };
 use crate::sink::context::SinkContext;
@@ -615,7 +615,7 @@ fn a_silent_cluster_is_given_up_and_probed_until_it_answers() {
     rig.await_settled(ready, Outcome::Delivered, 1);
     cluster.broker_down(1).expect("down");
     let ticket = rig.send_range(tenure, 1..10);
-    rig.await_reports("given up", |rig| rig.others.contains(&Report::GaveUp(RewindCause::Exhausted)));
+    rig.await_reports("given up", |rig| rig.others.contains(&Report::GaveUp(GiveUp::Unacknowledged)));
     let named =
         rig.ctx.health.faults().into_iter().any(|(room, fault)| room == Room::Sink && fault.message.contains(TOPIC));
     assert!(named, "the fault is named");
@@ -646,7 +646,7 @@ fn a_missing_topic_gives_everything_back_and_goes_on_when_it_is_there() {
     let mut rig = Rig::start(&cluster, options);
     let tenure = rig.assign(0);
     rig.send_range(tenure, 0..5);
-    rig.await_reports("given up", |rig| rig.others.contains(&Report::GaveUp(RewindCause::Delivery)));
+    rig.await_reports("given up", |rig| rig.others.contains(&Report::GaveUp(GiveUp::MissingTopic)));
     let fault = rig.ctx.health.faults().into_iter().find(|(room, _)| *room == Room::Sink).expect("a fault").1;
     assert!(fault.message.contains(TOPIC) && fault.message.contains("Create it"), "{}", fault.message);
     cluster.topic_error(TOPIC, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).expect("topic error");

@@ -1,14 +1,13 @@
 //! What a delivery report or a refusal means. Pure.
 
-use crate::librdkafka::producer::{ErrorCode, Probe};
+use crate::librdkafka::ErrorCode;
+use crate::librdkafka::producer::Probe;
 use crate::model::{Exit, RejectReason};
 use crate::telemetry::metrics::RequestClass;
 
-/// What becomes of a record after its report, or after the producer refused it.
+/// What becomes of a record whose delivery failed, or that the producer refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Acknowledged.
-    Done,
     /// It can never be delivered.
     Reject(RejectReason),
     /// Its partition goes back; it is sent again with others.
@@ -34,10 +33,9 @@ pub(super) enum Company {
     Unknown,
 }
 
-/// Judges a delivery report.
+/// Judges the error of a delivery report.
 pub(super) fn judge(code: ErrorCode, company: Company) -> Verdict {
     match code {
-        ErrorCode::NONE => Verdict::Done,
         // The limit is one of the whole request, so only a request of one record tells.
         ErrorCode::MSG_SIZE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE => match company {
             Company::Alone => Verdict::Reject(RejectReason::TooLarge),
@@ -111,8 +109,8 @@ pub(super) fn kind(code: ErrorCode) -> &'static str {
 }
 
 /// How an answer counts in `sink_requests_total`: librdkafka's own codes are negative, a broker's positive.
-pub(super) fn class(code: ErrorCode) -> RequestClass {
-    match code.0 {
+pub(super) fn class(error: Option<ErrorCode>) -> RequestClass {
+    match error.map_or(0, ErrorCode::number) {
         0 => RequestClass::Acknowledged,
         ..0 => RequestClass::NoAnswer,
         1.. => RequestClass::BrokerError,
@@ -142,7 +140,6 @@ mod tests {
     #[test]
     fn reports_are_judged_as_the_design_says() {
         let table = [
-            (ErrorCode::NONE, Unknown, Verdict::Done),
             (ErrorCode::MSG_SIZE_TOO_LARGE, Unknown, Verdict::Suspect),
             (ErrorCode::MSG_SIZE_TOO_LARGE, Named, Verdict::Suspect),
             (ErrorCode::MSG_SIZE_TOO_LARGE, Alone, Verdict::Reject(RejectReason::TooLarge)),
@@ -161,7 +158,7 @@ mod tests {
             (ErrorCode::TOPIC_AUTHORIZATION_FAILED, Unknown, Verdict::Halt(Exit::Permission)),
             (ErrorCode::AUTHENTICATION, Unknown, Verdict::Halt(Exit::Permission)),
             (ErrorCode::FATAL, Unknown, Verdict::Fatal),
-            (ErrorCode(31_999), Alone, Verdict::Rewind),
+            (ErrorCode::of(31_999).expect("an error"), Alone, Verdict::Rewind),
         ];
         for (code, company, verdict) in table {
             assert_eq!(judge(code, company), verdict, "{code:?} {company:?}");
@@ -182,10 +179,10 @@ mod tests {
             (ErrorCode::NOT_ENOUGH_REPLICAS, "other", RequestClass::BrokerError),
         ];
         for (code, label, requests) in table {
-            assert_eq!((kind(code), class(code)), (label, requests), "{code:?}");
+            assert_eq!((kind(code), class(Some(code))), (label, requests), "{code:?}");
             assert_eq!(ItemErrors::known(label), label);
         }
-        assert_eq!(class(ErrorCode::NONE), RequestClass::Acknowledged);
+        assert_eq!(class(None), RequestClass::Acknowledged);
     }
 
     #[test]
@@ -197,7 +194,7 @@ mod tests {
             (Probe::Topic(ErrorCode::UNKNOWN_TOPIC_OR_PART), false, missing(ErrorCode::UNKNOWN_TOPIC_OR_PART)),
             (Probe::Topic(ErrorCode::TOPIC_EXCEPTION), false, missing(ErrorCode::TOPIC_EXCEPTION)),
             // It is being made, or it moves.
-            (Probe::Topic(ErrorCode(5)), true, Answer::There),
+            (Probe::Topic(ErrorCode::LEADER_NOT_AVAILABLE), true, Answer::There),
             (Probe::Topic(ErrorCode::TOPIC_AUTHORIZATION_FAILED), false, Answer::There),
             (Probe::Topic(ErrorCode::TOPIC_AUTHORIZATION_FAILED), true, missing(ErrorCode::TOPIC_AUTHORIZATION_FAILED)),
         ];

@@ -114,7 +114,7 @@ fn a_topic_that_is_made_later_ends_the_wait() {
     let mut rig = Rig::start_at(&brokers(), options(&name, properties));
     let tenure = rig.assign(0);
     rig.send_range(tenure, 0..5);
-    rig.await_reports("given up", |rig| rig.others.contains(&Report::GaveUp(RewindCause::Delivery)));
+    rig.await_reports("given up", |rig| rig.others.contains(&Report::GaveUp(GiveUp::MissingTopic)));
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", brokers()).create().expect("admin");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
