@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use sluicegate_testkit::services::kafka::{self, KafkaOptions};
 use sluicegate_testkit::services::{Mode, redis};
 
+use crate::support::own;
 use sluicegate_testkit::faults::engine::Program;
 use sluicegate_testkit::faults::play::play;
 use sluicegate_testkit::faults::scenario::{On, all};
 use sluicegate_testkit::faults::stage::Real;
-use crate::support::own;
 
 /// Runs beside each other: they wait for most of their time.
 const JOBS: usize = 3;

@@ -18,10 +18,10 @@ use sluicegate_testkit::commit_watch::now_us;
 use tempfile::TempDir;
 
 use super::AS_ENGINE;
-use sluicegate_testkit::faults::engine::{Engine, Program, let_pass, until};
-use sluicegate_testkit::faults::play::confess;
 use book::Book;
 use ground::Ground;
+use sluicegate_testkit::faults::engine::{Engine, Program, let_pass, until};
+use sluicegate_testkit::faults::play::confess;
 
 /// The word that chooses it.
 pub const NAME: &str = "soak";

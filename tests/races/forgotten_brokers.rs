@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use secrecy::SecretString;
 use sluicegate::config::plan::{KafkaConnection, OnReject, OnTooLarge, SinkPlan};
 use sluicegate::model::{Exit, Outcome};
-use sluicegate_testkit::broker_proxy::BrokerProxy;
 use sluicegate::testbed::kafka::MockKafka;
+use sluicegate_testkit::broker_proxy::BrokerProxy;
 use sluicegate_testkit::services::{KafkaClient, NewRecord};
 
 use super::engine_rig::{EngineRig, count, endpoint};

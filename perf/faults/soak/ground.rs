@@ -8,14 +8,14 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Heard, Options, Version, Watch};
+use sluicegate::testbed::feeder::{FeedHooks, FeedPlan, Feeder};
+use sluicegate::testbed::generator::{Generator, Shape};
+use sluicegate::testbed::tap::Tap;
 use sluicegate_testkit::checker::stream::StreamChecker;
 use sluicegate_testkit::checker::{Incident, Taken, Verdict};
 use sluicegate_testkit::commit_watch::{CommitWatch, now_us};
-use sluicegate::testbed::feeder::{FeedHooks, FeedPlan, Feeder};
-use sluicegate::testbed::generator::{Generator, Shape};
 use sluicegate_testkit::services::kafka::{self, KafkaOptions};
 use sluicegate_testkit::services::{KafkaClient, RedisClient, Service, redis};
-use sluicegate::testbed::tap::Tap;
 
 use sluicegate_testkit::faults::journal::record_in;
 

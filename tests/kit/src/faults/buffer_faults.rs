@@ -1,7 +1,7 @@
 //! A machine that has no memory left for sockets.
 
-use anyhow::ensure;
 use crate::fault_proxy::Line;
+use anyhow::ensure;
 
 use super::preload::{Library, Preloaded};
 use super::scenario::{On, Scenario};

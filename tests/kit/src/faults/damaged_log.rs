@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, ensure};
 use crate::services::Service;
+use anyhow::{Context as _, ensure};
 
 use super::scenario::{On, Scenario};
 use super::stage::{Far, Stage, Wants};

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::services::ElasticsearchClient;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
-use crate::services::ElasticsearchClient;
 
 /// What its log says before the address of its endpoint.
 const LISTENS: &str = "telemetry listens on http://";

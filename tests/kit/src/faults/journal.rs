@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::checker::{Cause, Incident, Input, Owed, Place, Sighting, Taken};
+use crate::services::StoredRecord;
 use serde_json::Value;
 use sluicegate::testbed::bulk_endpoint::LogEntry;
-use crate::checker::{Cause, Incident, Input, Owed, Place, Sighting, Taken};
 use sluicegate::testbed::generator::{Fate, Generated};
-use crate::services::StoredRecord;
 use sluicegate::testbed::tap::Tapped;
 
 /// Added to a record's number where its value shows it.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use crate::fault_proxy::Line;
 use anyhow::ensure;
 use serde_json::json;
 use sluicegate::testbed::bulk_endpoint::Fault;
-use crate::fault_proxy::Line;
 
 use super::scenario::{On, Scenario};
 use super::stage::{Far, Stage, Wants};

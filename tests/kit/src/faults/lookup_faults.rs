@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
 use crate::fault_proxy::Line;
 use crate::services::RedisClient;
+use anyhow::{Context as _, ensure};
 
 use super::scenario::{On, Scenario};
 use super::stage::{Lookups, Stage, Wants};

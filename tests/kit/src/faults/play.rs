@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
 use crate::checker::{self, Verdict};
+use anyhow::{Context as _, bail};
 
 use super::engine::Program;
 use super::scenario::Scenario;

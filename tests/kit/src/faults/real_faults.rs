@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, ensure};
 use crate::checker::{Cause, Place, Sighting, Taken};
 use crate::commit_watch::now_us;
 use crate::services::{ElasticsearchClient, KafkaClient, Service};
+use anyhow::{Context as _, ensure};
 
 use super::journal::record_in;
 use super::scenario::{On, Scenario};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use sluicegate::testbed::bulk_endpoint::{Fault, ItemAnswer};
 use crate::fault_proxy::Line;
+use sluicegate::testbed::bulk_endpoint::{Fault, ItemAnswer};
 
 use super::scenario::{On, Scenario, plain};
 use super::stage::{INDEX, Stage, Wants};

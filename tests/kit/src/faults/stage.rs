@@ -4,16 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use serde_json::{Value, json};
-use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Fault, Options as EndpointOptions};
 use crate::checker::{Cause, Committed, Logs, Owed};
 use crate::commit_watch::{CommitWatch, now_us};
 use crate::fault_proxy::{FaultProxy, Line};
+use crate::services::{ElasticsearchClient, KafkaClient, RedisClient, Service, ServiceError, redis};
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Fault, Options as EndpointOptions};
 use sluicegate::testbed::feeder::{FeedHooks, FeedPlan, Feeder};
 use sluicegate::testbed::generator::{Generator, Poison, Shape};
 use sluicegate::testbed::kafka::MockKafka;
-use crate::services::{ElasticsearchClient, KafkaClient, RedisClient, Service, ServiceError, redis};
 use sluicegate::testbed::tap::Tap;
 
 use super::engine::{Engine, Program, let_pass, until};

@@ -1,8 +1,8 @@
 //! What becomes of the input topic itself, and of the topics that records name.
 
+use crate::services::KafkaClient;
 use anyhow::Context as _;
 use serde_json::json;
-use crate::services::KafkaClient;
 
 use super::scenario::{On, Scenario};
 use super::stage::{Far, NAMES, Stage, Wants, make_named, named};
