@@ -23,10 +23,15 @@ struct Case<'server> {
 impl<'server> Case<'server> {
     /// Topics `a` and `b` are there. Record n goes to the topic that `types` says, or to `a` and `b` in turn.
     fn new(kafka: &'server Service, types: &[(usize, &str)]) -> Self {
-        let case = Self { kafka, name: unique("named"), records: RECORDS };
+        let kind = |n: usize| types.iter().find(|(at, _)| *at == n).map_or(["a", "b"][n % 2], |(_, kind)| *kind);
+        Self::of(kafka, RECORDS, |n| kind(n).to_owned())
+    }
+
+    /// So many records; `kind` says where each goes.
+    fn of(kafka: &'server Service, records: usize, kind: impl Fn(usize) -> String) -> Self {
+        let case = Self { kafka, name: unique("named"), records };
         let client = case.client();
         ["in", "dead", "a", "b"].iter().for_each(|topic| client.create_topic(&case.topic(topic), 1, &[]).unwrap());
-        let kind = |n: usize| types.iter().find(|(at, _)| *at == n).map_or(["a", "b"][n % 2], |(_, kind)| *kind);
         let records = (0..case.records)
             .map(|n| NewRecord::keyed(format!("k{n}"), format!("{{\"n\": {n}, \"type\":\"{}\"}}", kind(n))));
         assert_eq!(client.produce(&case.topic("in"), records).unwrap(), case.records as u64);
@@ -42,11 +47,16 @@ impl<'server> Case<'server> {
     }
 
     fn run(&self, keys: &str) -> Process {
+        self.run_with(keys, "")
+    }
+
+    /// `keys` of the sink, and `more` of the pipeline.
+    fn run_with(&self, keys: &str, more: &str) -> Process {
         let Self { kafka, name, .. } = self;
         let yaml = format!(
             "version: 1\nconnections:\n  kafka:\n    k: {{ brokers: [\"{}\"] }}\npipelines:\n  p:\n    source:\n      \
              kafka: {{ connection: k, topics: [{name}-in], group: {name} }}\n    sink:\n      \
-             kafka: {{ connection: k, topic: \"{name}-{{/type}}\"{keys} }}\n    on_reject: {{ dead_letter: {{ kafka: {{ \
+             kafka: {{ connection: k, topic: \"{name}-{{/type}}\"{keys} }}{more}\n    on_reject: {{ dead_letter: {{ kafka: {{ \
              connection: k, topic: {name}-dead }} }} }}\ntelemetry: {{ listen: \"127.0.0.1:0\" }}\n",
             kafka.endpoint(),
         );
@@ -117,6 +127,18 @@ fn a_record_that_names_a_missing_topic_is_rejected_alone() {
         let reason = case.reason(n);
         assert!(reason.contains("invalid_target") && reason.contains(&case.topic(kind)), "{reason}");
     }
+}
+
+/// Hundreds of names that nobody has: each is asked for, rejected by name, and nothing else is read twice.
+#[test]
+fn hundreds_of_missing_topics_hold_up_nobody_else() {
+    let Some([kafka]) = servers("hundreds_of_missing_topics_hold_up_nobody_else", [Need::KafkaIn]) else { return };
+    let is_missing = |n: &usize| n % 3 > 0;
+    let case =
+        Case::of(kafka, 600, |n| if is_missing(&n) { format!("none-{n}") } else { ["a", "b"][n % 2].to_owned() });
+    let process = case.run_with("", "\n    breaker: { ratio: 1.0, window: 1000000, in_a_row: 1000000 }");
+    let dead: Vec<usize> = (0..case.records).filter(is_missing).collect();
+    case.assert_whole(process.wait(LIMIT), &dead, &[]);
 }
 
 #[test]

@@ -20,8 +20,8 @@ mod client;
 pub mod message;
 mod report;
 
-use std::collections::HashMap;
-use std::ffi::{CString, c_void};
+use std::collections::{HashMap, HashSet};
+use std::ffi::{CStr, CString, c_void};
 use std::ptr;
 use std::time::Duration;
 
@@ -297,10 +297,38 @@ impl Producer {
             return Probe::Silent(error);
         }
         // SAFETY: the call succeeded, so `metadata` is a valid structure that is ours until it is destroyed, once, here.
-        unsafe {
+        let worst = unsafe {
             let worst = if topic.is_some() { topic_error(&*metadata) } else { None };
             rd::rd_kafka_metadata_destroy(metadata);
-            worst.map_or(Probe::Answers, Probe::Topic)
+            worst
+        };
+        let Some(code) = worst else { return Probe::Answers };
+        // librdkafka asks for every topic it has a handle of ten times a second while that is missing: with hundreds of them
+        // a question takes a third of a second.
+        topic.and_then(|topic| self.topics.remove(topic));
+        Probe::Topic(code)
+    }
+
+    /// The names of all topics of the cluster that we may see; `None` where nobody answers within `limit`.
+    pub fn topics(&mut self, limit: Duration) -> Option<HashSet<String>> {
+        let mut metadata: *const rd::rd_kafka_metadata = ptr::null();
+        let millis = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: the handle is live; `metadata` is writable and receives a structure we destroy below.
+        let error = unsafe { rd::rd_kafka_metadata(self.client.handle, 1, ptr::null_mut(), &mut metadata, millis) };
+        if code(error).is_some() || metadata.is_null() {
+            return None;
+        }
+        // SAFETY: the call succeeded, so `metadata` is a valid structure with that many topics, each with a NUL-terminated
+        // name; it is ours until it is destroyed, once, here.
+        unsafe {
+            let list = &*metadata;
+            let count = usize::try_from(list.topic_cnt).unwrap_or_default();
+            let topics = if count == 0 { &[] } else { std::slice::from_raw_parts(list.topics, count) };
+            let is_there = |topic: &&rd::rd_kafka_metadata_topic| code(topic.err).is_none();
+            let name = |topic: &rd::rd_kafka_metadata_topic| CStr::from_ptr(topic.topic).to_string_lossy().into_owned();
+            let names = topics.iter().filter(is_there).map(name).collect();
+            rd::rd_kafka_metadata_destroy(metadata);
+            Some(names)
         }
     }
 

@@ -270,6 +270,17 @@ impl Roll {
         self.absent.len()
     }
 
+    /// Missing topics that are waited for.
+    pub(super) fn waits(&self) -> usize {
+        self.absent.values().filter(|absent| absent.state == State::Waits).count()
+    }
+
+    /// Their names.
+    pub(super) fn waiting_names(&self) -> Vec<Arc<str>> {
+        let waits = self.absent.iter().filter(|(_, absent)| absent.state == State::Waits);
+        waits.map(|(name, _)| name.clone()).collect()
+    }
+
     /// Records that wait.
     pub(super) fn waiting(&self) -> usize {
         self.absent.values().map(|absent| absent.lot.records()).sum()

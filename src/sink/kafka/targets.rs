@@ -1,5 +1,6 @@
 //! Topics that records name: asked for before anything is produced to them. What names a missing one waits apart.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,12 @@ use super::verdict::{Answer, judge_probe};
 const ASK_LIMIT: Duration = Duration::from_millis(400);
 /// Between two questions for topics that are missing, whatever their number: many of them must not take the thread.
 const PACE: Duration = Duration::from_millis(20);
+/// Missing topics from which on all topics are asked for at once instead of each by its name: a question for a name that is
+/// missing can take as long as its limit.
+const MANY: usize = 16;
+/// Between two questions for all topics, and how long one may block the thread.
+const LIST_EVERY: Duration = Duration::from_secs(1);
+const LIST_LIMIT: Duration = Duration::from_secs(1);
 /// Between two looks at what waits: what is fenced, forgotten or to be told.
 const LOOK: Duration = Duration::from_millis(100);
 /// A topic that is missing for longer is told. One that is made by its first use is there by then.
@@ -40,6 +47,7 @@ pub(super) enum Target {
 #[derive(Default)]
 pub(super) struct Rounds {
     next_question: Option<Instant>,
+    next_list: Option<Instant>,
     next_look: Option<Instant>,
     /// Since when how many lines were written.
     lines: Option<(Instant, u32)>,
@@ -129,7 +137,12 @@ impl KafkaSink {
         if self.roll.as_ref().is_none_or(|roll| roll.trusts(now)) {
             return there();
         }
-        match self.ask(name) {
+        let answer = self.ask(name);
+        // The cluster answers: what is open waits for these questions, not for an acknowledgement that fails to come.
+        if answer != Answer::Silent {
+            self.patience.acknowledged(Instant::now());
+        }
+        match answer {
             Answer::There => {
                 if let Some(roll) = &mut self.roll {
                     roll.is_there(name);
@@ -164,6 +177,10 @@ impl KafkaSink {
     /// Asks for a topic that is missing, and does what follows from the answer.
     fn ask_again(&mut self, name: &Arc<str>) {
         let answer = self.ask(name);
+        self.heard(name, answer);
+    }
+
+    fn heard(&mut self, name: &Arc<str>, answer: Answer) {
         let Some(roll) = &mut self.roll else { return };
         match roll.heard(name, answer, Instant::now()) {
             Turn::None => {}
@@ -229,14 +246,40 @@ impl KafkaSink {
         if self.roll.as_ref().is_none_or(|roll| roll.absentees() == 0 && !self.rounds.raised) {
             return;
         }
-        if self.phase == Phase::Running
-            && let Some(name) = self.roll.as_ref().and_then(|roll| roll.next_to_ask(now))
+        if self.phase == Phase::Running {
+            self.ask_for_missing(now);
+        }
+        if Rounds::is_due(&mut self.rounds.next_look, now, LOOK) {
+            self.look_at_what_waits(now);
+        }
+    }
+
+    fn ask_for_missing(&mut self, now: Instant) {
+        let Some(roll) = &self.roll else { return };
+        if roll.waits() > MANY {
+            if Rounds::is_due(&mut self.rounds.next_list, now, LIST_EVERY)
+                && let Some(there) = self.line.producer.topics(LIST_LIMIT)
+            {
+                self.look_up_in(&there);
+            }
+        } else if let Some(name) = roll.next_to_ask(now)
             && Rounds::is_due(&mut self.rounds.next_question, now, PACE)
         {
             self.ask_again(&name);
         }
-        if Rounds::is_due(&mut self.rounds.next_look, now, LOOK) {
-            self.look_at_what_waits(now);
+    }
+
+    /// Does what follows from a list of all topics there are.
+    fn look_up_in(&mut self, there: &HashSet<String>) {
+        let waiting: Vec<_> = self.roll.iter().flat_map(Roll::waiting_names).collect();
+        for name in waiting {
+            let answer = if there.contains(&*name) {
+                Answer::There
+            } else {
+                let code = self.roll.as_ref().and_then(|roll| roll.absent(&name)).map(|absent| absent.code);
+                Answer::Missing(code.unwrap_or(ErrorCode::UNKNOWN_TOPIC_OR_PART))
+            };
+            self.heard(&name, answer);
         }
     }
 
