@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::config::plan::{ElasticsearchConnection, KafkaConnection, OnReject, PipelinePlan, Plan, SinkPlan, StepKind};
+use crate::config::plan::{ElasticsearchConnection, KafkaConnection, OnReject, PipelinePlan, Plan, SinkPlan};
 use crate::enrich::{Lookups, NotReady};
 use crate::model::Stop;
 use crate::sink::elasticsearch::{Cluster, Finding, Unidentified, inspect};
@@ -147,14 +147,7 @@ fn search(connection: &ElasticsearchConnection) -> Vec<Reached> {
 }
 
 fn lookups(pipeline: &PipelinePlan) -> Option<Reached> {
-    let plans: Vec<_> = pipeline
-        .steps
-        .iter()
-        .filter_map(|step| match &step.kind {
-            StepKind::Lookup(lookup) => Some((**lookup).clone()),
-            StepKind::Select { .. } | StepKind::Require { .. } | StepKind::Where { .. } => None,
-        })
-        .collect();
+    let plans: Vec<_> = pipeline.lookups().cloned().collect();
     if plans.is_empty() {
         return None;
     }

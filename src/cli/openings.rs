@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::plan::{KafkaConnection, OnReject, Plan, RedisConnection, SinkPlan, StepKind};
+use crate::config::plan::{KafkaConnection, OnReject, PipelinePlan, Plan, RedisConnection, SinkPlan};
 use crate::config::tree::join;
 use crate::config::{Finding, Findings, Loaded};
 use crate::sink::elasticsearch::Cluster;
@@ -44,13 +44,8 @@ pub(super) fn try_all(loaded: &Loaded) -> Result<(), Findings> {
 
 /// Every Redis server look-ups use, once.
 fn redis(plan: &Plan) -> Vec<&RedisConnection> {
-    let steps = plan.pipelines.iter().flat_map(|pipeline| &pipeline.steps);
-    let mut all: Vec<&RedisConnection> = steps
-        .filter_map(|step| match &step.kind {
-            StepKind::Lookup(lookup) => Some(&lookup.connection),
-            StepKind::Select { .. } | StepKind::Require { .. } | StepKind::Where { .. } => None,
-        })
-        .collect();
+    let lookups = plan.pipelines.iter().flat_map(PipelinePlan::lookups);
+    let mut all: Vec<&RedisConnection> = lookups.map(|lookup| &lookup.connection).collect();
     all.sort_by(|one, other| one.name.cmp(&other.name));
     all.dedup_by(|one, other| one.name == other.name);
     all

@@ -12,14 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 
-use crate::config::plan::{
-    ElasticsearchSinkPlan, KafkaSinkPlan, OnReject, OnTombstone, PipelinePlan, SinkPlan, StepKind,
-};
+use crate::config::plan::{ElasticsearchSinkPlan, KafkaSinkPlan, OnReject, OnTombstone, PipelinePlan, SinkPlan};
 use crate::enrich::{Enricher, Lookups};
 use crate::librdkafka::RecordBatch;
 use crate::model::{Budget, Encode, Exit, Halt, PartitionTable, Place, Prepared, Report, ReportSender, Stop, Wake};
-use crate::preprocess::worker::Worker;
-use crate::preprocess::{Preprocessor, Program, Tombstones};
+use crate::preprocess::worker::{Preprocessor, Worker};
+use crate::preprocess::{Program, Tombstones};
 use crate::sink::context::SinkContext;
 use crate::sink::elasticsearch::{self, BulkEncoder, ElasticsearchSink};
 use crate::sink::kafka::{self, KafkaEncoder, KafkaSink};
@@ -113,15 +111,7 @@ impl Shared {
 
     /// The look-ups of this pipeline, when it has any.
     pub(super) fn lookups(&self) -> Result<Option<Arc<Lookups>>, Halt> {
-        let plans: Vec<_> = self
-            .plan
-            .steps
-            .iter()
-            .filter_map(|step| match &step.kind {
-                StepKind::Lookup(lookup) => Some((**lookup).clone()),
-                StepKind::Select { .. } | StepKind::Require { .. } | StepKind::Where { .. } => None,
-            })
-            .collect();
+        let plans: Vec<_> = self.plan.lookups().cloned().collect();
         if plans.is_empty() {
             return Ok(None);
         }

@@ -6,8 +6,8 @@ use crate::config::pattern::Topic;
 use crate::config::plan::{
     Action, ActionBy, Choice, DocumentId, ElasticsearchSinkPlan, OnTombstone, Segment, Template, VersionSource,
 };
-use crate::config::template::{constant, literal_bytes};
 use crate::config::written::sink::{self, ElasticsearchSink};
+use crate::leaf::template::{constant, literal_bytes};
 
 /// An id that no other record has.
 const COORDINATES: &str = "{topic}+{partition}+{offset}";

@@ -2,8 +2,8 @@
 
 use super::Checker;
 use crate::config::plan::{KafkaConnection, OnReject, PipelinePlan, SinkPlan, SourcePlan};
-use crate::config::template::constant;
-use crate::config::tree::join;
+use crate::leaf::template::constant;
+use crate::leaf::tree::join;
 
 /// How surely two topic names mean the same topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,9 +9,10 @@ use super::Checker;
 use crate::config::plan::{
     BreakerPlan, ElasticsearchSinkPlan, OnHalt, OnReject, OnTooLarge, PipelinePlan, RetryPlan, SinkPlan, SourcePlan,
 };
-use crate::config::quantity::{ByteSize, Interval};
-use crate::config::tree::join;
 use crate::config::written::pipeline::{self, Breaker, DeadLetter, Pipeline, Retry, Source};
+use crate::leaf::quantity::{ByteSize, Interval};
+use crate::leaf::tree::join;
+use crate::preprocess::steps;
 
 /// Largest message a broker takes unless it is told otherwise: what each fetch must be able to hold.
 const LARGEST_MESSAGE: u64 = 1 << 20;
@@ -24,7 +25,8 @@ impl Checker<'_> {
         self.time_zone(&format!("{path}.time_zone"), &written.time_zone);
         let Source::Kafka(source) = &written.source;
         let source = self.source(&format!("{path}.source.kafka"), source);
-        let steps = self.steps(&format!("{path}.steps"), &written.steps);
+        let redis = |path: &str, name: &str| self.redis(path, name);
+        let steps = steps::check(&written.steps, &format!("{path}.steps"), self, &redis);
         let sink = self.sink(&format!("{path}.sink"), &written.sink);
         let on_reject = self.on_reject(&format!("{path}.on_reject"), &written.on_reject);
         self.breaker(&format!("{path}.breaker"), &written.breaker);

@@ -8,9 +8,9 @@ use crate::config::plan::{
     Action, ConcurrencyMode, DocumentId, ElasticsearchSinkPlan, KafkaSinkPlan, OnIndexFault, OnMissingTopic, Segment,
     ServerKind, SinkPlan, Template, VersionSource,
 };
-use crate::config::quantity::ByteSize;
-use crate::config::template::{constant, literals};
 use crate::config::written::sink::{self, Batch, ElasticsearchSink, KafkaSink, Sink};
+use crate::leaf::quantity::ByteSize;
+use crate::leaf::template::{constant, literals};
 
 /// Most bulk requests in flight.
 const MAX_LANES: usize = 64;
@@ -167,7 +167,7 @@ impl Checker<'_> {
         }
     }
 
-    fn linger(&self, path: &str, linger: crate::config::quantity::Interval) {
+    fn linger(&self, path: &str, linger: crate::leaf::quantity::Interval) {
         if linger.0 > MAX_LINGER {
             self.error(path, "is longer than 1m", "a batch waits this long for more records; write some milliseconds");
         }

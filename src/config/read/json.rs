@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::super::finding::Finding;
-use super::super::tree::{Node, Scalar, Style, Value};
+use crate::leaf::finding::Finding;
+use crate::leaf::tree::{Node, Scalar, Style, Value};
 
 /// Reads a JSON document.
 ///

@@ -9,9 +9,9 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::NonFiniteFloatPolicy;
 use serde_saphyr::{Location, Spanned};
 
-use super::super::finding::Finding;
-use super::super::secret::is_name;
-use super::super::tree::{Node, Origin, Scalar, Style, Value};
+use crate::leaf::finding::Finding;
+use crate::leaf::secret::is_name;
+use crate::leaf::tree::{Node, Origin, Scalar, Style, Value};
 
 /// Reads one YAML document.
 ///

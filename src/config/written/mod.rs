@@ -5,14 +5,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::quantity::{ByteSize, Interval};
+use crate::leaf::quantity::{ByteSize, Interval};
 
 pub mod connection;
 pub mod named;
 pub mod pipeline;
 pub(super) mod scalar;
 pub mod sink;
-pub mod step;
 
 pub use named::Named;
 

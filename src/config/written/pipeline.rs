@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sink::Sink;
-use super::step::Step;
-use crate::config::quantity::Interval;
+use crate::leaf::quantity::Interval;
+use crate::preprocess::steps::Step;
 
 /// One pipeline.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::quantity::{ByteSize, Interval};
+use crate::leaf::quantity::{ByteSize, Interval};
 
 /// Where records go.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
