@@ -14,6 +14,7 @@ pub mod quantity;
 pub mod secret;
 pub mod segment;
 pub mod server;
+pub mod short;
 pub mod template;
 pub mod tree;
 

@@ -1,11 +1,8 @@
 //! `where`: conditions on values of the record, which must all hold. The record's bytes stay untouched (class Z).
 
 use std::cmp::Ordering;
-use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::compile::Compiler;
@@ -13,65 +10,35 @@ use super::super::document::{Cursor, Document, Value};
 use super::super::ending::{Ending, refuse};
 use super::super::program::CostClass;
 use super::{Operation, Otherwise};
+use crate::leaf::short::ShortForms;
 use crate::leaf::{Bound, CheckContext, Constant, Pointer};
 use crate::model::{Decimal, StepName};
 
 /// Conditions that must all hold.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "WhereMap", description = "The long form of [`Where`].")]
 pub struct Where {
     /// The conditions.
-    pub all: Vec<Condition>,
-    /// What happens otherwise.
-    pub otherwise: Otherwise,
-}
-
-/// The long form of [`Where`].
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct WhereMap {
-    /// The conditions.
     #[schemars(length(min = 1))]
-    all: Vec<Condition>,
+    pub all: Vec<Condition>,
     /// What happens to records where one does not hold.
     #[serde(default = "drop_record")]
-    otherwise: Otherwise,
+    pub otherwise: Otherwise,
 }
 
 fn drop_record() -> Otherwise {
     Otherwise::Drop
 }
 
-impl<'de> Deserialize<'de> for Where {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct WhereVisitor;
-        impl<'de> Visitor<'de> for WhereVisitor {
-            type Value = Where;
+impl ShortForms for Where {
+    type Item = Condition;
+    const NAME: &'static str = "Where";
+    const EXPECTED: &'static str = "a list of conditions, or a map with `all` and `otherwise`";
+    const OF_TEXT: Option<fn(&str) -> Self> = None;
 
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("a list of conditions, or a map with `all` and `otherwise`")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Where, A::Error> {
-                let all = Deserialize::deserialize(SeqAccessDeserializer::new(items))?;
-                Ok(Where { all, otherwise: drop_record() })
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Where, A::Error> {
-                let WhereMap { all, otherwise } = Deserialize::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Where { all, otherwise })
-            }
-        }
-        deserializer.deserialize_any(WhereVisitor)
-    }
-}
-
-impl JsonSchema for Where {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Where".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let map = generator.subschema_for::<WhereMap>();
-        let condition = generator.subschema_for::<Condition>();
-        json_schema!({ "oneOf": [{ "type": "array", "items": condition, "minItems": 1 }, map] })
+    fn of_list(all: Vec<Condition>) -> Self {
+        Self { all, otherwise: drop_record() }
     }
 }
 

@@ -7,9 +7,9 @@ use super::{StepKind, StepPlan};
 use crate::config::{Findings, Surroundings, load_text};
 use crate::model::RejectReason;
 
-/// A configuration to put steps into, and its line they are put at.
+/// A configuration to put steps into, and the line they stand at.
 const MINIMAL: &str = include_str!("../../../config/minimal.yaml");
-const LINE: u64 = 13;
+const LINE: u64 = 14;
 
 fn load(step: &str) -> Result<Vec<StepPlan>, Findings> {
     let surroundings = Surroundings { environment: &|_| None, property: &|_, _| Ok(()), tls: false, cores: 2 };

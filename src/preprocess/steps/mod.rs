@@ -16,6 +16,7 @@ use super::evaluate::{Asked, Evaluation, Rendering};
 use super::program::{CompileError, CostClass};
 use crate::leaf::CheckContext;
 use crate::leaf::server::RedisConnection;
+use crate::leaf::short::Short;
 use crate::model::StepName;
 
 pub mod filter;
@@ -33,9 +34,9 @@ pub enum Step {
     /// The object at this RFC 6901 pointer becomes the record, byte for byte. A missing, null or other value rejects it.
     Select(String),
     /// These pointers must find a value that is not null: one, a list, or a map with `fields` and `otherwise`.
-    Require(require::Require),
+    Require(Short<require::Require>),
     /// The record goes on only when all conditions hold: a list, or a map with `all` and `otherwise`.
-    Where(filter::Where),
+    Where(Short<filter::Where>),
     /// Adds fields of a Redis hash.
     Lookup(Box<lookup::Lookup>),
 }
@@ -109,8 +110,8 @@ impl Step {
         let path = &format!("{path}[{number}].{name}");
         let kind = match self {
             Self::Select(pointer) => select::check(pointer, path, context).map(StepKind::Select),
-            Self::Require(require) => require.check(path, context).map(StepKind::Require),
-            Self::Where(conditions) => conditions.check(path, context).map(StepKind::Where),
+            Self::Require(Short(require)) => require.check(path, context).map(StepKind::Require),
+            Self::Where(Short(conditions)) => conditions.check(path, context).map(StepKind::Where),
             Self::Lookup(lookup) => lookup.check(path, context, redis).map(|plan| StepKind::Lookup(Box::new(plan))),
         };
         Some(StepPlan { place: Arc::from(format!("steps[{number}].{name}")), kind: kind? })

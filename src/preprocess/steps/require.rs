@@ -1,10 +1,6 @@
 //! `require`: pointers that must find a value that is not null. The record's bytes stay untouched (class Z).
 
-use std::fmt;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::compile::Compiler;
@@ -12,69 +8,35 @@ use super::super::document::{Cursor, Document, Value};
 use super::super::ending::{Ending, missing, refuse};
 use super::super::program::CostClass;
 use super::{Operation, Otherwise};
+use crate::leaf::short::ShortForms;
 use crate::leaf::{CheckContext, Pointer};
 use crate::model::StepName;
 
 /// Pointers that must find something.
-#[derive(Debug, Clone, Serialize)]
-pub struct Require {
-    /// The pointers.
-    pub fields: Vec<String>,
-    /// What happens otherwise.
-    pub otherwise: Otherwise,
-}
-
-/// The long form of [`Require`].
-#[derive(Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RequireMap {
+#[schemars(rename = "RequireMap", description = "The long form of [`Require`].")]
+pub struct Require {
     /// RFC 6901 pointers.
     #[schemars(length(min = 1))]
-    fields: Vec<String>,
+    pub fields: Vec<String>,
     /// What happens to records where one finds nothing.
     #[serde(default = "reject")]
-    otherwise: Otherwise,
+    pub otherwise: Otherwise,
 }
 
 fn reject() -> Otherwise {
     Otherwise::Reject
 }
 
-impl<'de> Deserialize<'de> for Require {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct RequireVisitor;
-        impl<'de> Visitor<'de> for RequireVisitor {
-            type Value = Require;
+impl ShortForms for Require {
+    type Item = String;
+    const NAME: &'static str = "Require";
+    const EXPECTED: &'static str = "a pointer, a list of pointers, or a map with `fields` and `otherwise`";
+    const OF_TEXT: Option<fn(&str) -> Self> = Some(|pointer| Self::of_list(vec![pointer.to_owned()]));
 
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("a pointer, a list of pointers, or a map with `fields` and `otherwise`")
-            }
-            fn visit_str<E>(self, pointer: &str) -> Result<Require, E> {
-                Ok(Require { fields: vec![pointer.to_owned()], otherwise: reject() })
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Require, A::Error> {
-                let fields = Deserialize::deserialize(SeqAccessDeserializer::new(items))?;
-                Ok(Require { fields, otherwise: reject() })
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Require, A::Error> {
-                let RequireMap { fields, otherwise } = Deserialize::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Require { fields, otherwise })
-            }
-        }
-        deserializer.deserialize_any(RequireVisitor)
-    }
-}
-
-impl JsonSchema for Require {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Require".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let map = generator.subschema_for::<RequireMap>();
-        json_schema!({ "oneOf": [
-            { "type": "string" }, { "type": "array", "items": { "type": "string" }, "minItems": 1 }, map,
-        ] })
+    fn of_list(fields: Vec<String>) -> Self {
+        Self { fields, otherwise: reject() }
     }
 }
 
