@@ -9,11 +9,11 @@ use super::decode;
 use super::expand;
 use super::lists;
 use super::merge;
-use super::plan::{self, Plan, SinkPlan};
+use super::plan::{Plan, SinkPlan};
 use super::read::{self, Format, MAX_BYTES};
 use super::set;
 use super::written::Configuration;
-use super::written::sink::{OnTombstone, Sink};
+use super::written::sink::Sink;
 use crate::leaf::finding::{Finding, Findings, Severity, why};
 use crate::leaf::tree::{Index, Node, Origin};
 
@@ -106,11 +106,7 @@ fn finish(mut root: Node, sets: &[String], surroundings: Surroundings<'_>) -> Re
 fn fill_in(written: &mut Configuration, plan: &Plan) {
     for ((_, written), plan) in written.pipelines.0.iter_mut().zip(&plan.pipelines) {
         if let (Sink::Elasticsearch(sink), SinkPlan::Elasticsearch(plan)) = (&mut written.sink, &plan.sink) {
-            sink.on_tombstone = Some(match plan.on_tombstone {
-                plan::OnTombstone::Delete => OnTombstone::Delete,
-                plan::OnTombstone::Drop => OnTombstone::Drop,
-                plan::OnTombstone::Reject => OnTombstone::Reject,
-            });
+            sink.on_tombstone = Some(plan.on_tombstone);
         }
     }
 }

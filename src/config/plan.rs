@@ -9,7 +9,11 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::pattern::Topic;
+pub use super::written::TestPlan;
 pub use crate::leaf::action::{Action, ActionBy, Choice};
+pub use crate::leaf::policy::{
+    BreakerPlan, ConcurrencyMode, OnDamaged, OnHalt, OnIndexFault, OnMissingTopic, OnTombstone, OnTooLarge, Start,
+};
 pub use crate::leaf::server::{ClientFiles, RedisConnection};
 pub use crate::leaf::{Constant, Form, JsonText, Pointer, Segment, Template, TimeForm};
 pub use crate::preprocess::steps::filter::{ConditionPlan, NumberTest, Test, WherePlan};
@@ -163,17 +167,6 @@ pub struct SourcePlan {
     pub session_timeout: Duration,
 }
 
-pub use super::written::pipeline::OnDamaged;
-
-/// First offset where the group has none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// The oldest record.
-    Earliest,
-    /// Only what comes after the first assignment.
-    Latest,
-}
-
 /// Where records go.
 #[derive(Debug, Clone)]
 pub enum SinkPlan {
@@ -206,15 +199,6 @@ pub struct KafkaSinkPlan {
     pub partitioner: String,
 }
 
-/// What a topic that does not exist does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnMissingTopic {
-    /// The records that name it wait.
-    Hold,
-    /// They are rejected, once it has been missing for a while.
-    Reject,
-}
-
 /// What happens to rejected records.
 #[derive(Debug, Clone)]
 pub enum OnReject {
@@ -238,28 +222,6 @@ pub enum OnReject {
     },
 }
 
-/// What happens to a dead letter that is larger than its topic takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnTooLarge {
-    /// It waits until the topic takes it; a fault is named meanwhile.
-    Hold,
-    /// It is written without the value; the headers say so and where the record stands.
-    OmitValue,
-}
-
-/// When rejects stop the pipeline.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct BreakerPlan {
-    /// Largest share of rejects in a window.
-    pub ratio: f64,
-    /// Records in a window.
-    pub window: u32,
-    /// Most rejects in a row on one partition.
-    pub in_a_row: u32,
-    /// Whether records the servers put aside count as rejects.
-    pub count_redirected: bool,
-}
-
 /// In-place retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPlan {
@@ -269,26 +231,4 @@ pub struct RetryPlan {
     pub max: Duration,
     /// Nothing acknowledged for this long: give memory back and rewind.
     pub in_place: Duration,
-}
-
-/// What a halt of one pipeline does to the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnHalt {
-    /// They drain, the process ends.
-    Exit,
-    /// They go on.
-    KeepOthers,
-}
-
-/// A block of `tests:`.
-#[derive(Debug, Clone)]
-pub struct TestPlan {
-    /// Its name.
-    pub name: String,
-    /// The pipeline under test.
-    pub pipeline: String,
-    /// The input record, as written: key, value, headers, timestamp.
-    pub input: serde_json::Value,
-    /// The expectation, as written.
-    pub expect: serde_json::Value,
 }

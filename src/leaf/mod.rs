@@ -10,6 +10,7 @@ pub mod exact;
 pub mod finding;
 pub mod nearest;
 pub mod pointer;
+pub mod policy;
 pub mod quantity;
 pub mod secret;
 pub mod segment;

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 
 use super::expand::Environment;
-use super::plan::{PipelinePlan, Plan, TestPlan};
-use super::written::{Configuration, Test};
+use super::plan::{PipelinePlan, Plan};
+use super::written::Configuration;
 use crate::leaf::CheckContext;
 use crate::leaf::finding::{Finding, Severity};
 use crate::leaf::nearest;
@@ -110,7 +110,7 @@ impl Checker<'_> {
             startup_timeout: self.written.startup.timeout.0,
             shutdown_timeout: self.written.shutdown.timeout.0,
             watchdog_timeout: self.written.watchdog.timeout.0,
-            tests: self.written.tests.iter().map(test_plan).collect(),
+            tests: self.written.tests.clone(),
             hash: hash(self.written),
         })
     }
@@ -220,15 +220,6 @@ impl Checker<'_> {
                 }
             }
         }
-    }
-}
-
-fn test_plan(test: &Test) -> TestPlan {
-    TestPlan {
-        name: test.name.clone(),
-        pipeline: test.pipeline.clone(),
-        input: test.input.clone(),
-        expect: test.expect.clone(),
     }
 }
 

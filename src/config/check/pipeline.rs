@@ -7,9 +7,9 @@ use jiff::tz::TimeZone;
 
 use super::Checker;
 use crate::config::plan::{
-    BreakerPlan, ElasticsearchSinkPlan, OnHalt, OnReject, OnTooLarge, PipelinePlan, RetryPlan, SinkPlan, SourcePlan,
+    BreakerPlan, ElasticsearchSinkPlan, OnReject, PipelinePlan, RetryPlan, SinkPlan, SourcePlan,
 };
-use crate::config::written::pipeline::{self, Breaker, DeadLetter, Pipeline, Retry, Source};
+use crate::config::written::pipeline::{self, DeadLetter, Pipeline, Retry, Source};
 use crate::leaf::quantity::{ByteSize, Interval};
 use crate::leaf::tree::join;
 use crate::preprocess::steps;
@@ -44,22 +44,14 @@ impl Checker<'_> {
             steps: steps?,
             sink: sink?,
             on_reject: on_reject?,
-            breaker: BreakerPlan {
-                ratio: written.breaker.ratio,
-                window: written.breaker.window,
-                in_a_row: written.breaker.in_a_row,
-                count_redirected: written.breaker.count_redirected,
-            },
+            breaker: written.breaker,
             retry: RetryPlan {
                 first: written.retry.first.0,
                 max: written.retry.max.0,
                 in_place: written.retry.in_place.0,
             },
             commit_interval: written.commit.interval.0,
-            on_halt: match written.on_halt {
-                pipeline::OnHalt::Exit => OnHalt::Exit,
-                pipeline::OnHalt::KeepOthers => OnHalt::KeepOthers,
-            },
+            on_halt: written.on_halt,
             span_records: self.written.limits.span,
             memory_bytes: usize::try_from(memory_bytes).unwrap_or(usize::MAX),
             value_bytes: usize::try_from(self.written.limits.value.0).unwrap_or(usize::MAX),
@@ -99,11 +91,8 @@ impl Checker<'_> {
                 } else {
                     self.topic_name(&place, &dead.topic);
                 }
-                let on_too_large = match dead.on_too_large {
-                    pipeline::OnTooLarge::Hold => OnTooLarge::Hold,
-                    pipeline::OnTooLarge::OmitValue => OnTooLarge::OmitValue,
-                };
-                Some(OnReject::DeadLetterKafka { connection: connection?, topic: dead.topic.clone(), on_too_large })
+                let (topic, on_too_large) = (dead.topic.clone(), dead.on_too_large);
+                Some(OnReject::DeadLetterKafka { connection: connection?, topic, on_too_large })
             }
             pipeline::OnReject::DeadLetter(DeadLetter::File(dead)) => {
                 let place = format!("{path}.dead_letter.file.path");
@@ -115,7 +104,7 @@ impl Checker<'_> {
         }
     }
 
-    fn breaker(&self, path: &str, breaker: &Breaker) {
+    fn breaker(&self, path: &str, breaker: &BreakerPlan) {
         if !(breaker.ratio > 0.0 && breaker.ratio <= 1.0) {
             self.error(
                 &format!("{path}.ratio"),

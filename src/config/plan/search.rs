@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{ElasticsearchConnection, Pointer, Template};
 use crate::leaf::action::{Action, ActionBy};
+use crate::leaf::policy::{ConcurrencyMode, OnIndexFault, OnTombstone};
 
 /// The Elasticsearch sink.
 #[derive(Debug, Clone)]
@@ -81,15 +82,6 @@ impl DocumentId {
     }
 }
 
-/// How the number of requests in flight is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConcurrencyMode {
-    /// Found between one and the lanes.
-    Adaptive,
-    /// As many as there are lanes.
-    Fixed,
-}
-
 /// Where an external version comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VersionSource {
@@ -112,24 +104,4 @@ impl VersionSource {
             Self::Timestamp | Self::Header(_) | Self::Field(_) => true,
         }
     }
-}
-
-/// What a null value does in Elasticsearch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnTombstone {
-    /// Deletes the document (where index, id and routing need no document, else the record is rejected).
-    Delete,
-    /// Dropped.
-    Drop,
-    /// Rejected.
-    Reject,
-}
-
-/// What a fault of the target does that must be cured on the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnIndexFault {
-    /// Hold in place and retry, with an alert.
-    Hold,
-    /// Reject the record.
-    Reject,
 }
