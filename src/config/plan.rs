@@ -23,8 +23,10 @@ pub use crate::preprocess::steps::select::SelectPlan;
 pub use crate::preprocess::steps::{Otherwise, StepKind, StepPlan};
 
 mod search;
+mod sink;
 
-pub use search::{ConcurrencyMode, DocumentId, ElasticsearchSinkPlan, OnIndexFault, OnTombstone, VersionSource};
+pub use search::{DocumentId, ElasticsearchSinkPlan, VersionSource};
+pub use sink::{Downstream, KafkaSinkPlan, SinkPlan};
 
 /// A checked configuration.
 #[derive(Debug, Clone)]
@@ -82,6 +84,16 @@ impl PipelinePlan {
     /// Its look-ups, in the order of their steps.
     pub fn lookups(&self) -> impl Iterator<Item = &LookupPlan> {
         self.steps.iter().filter_map(|step| step.kind.lookup())
+    }
+
+    /// The servers it writes to: the sink's, and that of its dead letters.
+    pub fn downstream(&self) -> impl Iterator<Item = Downstream<'_>> {
+        std::iter::once(self.sink.server()).chain(self.on_reject.cluster().map(Downstream::Kafka))
+    }
+
+    /// The Kafka clusters it needs: to read from, to write to, and for its dead letters.
+    pub fn clusters(&self) -> impl Iterator<Item = &KafkaConnection> {
+        std::iter::once(&self.source.connection).chain(self.downstream().filter_map(Downstream::kafka))
     }
 }
 
@@ -167,38 +179,6 @@ pub struct SourcePlan {
     pub session_timeout: Duration,
 }
 
-/// Where records go.
-#[derive(Debug, Clone)]
-pub enum SinkPlan {
-    /// Another topic.
-    Kafka(KafkaSinkPlan),
-    /// Bulk requests.
-    Elasticsearch(ElasticsearchSinkPlan),
-}
-
-/// The Kafka sink.
-#[derive(Debug, Clone)]
-pub struct KafkaSinkPlan {
-    /// The cluster.
-    pub connection: KafkaConnection,
-    /// Target topic.
-    pub topic: Template,
-    /// What a topic that does not exist does.
-    pub on_missing_topic: OnMissingTopic,
-    /// Record key; exactly `{key}` passes a null key on.
-    pub key: Template,
-    /// Whether headers travel.
-    pub keep_headers: bool,
-    /// Whether the input's timestamp travels.
-    pub keep_timestamp: bool,
-    /// `linger.ms`.
-    pub linger: Duration,
-    /// Compression codec name of librdkafka: none, gzip, snappy, lz4, zstd.
-    pub compression: String,
-    /// librdkafka partitioner name.
-    pub partitioner: String,
-}
-
 /// What happens to rejected records.
 #[derive(Debug, Clone)]
 pub enum OnReject {
@@ -220,6 +200,17 @@ pub enum OnReject {
         /// The file.
         path: PathBuf,
     },
+}
+
+impl OnReject {
+    /// The cluster dead letters are written to.
+    #[must_use]
+    pub fn cluster(&self) -> Option<&KafkaConnection> {
+        match self {
+            Self::DeadLetterKafka { connection, .. } => Some(connection),
+            Self::Stop | Self::Drop | Self::DeadLetterFile { .. } => None,
+        }
+    }
 }
 
 /// In-place retry.

@@ -92,10 +92,6 @@ impl Shared {
         let (health, lag, wake) = (Health::new(), LagTable::new(), Arc::new(Wake::default()));
         // Of sixteen parts of the share four are librdkafka's prefetch and one is the source's hold.
         let budget = Budget::new(plan.memory_bytes / 16 * 11, wake.clone());
-        let lanes = match &plan.sink {
-            SinkPlan::Kafka(_) => 1,
-            SinkPlan::Elasticsearch(sink) => sink.lanes,
-        };
         let board = PipelineView::new(
             metrics.clone(),
             latency.clone(),
@@ -103,7 +99,7 @@ impl Shared {
             lag.clone(),
             budget.clone(),
             plan.workers,
-            lanes,
+            plan.sink.lanes(),
         );
         let (table, view) = (Arc::default(), Arc::default());
         Self { index, plan, metrics, latency, health, lag, stop, wake, budget, table, view, board }

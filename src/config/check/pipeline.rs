@@ -6,9 +6,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::Checker;
-use crate::config::plan::{
-    BreakerPlan, ElasticsearchSinkPlan, OnReject, PipelinePlan, RetryPlan, SinkPlan, SourcePlan,
-};
+use crate::config::plan::{BreakerPlan, OnReject, PipelinePlan, RetryPlan, SinkPlan, SourcePlan};
 use crate::config::written::pipeline::{self, DeadLetter, Pipeline, Retry, Source};
 use crate::leaf::quantity::{ByteSize, Interval};
 use crate::leaf::tree::join;
@@ -131,7 +129,7 @@ impl Checker<'_> {
                 "lower `first` or raise `max`",
             );
         }
-        let Some(SinkPlan::Elasticsearch(ElasticsearchSinkPlan { connection, .. })) = sink else { return };
+        let Some(connection) = sink.and_then(|sink| sink.server().search()) else { return };
         let least = connection.request_timeout * 2;
         if retry.in_place.0 < least {
             self.warn(
