@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use simd_json::{Buffers, INPUT_PADDING, Tape};
 use sluicegate::config::plan::{
-    CachePlan, Condition, LookupPlan, LookupSource, NumberTest, OnLookupError, OnMiss, Otherwise, Pointer,
-    RedisConnection, Segment, StepKind, StepPlan, Template, Test,
+    CachePlan, ConditionPlan, LookupPlan, LookupSource, NumberTest, OnLookupError, OnMiss, Otherwise, Pointer,
+    RedisConnection, RequirePlan, Segment, SelectPlan, StepKind, StepPlan, Template, Test, WherePlan,
 };
 use sluicegate::enrich::{Enricher, Lookups};
 use sluicegate::model::{
@@ -15,7 +15,8 @@ use sluicegate::model::{
     Reject, Run, Ticket, TicketId, TopicPartition,
 };
 use sluicegate::preprocess::tape::Parser;
-use sluicegate::preprocess::{Preprocessor, Program, Tombstones};
+use sluicegate::preprocess::worker::Preprocessor;
+use sluicegate::preprocess::{Program, Tombstones};
 
 use crate::input::{self, SIZES};
 use crate::stage::Stage;
@@ -71,20 +72,20 @@ fn template(segments: Vec<Segment>) -> Template {
 }
 
 fn select() -> StepKind {
-    StepKind::Select { pointer: pointer("result") }
+    StepKind::Select(SelectPlan { pointer: pointer("result") })
 }
 
 fn require() -> StepKind {
-    StepKind::Require { pointers: vec![pointer("id"), pointer("user")], otherwise: Otherwise::Reject }
+    StepKind::Require(RequirePlan { pointers: vec![pointer("id"), pointer("user")], otherwise: Otherwise::Reject })
 }
 
 fn condition() -> StepKind {
-    let positive = Condition {
+    let positive = ConditionPlan {
         pointer: pointer("seq"),
         test: Test::Number(NumberTest::Greater, Decimal::new("0").expect("a number")),
     };
-    let named = Condition { pointer: pointer("user"), test: Test::Prefix("u-".to_owned()) };
-    StepKind::Where { conditions: vec![positive, named], otherwise: Otherwise::Drop }
+    let named = ConditionPlan { pointer: pointer("user"), test: Test::Prefix("u-".to_owned()) };
+    StepKind::Where(WherePlan { conditions: vec![positive, named], otherwise: Otherwise::Drop })
 }
 
 fn lookup() -> StepKind {

@@ -1,11 +1,12 @@
 //! sluicegate: a batch-oriented ingestion engine. Kafka → steps (+ Redis look-ups) → Kafka or Elasticsearch.
 //!
 //! The tree is the pipeline; imports go one way:
-//! `model ← librdkafka, telemetry, config ← source, enrich, preprocess, sink ← pipeline ← cli`.
+//! `model ← leaf ← preprocess ← config ← source, enrich, sink ← preprocess::worker ← pipeline ← cli`.
 
 pub mod cli;
 pub mod config;
 pub mod enrich;
+pub mod leaf;
 pub mod librdkafka;
 pub mod model;
 pub mod mutants;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::output::{colors, finding, print, print_json};
 use super::{DataFormat, Failure, Global, connect};
-use crate::config::plan::{ConcurrencyMode, PipelinePlan, SinkPlan, StepPlan};
+use crate::config::plan::{PipelinePlan, StepPlan};
 use crate::config::{Finding, Findings, Loaded, Severity};
 use crate::model::Exit;
 use crate::preprocess::{CostClass, Program, Tombstones};
@@ -137,28 +137,7 @@ pub fn explain(pipeline: &PipelinePlan, cost: CostOf<'_>) -> String {
     for step in &pipeline.steps {
         line(&step.place, cost(pipeline, step).unwrap_or_default());
     }
-    match &pipeline.sink {
-        SinkPlan::Kafka(sink) => line(
-            "sink",
-            format!(
-                "kafka `{}`, topic {}, linger {:?}, {}",
-                sink.connection.name, sink.topic.text, sink.linger, sink.compression
-            ),
-        ),
-        SinkPlan::Elasticsearch(sink) => line(
-            "sink",
-            format!(
-                "elasticsearch `{}`, index {}, {:?}, {}{} lanes of {} records or {} KiB",
-                sink.connection.name,
-                sink.index.text,
-                sink.action,
-                if sink.concurrency == ConcurrencyMode::Adaptive { "1 to " } else { "" },
-                sink.lanes,
-                sink.batch_records,
-                sink.batch_bytes >> 10
-            ),
-        ),
-    }
+    line("sink", pipeline.sink.summary());
     out.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 

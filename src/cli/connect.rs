@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::config::plan::{ElasticsearchConnection, KafkaConnection, OnReject, PipelinePlan, Plan, SinkPlan, StepKind};
+use crate::config::plan::{Downstream, ElasticsearchConnection, KafkaConnection, PipelinePlan, Plan, SinkPlan};
 use crate::enrich::{Lookups, NotReady};
 use crate::model::Stop;
 use crate::sink::elasticsearch::{Cluster, Finding, Unidentified, inspect};
@@ -58,28 +58,15 @@ pub fn probe_all(plan: &Plan) -> Vec<Reached> {
     let mut findings = Vec::new();
     for pipeline in &plan.pipelines {
         findings.extend(source(pipeline));
-        let kafka = targets(pipeline);
-        findings.extend(kafka.into_iter().filter(|one| asked.insert(format!("kafka {}", one.name))).map(reach));
-        if let SinkPlan::Elasticsearch(sink) = &pipeline.sink
-            && asked.insert(format!("elasticsearch {}", sink.connection.name))
-        {
-            findings.extend(search(&sink.connection));
-        }
+        let kafka = pipeline.downstream().filter_map(Downstream::kafka);
+        findings.extend(kafka.filter(|one| asked.insert(format!("kafka {}", one.name))).map(reach));
+        let elasticsearch = pipeline.downstream().filter_map(Downstream::search);
+        findings
+            .extend(elasticsearch.filter(|one| asked.insert(format!("elasticsearch {}", one.name))).flat_map(search));
         findings.extend(target(pipeline));
         findings.extend(lookups(pipeline));
     }
     findings
-}
-
-fn targets(pipeline: &PipelinePlan) -> Vec<&KafkaConnection> {
-    let mut all = Vec::new();
-    if let SinkPlan::Kafka(sink) = &pipeline.sink {
-        all.push(&sink.connection);
-    }
-    if let OnReject::DeadLetterKafka { connection, .. } = &pipeline.on_reject {
-        all.push(connection);
-    }
-    all
 }
 
 fn source(pipeline: &PipelinePlan) -> Option<Reached> {
@@ -147,14 +134,7 @@ fn search(connection: &ElasticsearchConnection) -> Vec<Reached> {
 }
 
 fn lookups(pipeline: &PipelinePlan) -> Option<Reached> {
-    let plans: Vec<_> = pipeline
-        .steps
-        .iter()
-        .filter_map(|step| match &step.kind {
-            StepKind::Lookup(lookup) => Some((**lookup).clone()),
-            StepKind::Select { .. } | StepKind::Require { .. } | StepKind::Where { .. } => None,
-        })
-        .collect();
+    let plans: Vec<_> = pipeline.lookups().cloned().collect();
     if plans.is_empty() {
         return None;
     }

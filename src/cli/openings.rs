@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::plan::{KafkaConnection, OnReject, Plan, RedisConnection, SinkPlan, StepKind};
+use crate::config::plan::{Downstream, KafkaConnection, PipelinePlan, Plan, RedisConnection};
 use crate::config::tree::join;
 use crate::config::{Finding, Findings, Loaded};
 use crate::sink::elasticsearch::Cluster;
@@ -26,12 +26,12 @@ pub(super) fn try_all(loaded: &Loaded) -> Result<(), Findings> {
         }
     }
     let mut seen = BTreeSet::new();
-    for pipeline in &loaded.plan.pipelines {
-        if let SinkPlan::Elasticsearch(sink) = &pipeline.sink
-            && seen.insert(sink.connection.name.clone())
-            && let Err(why) = Cluster::new(&sink.connection)
+    let downstream = loaded.plan.pipelines.iter().flat_map(PipelinePlan::downstream);
+    for connection in downstream.filter_map(Downstream::search) {
+        if seen.insert(connection.name.clone())
+            && let Err(why) = Cluster::new(connection)
         {
-            fault("elasticsearch", &sink.connection.name, why.to_string(), "correct it; the pipeline would not start");
+            fault("elasticsearch", &connection.name, why.to_string(), "correct it; the pipeline would not start");
         }
     }
     for connection in redis(&loaded.plan) {
@@ -44,13 +44,8 @@ pub(super) fn try_all(loaded: &Loaded) -> Result<(), Findings> {
 
 /// Every Redis server look-ups use, once.
 fn redis(plan: &Plan) -> Vec<&RedisConnection> {
-    let steps = plan.pipelines.iter().flat_map(|pipeline| &pipeline.steps);
-    let mut all: Vec<&RedisConnection> = steps
-        .filter_map(|step| match &step.kind {
-            StepKind::Lookup(lookup) => Some(&lookup.connection),
-            StepKind::Select { .. } | StepKind::Require { .. } | StepKind::Where { .. } => None,
-        })
-        .collect();
+    let lookups = plan.pipelines.iter().flat_map(PipelinePlan::lookups);
+    let mut all: Vec<&RedisConnection> = lookups.map(|lookup| &lookup.connection).collect();
     all.sort_by(|one, other| one.name.cmp(&other.name));
     all.dedup_by(|one, other| one.name == other.name);
     all
@@ -58,16 +53,7 @@ fn redis(plan: &Plan) -> Vec<&RedisConnection> {
 
 /// Every Kafka cluster a pipeline uses, once.
 fn clusters(plan: &Plan) -> Vec<&KafkaConnection> {
-    let mut all: Vec<&KafkaConnection> = Vec::new();
-    for pipeline in &plan.pipelines {
-        all.push(&pipeline.source.connection);
-        if let SinkPlan::Kafka(sink) = &pipeline.sink {
-            all.push(&sink.connection);
-        }
-        if let OnReject::DeadLetterKafka { connection, .. } = &pipeline.on_reject {
-            all.push(connection);
-        }
-    }
+    let mut all: Vec<&KafkaConnection> = plan.pipelines.iter().flat_map(PipelinePlan::clusters).collect();
     all.sort_by(|one, other| one.name.cmp(&other.name));
     all.dedup_by(|one, other| one.name == other.name);
     all

@@ -9,11 +9,11 @@ use serde::de::{
     DeserializeOwned, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-use super::finding::Finding;
-use super::nearest;
-use super::secret;
-use super::tree::{Entry, Node, Scalar, Style, Value, parent};
-use super::written::scalar as written;
+use crate::leaf::exact;
+use crate::leaf::finding::Finding;
+use crate::leaf::nearest;
+use crate::leaf::secret;
+use crate::leaf::tree::{Entry, Node, Scalar, Style, Value, parent};
 
 mod fault;
 mod json;
@@ -210,12 +210,12 @@ impl<'de, 'tree: 'de> serde::Deserializer<'de> for Decoder<'tree> {
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Fault> {
         let result = match name {
             secret::NEWTYPE => self.secret(visitor),
-            written::BOUND => visitor.visit_str(self.bound()?.text()),
-            written::CONSTANT => match &self.node.value {
+            exact::BOUND => visitor.visit_str(self.bound()?.text()),
+            exact::CONSTANT => match &self.node.value {
                 Value::Scalar(scalar) => scalar::visit_constant(scalar, visitor),
                 Value::List(_) | Value::Map(_) => Err(self.expected("true, false, a number or a string")),
             },
-            written::JSON_TEXT => visitor.visit_str(&json::text(self.node)),
+            exact::JSON_TEXT => visitor.visit_str(&json::text(self.node)),
             _ => visitor.visit_newtype_struct(self),
         };
         result.map_err(|fault| fault.or_at(self.node))

@@ -1,8 +1,8 @@
 //! `${VAR}`, `${VAR:-default}`, `${VAR:?why}` and `$$` inside scalar values, after parsing: what a variable holds can never
 //! become a key, a list or another value.
 
-use super::finding::Finding;
-use super::tree::{Node, Origin, Scalar};
+use crate::leaf::finding::Finding;
+use crate::leaf::tree::{Node, Origin, Scalar};
 
 /// Reads an environment variable; `None` when it is not set or not UTF-8.
 pub type Environment<'env> = &'env dyn Fn(&str) -> Option<String>;
@@ -97,8 +97,8 @@ fn reference(inside: &str, environment: Environment<'_>) -> Result<(String, Stri
 
 #[cfg(test)]
 mod tests {
-    use super::super::tree::{Style, Value};
     use super::*;
+    use crate::leaf::tree::{Style, Value};
 
     fn environment(name: &str) -> Option<String> {
         match name {

@@ -3,7 +3,7 @@
 //! Where a list of texts is expected, one text is taken apart at commas and blanks, and so is a member of the list that a
 //! variable was filled into. Other members stay as they are, so that a slip of the pen is still told.
 
-use super::tree::{Node, Scalar, Value};
+use crate::leaf::tree::{Node, Scalar, Value};
 
 /// Where such lists are, by the last part of their path and by what stands before it.
 const LISTS: [(&str, &str); 3] = [

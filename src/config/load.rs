@@ -1,21 +1,21 @@
 //! Files, directories and flags → a checked configuration, or all that is wrong with it.
 
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::check::{self, Surroundings};
 use super::decode;
 use super::expand;
-use super::finding::{Finding, Findings, Severity};
 use super::lists;
 use super::merge;
-use super::plan::{self, Plan, SinkPlan};
+use super::plan::{Plan, SinkPlan};
 use super::read::{self, Format, MAX_BYTES};
 use super::set;
-use super::tree::{Index, Node, Origin};
 use super::written::Configuration;
-use super::written::sink::{OnTombstone, Sink};
+use super::written::sink::Sink;
+use crate::leaf::finding::{Finding, Findings, Severity, why};
+use crate::leaf::tree::{Index, Node, Origin};
 
 /// Name of standard input in messages.
 const STDIN: &str = "<stdin>";
@@ -106,11 +106,7 @@ fn finish(mut root: Node, sets: &[String], surroundings: Surroundings<'_>) -> Re
 fn fill_in(written: &mut Configuration, plan: &Plan) {
     for ((_, written), plan) in written.pipelines.0.iter_mut().zip(&plan.pipelines) {
         if let (Sink::Elasticsearch(sink), SinkPlan::Elasticsearch(plan)) = (&mut written.sink, &plan.sink) {
-            sink.on_tombstone = Some(match plan.on_tombstone {
-                plan::OnTombstone::Delete => OnTombstone::Delete,
-                plan::OnTombstone::Drop => OnTombstone::Drop,
-                plan::OnTombstone::Reject => OnTombstone::Reject,
-            });
+            sink.on_tombstone = Some(plan.on_tombstone);
         }
     }
 }
@@ -195,17 +191,6 @@ fn file(path: &Path) -> Result<Source, Finding> {
                 .remedy("name another file with `-c`; `sluicegate init` writes a commented one")
         })?;
     Ok(Source { file: Arc::from(path.to_string_lossy()), format, text })
-}
-
-/// An I/O error in words.
-pub(super) fn why(error: &std::io::Error) -> String {
-    if error.kind() == ErrorKind::NotFound {
-        "there is no such file".to_owned()
-    } else if error.kind() == ErrorKind::InvalidData {
-        "it is not UTF-8 text".to_owned()
-    } else {
-        error.kind().to_string()
-    }
 }
 
 fn read_bounded(from: &mut dyn Read) -> Result<String, String> {

@@ -1,8 +1,8 @@
 //! Several files → one tree. Pipelines and connections join by name, one name in two files is an error; tests are put
 //! together; of any other setting the later file's counts.
 
-use super::finding::Finding;
-use super::tree::{Entry, Node, Value, join};
+use crate::leaf::finding::Finding;
+use crate::leaf::tree::{Entry, Node, Value, join};
 
 /// Adds `later` to `root`.
 pub fn merge(root: &mut Node, later: Node, findings: &mut Vec<Finding>) {

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use super::pointer::Refusal;
+use crate::leaf::pointer::Refusal;
 
 mod parse;
 

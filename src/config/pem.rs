@@ -37,7 +37,7 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path)
-        .map_err(|error| format!("file `{}` cannot be read: {}", path.display(), super::load::why(&error)))
+        .map_err(|error| format!("file `{}` cannot be read: {}", path.display(), crate::leaf::finding::why(&error)))
 }
 
 #[cfg(test)]

@@ -9,15 +9,24 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::pattern::Topic;
-pub use super::segment::{Form, Segment, Template, TimeForm};
-use crate::model::Decimal;
+pub use super::written::TestPlan;
+pub use crate::leaf::action::{Action, ActionBy, Choice};
+pub use crate::leaf::policy::{
+    BreakerPlan, ConcurrencyMode, OnDamaged, OnHalt, OnIndexFault, OnMissingTopic, OnTombstone, OnTooLarge, Start,
+};
+pub use crate::leaf::server::{ClientFiles, RedisConnection};
+pub use crate::leaf::{Constant, Form, JsonText, Pointer, Segment, Template, TimeForm};
+pub use crate::preprocess::steps::filter::{ConditionPlan, NumberTest, Test, WherePlan};
+pub use crate::preprocess::steps::lookup::{CachePlan, LookupPlan, LookupSource, OnLookupError, OnMiss};
+pub use crate::preprocess::steps::require::RequirePlan;
+pub use crate::preprocess::steps::select::SelectPlan;
+pub use crate::preprocess::steps::{Otherwise, StepKind, StepPlan};
 
 mod search;
+mod sink;
 
-pub use search::{
-    Action, ActionBy, Choice, ConcurrencyMode, DocumentId, ElasticsearchSinkPlan, OnIndexFault, OnTombstone,
-    VersionSource,
-};
+pub use search::{DocumentId, ElasticsearchSinkPlan, VersionSource};
+pub use sink::{Downstream, KafkaSinkPlan, SinkPlan};
 
 /// A checked configuration.
 #[derive(Debug, Clone)]
@@ -71,6 +80,23 @@ pub struct PipelinePlan {
     pub workers: usize,
 }
 
+impl PipelinePlan {
+    /// Its look-ups, in the order of their steps.
+    pub fn lookups(&self) -> impl Iterator<Item = &LookupPlan> {
+        self.steps.iter().filter_map(|step| step.kind.lookup())
+    }
+
+    /// The servers it writes to: the sink's, and that of its dead letters.
+    pub fn downstream(&self) -> impl Iterator<Item = Downstream<'_>> {
+        std::iter::once(self.sink.server()).chain(self.on_reject.cluster().map(Downstream::Kafka))
+    }
+
+    /// The Kafka clusters it needs: to read from, to write to, and for its dead letters.
+    pub fn clusters(&self) -> impl Iterator<Item = &KafkaConnection> {
+        std::iter::once(&self.source.connection).chain(self.downstream().filter_map(Downstream::kafka))
+    }
+}
+
 /// A Kafka cluster.
 #[derive(Debug, Clone)]
 pub struct KafkaConnection {
@@ -103,15 +129,6 @@ pub struct ElasticsearchConnection {
     pub verify: bool,
 }
 
-/// PEM files with a client's certificate and its private key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientFiles {
-    /// The certificate, and those that lead to its authority.
-    pub cert_file: PathBuf,
-    /// The key.
-    pub key_file: PathBuf,
-}
-
 /// Generation of a search server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerKind {
@@ -141,23 +158,6 @@ pub enum Auth {
     Bearer(SecretString),
 }
 
-/// A Redis server.
-#[derive(Debug, Clone)]
-pub struct RedisConnection {
-    /// Name in `connections.redis`.
-    pub name: Arc<str>,
-    /// `redis://` or `rediss://` URL; may carry credentials, so it is a secret.
-    pub url: SecretString,
-    /// Bound on one round trip (default 1 s).
-    pub timeout: Duration,
-    /// PEM file with certificate authorities.
-    pub ca_file: Option<PathBuf>,
-    /// The client's own certificate.
-    pub client: Option<ClientFiles>,
-    /// Whether certificates are verified.
-    pub verify: bool,
-}
-
 /// Where records come from.
 #[derive(Debug, Clone)]
 pub struct SourcePlan {
@@ -177,232 +177,6 @@ pub struct SourcePlan {
     pub revoke_timeout: Duration,
     /// `session.timeout.ms`.
     pub session_timeout: Duration,
-}
-
-pub use super::written::pipeline::OnDamaged;
-
-/// First offset where the group has none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// The oldest record.
-    Earliest,
-    /// Only what comes after the first assignment.
-    Latest,
-}
-
-/// One step. `place` is its name in messages: `steps[0].select`.
-#[derive(Debug, Clone)]
-pub struct StepPlan {
-    /// Name in messages, metrics and dead letters.
-    pub place: Arc<str>,
-    /// What it does.
-    pub kind: StepKind,
-}
-
-/// What a step does. Pointers are RFC 6901, checked to start with `/` (or be empty: the whole record).
-#[derive(Debug, Clone)]
-pub enum StepKind {
-    /// The object at this pointer becomes the record.
-    Select {
-        /// Where it is.
-        pointer: Pointer,
-    },
-    /// Every pointer must find a non-null value, else the record is rejected or dropped.
-    Require {
-        /// What must be there.
-        pointers: Vec<Pointer>,
-        /// What happens otherwise.
-        otherwise: Otherwise,
-    },
-    /// The record goes on only when all conditions hold.
-    Where {
-        /// The conditions.
-        conditions: Vec<Condition>,
-        /// What happens otherwise (default drop).
-        otherwise: Otherwise,
-    },
-    /// Fields of a Redis hash are added.
-    Lookup(Box<LookupPlan>),
-}
-
-/// What happens to a record that a condition does not let pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Otherwise {
-    /// Counted as dropped.
-    Drop,
-    /// Rejected.
-    Reject,
-}
-
-/// One comparison of a value with constants. A missing value satisfies only `exists: false` and `Not*` forms.
-#[derive(Debug, Clone)]
-pub struct Condition {
-    /// Which value.
-    pub pointer: Pointer,
-    /// The comparison.
-    pub test: Test,
-}
-
-/// A comparison.
-#[derive(Debug, Clone)]
-pub enum Test {
-    /// Equal to one of these constants.
-    In(Vec<Scalar>),
-    /// Equal to none of these constants.
-    NotIn(Vec<Scalar>),
-    /// Present (true) or absent (false); null counts as absent.
-    Exists(bool),
-    /// A number less than, at most, greater than, at least.
-    Number(NumberTest, Decimal),
-    /// A string that starts with this.
-    Prefix(String),
-}
-
-/// Order of a number and a constant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NumberTest {
-    /// `<`
-    Less,
-    /// `<=`
-    AtMost,
-    /// `>`
-    Greater,
-    /// `>=`
-    AtLeast,
-}
-
-/// A constant in a condition.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Scalar {
-    /// true or false
-    Bool(bool),
-    /// A number, with every digit that was written.
-    Number(Decimal),
-    /// A string.
-    String(String),
-}
-
-/// RFC 6901 pointer, unescaped into its members; array indexes stay text.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Pointer {
-    /// Members from the root.
-    pub members: Vec<String>,
-}
-
-/// A look-up.
-#[derive(Debug, Clone)]
-pub struct LookupPlan {
-    /// The server.
-    pub connection: RedisConnection,
-    /// How the hash is found.
-    pub source: LookupSource,
-    /// Where the found object or value goes: a pointer of one member or deeper whose parents exist or are the record.
-    pub into: Pointer,
-    /// What happens to records whose key is not there.
-    pub on_miss: OnMiss,
-    /// What happens while Redis does not answer.
-    pub on_error: OnLookupError,
-    /// Cache of keyed look-ups.
-    pub cache: CachePlan,
-}
-
-/// How a hash is looked up.
-#[derive(Debug, Clone)]
-pub enum LookupSource {
-    /// One hash a key: `HMGET key fields…` or `HGETALL key`.
-    Keyed {
-        /// The hash's name.
-        key: Template,
-        /// Fields wanted; empty = all.
-        fields: Vec<String>,
-    },
-    /// One hash as a table, read at start and refreshed: `HGETALL table`, then `field` picks the entry.
-    Table {
-        /// The hash's name.
-        table: String,
-        /// Which field of it.
-        field: Template,
-        /// How often it is read again.
-        refresh: Duration,
-    },
-}
-
-/// What happens to records whose key is not there.
-#[derive(Debug, Clone, PartialEq)]
-pub enum OnMiss {
-    /// The record goes on without.
-    Keep,
-    /// This JSON text is put there.
-    Default(String),
-    /// The record is dropped.
-    Drop,
-    /// The record is rejected.
-    Reject,
-}
-
-/// What happens while Redis does not answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnLookupError {
-    /// Retry for ever, with backoff; the pipeline waits.
-    Retry,
-    /// The records go on without.
-    Keep,
-    /// The pipeline halts.
-    Stop,
-}
-
-/// Bounds of a look-up cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CachePlan {
-    /// Most keys held.
-    pub entries: u64,
-    /// Most bytes held.
-    pub bytes: u64,
-    /// How long a found hash is used.
-    pub ttl: Duration,
-    /// How long a miss is remembered.
-    pub miss_ttl: Duration,
-}
-
-/// Where records go.
-#[derive(Debug, Clone)]
-pub enum SinkPlan {
-    /// Another topic.
-    Kafka(KafkaSinkPlan),
-    /// Bulk requests.
-    Elasticsearch(ElasticsearchSinkPlan),
-}
-
-/// The Kafka sink.
-#[derive(Debug, Clone)]
-pub struct KafkaSinkPlan {
-    /// The cluster.
-    pub connection: KafkaConnection,
-    /// Target topic.
-    pub topic: Template,
-    /// What a topic that does not exist does.
-    pub on_missing_topic: OnMissingTopic,
-    /// Record key; exactly `{key}` passes a null key on.
-    pub key: Template,
-    /// Whether headers travel.
-    pub keep_headers: bool,
-    /// Whether the input's timestamp travels.
-    pub keep_timestamp: bool,
-    /// `linger.ms`.
-    pub linger: Duration,
-    /// Compression codec name of librdkafka: none, gzip, snappy, lz4, zstd.
-    pub compression: String,
-    /// librdkafka partitioner name.
-    pub partitioner: String,
-}
-
-/// What a topic that does not exist does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnMissingTopic {
-    /// The records that name it wait.
-    Hold,
-    /// They are rejected, once it has been missing for a while.
-    Reject,
 }
 
 /// What happens to rejected records.
@@ -428,26 +202,15 @@ pub enum OnReject {
     },
 }
 
-/// What happens to a dead letter that is larger than its topic takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnTooLarge {
-    /// It waits until the topic takes it; a fault is named meanwhile.
-    Hold,
-    /// It is written without the value; the headers say so and where the record stands.
-    OmitValue,
-}
-
-/// When rejects stop the pipeline.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct BreakerPlan {
-    /// Largest share of rejects in a window.
-    pub ratio: f64,
-    /// Records in a window.
-    pub window: u32,
-    /// Most rejects in a row on one partition.
-    pub in_a_row: u32,
-    /// Whether records the servers put aside count as rejects.
-    pub count_redirected: bool,
+impl OnReject {
+    /// The cluster dead letters are written to.
+    #[must_use]
+    pub fn cluster(&self) -> Option<&KafkaConnection> {
+        match self {
+            Self::DeadLetterKafka { connection, .. } => Some(connection),
+            Self::Stop | Self::Drop | Self::DeadLetterFile { .. } => None,
+        }
+    }
 }
 
 /// In-place retry.
@@ -459,26 +222,4 @@ pub struct RetryPlan {
     pub max: Duration,
     /// Nothing acknowledged for this long: give memory back and rewind.
     pub in_place: Duration,
-}
-
-/// What a halt of one pipeline does to the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnHalt {
-    /// They drain, the process ends.
-    Exit,
-    /// They go on.
-    KeepOthers,
-}
-
-/// A block of `tests:`.
-#[derive(Debug, Clone)]
-pub struct TestPlan {
-    /// Its name.
-    pub name: String,
-    /// The pipeline under test.
-    pub pipeline: String,
-    /// The input record, as written: key, value, headers, timestamp.
-    pub input: serde_json::Value,
-    /// The expectation, as written.
-    pub expect: serde_json::Value,
 }

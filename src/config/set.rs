@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::finding::Finding;
 use super::read::yaml;
-use super::tree::{Entry, Node, Origin, Value};
+use crate::leaf::finding::Finding;
+use crate::leaf::tree::{Entry, Node, Origin, Value};
 
 /// One part of a path.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub fn apply(root: &mut Node, flag: &str) -> Result<(), Finding> {
 }
 
 fn empty() -> Value {
-    Value::Scalar(super::tree::Scalar::new("", super::tree::Style::Plain))
+    Value::Scalar(crate::leaf::tree::Scalar::new("", super::tree::Style::Plain))
 }
 
 /// At the first `=` outside quotes.

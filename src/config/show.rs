@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::load::Loaded;
 use super::read::{Format, read};
-use super::tree::{Entry, Index, Node, Scalar, Style, Value};
+use crate::leaf::tree::{Entry, Index, Node, Scalar, Style, Value};
 
 /// Column of the origins.
 const COLUMN: usize = 56;

@@ -3,7 +3,7 @@
 
 use secrecy::SecretString;
 
-use super::pointer::Refusal;
+use crate::leaf::pointer::Refusal;
 
 /// A Redis server's address.
 #[derive(Debug, Clone)]

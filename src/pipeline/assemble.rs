@@ -13,14 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 
-use crate::config::plan::{
-    ElasticsearchSinkPlan, KafkaSinkPlan, OnReject, OnTombstone, PipelinePlan, SinkPlan, StepKind,
-};
+use crate::config::plan::{ElasticsearchSinkPlan, KafkaSinkPlan, OnReject, OnTombstone, PipelinePlan, SinkPlan};
 use crate::enrich::{Enricher, Lookups};
 use crate::librdkafka::RecordBatch;
 use crate::model::{Budget, Encode, Exit, Halt, PartitionTable, Place, Prepared, Report, ReportSender, Stop, Wake};
-use crate::preprocess::worker::Worker;
-use crate::preprocess::{Preprocessor, Program, Tombstones};
+use crate::preprocess::worker::{Preprocessor, Worker};
+use crate::preprocess::{Program, Tombstones};
 use crate::sink::context::SinkContext;
 use crate::sink::elasticsearch::{self, BulkEncoder, ElasticsearchSink};
 use crate::sink::kafka::{self, KafkaEncoder, KafkaSink};
@@ -116,10 +114,6 @@ impl Shared {
         let (health, lag, wake) = (Health::new(), LagTable::new(), Arc::new(Wake::default()));
         // Of sixteen parts of the share four are librdkafka's prefetch and one is the source's hold.
         let budget = Budget::new(plan.memory_bytes / 16 * 11, wake.clone());
-        let lanes = match &plan.sink {
-            SinkPlan::Kafka(_) => 1,
-            SinkPlan::Elasticsearch(sink) => sink.lanes,
-        };
         let board = PipelineView::new(
             metrics.clone(),
             latency.clone(),
@@ -127,7 +121,7 @@ impl Shared {
             lag.clone(),
             budget.clone(),
             plan.workers,
-            lanes,
+            plan.sink.lanes(),
         );
         let (table, view) = (Arc::default(), Arc::default());
         Self { index, plan, metrics, latency, health, lag, stop, wake, budget, table, view, board }
@@ -135,15 +129,7 @@ impl Shared {
 
     /// The look-ups of this pipeline, when it has any.
     pub(super) fn lookups(&self) -> Result<Option<Arc<Lookups>>, Halt> {
-        let plans: Vec<_> = self
-            .plan
-            .steps
-            .iter()
-            .filter_map(|step| match &step.kind {
-                StepKind::Lookup(lookup) => Some((**lookup).clone()),
-                StepKind::Select { .. } | StepKind::Require { .. } | StepKind::Where { .. } => None,
-            })
-            .collect();
+        let plans: Vec<_> = self.plan.lookups().cloned().collect();
         if plans.is_empty() {
             return Ok(None);
         }

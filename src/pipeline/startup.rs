@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::config::plan::{KafkaConnection, OnReject, PipelinePlan, SinkPlan};
+use crate::config::plan::{Downstream, KafkaConnection, PipelinePlan};
 use crate::enrich::{Lookups, NotReady};
 use crate::model::{Exit, Halt, Stop};
 use crate::sink::elasticsearch::{Cluster, Unidentified};
@@ -40,7 +40,7 @@ pub(super) fn await_servers(
         let message = format!("pipeline {}: nothing to read to the end of: {why}", plan.name);
         return Err(Halt { exit: Exit::Protocol, message });
     }
-    if let OnReject::DeadLetterKafka { connection, .. } = &plan.on_reject {
+    if let Some(connection) = plan.on_reject.cluster() {
         wait.until_answered(Room::Sink, &format!("Kafka ({})", connection.name), kafka(connection))?;
     }
     if let Some(lookups) = lookups {
@@ -50,14 +50,14 @@ pub(super) fn await_servers(
             Err(NotReady::Halt(halt)) => Attempt::Never(halt),
         })?;
     }
-    match &plan.sink {
-        SinkPlan::Kafka(sink) => {
-            wait.until_answered(Room::Sink, &format!("Kafka ({})", sink.connection.name), kafka(&sink.connection))
+    match plan.sink.server() {
+        Downstream::Kafka(connection) => {
+            wait.until_answered(Room::Sink, &format!("Kafka ({})", connection.name), kafka(connection))
         }
-        SinkPlan::Elasticsearch(sink) => {
-            let cluster = Cluster::new(&sink.connection)
-                .map_err(|fault| Halt { exit: Exit::Config, message: fault.to_string() })?;
-            wait.until_answered(Room::Sink, &format!("Elasticsearch ({})", sink.connection.name), || {
+        Downstream::Elasticsearch(connection) => {
+            let cluster =
+                Cluster::new(connection).map_err(|fault| Halt { exit: Exit::Config, message: fault.to_string() })?;
+            wait.until_answered(Room::Sink, &format!("Elasticsearch ({})", connection.name), || {
                 match runtime.block_on(cluster.identify()) {
                     Ok(_) | Err(Unidentified::Unclear(_)) => Attempt::Answered,
                     Err(Unidentified::Unreachable(why)) => Attempt::Waiting(why),

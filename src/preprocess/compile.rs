@@ -1,14 +1,14 @@
-//! Compiles steps and templates, and cuts them into phases: see [`super::program`].
+//! Compiles templates, and cuts steps into phases: see [`super::program`]. What a kind of step compiles to is in its own file
+//! (`steps/`), which calls [`Compiler::read`] for what it reads.
 
 use jiff::tz::TimeZone;
 
-use super::path::Path;
-use super::program::{CompileError, CostClass, Lookup, Phase, Step};
-use super::splice::member_text;
+use super::program::{CompileError, CostClass, Phase};
 use super::stamp::Format;
-use super::steps::Check;
+use super::steps::lookup::CompiledLookup;
+use super::steps::{Instruction, StepPlan};
 use super::template::{Compiled, Field, Part, Shape};
-use crate::config::plan::{Form, LookupPlan, LookupSource, OnMiss, Pointer, Segment, StepKind, StepPlan, Template};
+use crate::leaf::{Form, Pointer, Segment, Template};
 use crate::model::StepName;
 
 #[derive(Default)]
@@ -25,81 +25,35 @@ pub(super) struct Compiler {
 
 impl Compiler {
     pub(super) fn step(&mut self, plan: &StepPlan) -> Result<(), CompileError> {
-        let place = plan.place.clone();
         let phases = self.phases.len();
-        let cost = match &plan.kind {
-            StepKind::Select { pointer } => {
-                self.cut_if(|place| reads(&pointer.members, place));
-                self.phase.steps.push(Step::Select { place, path: pointer.into() });
-                self.enter(pointer);
-                CostClass::Slice
-            }
-            StepKind::Require { pointers, otherwise } => {
-                self.cut_if(|place| pointers.iter().any(|pointer| reads(&pointer.members, place)));
-                let paths = pointers.iter().map(Path::from).collect();
-                self.phase.steps.push(Step::Require { place, paths, otherwise: *otherwise });
-                CostClass::Untouched
-            }
-            StepKind::Where { conditions, otherwise } => {
-                self.cut_if(|place| conditions.iter().any(|condition| reads(&condition.pointer.members, place)));
-                let check = |condition: &crate::config::plan::Condition| Check {
-                    path: (&condition.pointer).into(),
-                    test: condition.test.clone(),
-                };
-                let checks = conditions.iter().map(check).collect();
-                self.phase.steps.push(Step::Where { place, checks, otherwise: *otherwise });
-                CostClass::Untouched
-            }
-            StepKind::Lookup(lookup) => {
-                self.lookup(lookup, place)?;
-                CostClass::Splice
-            }
-        };
+        let (operation, cost) = plan.kind.compile(&plan.place, self)?;
+        self.phase.steps.push(Instruction { place: plan.place.clone(), operation });
         let cost = if self.phases.len() > phases { CostClass::Rebuilt } else { cost };
         self.costs.push((plan.place.clone(), cost));
         Ok(())
     }
 
-    fn lookup(&mut self, plan: &LookupPlan, place: StepName) -> Result<(), CompileError> {
-        let key = match &plan.source {
-            LookupSource::Keyed { key, .. } => key,
-            LookupSource::Table { field, .. } => field,
-        };
-        let into = &plan.into.members;
-        let Some(name) = into.last() else {
-            return Err(error(&place, "`into` is empty: write the pointer of a member, such as /user_info"));
-        };
-        if let OnMiss::Default(text) = &plan.on_miss
-            && let Err(fault) = serde_json::from_str::<&serde_json::value::RawValue>(text)
-        {
-            return Err(error(&place, format!("the default of `on_miss` is no JSON text: {fault}")));
-        }
-        self.cut_if(|other| {
-            reads(into, other)
-                || reads(other, into)
-                || key
-                    .segments
-                    .iter()
-                    .any(|segment| matches!(segment.inner(), Segment::Field { pointer, .. } if reads(&pointer.members, other)))
-        });
-        let key = self.template(key, &place)?;
-        self.phase.reads_original |= key.reads_original();
-        self.phase.steps.push(Step::Lookup(self.phase.lookups.len()));
-        self.phase.lookups.push(Lookup {
-            place,
-            number: self.lookups,
-            key,
-            into: (&plan.into).into(),
-            member: member_text(name),
-            on_miss: plan.on_miss.clone(),
-        });
-        self.places.push(Some(into.clone()));
+    /// Number of look-ups so far.
+    pub(super) fn lookups(&self) -> usize {
+        self.lookups
+    }
+
+    /// Takes a look-up, whose answers go to `into`, into the phase under work; returns its index there.
+    pub(super) fn add_lookup(&mut self, lookup: CompiledLookup, reads_original: bool, into: &[String]) -> usize {
+        self.phase.reads_original |= reads_original;
+        self.phase.lookups.push(lookup);
+        self.places.push(Some(into.to_vec()));
         self.lookups += 1;
-        Ok(())
+        self.phase.lookups.len() - 1
+    }
+
+    /// The step under work reads the value at `pointer`.
+    pub(super) fn read(&mut self, pointer: &Pointer) {
+        self.cut_if(|place| reads(&pointer.members, place));
     }
 
     /// Starts a new phase when `conflict` holds for what an earlier look-up of this phase puts in.
-    fn cut_if(&mut self, conflict: impl Fn(&[String]) -> bool) {
+    pub(super) fn cut_if(&mut self, conflict: impl Fn(&[String]) -> bool) {
         if self.places.iter().flatten().any(|place| conflict(place)) {
             self.phases.push(std::mem::take(&mut self.phase));
             self.places.clear();
@@ -107,7 +61,8 @@ impl Compiler {
     }
 
     /// Moves the window: pointers are from now on relative to `pointer`.
-    fn enter(&mut self, pointer: &Pointer) {
+    pub(super) fn enter(&mut self, pointer: &Pointer) {
+        self.phase.moves = true;
         for place in &mut self.places {
             *place = place.take().and_then(|place| Some(place.strip_prefix(&pointer.members[..])?.to_vec()));
         }
@@ -181,7 +136,7 @@ impl Compiler {
 }
 
 fn field(pointer: &Pointer, fallback: &Option<String>, shape: Shape) -> Field {
-    Field { path: pointer.into(), fallback: fallback.clone(), shape }
+    Field { pointer: pointer.clone(), fallback: fallback.clone(), shape }
 }
 
 /// Whether the value at `pointer` is, or lies in, what is put at `place`. (A parent of `place` keeps its type: it is an
@@ -190,6 +145,6 @@ pub(super) fn reads(pointer: &[String], place: &[String]) -> bool {
     pointer.starts_with(place)
 }
 
-fn error(place: &StepName, problem: impl Into<String>) -> CompileError {
+pub(super) fn error(place: &StepName, problem: impl Into<String>) -> CompileError {
     CompileError { place: place.clone(), problem: problem.into() }
 }

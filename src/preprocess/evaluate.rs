@@ -3,15 +3,14 @@
 use std::ops::Range;
 
 use super::document::{Cursor, Document};
+use super::ending::Ending;
 use super::keys::KeySet;
-use super::path::shown;
-use super::program::{Bare, Lookup, Phase, Step};
-use super::splice::{self, NoPlace, Point};
+use super::program::{Bare, Phase};
+use super::splice::Point;
 use super::stamp::Stamps;
-use super::steps::{self, Ending};
 use super::template::{Compiled, Fault, Rendered, Scope};
-use crate::config::plan::Choice;
-use crate::model::{Record, RejectReason, StepName};
+use crate::leaf::action::Choice;
+use crate::model::{Record, StepName};
 
 /// What the look-ups of a phase are asked for, over one batch.
 #[derive(Default)]
@@ -139,60 +138,17 @@ impl Evaluation<'_> {
             return rendering.sink(self.templates, &scope, self.sink).map(|()| NOTHING);
         }
         let mut window = document.root();
-        let mut moved = false;
         for step in &self.phase.steps {
-            match step {
-                Step::Select { place, path } => {
-                    window = steps::select(document, window, path, place)?;
-                    moved = true;
-                }
-                Step::Require { place, paths, otherwise } => {
-                    steps::require(document, window, paths, *otherwise, place)?;
-                }
-                Step::Where { place, checks, otherwise } => {
-                    steps::filter(document, window, checks, *otherwise, place)?;
-                }
-                Step::Lookup(index) => self.ask(*index, window, asked, rendering)?,
-            }
+            window = step.run(self, window, asked, rendering)?;
         }
         // Nothing is built up for nothing: this runs for every record.
         if !self.templates.is_empty() {
             rendering.sink(self.templates, &self.scope(window), self.sink)?;
         }
-        Ok(if moved { document.range(window) } else { 0..document.original().len() })
+        Ok(if self.phase.moves { document.range(window) } else { 0..document.original().len() })
     }
 
-    fn ask(&self, index: usize, window: Cursor, asked: &mut Asked, rendering: &mut Rendering) -> Result<(), Ending> {
-        let lookup = &self.phase.lookups[index];
-        let point = splice::locate(self.document, window, &lookup.into.members)
-            .map_err(|fault| self.no_place(lookup, window, fault))?;
-        rendering.key.clear();
-        let key = match lookup.key.render(&self.scope(window), &mut rendering.stamps, &mut rendering.key) {
-            Ok(Rendered::Span(_)) => asked.keys[index].intern(&rendering.key),
-            // A template that is exactly `{key}`; a look-up has no use for a null key.
-            Ok(Rendered::Null | Rendered::Late(_)) => {
-                return Err(lookup.key.reject(&lookup.place, (0, Fault::NullKey)).into());
-            }
-            Err(fault) => return Err(lookup.key.reject(&lookup.place, fault).into()),
-        };
-        asked.questions.push(Question { lookup: index, key, point });
-        Ok(())
-    }
-
-    fn scope(&self, window: Cursor) -> Scope<'_> {
+    pub(super) fn scope(&self, window: Cursor) -> Scope<'_> {
         Scope { record: self.record, document: Some((self.document, window)), original: self.original }
-    }
-
-    #[cold]
-    fn no_place(&self, lookup: &Lookup, window: Cursor, fault: NoPlace) -> Ending {
-        let into = &lookup.into;
-        let parent = into.members.split_last().map_or(&[][..], |(_, parents)| parents);
-        let parent = super::path::Path { members: parent.to_vec(), text: super::path::text(parent) };
-        let (reason, why) = match fault {
-            NoPlace::Missing => (RejectReason::Missing, steps::missing(self.document, window, &parent)),
-            NoPlace::Null => (RejectReason::Null, format!("{} is null", shown(&parent.text))),
-            NoPlace::NotAnObject => (RejectReason::WrongType, format!("{} is no object", shown(&parent.text))),
-        };
-        steps::rejected(reason, &lookup.place, format!("no place for {}: {why}", into.text))
     }
 }

@@ -2,24 +2,23 @@
 //! hands the kept records to the sink's encoder.
 //!
 //! No DOM, no re-encoding: a record is a window (byte range) of the original value plus a few splices, so bytes no step
-//! touches travel unchanged. Nothing here talks to a network except [`crate::enrich`], once per look-up and batch.
+//! touches travel unchanged. Nothing here talks to a network except `worker`, through [`crate::enrich`], once per look-up and
+//! batch.
 //!
 //! [`program::Program::compile`] turns a pipeline's steps and its sink's templates into a [`program::Program`], shared by all
-//! workers; each worker owns one [`prepare::Preprocessor`].
+//! workers; each worker owns one [`worker::Preprocessor`].
 
-mod batch;
 mod compile;
 pub mod document;
+mod ending;
 mod evaluate;
 mod keys;
 mod moment;
-mod path;
-pub mod prepare;
 pub mod program;
 mod scan;
 pub mod splice;
 mod stamp;
-mod steps;
+pub mod steps;
 pub mod tape;
 mod telltale;
 mod template;
@@ -27,5 +26,4 @@ mod template;
 mod test_plans;
 pub mod worker;
 
-pub use prepare::Preprocessor;
 pub use program::{CompileError, CostClass, Program, Tombstones};

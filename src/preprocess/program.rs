@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use super::compile::Compiler;
 use super::document::Document;
-use super::path::Path;
 use super::stamp::Stamps;
-use super::steps::Check;
+use super::steps::lookup::CompiledLookup;
+use super::steps::{Instruction, StepPlan};
 use super::template::{Compiled, Field, Shape};
-use crate::config::plan::{ActionBy, Choice, OnMiss, Otherwise, StepPlan, Template};
+use crate::leaf::Template;
+use crate::leaf::action::{ActionBy, Choice};
 use crate::model::StepName;
 
 /// What a step, or a whole pipeline, costs a record.
@@ -87,14 +88,14 @@ pub(super) struct Bare {
 
 impl Bare {
     fn new(by: &ActionBy) -> Self {
-        let field = Field { path: (&by.pointer).into(), fallback: Some(String::new()), shape: Shape::Plain };
+        let field = Field { pointer: by.pointer.clone(), fallback: Some(String::new()), shape: Shape::Plain };
         Self { field, by: by.clone() }
     }
 
     /// What is done with this record, when it is one; `room` is written over.
     pub(super) fn choice(&self, input: &Document<'_>, stamps: &mut Stamps, room: &mut Vec<u8>) -> Option<Choice> {
         room.clear();
-        let found = input.find(input.root(), &self.field.path.members).map(|cursor| (input, cursor));
+        let found = input.find(input.root(), &self.field.pointer.members).map(|cursor| (input, cursor));
         if self.field.render(found, stamps, room).is_err() {
             // An object or array: no value of the map.
             room.clear();
@@ -107,44 +108,12 @@ impl Bare {
 /// Steps evaluated on one parse.
 #[derive(Debug, Default)]
 pub(super) struct Phase {
-    pub(super) steps: Vec<Step>,
-    pub(super) lookups: Vec<Lookup>,
+    pub(super) steps: Vec<Instruction>,
+    pub(super) lookups: Vec<CompiledLookup>,
+    /// Whether a step makes a part of the record the record.
+    pub(super) moves: bool,
     /// Whether a template rendered in this phase reads the input.
     pub(super) reads_original: bool,
-}
-
-/// A compiled step.
-#[derive(Debug)]
-pub(super) enum Step {
-    Select {
-        place: StepName,
-        path: Path,
-    },
-    Require {
-        place: StepName,
-        paths: Vec<Path>,
-        otherwise: Otherwise,
-    },
-    Where {
-        place: StepName,
-        checks: Vec<Check>,
-        otherwise: Otherwise,
-    },
-    /// Index of a look-up of the same phase.
-    Lookup(usize),
-}
-
-/// A compiled look-up.
-#[derive(Debug)]
-pub(super) struct Lookup {
-    pub(super) place: StepName,
-    /// Its number among all look-ups of the pipeline.
-    pub(super) number: usize,
-    pub(super) key: Compiled,
-    pub(super) into: Path,
-    /// `,"name":` of the member it makes.
-    pub(super) member: Vec<u8>,
-    pub(super) on_miss: OnMiss,
 }
 
 impl Program {

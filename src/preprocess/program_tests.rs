@@ -4,7 +4,7 @@ use super::super::compile::reads;
 use super::super::template::Part;
 use super::super::test_plans::{filter, lookup, pointer, require, select, steps, template};
 use super::*;
-use crate::config::plan::{StepKind, Test};
+use crate::config::plan::{JsonText, OnMiss, Otherwise, StepKind, Test};
 
 fn compiled(kinds: Vec<StepKind>, templates: &[&str]) -> Arc<Program> {
     let templates: Vec<_> = templates.iter().map(|text| template(text)).collect();
@@ -77,8 +77,8 @@ fn lookups_are_numbered_over_all_phases() {
 fn refuses_what_cannot_work() {
     for (kinds, templates, place, problem) in [
         (vec![lookup("k", "", OnMiss::Keep)], &[][..], "steps[0].lookup", "`into` is empty"),
-        (vec![lookup("k", "/a", OnMiss::Default("{".to_owned()))], &[], "steps[0].lookup", "no JSON"),
-        (vec![lookup("k", "/a", OnMiss::Default("{} {}".to_owned()))], &[], "steps[0].lookup", "no JSON"),
+        (vec![lookup("k", "/a", OnMiss::Default(JsonText("{".to_owned())))], &[], "steps[0].lookup", "no JSON"),
+        (vec![lookup("k", "/a", OnMiss::Default(JsonText("{} {}".to_owned())))], &[], "steps[0].lookup", "no JSON"),
         (vec![], &["x-{timestamp:%!}"], "sink", "strftime"),
     ] {
         let templates: Vec<_> = templates.iter().map(|text| template(text)).collect();

@@ -7,10 +7,10 @@ use std::io::Write;
 use std::ops::Range;
 
 use super::document::{Cursor, Document, Value};
+use super::ending;
 use super::moment;
-use super::path::{Path, shown};
 use super::stamp::{Format, Stamps};
-use crate::config::plan::Template;
+use crate::leaf::{Pointer, Template};
 use crate::model::{Record, Reject, RejectReason, StepName};
 
 /// A template compiled against the point of the program where it is rendered.
@@ -59,7 +59,7 @@ pub(super) enum Part {
 /// A pointer and what to render when nothing is there.
 #[derive(Debug)]
 pub(super) struct Field {
-    pub(super) path: Path,
+    pub(super) pointer: Pointer,
     pub(super) fallback: Option<String>,
     pub(super) shape: Shape,
 }
@@ -184,7 +184,7 @@ impl Compiled {
     #[cold]
     pub(super) fn reject(&self, step: &StepName, (part, fault): (usize, Fault)) -> Reject {
         let name = self.parts.get(part).map_or_else(String::new, Part::name);
-        super::steps::reject(fault.reason(), step, format!("template `{}`: {name} {}", self.text, fault.text()))
+        ending::reject(fault.reason(), step, format!("template `{}`: {name} {}", self.text, fault.text()))
     }
 }
 
@@ -221,11 +221,11 @@ impl Part {
             }
             Self::Field(field) | Self::Found { own: field, .. } => {
                 let found =
-                    scope.document.and_then(|(doc, window)| Some((doc, doc.find(window, &field.path.members)?)));
+                    scope.document.and_then(|(doc, window)| Some((doc, doc.find(window, &field.pointer.members)?)));
                 field.render(found, stamps, out)?;
             }
             Self::Original(field) => {
-                let found = scope.original.and_then(|doc| Some((doc, doc.find(doc.root(), &field.path.members)?)));
+                let found = scope.original.and_then(|doc| Some((doc, doc.find(doc.root(), &field.pointer.members)?)));
                 field.render(found, stamps, out)?;
             }
         }
@@ -242,10 +242,10 @@ impl Part {
             Self::TimestampMs | Self::Timestamp(_) => "the timestamp".to_owned(),
             Self::Now(_) => "the time".to_owned(),
             Self::Lower(part) => part.name(),
-            Self::KeyField(field) => format!("key:{}", shown(&field.path.text)),
+            Self::KeyField(field) => format!("key:{}", field.pointer.shown()),
             Self::Header(name) => format!("header {name}"),
-            Self::Field(field) | Self::Found { own: field, .. } => shown(&field.path.text).to_owned(),
-            Self::Original(field) => format!("original:{}", shown(&field.path.text)),
+            Self::Field(field) | Self::Found { own: field, .. } => field.pointer.shown(),
+            Self::Original(field) => format!("original:{}", field.pointer.shown()),
         }
     }
 }
@@ -307,7 +307,7 @@ fn key_field(field: &Field, key: Option<&[u8]>, stamps: &mut Stamps, out: &mut V
     };
     let mut parser = std::mem::take(&mut stamps.keys);
     let rendered = parser.read(key, |doc| {
-        let found = doc.find(doc.root(), &field.path.members).map(|cursor| (&doc, cursor));
+        let found = doc.find(doc.root(), &field.pointer.members).map(|cursor| (&doc, cursor));
         field.render(found, stamps, out)
     });
     stamps.keys = parser;

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::config::plan::{
-    CachePlan, Condition, LookupPlan, LookupSource, OnLookupError, OnMiss, Otherwise, Pointer, RedisConnection,
-    Segment, StepKind, StepPlan, Template, Test,
-};
+use super::steps::filter::{ConditionPlan, Test, WherePlan};
+use super::steps::lookup::{CachePlan, LookupPlan, LookupSource, OnLookupError, OnMiss};
+use super::steps::require::RequirePlan;
+use super::steps::select::SelectPlan;
+use super::steps::{Otherwise, StepKind, StepPlan};
 use crate::enrich::{Enricher, Lookups};
+use crate::leaf::server::RedisConnection;
+use crate::leaf::{Pointer, Segment, Template};
 use crate::model::OwnedRecord;
 
 /// A pointer as a user writes it.
@@ -66,27 +69,23 @@ fn segment(text: &str) -> Segment {
 /// Numbers the steps as the configuration does.
 pub(super) fn steps(kinds: impl IntoIterator<Item = StepKind>) -> Vec<StepPlan> {
     let named = |(index, kind): (usize, StepKind)| {
-        let name = match &kind {
-            StepKind::Select { .. } => "select",
-            StepKind::Require { .. } => "require",
-            StepKind::Where { .. } => "where",
-            StepKind::Lookup(_) => "lookup",
-        };
+        let shown = format!("{kind:?}");
+        let name = shown.split('(').next().unwrap_or_default().to_lowercase();
         StepPlan { place: format!("steps[{index}].{name}").into(), kind }
     };
     kinds.into_iter().enumerate().map(named).collect()
 }
 
 pub(super) fn select(path: &str) -> StepKind {
-    StepKind::Select { pointer: pointer(path) }
+    StepKind::Select(SelectPlan { pointer: pointer(path) })
 }
 
 pub(super) fn require(paths: &[&str], otherwise: Otherwise) -> StepKind {
-    StepKind::Require { pointers: paths.iter().map(|path| pointer(path)).collect(), otherwise }
+    StepKind::Require(RequirePlan { pointers: paths.iter().map(|path| pointer(path)).collect(), otherwise })
 }
 
 pub(super) fn filter(path: &str, test: Test, otherwise: Otherwise) -> StepKind {
-    StepKind::Where { conditions: vec![Condition { pointer: pointer(path), test }], otherwise }
+    StepKind::Where(WherePlan { conditions: vec![ConditionPlan { pointer: pointer(path), test }], otherwise })
 }
 
 /// A keyed look-up.

@@ -7,8 +7,8 @@ use secrecy::SecretString;
 use sluicegate::config::plan::{
     Action, Auth, BreakerPlan, ConcurrencyMode, DocumentId, ElasticsearchConnection, ElasticsearchSinkPlan,
     KafkaConnection, KafkaSinkPlan, OnDamaged, OnHalt, OnIndexFault, OnMissingTopic, OnReject, OnTombstone, OnTooLarge,
-    PipelinePlan, Plan, Pointer, RetryPlan, Segment, ServerKind, SinkPlan, SourcePlan, Start, StepKind, StepPlan,
-    Template,
+    PipelinePlan, Plan, Pointer, RetryPlan, Segment, SelectPlan, ServerKind, SinkPlan, SourcePlan, Start, StepKind,
+    StepPlan, Template,
 };
 
 use crate::support::unique;
@@ -36,7 +36,7 @@ pub fn pipeline(brokers: &str, topic: &str, group: &str, sink: SinkPlan) -> Pipe
         source: source(brokers, topic, group),
         steps: vec![StepPlan {
             place: "steps[0].select".into(),
-            kind: StepKind::Select { pointer: pointer("result") },
+            kind: StepKind::Select(SelectPlan { pointer: pointer("result") }),
         }],
         sink,
         on_reject: OnReject::Stop,

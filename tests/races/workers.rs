@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sluicegate::enrich::{Enricher, Lookups};
 use sluicegate::model::{Encode, Kept, Offset, Outcome, Part, Place, Prepared, Record, Reject, Report, RewindCause};
-use sluicegate::preprocess::worker::Worker;
-use sluicegate::preprocess::{Preprocessor, Program, Tombstones};
+use sluicegate::preprocess::worker::{Preprocessor, Worker};
+use sluicegate::preprocess::{Program, Tombstones};
 use sluicegate::sink::sequencer::Sequencer;
 use sluicegate_testkit::services::KafkaClient;
 

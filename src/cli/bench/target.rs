@@ -11,7 +11,7 @@ use super::BenchArgs;
 use crate::cli::builtin::{self, Addresses, INDEX, INDEX_TOPIC, OUTPUT_TOPIC, PARTITIONS, RELAY, RELAY_TOPIC};
 use crate::cli::{Failure, Global};
 use crate::config::pattern::Topic;
-use crate::config::plan::{PipelinePlan, Plan, SinkPlan, Start};
+use crate::config::plan::{PipelinePlan, Plan, Start};
 use crate::config::show;
 use crate::enrich::Lookups;
 use crate::testbed::bulk_endpoint::{BulkEndpoint, Fault, Options};
@@ -152,10 +152,7 @@ fn only_topic(pipeline: &PipelinePlan) -> Result<String, String> {
 }
 
 fn what_it_would_do(pipeline: &PipelinePlan, topic: &str) -> String {
-    let sink = match &pipeline.sink {
-        SinkPlan::Kafka(sink) => format!("topic `{}` of connection {}", sink.topic.text, sink.connection.name),
-        SinkPlan::Elasticsearch(sink) => format!("index `{}` of connection {}", sink.index.text, sink.connection.name),
-    };
+    let sink = pipeline.sink.target();
     format!(
         "bench produces made-up records into topic `{topic}` of connection {}, which every group that reads it gets, and \
          pipeline {} writes them to {sink}; add --produce if that is meant, or leave -c away for servers in this process",

@@ -1,5 +1,6 @@
 //! What may be benched, and what is refused with which words.
 
+use crate::config::plan::SinkPlan;
 use clap::Parser;
 
 use super::*;

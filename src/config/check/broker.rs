@@ -10,9 +10,9 @@ use super::Checker;
 use crate::config::pattern::{LEFT_OUT, Pattern};
 use crate::config::plan::KafkaConnection;
 use crate::config::properties::{TLS_AND_SASL, needs_tls_build, protected};
-use crate::config::secret::{Secret, is_sensitive};
-use crate::config::tree::join;
 use crate::config::written::connection::{Kafka, KafkaTls, Mechanism, Sasl, instead_of};
+use crate::leaf::secret::{Secret, is_sensitive};
+use crate::leaf::tree::join;
 
 const NO_TLS: &str = "this build cannot do TLS or SASL-SCRAM towards Kafka";
 const NO_TLS_REMEDY: &str = "use a build with `--features tls` (or `tls-vendored`)";

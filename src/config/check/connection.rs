@@ -7,14 +7,13 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Checker;
-use crate::config::load::why;
 use crate::config::pem;
 use crate::config::plan::{ClientFiles, RedisConnection};
-use crate::config::quantity::Interval;
-use crate::config::secret::Secret;
-use crate::config::tree::join;
 use crate::config::url;
 use crate::config::written::connection::{Redis, Tls};
+use crate::leaf::finding::why;
+use crate::leaf::secret::Secret;
+use crate::leaf::tree::join;
 
 impl Checker<'_> {
     /// Findings about all connections, and those nobody uses.
@@ -71,15 +70,6 @@ impl Checker<'_> {
                 "check the path and its permissions",
             );
         }
-    }
-
-    pub(super) fn positive(&self, path: &str, wait: Interval, most: Duration) -> bool {
-        let fine = !wait.0.is_zero() && wait.0 <= most;
-        if !fine {
-            let most = Interval(most);
-            self.error(path, format!("must be longer than 0 and at most {most}"), "leave it out for the default");
-        }
-        fine
     }
 
     fn redis_connection_findings(&self, name: &str, redis: &Redis) {

@@ -6,8 +6,8 @@ use crate::config::pattern::Topic;
 use crate::config::plan::{
     Action, ActionBy, Choice, DocumentId, ElasticsearchSinkPlan, OnTombstone, Segment, Template, VersionSource,
 };
-use crate::config::template::{constant, literal_bytes};
 use crate::config::written::sink::{self, ElasticsearchSink};
+use crate::leaf::template::{constant, literal_bytes};
 
 /// An id that no other record has.
 const COORDINATES: &str = "{topic}+{partition}+{offset}";
@@ -227,23 +227,23 @@ impl Checker<'_> {
     pub(super) fn tombstone(
         &self,
         path: &str,
-        written: Option<sink::OnTombstone>,
+        written: Option<OnTombstone>,
         needing: &[&str],
         deletes: Deletes,
     ) -> OnTombstone {
         let remedy = "write `on_tombstone: drop` or `reject`, or an id such as `{key}`";
         match (written, deletes) {
-            (Some(sink::OnTombstone::Delete), Deletes::OwnId) => {
+            (Some(OnTombstone::Delete), Deletes::OwnId) => {
                 let reason = "the id holds `{offset}`, so no record can delete the document of another one";
                 self.warn(path, reason, remedy);
             }
-            (Some(sink::OnTombstone::Delete), Deletes::NoId) => {
+            (Some(OnTombstone::Delete), Deletes::NoId) => {
                 self.error(path, "without an id there is nothing to delete by", remedy);
             }
             (Some(_) | None, _) => {}
         }
         match written {
-            Some(sink::OnTombstone::Delete) if !needing.is_empty() => {
+            Some(OnTombstone::Delete) if !needing.is_empty() => {
                 let keys = needing.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
                 self.error(
                     path,
@@ -252,9 +252,7 @@ impl Checker<'_> {
                 );
                 OnTombstone::Reject
             }
-            Some(sink::OnTombstone::Delete) => OnTombstone::Delete,
-            Some(sink::OnTombstone::Drop) => OnTombstone::Drop,
-            Some(sink::OnTombstone::Reject) => OnTombstone::Reject,
+            Some(written) => written,
             None if needing.is_empty() && matches!(deletes, Deletes::Possible | Deletes::ByField) => {
                 OnTombstone::Delete
             }

@@ -1,18 +1,16 @@
 //! As written → as true: names resolved, texts parsed, rules across fields. Reports all findings, not the first.
 
-use std::cell::RefCell;
 use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
-
-use jiff::tz::TimeZone;
+use std::ops::Deref;
 
 use super::expand::Environment;
-use super::finding::{Finding, Severity};
-use super::nearest;
-use super::plan::{PipelinePlan, Plan, TestPlan};
-use super::pointer::Refusal;
-use super::tree::{Index, join};
-use super::written::{Configuration, Test};
+use super::plan::{PipelinePlan, Plan};
+use super::written::Configuration;
+use crate::leaf::CheckContext;
+use crate::leaf::finding::{Finding, Severity};
+use crate::leaf::nearest;
+use crate::leaf::tree::{Index, join};
 
 mod broker;
 mod connection;
@@ -22,7 +20,6 @@ mod pipeline;
 mod search;
 mod sink;
 mod source;
-mod step;
 mod text;
 
 pub use pipeline::default_workers;
@@ -46,27 +43,19 @@ pub struct Surroundings<'env> {
 /// Looks at a configuration and notes what it finds.
 pub(super) struct Checker<'run> {
     written: &'run Configuration,
-    index: &'run Index,
     surroundings: Surroundings<'run>,
-    /// Of the pipeline that is being checked.
-    zone: RefCell<TimeZone>,
-    findings: RefCell<Vec<Finding>>,
+    context: CheckContext<'run>,
+}
+
+impl<'run> Deref for Checker<'run> {
+    type Target = CheckContext<'run>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.context
+    }
 }
 
 impl Checker<'_> {
-    fn error(&self, path: &str, reason: impl Into<String>, remedy: impl Into<String>) {
-        self.findings.borrow_mut().push(Finding::error(self.index.nearest(path), path, reason).remedy(remedy));
-    }
-
-    fn warn(&self, path: &str, reason: impl Into<String>, remedy: impl Into<String>) {
-        self.findings.borrow_mut().push(Finding::warning(self.index.nearest(path), path, reason).remedy(remedy));
-    }
-
-    /// The value, or a finding and nothing.
-    fn accept<T>(&self, path: &str, result: Result<T, Refusal>) -> Option<T> {
-        result.map_err(|refusal| self.error(path, refusal.reason, refusal.remedy)).ok()
-    }
-
     /// Finds a connection by name, or says which there are.
     fn named<'found, T>(
         &self,
@@ -89,10 +78,9 @@ impl Checker<'_> {
 
 /// Checks a configuration. `None` when there are errors among the findings.
 pub fn check(written: &Configuration, index: &Index, surroundings: Surroundings<'_>) -> (Option<Plan>, Vec<Finding>) {
-    let checker =
-        Checker { written, index, surroundings, zone: RefCell::new(TimeZone::UTC), findings: RefCell::new(Vec::new()) };
+    let checker = Checker { written, surroundings, context: CheckContext::new(index) };
     let plan = checker.plan();
-    let findings = checker.findings.into_inner();
+    let findings = checker.context.into_findings();
     let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
     (plan.filter(|_| !failed), findings)
 }
@@ -122,7 +110,7 @@ impl Checker<'_> {
             startup_timeout: self.written.startup.timeout.0,
             shutdown_timeout: self.written.shutdown.timeout.0,
             watchdog_timeout: self.written.watchdog.timeout.0,
-            tests: self.written.tests.iter().map(test_plan).collect(),
+            tests: self.written.tests.clone(),
             hash: hash(self.written),
         })
     }
@@ -232,15 +220,6 @@ impl Checker<'_> {
                 }
             }
         }
-    }
-}
-
-fn test_plan(test: &Test) -> TestPlan {
-    TestPlan {
-        name: test.name.clone(),
-        pipeline: test.pipeline.clone(),
-        input: test.input.clone(),
-        expect: test.expect.clone(),
     }
 }
 

@@ -1,9 +1,8 @@
 //! Rules between pipelines, and between a pipeline's input and its outputs: loops, and groups that divide a topic.
 
 use super::Checker;
-use crate::config::plan::{KafkaConnection, OnReject, PipelinePlan, SinkPlan, SourcePlan};
-use crate::config::template::constant;
-use crate::config::tree::join;
+use crate::config::plan::{KafkaConnection, OnReject, PipelinePlan, SourcePlan};
+use crate::leaf::tree::join;
 
 /// How surely two topic names mean the same topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,18 +69,10 @@ impl Checker<'_> {
     /// What a pipeline writes must not come back as its input.
     fn loops(&self, pipeline: &PipelinePlan) {
         let base = join("pipelines", &pipeline.name);
-        let mut output = None;
-        if let SinkPlan::Kafka(sink) = &pipeline.sink
-            && let Some(topic) = constant(&sink.topic)
-        {
-            output = Some((&sink.connection, topic));
-            self.comes_back(
-                &format!("{base}.sink.kafka.topic"),
-                "the output topic",
-                topic,
-                &sink.connection,
-                &pipeline.source,
-            );
+        let output = pipeline.sink.fixed_topic();
+        if let Some((connection, topic)) = output {
+            let path = format!("{base}.sink.kafka.topic");
+            self.comes_back(&path, "the output topic", topic, connection, &pipeline.source);
         }
         if let OnReject::DeadLetterKafka { connection, topic, .. } = &pipeline.on_reject {
             let path = format!("{base}.on_reject.dead_letter.kafka.topic");

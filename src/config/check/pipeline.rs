@@ -6,12 +6,11 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::Checker;
-use crate::config::plan::{
-    BreakerPlan, ElasticsearchSinkPlan, OnHalt, OnReject, OnTooLarge, PipelinePlan, RetryPlan, SinkPlan, SourcePlan,
-};
-use crate::config::quantity::{ByteSize, Interval};
-use crate::config::tree::join;
-use crate::config::written::pipeline::{self, Breaker, DeadLetter, Pipeline, Retry, Source};
+use crate::config::plan::{BreakerPlan, OnReject, PipelinePlan, RetryPlan, SinkPlan, SourcePlan};
+use crate::config::written::pipeline::{self, DeadLetter, Pipeline, Retry, Source};
+use crate::leaf::quantity::{ByteSize, Interval};
+use crate::leaf::tree::join;
+use crate::preprocess::steps;
 
 /// Largest message a broker takes unless it is told otherwise: what each fetch must be able to hold.
 const LARGEST_MESSAGE: u64 = 1 << 20;
@@ -24,7 +23,8 @@ impl Checker<'_> {
         self.time_zone(&format!("{path}.time_zone"), &written.time_zone);
         let Source::Kafka(source) = &written.source;
         let source = self.source(&format!("{path}.source.kafka"), source);
-        let steps = self.steps(&format!("{path}.steps"), &written.steps);
+        let redis = |path: &str, name: &str| self.redis(path, name);
+        let steps = steps::check(&written.steps, &format!("{path}.steps"), self, &redis);
         let sink = self.sink(&format!("{path}.sink"), &written.sink);
         let on_reject = self.on_reject(&format!("{path}.on_reject"), &written.on_reject);
         self.breaker(&format!("{path}.breaker"), &written.breaker);
@@ -42,22 +42,14 @@ impl Checker<'_> {
             steps: steps?,
             sink: sink?,
             on_reject: on_reject?,
-            breaker: BreakerPlan {
-                ratio: written.breaker.ratio,
-                window: written.breaker.window,
-                in_a_row: written.breaker.in_a_row,
-                count_redirected: written.breaker.count_redirected,
-            },
+            breaker: written.breaker,
             retry: RetryPlan {
                 first: written.retry.first.0,
                 max: written.retry.max.0,
                 in_place: written.retry.in_place.0,
             },
             commit_interval: written.commit.interval.0,
-            on_halt: match written.on_halt {
-                pipeline::OnHalt::Exit => OnHalt::Exit,
-                pipeline::OnHalt::KeepOthers => OnHalt::KeepOthers,
-            },
+            on_halt: written.on_halt,
             span_records: self.written.limits.span,
             memory_bytes: usize::try_from(memory_bytes).unwrap_or(usize::MAX),
             value_bytes: usize::try_from(self.written.limits.value.0).unwrap_or(usize::MAX),
@@ -97,11 +89,8 @@ impl Checker<'_> {
                 } else {
                     self.topic_name(&place, &dead.topic);
                 }
-                let on_too_large = match dead.on_too_large {
-                    pipeline::OnTooLarge::Hold => OnTooLarge::Hold,
-                    pipeline::OnTooLarge::OmitValue => OnTooLarge::OmitValue,
-                };
-                Some(OnReject::DeadLetterKafka { connection: connection?, topic: dead.topic.clone(), on_too_large })
+                let (topic, on_too_large) = (dead.topic.clone(), dead.on_too_large);
+                Some(OnReject::DeadLetterKafka { connection: connection?, topic, on_too_large })
             }
             pipeline::OnReject::DeadLetter(DeadLetter::File(dead)) => {
                 let place = format!("{path}.dead_letter.file.path");
@@ -113,7 +102,7 @@ impl Checker<'_> {
         }
     }
 
-    fn breaker(&self, path: &str, breaker: &Breaker) {
+    fn breaker(&self, path: &str, breaker: &BreakerPlan) {
         if !(breaker.ratio > 0.0 && breaker.ratio <= 1.0) {
             self.error(
                 &format!("{path}.ratio"),
@@ -140,7 +129,7 @@ impl Checker<'_> {
                 "lower `first` or raise `max`",
             );
         }
-        let Some(SinkPlan::Elasticsearch(ElasticsearchSinkPlan { connection, .. })) = sink else { return };
+        let Some(connection) = sink.and_then(|sink| sink.server().search()) else { return };
         let least = connection.request_timeout * 2;
         if retry.in_place.0 < least {
             self.warn(

@@ -7,12 +7,12 @@ use secrecy::SecretString;
 
 use super::Checker;
 use super::connection::client_files;
-use crate::config::nearest;
 use crate::config::plan::{Auth, ElasticsearchConnection, ServerKind};
-use crate::config::pointer::Refusal;
-use crate::config::tree::join;
 use crate::config::url::{User, host_and_port, user_info};
 use crate::config::written::connection::{Auth as WrittenAuth, Elasticsearch, NodeUrl};
+use crate::leaf::nearest;
+use crate::leaf::pointer::Refusal;
+use crate::leaf::tree::join;
 
 const SERVERS: [(&str, ServerKind); 8] = [
     ("auto", ServerKind::Auto),

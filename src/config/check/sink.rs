@@ -5,12 +5,12 @@ use std::time::Duration;
 use super::Checker;
 use super::document::{Chosen, Deletes};
 use crate::config::plan::{
-    Action, ConcurrencyMode, DocumentId, ElasticsearchSinkPlan, KafkaSinkPlan, OnIndexFault, OnMissingTopic, Segment,
-    ServerKind, SinkPlan, Template, VersionSource,
+    Action, DocumentId, ElasticsearchSinkPlan, KafkaSinkPlan, OnMissingTopic, Segment, ServerKind, SinkPlan, Template,
+    VersionSource,
 };
-use crate::config::quantity::ByteSize;
-use crate::config::template::{constant, literals};
 use crate::config::written::sink::{self, Batch, ElasticsearchSink, KafkaSink, Sink};
+use crate::leaf::quantity::ByteSize;
+use crate::leaf::template::{constant, literals};
 
 /// Most bulk requests in flight.
 const MAX_LANES: usize = 64;
@@ -54,12 +54,10 @@ impl Checker<'_> {
         }
         Some(KafkaSinkPlan {
             connection: connection?,
-            on_missing_topic: match written.on_missing_topic {
-                Some(sink::OnMissingTopic::Hold) => OnMissingTopic::Hold,
-                Some(sink::OnMissingTopic::Reject) => OnMissingTopic::Reject,
-                None if topic.as_ref().is_some_and(|topic| constant(topic).is_some()) => OnMissingTopic::Hold,
-                None => OnMissingTopic::Reject,
-            },
+            on_missing_topic: written.on_missing_topic.unwrap_or_else(|| {
+                let fixed = topic.as_ref().is_some_and(|topic| constant(topic).is_some());
+                if fixed { OnMissingTopic::Hold } else { OnMissingTopic::Reject }
+            }),
             topic: topic?,
             key: key?,
             keep_headers: written.headers == sink::Headers::Keep,
@@ -126,19 +124,13 @@ impl Checker<'_> {
             retry_on_conflict: written.retry_on_conflict,
             require_alias: written.require_alias,
             on_tombstone: self.tombstone(&format!("{path}.on_tombstone"), written.on_tombstone, &needing, deletes),
-            on_index_fault: match written.on_index_fault {
-                sink::OnIndexFault::Hold => OnIndexFault::Hold,
-                sink::OnIndexFault::Reject => OnIndexFault::Reject,
-            },
+            on_index_fault: written.on_index_fault,
             gzip: written.compression == sink::HttpCompression::Gzip,
             batch_records: written.batch.records,
             batch_bytes: usize::try_from(written.batch.bytes.0).unwrap_or(usize::MAX),
             linger: written.batch.linger.0,
             lanes: written.lanes,
-            concurrency: match written.concurrency {
-                sink::Concurrency::Adaptive => ConcurrencyMode::Adaptive,
-                sink::Concurrency::Fixed => ConcurrencyMode::Fixed,
-            },
+            concurrency: written.concurrency,
         })
     }
 
@@ -167,7 +159,7 @@ impl Checker<'_> {
         }
     }
 
-    fn linger(&self, path: &str, linger: crate::config::quantity::Interval) {
+    fn linger(&self, path: &str, linger: crate::leaf::quantity::Interval) {
         if linger.0 > MAX_LINGER {
             self.error(path, "is longer than 1m", "a batch waits this long for more records; write some milliseconds");
         }

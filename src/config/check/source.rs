@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Checker;
 use crate::config::pattern::{Pattern, Topic};
-use crate::config::plan::{SourcePlan, Start};
-use crate::config::written::pipeline::{self, KafkaSource};
+use crate::config::plan::SourcePlan;
+use crate::config::written::pipeline::KafkaSource;
 
 /// What brokers accept by default: `group.min.session.timeout.ms` and `group.max.session.timeout.ms`.
 const SESSION: (Duration, Duration) = (Duration::from_secs(6), Duration::from_secs(1_800));
@@ -45,10 +45,7 @@ impl Checker<'_> {
             topics: topics?,
             group: written.group.clone(),
             instance_id: written.instance_id.clone(),
-            start: match written.start {
-                pipeline::Start::Earliest => Start::Earliest,
-                pipeline::Start::Latest => Start::Latest,
-            },
+            start: written.start,
             on_damaged: written.on_damaged,
             revoke_timeout: written.revoke_timeout.0,
             session_timeout: session,

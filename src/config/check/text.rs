@@ -1,8 +1,7 @@
 //! Texts with a grammar of their own: templates, pointers, topic and index names.
 
 use super::Checker;
-use crate::config::plan::{Pointer, Template};
-use crate::config::{pointer, template};
+use crate::leaf::{Template, template};
 
 /// Longest topic name in Kafka, in characters.
 const MAX_TOPIC: usize = 249;
@@ -10,27 +9,6 @@ const MAX_TOPIC: usize = 249;
 const MAX_INDEX: usize = 255;
 
 impl Checker<'_> {
-    /// A template that renders to something for every record.
-    pub(super) fn template(&self, path: &str, text: &str) -> Option<Template> {
-        if text.is_empty() {
-            self.error(path, "is empty", "write a text or a template such as `{key}`");
-            return None;
-        }
-        let template = self.accept(path, template::parse(text))?;
-        if template.is_of_now() && path.ends_with(".id") {
-            self.warn(
-                path,
-                "the id changes with the time: a record that comes again makes another document",
-                "build the id of the record's own fields, or of `{topic}+{partition}+{offset}`",
-            );
-        }
-        Some(template.in_zone(&self.zone.borrow()))
-    }
-
-    pub(super) fn pointer(&self, path: &str, text: &str) -> Option<Pointer> {
-        self.accept(path, pointer::parse(text))
-    }
-
     /// The fixed parts of a topic's name.
     pub(super) fn topic_name(&self, path: &str, literal: &str) {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');

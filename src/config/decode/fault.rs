@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::super::finding::Finding;
-use super::super::nearest;
-use super::super::secret;
-use super::super::tree::{Entry, Node, Origin, parent};
 use super::scalar;
+use crate::leaf::finding::Finding;
+use crate::leaf::nearest;
+use crate::leaf::secret;
+use crate::leaf::tree::{Entry, Node, Origin, parent};
 
 /// One error of decoding.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! A value of the configuration as JSON text: numbers keep their digits, which no type of serde's would hold.
 
-use super::super::tree::{Node, Style, Value};
 use super::scalar;
+use crate::leaf::tree::{Node, Style, Value};
 
 /// The text.
 pub fn text(node: &Node) -> String {

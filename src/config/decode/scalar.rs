@@ -2,8 +2,8 @@
 
 use serde::de::{Unexpected, Visitor};
 
-use super::super::tree::{Node, Scalar, Style, Value};
 use super::fault::{Fault, may_quote};
+use crate::leaf::tree::{Node, Scalar, Style, Value};
 use crate::model::Decimal;
 
 /// Longest value quoted in a message, in characters.

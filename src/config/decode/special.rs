@@ -2,11 +2,11 @@
 
 use serde::de::Visitor;
 
-use super::super::nearest;
-use super::super::secret;
-use super::super::tree::{Origin, Value};
 use super::fault::{self, Fault};
 use super::{Decoder, Pairs, scalar};
+use crate::leaf::nearest;
+use crate::leaf::secret;
+use crate::leaf::tree::{Origin, Value};
 use crate::model::Decimal;
 
 impl<'tree> Decoder<'tree> {

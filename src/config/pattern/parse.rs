@@ -1,7 +1,7 @@
 //! The text of a pattern → its parts. Takes what people from Java, Python and Perl write, where a topic's name can tell it.
 
 use super::{Alternatives, Item, Piece, Set};
-use crate::config::pointer::Refusal;
+use crate::leaf::pointer::Refusal;
 
 /// Longest pattern.
 const MAX_BYTES: usize = 1_024;

@@ -1,9 +1,10 @@
 //! The Elasticsearch sink as true.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{ElasticsearchConnection, Pointer, Template};
+use crate::leaf::action::{Action, ActionBy};
+use crate::leaf::policy::{ConcurrencyMode, OnIndexFault, OnTombstone};
 
 /// The Elasticsearch sink.
 #[derive(Debug, Clone)]
@@ -59,56 +60,6 @@ impl ElasticsearchSinkPlan {
     }
 }
 
-/// An action for each value of a field of the input.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ActionBy {
-    /// The field.
-    pub pointer: Pointer,
-    /// By value.
-    pub map: BTreeMap<String, Choice>,
-    /// For any other value, and where there is none.
-    pub otherwise: Choice,
-}
-
-/// What is done with a record of one kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
-    /// This.
-    Do(Action),
-    /// Nothing; it is counted as dropped.
-    Drop,
-    /// It is rejected.
-    Reject,
-}
-
-impl Choice {
-    /// Whether such a record's document is sent.
-    #[must_use]
-    pub fn has_document(self) -> bool {
-        match self {
-            Self::Do(Action::Upsert | Action::Index | Action::Create | Action::Update) => true,
-            Self::Do(Action::Delete) | Self::Drop | Self::Reject => false,
-        }
-    }
-}
-
-impl ActionBy {
-    /// What is done with a record whose field reads so.
-    #[must_use]
-    pub fn choice(&self, text: &[u8]) -> Choice {
-        let known = std::str::from_utf8(text).ok().and_then(|text| self.map.get(text));
-        known.copied().unwrap_or(self.otherwise)
-    }
-
-    /// The actions it may choose.
-    pub fn actions(&self) -> impl Iterator<Item = Action> + '_ {
-        self.map.values().chain([&self.otherwise]).filter_map(|choice| match choice {
-            Choice::Do(action) => Some(*action),
-            Choice::Drop | Choice::Reject => None,
-        })
-    }
-}
-
 /// Where a document's id comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DocumentId {
@@ -129,30 +80,6 @@ impl DocumentId {
             Self::KeyOrCoordinates | Self::Server => None,
         }
     }
-}
-
-/// How the number of requests in flight is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConcurrencyMode {
-    /// Found between one and the lanes.
-    Adaptive,
-    /// As many as there are lanes.
-    Fixed,
-}
-
-/// Bulk action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// `update` with `doc_as_upsert`.
-    Upsert,
-    /// Replace the whole document.
-    Index,
-    /// Insert or 409.
-    Create,
-    /// Merge into an existing document.
-    Update,
-    /// Delete.
-    Delete,
 }
 
 /// Where an external version comes from.
@@ -177,24 +104,4 @@ impl VersionSource {
             Self::Timestamp | Self::Header(_) | Self::Field(_) => true,
         }
     }
-}
-
-/// What a null value does in Elasticsearch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnTombstone {
-    /// Deletes the document (where index, id and routing need no document, else the record is rejected).
-    Delete,
-    /// Dropped.
-    Drop,
-    /// Rejected.
-    Reject,
-}
-
-/// What a fault of the target does that must be cured on the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnIndexFault {
-    /// Hold in place and retry, with an alert.
-    Hold,
-    /// Reject the record.
-    Reject,
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::finding::Finding;
-use super::secret::is_name;
-use super::tree::{Entry, Node, Origin, Value};
+use crate::leaf::finding::Finding;
+use crate::leaf::secret::is_name;
+use crate::leaf::tree::{Entry, Node, Origin, Value};
 
 mod json;
 mod toml;

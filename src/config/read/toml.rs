@@ -5,8 +5,8 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::super::finding::Finding;
-use super::super::tree::{Node, Scalar, Style, Value};
+use crate::leaf::finding::Finding;
+use crate::leaf::tree::{Node, Scalar, Style, Value};
 
 /// Reads a TOML document.
 ///

@@ -6,33 +6,44 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::options::NonFiniteFloatPolicy;
+use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Location, Spanned};
 
-use super::super::finding::Finding;
-use super::super::secret::is_name;
-use super::super::tree::{Node, Origin, Scalar, Style, Value};
+use crate::leaf::finding::Finding;
+use crate::leaf::secret::is_name;
+use crate::leaf::tree::{Node, Origin, Scalar, Style, Value};
 
 /// Reads one YAML document.
 ///
 /// # Errors
 /// One finding when it is not YAML, has several documents or exceeds the parser's budget.
 pub fn read(text: &str, file: &Arc<str>) -> Result<Node, Finding> {
+    document(text, file, "YAML", DuplicateKeyPolicy::Error)
+}
+
+/// Reads one document of YAML, or of what is called `language` and is YAML as well.
+pub(super) fn document(
+    text: &str,
+    file: &Arc<str>,
+    language: &str,
+    duplicates: DuplicateKeyPolicy,
+) -> Result<Node, Finding> {
     // A number beyond a double is handed over like any other: its source text is what is taken, and `16e94057` is a name.
     let options = serde_saphyr::options! {
         with_snippet: false,
         emit_comments: false,
         non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+        duplicate_keys: duplicates,
     };
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(Node::new(Value::Map(Vec::new()), Origin::File { file: file.clone(), line: 1, column: 1 }));
     }
     let raw: Spanned<Raw> =
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| refused(&error, text, file))?;
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| refused(&error, text, file, language))?;
     node(raw, text, file, 0)
 }
 
-fn refused(error: &serde_saphyr::Error, text: &str, file: &Arc<str>) -> Finding {
+fn refused(error: &serde_saphyr::Error, text: &str, file: &Arc<str>, language: &str) -> Finding {
     let location = error.location();
     let origin = location.map_or(Origin::File { file: file.clone(), line: 1, column: 1 }, |at| at_location(at, file));
     let message = first_line(&error.to_string());
@@ -54,7 +65,7 @@ fn refused(error: &serde_saphyr::Error, text: &str, file: &Arc<str>) -> Finding 
     } else {
         "check indentation, quotes and brackets at and above this line"
     };
-    Finding::error(origin, "", format!("not valid YAML: {message}")).remedy(remedy)
+    Finding::error(origin, "", format!("not valid {language}: {message}")).remedy(remedy)
 }
 
 /// The message without its own position, which the finding already carries.

@@ -511,58 +511,6 @@ fn sources() {
 }
 
 #[test]
-fn steps() {
-    fn step(text: &str) -> String {
-        format!("steps: [{text}]\n    sink:")
-    }
-    let rows = [
-        ("{select: .a.b}", "[0].select", "write `/a/b`"),
-        ("{select: $.a.b}", "[0].select", "write `/a/b`"),
-        ("{select: result}", "[0].select", "write `/result`"),
-        ("{select: /a~2}", "[0].select", "`~0`"),
-        ("{select: [/a]}", "[0].select", "a string"),
-        ("{selct: /a}", "[0].selct", "did you mean `select`"),
-        ("select", "[0]", "needs a value"),
-        ("{select: /a, require: /b}", "[0]", "exactly one of"),
-        ("{require: []}", "[0].require", "requires nothing"),
-        ("{require: [/a, b]}", "[0].require[1]", "write `/b`"),
-        ("{require: {fields: [b]}}", "[0].require.fields[0]", "write `/b`"),
-        ("{require: {otherwise: drop}}", "[0].require", "`fields` is missing"),
-        ("{require: {fields: [/a], otherwise: skip}}", "[0].require.otherwise", "`drop`, `reject`"),
-        ("{where: []}", "[0].where", "no condition"),
-        ("{where: [{field: /a}]}", "[0].where[0]", "with nothing"),
-        ("{where: [{field: a, exists: true}]}", "[0].where[0].field", "write `/a`"),
-        ("{where: [{field: /a, eq: 1}]}", "[0].where[0].eq", "known here"),
-        ("{where: [{field: /a, at_least: ten}]}", "[0].where[0].at_least", "a number"),
-        ("{where: [{field: /a, equals: [1]}]}", "[0].where[0].equals", "a number or a string"),
-        ("{where: [{field: /a, in: []}]}", "[0].where[0].in", "empty"),
-        ("{where: {all: [{field: /a, exists: true}], else: drop}}", "[0].where.else", "unknown key"),
-        ("{lookup: {redis: l, key: k, into: /x}}", "[0].lookup.redis", "no redis connection is named `l`"),
-        ("{lookup: {redis: l, into: /x}}", "[0].lookup", "neither `key` nor `table`"),
-        ("{lookup: {redis: l, key: k, table: t, into: /x}}", "[0].lookup", "exclude each other"),
-        ("{lookup: {redis: l, table: t, into: /x}}", "[0].lookup", "`table` needs `field`"),
-        ("{lookup: {redis: l, table: t, field: \"{/c}\", fields: [a], into: /x}}", "[0].lookup.fields", "no meaning"),
-        ("{lookup: {redis: l, key: k, refresh: 1s, into: /x}}", "[0].lookup.refresh", "no meaning"),
-        ("{lookup: {redis: l, key: \"{user}\", into: /x}}", "[0].lookup.key", "`{/user}`"),
-        ("{lookup: {redis: l, key: k, into: \"\"}}", "[0].lookup.into", "whole record"),
-        ("{lookup: {redis: l, key: k, into: x}}", "[0].lookup.into", "write `/x`"),
-        ("{lookup: {redis: l, key: k, fields: [], into: /x}}", "[0].lookup.fields", "write `all`"),
-        ("{lookup: {redis: l, key: k, fields: name, into: /x}}", "[0].lookup.fields", "`[name]`"),
-        ("{lookup: {redis: l, key: k, into: /x, on_miss: ignore}}", "[0].lookup.on_miss", "`keep`"),
-        ("{lookup: {redis: l, key: k, into: /x, on_error: ignore}}", "[0].lookup.on_error", "`retry`"),
-        ("{lookup: {redis: l, key: k, into: /x, cache: {entries: 0}}}", "[0].lookup.cache.entries", "at least 1"),
-        ("{lookup: {redis: l, key: k, into: /x, cache: {ttl: 60}}}", "[0].lookup.cache.ttl", "`60s`"),
-    ];
-    for (text, path, part) in rows {
-        let whole = format!("pipelines.index.steps{path}");
-        let found = findings(&MINIMAL.replacen("sink:", &step(text), 1));
-        let hit = found.0.iter().find(|finding| finding.path == whole && finding.to_string().contains(part));
-        let hit = hit.unwrap_or_else(|| panic!("{text}\nexpected `{whole}` with `{part}`, found:\n{found}"));
-        assert!(hit.origin.to_string().starts_with("t.yaml:13:") && hit.remedy.is_some(), "{hit}");
-    }
-}
-
-#[test]
 fn sinks() {
     check(&[
         (

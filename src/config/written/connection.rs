@@ -10,8 +10,8 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::Named;
-use crate::config::quantity::Interval;
-use crate::config::secret::{Secret, SecretUrl, is_sensitive, mask_url};
+use crate::leaf::quantity::Interval;
+use crate::leaf::secret::{Secret, SecretUrl, is_sensitive, mask_url};
 
 /// Servers, by kind and name.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]

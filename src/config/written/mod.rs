@@ -5,14 +5,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::quantity::{ByteSize, Interval};
+use crate::leaf::quantity::{ByteSize, Interval};
 
 pub mod connection;
 pub mod named;
 pub mod pipeline;
 pub(super) mod scalar;
 pub mod sink;
-pub mod step;
 
 pub use named::Named;
 
@@ -45,7 +44,7 @@ pub struct Configuration {
     pub watchdog: Watchdog,
     /// Offline tests of pipelines, run by `sluicegate test`.
     #[serde(default)]
-    pub tests: Vec<Test>,
+    pub tests: Vec<TestPlan>,
 }
 
 fn format_version() -> u32 {
@@ -133,7 +132,8 @@ impl Default for Watchdog {
 /// An offline test: one record in, the exact outcome expected.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Test {
+#[schemars(rename = "Test")]
+pub struct TestPlan {
     /// Shown when it fails.
     pub name: String,
     /// The pipeline under test.

@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sink::Sink;
-use super::step::Step;
-use crate::config::quantity::Interval;
+use crate::leaf::policy::{BreakerPlan, OnDamaged, OnHalt, OnTooLarge, Start};
+use crate::leaf::quantity::Interval;
+use crate::preprocess::steps::Step;
 
 /// One pipeline.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -25,7 +26,7 @@ pub struct Pipeline {
     pub on_reject: OnReject,
     /// When rejects stop the pipeline instead of draining a topic into the dead letters.
     #[serde(default)]
-    pub breaker: Breaker,
+    pub breaker: BreakerPlan,
     /// Retry in place.
     #[serde(default)]
     pub retry: Retry,
@@ -92,30 +93,6 @@ fn session_timeout() -> Interval {
     Interval::seconds(45)
 }
 
-/// Where to start without a committed offset.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Start {
-    /// At the oldest record.
-    #[default]
-    Earliest,
-    /// Behind the newest record there was when a member of a new group first started; partitions and topics that appear
-    /// later are read from their beginning.
-    Latest,
-}
-
-/// What happens at a batch that cannot be read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnDamaged {
-    /// Its partition stands still with an alert and is read again now and then; what lies before it is delivered and
-    /// committed. A bounded run ends with exit code 76.
-    #[default]
-    Hold,
-    /// Its offsets are skipped, counted and logged: their records are lost.
-    Skip,
-}
-
 /// What happens to rejected records.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -152,46 +129,12 @@ pub struct DeadLetterTopic {
     pub on_too_large: OnTooLarge,
 }
 
-/// What happens to a dead letter that is larger than its topic takes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnTooLarge {
-    /// It waits, with an alert, until the topic takes it; records behind it wait too.
-    #[default]
-    Hold,
-    /// It is written without the value; its headers say so and where the record stands in the input.
-    OmitValue,
-}
-
 /// A file for rejected records.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeadLetterFile {
     /// Where; records are appended and synced.
     pub path: PathBuf,
-}
-
-/// When rejects stop the pipeline.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Breaker {
-    /// Largest share of rejects in a window, above 0 and up to 1.
-    #[schemars(range(min = 0, max = 1))]
-    pub ratio: f64,
-    /// Records in a window.
-    #[schemars(range(min = 1))]
-    pub window: u32,
-    /// Most rejects in a row on one partition.
-    #[schemars(range(min = 1))]
-    pub in_a_row: u32,
-    /// Whether records that the servers took and put aside (a failure store, an ingest pipeline that drops) count as rejects.
-    pub count_redirected: bool,
-}
-
-impl Default for Breaker {
-    fn default() -> Self {
-        Self { ratio: 0.1, window: 1_000, in_a_row: 100, count_redirected: false }
-    }
 }
 
 /// Retry in place.
@@ -225,15 +168,4 @@ impl Default for Commit {
     fn default() -> Self {
         Self { interval: Interval::millis(200) }
     }
-}
-
-/// What a halt of one pipeline does to the others.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnHalt {
-    /// They finish what they have read, then the process ends with the cause's exit code.
-    #[default]
-    Exit,
-    /// They go on.
-    KeepOthers,
 }

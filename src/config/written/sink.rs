@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::quantity::{ByteSize, Interval};
+use crate::leaf::policy::{ConcurrencyMode, OnIndexFault, OnMissingTopic, OnTombstone};
+use crate::leaf::quantity::{ByteSize, Interval};
 
 /// Where records go.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -212,7 +213,7 @@ pub struct ElasticsearchSink {
     pub lanes: usize,
     /// How many of them may be in flight at once.
     #[serde(default)]
-    pub concurrency: Concurrency,
+    pub concurrency: ConcurrencyMode,
 }
 
 fn doc_type() -> String {
@@ -293,39 +294,6 @@ pub enum Version {
     Pointer(String),
 }
 
-/// What a record without a value does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnTombstone {
-    /// Deletes the document.
-    Delete,
-    /// Nothing; it is counted as dropped.
-    Drop,
-    /// It is rejected.
-    Reject,
-}
-
-/// What a fault of the target does that must be cured on the server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnIndexFault {
-    /// The records wait and are retried, with an alert: an operator's fault hits every record.
-    #[default]
-    Hold,
-    /// The record is rejected.
-    Reject,
-}
-
-/// What a topic that does not exist does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnMissingTopic {
-    /// The records that name it wait, with an alert; others go on.
-    Hold,
-    /// The records that name it are rejected, once it has been missing for 10 s.
-    Reject,
-}
-
 /// Compression of request bodies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -335,18 +303,6 @@ pub enum HttpCompression {
     None,
     /// gzip: less network, more CPU.
     Gzip,
-}
-
-/// How many bulk requests may be in flight at once.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Concurrency {
-    /// Found between 1 and `lanes`: one more while the servers answer as fast as before, a quarter fewer when they are
-    /// too busy.
-    #[default]
-    Adaptive,
-    /// Always `lanes`.
-    Fixed,
 }
 
 /// When a bulk request is closed.

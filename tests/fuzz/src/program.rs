@@ -11,7 +11,8 @@ use sluicegate::model::{
     Charge, Encode, Epoch, Kept, Offset, OwnedRecord, PartitionTable, Place, Position, Prepared, Record, Reject, Run,
     Ticket, TicketId, TopicPartition,
 };
-use sluicegate::preprocess::{Preprocessor, Program, Tombstones};
+use sluicegate::preprocess::worker::Preprocessor;
+use sluicegate::preprocess::{Program, Tombstones};
 
 /// What became of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]

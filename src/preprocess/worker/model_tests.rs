@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use serde_json::Value as Json;
 
 use super::*;
-use crate::config::plan::{LookupSource, Segment, StepPlan, Template};
+use crate::config::plan::{
+    JsonText, LookupSource, Pointer, RequirePlan, Segment, SelectPlan, StepPlan, Template, WherePlan,
+};
 use crate::enrich::Lookups;
 
 fn path() -> impl Strategy<Value = String> {
@@ -47,7 +49,7 @@ fn step() -> impl Strategy<Value = StepKind> {
     let otherwise = || prop::sample::select(vec![Otherwise::Drop, Otherwise::Reject]);
     let on_miss = prop::sample::select(vec![
         OnMiss::Keep,
-        OnMiss::Default(r#"{"a":{"b":"x"}}"#.to_owned()),
+        OnMiss::Default(JsonText(r#"{"a":{"b":"x"}}"#.to_owned())),
         OnMiss::Drop,
         OnMiss::Reject,
     ]);
@@ -74,7 +76,7 @@ fn table() -> impl Strategy<Value = Table> {
 /// How the interpreter says a record ends: the reject's reason and step, or `None` for dropped.
 type End = Option<(RejectReason, String)>;
 
-fn get<'a>(json: &'a Json, path: &crate::config::plan::Pointer) -> Option<&'a Json> {
+fn get<'a>(json: &'a Json, path: &Pointer) -> Option<&'a Json> {
     path.members.iter().try_fold(json, |at, member| match at {
         Json::Object(map) => map.get(member),
         Json::Array(list) => list.get(member.parse::<usize>().ok()?),
@@ -116,7 +118,7 @@ fn apply(step: &StepPlan, now: &mut Json, input: &Json, tables: &mut std::slice:
         Otherwise::Reject => reject(RejectReason::Condition),
     };
     match &step.kind {
-        StepKind::Select { pointer } => match get(now, pointer) {
+        StepKind::Select(SelectPlan { pointer }) => match get(now, pointer) {
             None => Err(reject(RejectReason::Missing)),
             Some(Json::Null) => Err(reject(RejectReason::Null)),
             Some(object @ Json::Object(_)) => {
@@ -125,11 +127,11 @@ fn apply(step: &StepPlan, now: &mut Json, input: &Json, tables: &mut std::slice:
             }
             Some(_) => Err(reject(RejectReason::WrongType)),
         },
-        StepKind::Require { pointers, otherwise } => {
+        StepKind::Require(RequirePlan { pointers, otherwise }) => {
             let there = pointers.iter().all(|pointer| get(now, pointer).is_some_and(|value| !value.is_null()));
             if there { Ok(()) } else { Err(refuse(otherwise)) }
         }
-        StepKind::Where { conditions, otherwise } => {
+        StepKind::Where(WherePlan { conditions, otherwise }) => {
             let holds = conditions.iter().all(|condition| {
                 let there = get(now, &condition.pointer).is_some_and(|value| !value.is_null());
                 matches!(condition.test, Test::Exists(wanted) if wanted == there)
@@ -139,7 +141,7 @@ fn apply(step: &StepPlan, now: &mut Json, input: &Json, tables: &mut std::slice:
         StepKind::Lookup(plan) => {
             let table = tables.next().expect("a table for each look-up");
             let (name, parents) = plan.into.members.split_last().expect("not empty");
-            let parents = crate::config::plan::Pointer { members: parents.to_vec() };
+            let parents = Pointer { members: parents.to_vec() };
             match get(now, &parents) {
                 None => return Err(reject(RejectReason::Missing)),
                 Some(Json::Null) => return Err(reject(RejectReason::Null)),
@@ -152,7 +154,7 @@ fn apply(step: &StepPlan, now: &mut Json, input: &Json, tables: &mut std::slice:
             let found = match (found, &plan.on_miss) {
                 (Some(found), _) => found,
                 (None, OnMiss::Keep) => return Ok(()),
-                (None, OnMiss::Default(json)) => serde_json::from_str(json).expect("JSON"),
+                (None, OnMiss::Default(JsonText(json))) => serde_json::from_str(json).expect("JSON"),
                 (None, OnMiss::Drop) => return Err(None),
                 (None, OnMiss::Reject) => return Err(reject(RejectReason::LookupMiss)),
             };

@@ -1,6 +1,29 @@
 //! RFC 6901 pointers as written → members. Other spellings are refused with the pointer to write.
 
-use super::plan::Pointer;
+use std::fmt;
+
+/// RFC 6901 pointer, unescaped into its members; array indexes stay text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Pointer {
+    /// Members from the root.
+    pub members: Vec<String>,
+}
+
+impl Pointer {
+    /// The pointer in a message about a record.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        if self.members.is_empty() { "the record".to_owned() } else { self.to_string() }
+    }
+}
+
+impl fmt::Display for Pointer {
+    /// As a user writes it.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut members = self.members.iter();
+        members.try_for_each(|member| write!(out, "/{}", member.replace('~', "~0").replace('/', "~1")))
+    }
+}
 
 /// Why a text is refused, and what to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +136,13 @@ mod tests {
         for text in ["/a~", "/~2", "/a~/b"] {
             assert!(parse(text).unwrap_err().reason.contains('~'), "{text}");
         }
+    }
+
+    #[test]
+    fn a_pointer_is_shown_with_its_escapes() {
+        let pointer = Pointer { members: ["a/b", "m~n", "0", ""].map(str::to_owned).to_vec() };
+        assert_eq!((pointer.to_string(), pointer.shown()), ("/a~1b/m~0n/0/".to_owned(), "/a~1b/m~0n/0/".to_owned()));
+        assert_eq!(Pointer { members: Vec::new() }.shown(), "the record");
     }
 
     proptest! {

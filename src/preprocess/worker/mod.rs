@@ -1,6 +1,11 @@
 //! A worker thread: takes the next batch, prepares it, passes it on. Every sequence number it takes reaches the sink's
 //! intake exactly once, also when the batch is fenced, a look-up is interrupted, or preparing it panics.
 
+mod batch;
+mod prepare;
+
+pub use prepare::Preprocessor;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,8 +16,6 @@ use crate::model::{Charge, Encode, PartitionTable, Prepared, Report, ReportSende
 use crate::mutants::{self, Mutant};
 use crate::telemetry::latency::{LatencyBook, Stage};
 use crate::telemetry::metrics::{PipelineMetrics, StageName};
-
-use super::Preprocessor;
 
 /// What a record held for a dead letter costs beyond its bytes: librdkafka's operation and its place in our lists.
 const KEPT_OVERHEAD: usize = 400;

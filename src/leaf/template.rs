@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::nearest::nearest;
-use super::plan::{Form, Segment, Template, TimeForm};
 use super::pointer::{self, Refusal};
+use super::segment::{Form, Segment, Template, TimeForm};
 
 const PLACEHOLDERS: &str = "`{key}`, `{key:/pointer}`, `{topic}`, `{partition}`, `{offset}`, `{timestamp}`, `{timestamp:%Y.%m.%d}`, \
                             `{now:%Y.%m.%d}`, `{header:name}`, `{/pointer}`, `{/pointer|fallback}`, `{/pointer:%Y.%m.%d}` and \
@@ -215,8 +215,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn pointer(members: &[&str]) -> super::super::plan::Pointer {
-        super::super::plan::Pointer { members: members.iter().map(|&member| member.to_owned()).collect() }
+    fn pointer(members: &[&str]) -> pointer::Pointer {
+        pointer::Pointer { members: members.iter().map(|&member| member.to_owned()).collect() }
     }
 
     #[test]

@@ -2,16 +2,16 @@
 
 use std::ops::Range;
 
-use super::evaluate::{NOTHING, Question, Rendering};
+use super::super::ending::Ending;
+use super::super::evaluate::{NOTHING, Question, Rendering};
+use super::super::program::{Program, Tombstones};
+use super::super::splice::{self, Splice};
+use super::super::steps::lookup::CompiledLookup;
+use super::super::tape::Parser;
+use super::super::template::{Compiled, Fault, Part, Rendered};
 use super::prepare::{Preprocessor, Tools, admit, end, is_current, place};
-use super::program::{Lookup, Program, Tombstones};
-use super::splice::{self, Splice};
-use super::steps::{self, Ending};
-use super::tape::Parser;
-use super::template::{Compiled, Fault, Part, Rendered};
-use crate::config::plan::OnMiss;
 use crate::enrich::{Found, LookupStop};
-use crate::model::{Encode, Exit, Halt, PartitionTable, Prepared, Record, Records, RejectReason, Run};
+use crate::model::{Encode, Exit, Halt, PartitionTable, Prepared, Record, Records, Run};
 
 /// Reused from batch to batch.
 #[derive(Default)]
@@ -255,7 +255,7 @@ impl Look<'_> {
 
 /// Turns the answers to one record's questions into splices, or the record's end.
 fn answer<'a>(
-    lookups: &'a [Lookup],
+    lookups: &'a [CompiledLookup],
     questions: &'a [Question],
     found: &'a [Vec<Found>],
     answers: &mut [Option<&'a [u8]>],
@@ -266,23 +266,12 @@ fn answer<'a>(
         let json = match &found[question.lookup][question.key] {
             Found::Json(json) => Some(&json[..]),
             Found::Unavailable => None,
-            Found::Miss => match &lookup.on_miss {
-                OnMiss::Keep => None,
-                OnMiss::Default(json) => Some(json.as_bytes()),
-                OnMiss::Drop => return Err(Ending::Dropped),
-                OnMiss::Reject => return Err(missed(lookup)),
-            },
+            Found::Miss => lookup.missed()?,
         };
         answers[question.lookup] = json;
         splices.extend(json.map(|json| Splice { point: &question.point, member: &lookup.member, json }));
     }
     Ok(())
-}
-
-#[cold]
-fn missed(lookup: &Lookup) -> Ending {
-    let detail = format!("nothing found for {}", lookup.into.text);
-    steps::rejected(RejectReason::LookupMiss, &lookup.place, detail)
 }
 
 /// Renders one record's templates that waited for look-ups.

@@ -9,13 +9,13 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::super::document::Document;
+use super::super::ending::{Ending, rejected};
+use super::super::evaluate::{Asked, Evaluation, NOTHING, Rendering};
+use super::super::program::{Program, Tombstones};
+use super::super::tape::{Malformed, Parser};
+use super::super::template::{Compiled, Rendered, Scope};
 use super::batch::Batch;
-use super::document::Document;
-use super::evaluate::{Asked, Evaluation, NOTHING, Rendering};
-use super::program::{Program, Tombstones};
-use super::steps::{self, Ending};
-use super::tape::{Malformed, Parser};
-use super::template::{Compiled, Rendered, Scope};
 use crate::enrich::{Enricher, LookupStop};
 use crate::model::{
     Encode, Kept, Outcome, Part, PartitionTable, Place, Prepared, Record, Records, RejectReason, Rejected, Run,
@@ -276,13 +276,13 @@ fn large_turn(bytes: usize) -> Option<MutexGuard<'static, ()>> {
 
 #[cold]
 fn malformed(program: &Program, fault: Malformed) -> Ending {
-    steps::rejected(fault.reason, &program.parse, fault.detail)
+    rejected(fault.reason, &program.parse, fault.detail)
 }
 
 #[cold]
 fn too_large(program: &Program, bytes: usize, limit: usize) -> Ending {
     let detail = format!("the value has {bytes} bytes, `limits.value` is {limit}");
-    steps::rejected(RejectReason::TooLarge, &program.parse, detail)
+    rejected(RejectReason::TooLarge, &program.parse, detail)
 }
 
 /// The way to the sink's encoder.

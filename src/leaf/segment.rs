@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::plan::Pointer;
+use super::pointer::Pointer;
 
 /// A precompiled template: `orders-{timestamp:%Y.%m}-{/region|eu}`.
 #[derive(Debug, Clone, PartialEq, Eq)]

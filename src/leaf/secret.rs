@@ -11,7 +11,7 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::load::why;
+use super::finding::why;
 
 /// Longest secret file: a key with its chain fits many times.
 const MOST_BYTES: u64 = 64 * 1024;

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use super::super::program::CostClass;
-use super::super::test_plans::{enricher, filter, lookup, pointer, record, require, select, steps, template};
+use super::super::super::program::CostClass;
+use super::super::super::test_plans::{enricher, filter, lookup, pointer, record, require, select, steps, template};
 use super::*;
-use crate::config::plan::{Action, ActionBy, Choice, OnMiss, Otherwise, Scalar, StepKind, Test};
+use crate::config::plan::{Action, ActionBy, Choice, Constant, JsonText, OnMiss, Otherwise, StepKind, Test};
 use crate::model::{
     Charge, Epoch, Offset, OwnedRecord, Position, Reject, RejectReason, Slot, TicketId, TopicPartition,
 };
@@ -231,7 +231,7 @@ fn large_values_are_read_by_one_worker_at_a_time_and_all_of_them_end() {
 }
 
 fn drop_debug() -> StepKind {
-    filter("/level", Test::NotIn(vec![Scalar::String("debug".to_owned())]), Otherwise::Drop)
+    filter("/level", Test::NotIn(vec![Constant::String("debug".to_owned())]), Otherwise::Drop)
 }
 
 #[test]
@@ -407,7 +407,7 @@ fn what_a_lookup_finds_is_spliced_in() {
     for (on_miss, misses) in [
         (OnMiss::Keep, &[r#"2 {"user":3,"user_info":{"tier":"own"}}|own"#, r#"3 {"user":4}|none"#][..]),
         (
-            OnMiss::Default(r#"{"tier":"-"}"#.to_owned()),
+            OnMiss::Default(JsonText(r#"{"tier":"-"}"#.to_owned())),
             &[r#"2 {"user":3,"user_info":{"tier":"-"}}|-"#, r#"3 {"user":4,"user_info":{"tier":"-"}}|-"#],
         ),
         (OnMiss::Drop, &[]),
@@ -458,7 +458,7 @@ fn a_later_step_sees_what_an_earlier_lookup_put_in() {
         vec![
             select("/result"),
             lookup("{/user}", "/info", OnMiss::Keep),
-            filter("/info/level", Test::In(vec![Scalar::String("info".to_owned())]), Otherwise::Drop),
+            filter("/info/level", Test::In(vec![Constant::String("info".to_owned())]), Otherwise::Drop),
             lookup("{/info/team}", "/info/team", OnMiss::Reject),
             require(&["/info/team/city"], Otherwise::Reject),
         ],

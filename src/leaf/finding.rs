@@ -1,6 +1,7 @@
 //! What is wrong with a configuration: file, line, key path, reason, remedy. Never a value that may be secret.
 
 use std::fmt;
+use std::io::ErrorKind;
 
 use super::secret::shown_path;
 use super::tree::Origin;
@@ -128,5 +129,17 @@ impl fmt::Display for Findings {
             write!(out, "{finding}")?;
         }
         Ok(())
+    }
+}
+
+/// An I/O error in words, without what it was about.
+#[must_use]
+pub fn why(error: &std::io::Error) -> String {
+    if error.kind() == ErrorKind::NotFound {
+        "there is no such file".to_owned()
+    } else if error.kind() == ErrorKind::InvalidData {
+        "it is not UTF-8 text".to_owned()
+    } else {
+        error.kind().to_string()
     }
 }

@@ -1,0 +1,83 @@
+//! What every check works with: where values were written, the time zone in force, and the list of what it finds.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use super::finding::Finding;
+use super::pointer::{self, Pointer, Refusal};
+use super::quantity::Interval;
+use super::segment::Template;
+use super::template;
+use super::tree::Index;
+
+/// Notes what a check finds; all findings are reported, not the first.
+pub struct CheckContext<'run> {
+    /// Where everything was written.
+    pub index: &'run Index,
+    /// The time zone of the pipeline under check.
+    pub zone: RefCell<TimeZone>,
+    findings: RefCell<Vec<Finding>>,
+}
+
+impl<'run> CheckContext<'run> {
+    /// Without findings, in UTC.
+    #[must_use]
+    pub fn new(index: &'run Index) -> Self {
+        Self { index, zone: RefCell::new(TimeZone::UTC), findings: RefCell::default() }
+    }
+
+    /// Everything found, in order.
+    #[must_use]
+    pub fn into_findings(self) -> Vec<Finding> {
+        self.findings.into_inner()
+    }
+
+    /// What forbids running.
+    pub fn error(&self, path: &str, reason: impl Into<String>, remedy: impl Into<String>) {
+        self.findings.borrow_mut().push(Finding::error(self.index.nearest(path), path, reason).remedy(remedy));
+    }
+
+    /// What is allowed but probably not meant.
+    pub fn warn(&self, path: &str, reason: impl Into<String>, remedy: impl Into<String>) {
+        self.findings.borrow_mut().push(Finding::warning(self.index.nearest(path), path, reason).remedy(remedy));
+    }
+
+    /// The value, or a finding and nothing.
+    pub fn accept<T>(&self, path: &str, result: Result<T, Refusal>) -> Option<T> {
+        result.map_err(|refusal| self.error(path, refusal.reason, refusal.remedy)).ok()
+    }
+
+    /// A pointer.
+    pub fn pointer(&self, path: &str, text: &str) -> Option<Pointer> {
+        self.accept(path, pointer::parse(text))
+    }
+
+    /// A template that renders to something for every record.
+    pub fn template(&self, path: &str, text: &str) -> Option<Template> {
+        if text.is_empty() {
+            self.error(path, "is empty", "write a text or a template such as `{key}`");
+            return None;
+        }
+        let template = self.accept(path, template::parse(text))?;
+        if template.is_of_now() && path.ends_with(".id") {
+            self.warn(
+                path,
+                "the id changes with the time: a record that comes again makes another document",
+                "build the id of the record's own fields, or of `{topic}+{partition}+{offset}`",
+            );
+        }
+        Some(template.in_zone(&self.zone.borrow()))
+    }
+
+    /// Whether a duration is above 0 and at most `most`; else a finding.
+    pub fn positive(&self, path: &str, wait: Interval, most: Duration) -> bool {
+        let fine = !wait.0.is_zero() && wait.0 <= most;
+        if !fine {
+            let most = Interval(most);
+            self.error(path, format!("must be longer than 0 and at most {most}"), "leave it out for the default");
+        }
+        fine
+    }
+}

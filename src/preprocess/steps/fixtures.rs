@@ -1,0 +1,51 @@
+//! What the tests of all kinds of steps use.
+
+use super::super::document::Document;
+use super::super::ending::Ending;
+use super::super::tape::Parser;
+use super::{StepKind, StepPlan};
+use crate::config::{Findings, Surroundings, load_text};
+use crate::model::RejectReason;
+
+/// A configuration to put steps into, and the line they stand at.
+const MINIMAL: &str = include_str!("../../../config/minimal.yaml");
+const LINE: u64 = 14;
+
+fn load(step: &str) -> Result<Vec<StepPlan>, Findings> {
+    let surroundings = Surroundings { environment: &|_| None, property: &|_, _| Ok(()), tls: false, cores: 2 };
+    let redis = "  redis: { known: { url: \"redis://h\" } }\n\npipelines:";
+    let text = MINIMAL.replacen("sink:", &format!("steps: [{step}]\n    sink:"), 1).replacen("\npipelines:", redis, 1);
+    load_text(&text, "t.yaml", surroundings).map(|mut loaded| loaded.plan.pipelines.remove(0).steps)
+}
+
+/// The plan of one step as people write it; there is a Redis connection `known`.
+pub(super) fn planned(step: &str) -> StepKind {
+    load(step).unwrap_or_else(|findings| panic!("{step}: {findings}")).remove(0).kind
+}
+
+/// Checks wrong steps: each is refused with the path below `steps[0].<kind>` and a part of what is said, at its place.
+pub(super) fn refuses(kind: &str, rows: &[(&str, &str, &str)]) {
+    for (step, path, part) in rows {
+        let whole = format!("pipelines.index.steps[0]{}{kind}{path}", if kind.is_empty() { "" } else { "." });
+        let found = load(step).err().unwrap_or_else(|| panic!("accepted: {step}"));
+        let hit = found.0.iter().find(|finding| finding.path == whole && finding.to_string().contains(part));
+        let hit = hit.unwrap_or_else(|| panic!("{step}\nexpected `{whole}` with `{part}`, found:\n{found}"));
+        assert!(hit.origin.to_string().starts_with(&format!("t.yaml:{LINE}:")) && hit.remedy.is_some(), "{hit}");
+    }
+}
+
+/// Parses `text` and looks at it.
+pub(super) fn on<T>(text: &str, look: impl FnOnce(Document<'_>) -> T) -> T {
+    Parser::default().read(text.as_bytes(), look).expect("valid")
+}
+
+/// Reason and detail of a reject by the step `here`.
+pub(super) fn reject_of(ending: Ending) -> (RejectReason, String) {
+    match ending {
+        Ending::Rejected(reject) => {
+            assert_eq!(&*reject.step, "here");
+            (reject.reason, reject.detail)
+        }
+        Ending::Dropped => panic!("dropped"),
+    }
+}
