@@ -2,7 +2,7 @@
 //! become a key, a list or another value.
 
 use crate::leaf::finding::Finding;
-use crate::leaf::tree::{Node, Origin, Scalar};
+use crate::leaf::tree::{Node, Origin, Scalar, Style};
 
 /// Reads an environment variable; `None` when it is not set or not UTF-8.
 pub type Environment<'env> = &'env dyn Fn(&str) -> Option<String>;
@@ -65,6 +65,13 @@ fn scalar_expanded(scalar: &mut Scalar, environment: Environment<'_>) -> Result<
         }
     }
     text.push_str(rest);
+    // A variable alone in quotes is what it holds, a number too: JSON and the inside of `[…]` have no other way to write one.
+    let is_alone = variables.len() == 1
+        && scalar.text.starts_with("${")
+        && scalar.text.find('}') == scalar.text.len().checked_sub(1);
+    if is_alone {
+        scalar.style = Style::Plain;
+    }
     if !variables.is_empty() {
         scalar.written = Some(std::mem::take(&mut scalar.text));
     }
@@ -98,7 +105,7 @@ fn reference(inside: &str, environment: Environment<'_>) -> Result<(String, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::leaf::tree::{Style, Value};
+    use crate::leaf::tree::Value;
 
     fn environment(name: &str) -> Option<String> {
         match name {
@@ -133,6 +140,20 @@ mod tests {
             for style in [Style::Plain, Style::Quoted] {
                 assert_eq!(expanded(text, style).unwrap().text, expected, "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn a_variable_alone_in_quotes_is_what_it_holds() {
+        for (text, style) in [
+            ("${HOST}", Style::Plain),
+            ("${PORT:-9092}", Style::Plain),
+            ("${HOST}${HOST}", Style::Quoted),
+            ("x${HOST}", Style::Quoted),
+            ("${HOST} ", Style::Quoted),
+            ("$${HOST}", Style::Quoted),
+        ] {
+            assert_eq!(expanded(text, Style::Quoted).unwrap().style, style, "{text}");
         }
     }
 

@@ -102,6 +102,9 @@ fn formed(inside: &str) -> Result<(&str, Option<Form>, Option<&str>), Refusal> {
 
 fn value(inside: &str, core: &str, fallback: Option<&str>) -> Result<Segment, Refusal> {
     let fallback = fallback.map(str::to_owned);
+    if ["/", "key:/", "original:/"].iter().any(|start| core.starts_with(start)) {
+        no_other_form(inside, core)?;
+    }
     if core.starts_with('/') {
         return Ok(Segment::Field { pointer: pointer::parse(core)?, fallback });
     }
@@ -161,20 +164,65 @@ fn unknown(inside: &str, name: &str) -> Refusal {
     }
 }
 
-/// Tries the format once: jiff refuses unknown directives only while formatting.
+/// A moment that differs from the epoch in everything a format can write.
+const LATER: Timestamp = Timestamp::constant(5_206_686_478, 987_654_321);
+
+/// Tries the format: jiff refuses unknown directives only while formatting, and what is the same for two moments that have
+/// nothing in common tells no time.
 fn time(format: &str, of: &str) -> Result<(), Refusal> {
-    let example = Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
-    match jiff::fmt::strtime::format(format, &example) {
-        Ok(text) if !text.is_empty() => Ok(()),
-        Ok(_) => Err(Refusal::new(
+    let text = |moment: Timestamp| jiff::fmt::strtime::format(format, &moment.to_zoned(TimeZone::UTC));
+    match text(Timestamp::UNIX_EPOCH) {
+        Ok(text) if text.is_empty() => Err(Refusal::new(
             "the time format is empty",
             format!("write `{{{of}:%Y.%m.%d}}`, or `{{{of}}}` for what is there"),
         )),
+        Ok(first) if text(LATER).is_ok_and(|second| second == first) => Err(Refusal::new(
+            format!("`{format}` is the same for every time: a directive begins with `%`"),
+            format!("write `{{{of}:{}}}`", strftime(format)),
+        )),
+        Ok(_) => Ok(()),
         Err(_) => Err(Refusal::new(
             format!("`{format}` is not a strftime format"),
             format!("use directives such as %Y %m %d %H %M: `{{{of}:%Y.%m.%d}}`"),
         )),
     }
+}
+
+/// Letters that formats of Java and its like repeat, and the directives that write the same.
+const LETTERS: [(&str, &str); 8] = [
+    ("yyyy", "%Y"),
+    ("uuuu", "%Y"),
+    ("yy", "%y"),
+    ("MM", "%m"),
+    ("dd", "%d"),
+    ("HH", "%H"),
+    ("mm", "%M"),
+    ("ss", "%S"),
+];
+
+/// What was probably meant by a format of letters, or a usual one.
+fn strftime(format: &str) -> String {
+    let written = LETTERS.iter().fold(format.to_owned(), |text, (letters, directive)| text.replace(letters, directive));
+    let leftover = written.split('%').skip(1).any(|part| part.chars().skip(1).any(char::is_alphabetic));
+    if written.contains('%') && !leftover { written } else { "%Y.%m.%d".to_owned() }
+}
+
+/// A pointer whose end is a form that does not exist would name a field that no record has.
+fn no_other_form(inside: &str, core: &str) -> Result<(), Refusal> {
+    let Some((pointer, form)) = core.rsplit_once(':').filter(|(pointer, _)| pointer.contains('/')) else {
+        return Ok(());
+    };
+    let is_format = LETTERS.iter().any(|(letters, _)| form.contains(letters))
+        && form.chars().all(|c| "yuMdHhmsSE.-_/: ".contains(c));
+    let remedy = match form {
+        "lower" => format!("write one of them: `{{{pointer}}}` or `{{{pointer}:lower}}`"),
+        "upper" | "uppercase" => format!("write `{{{pointer}}}`, or `{{{pointer}:lower}}` for small letters"),
+        "lowercase" | "downcase" => format!("write `{{{pointer}:lower}}`"),
+        _ if form.contains('%') => format!("a format stands last: `{{{pointer}:%Y.%m.%d}}`"),
+        _ if is_format => format!("write `{{{pointer}:{}}}`", strftime(form)),
+        _ => return Ok(()),
+    };
+    Err(Refusal::new(format!("`{{{inside}}}`: there is no form `{form}` here"), remedy))
 }
 
 /// The text of a template without placeholders.
@@ -247,6 +295,7 @@ mod tests {
             ("{topic:lower}", vec![lower(Segment::Topic)]),
             ("{key:lower}", vec![lower(Segment::Key)]),
             ("{header:h:lower}", vec![lower(Segment::Header("h".into()))]),
+            ("{original:/yyyy/MM}", vec![Segment::Original { pointer: pointer(&["yyyy", "MM"]), fallback: None }]),
             ("{/a:b}", vec![Segment::Field { pointer: pointer(&["a:b"]), fallback: None }]),
             ("{/a:lower|B}", vec![lower(Segment::Field { pointer: pointer(&["a"]), fallback: Some("B".into()) })]),
             ("{/a|B:lower}", vec![Segment::Field { pointer: pointer(&["a"]), fallback: Some("B:lower".into()) }]),
@@ -294,6 +343,14 @@ mod tests {
             ("{topic:%Y}", "only fields"),
             ("{header:h:%Y}", "only fields"),
             ("{key:id}", "takes a pointer"),
+            ("{timestamp:yyyyMMdd}", "is the same for every time"),
+            ("{timestamp:lower}", "is the same for every time"),
+            ("{timestamp:%%}", "is the same for every time"),
+            ("{now:%n}", "is the same for every time"),
+            ("{/a:yyyy.MM.dd}", "there is no form `yyyy.MM.dd`"),
+            ("{key:/a:upper}", "there is no form `upper`"),
+            ("{original:/a:%Y:lower}", "there is no form"),
+            ("{/a:lower:lower}", "there is no form `lower`"),
         ];
         for (text, reason) in table {
             let refusal = parse(text).unwrap_err();
@@ -301,6 +358,16 @@ mod tests {
         }
         assert_eq!(parse("{.a.b}").unwrap_err().remedy, "write `{/a/b}`");
         assert!(parse("{kye}").unwrap_err().remedy.contains("did you mean `{key}`"));
+        for (text, remedy) in [
+            ("{timestamp:yyyy.MM.dd}", "write `{timestamp:%Y.%m.%d}`"),
+            ("{timestamp:EEE}", "write `{timestamp:%Y.%m.%d}`"),
+            ("{/a:HH-mm}", "write `{/a:%H-%M}`"),
+        ] {
+            assert_eq!(parse(text).unwrap_err().remedy, remedy);
+        }
+        for format in ["%a", "%p", "%j", "%U", "%C", "%f", "%u"] {
+            assert!(parse(&format!("{{timestamp:{format}}}")).is_ok(), "{format}");
+        }
         assert!(parse("{id}").unwrap_err().remedy.contains("`{/id}`"));
     }
 

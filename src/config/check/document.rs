@@ -155,6 +155,13 @@ impl Checker<'_> {
                 "is the same for every record: each would overwrite the last",
                 "use a template such as `{key}` or `{/id}`",
             );
+        } else if id.segments.iter().all(|one| matches!(one, Segment::Literal(_) | Segment::Topic | Segment::Partition))
+        {
+            self.error(
+                path,
+                "is the same for every record of a partition: each would overwrite the last",
+                "add `{offset}` for a document of its own, or use `{key}` or `{/id}`",
+            );
         } else if literal_bytes(id) >= MAX_ID {
             self.error(path, format!("its fixed part alone reaches the {MAX_ID} bytes of an id"), "shorten it");
         }

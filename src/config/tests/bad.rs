@@ -579,6 +579,20 @@ fn sinks() {
         ),
         (
             SINK,
+            "elasticsearch: { connection: search, index: items, id: \"{topic}-{partition}\" }",
+            14,
+            "pipelines.index.sink.elasticsearch.id",
+            "same for every record of a partition",
+        ),
+        (
+            SINK,
+            "elasticsearch: { connection: search, index: \"items-{timestamp:yyyy.MM.dd}\" }",
+            14,
+            "pipelines.index.sink.elasticsearch.index",
+            "is the same for every time",
+        ),
+        (
+            SINK,
             "elasticsearch: { connection: search, index: items, id: \"{.id}\" }",
             14,
             "pipelines.index.sink.elasticsearch.id",
