@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use sluicegate::config::plan::{
     Action, Auth, ConcurrencyMode, DocumentId, ElasticsearchConnection, ElasticsearchSinkPlan, KafkaConnection,
-    KafkaSinkPlan, OnIndexFault, OnMissingTopic, OnTombstone, Segment, ServerKind, Template,
+    KafkaSinkPlan, OnIndexFault, OnMissingTopic, OnTombstone, ServerKind, Template, TemplateSegment,
 };
-use sluicegate::model::{Encode, Epoch, Kept, Offset, Place, Slot, Ticket, TicketId};
+use sluicegate::model::{Encode, Epoch, Kept, Offset, PartitionId, Place, Ticket, TicketId};
 use sluicegate::sink::elasticsearch::{BulkEncoder, read_answer};
 use sluicegate::sink::kafka::KafkaEncoder;
 
@@ -31,14 +31,14 @@ pub fn stages() -> impl Iterator<Item = Stage> {
 }
 
 fn literal(text: &str) -> Template {
-    Template { text: text.to_owned(), segments: vec![Segment::Literal(text.to_owned())] }
+    Template { text: text.to_owned(), segments: vec![TemplateSegment::Literal(text.to_owned())] }
 }
 
 fn kafka() -> KafkaSinkPlan {
     KafkaSinkPlan {
         connection: KafkaConnection { name: Arc::from("bench"), brokers: Vec::new(), properties: Default::default() },
         topic: literal("items"),
-        key: Template { text: "{key}".to_owned(), segments: vec![Segment::Key] },
+        key: Template { text: "{key}".to_owned(), segments: vec![TemplateSegment::Key] },
         on_missing_topic: OnMissingTopic::Hold,
         keep_headers: true,
         keep_timestamp: false,
@@ -90,7 +90,7 @@ fn encode<E: Encode>(group: &str, mut encoder: E, value_bytes: usize) -> Stage {
         payload.clear();
         items.clear();
         for (index, record) in records.iter().enumerate() {
-            let ticket = Ticket { id: TicketId(1), slot: Slot(0), epoch: Epoch(1) };
+            let ticket = Ticket { id: TicketId(1), slot: PartitionId(0), epoch: Epoch(1) };
             let place = Place { ticket, offset: Offset(record.offset), index: index as u32 };
             let view = record.view();
             let pieces = [view.value.unwrap_or_default()];

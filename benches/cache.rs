@@ -3,18 +3,18 @@
 use std::time::{Duration, Instant};
 
 use sluicegate::config::plan::CachePlan;
-use sluicegate::enrich::{Cache, Known, Turn};
-use sluicegate::testbed::generator::User;
+use sluicegate::enrich::{Cache, CacheTurn, CachedKey};
+use sluicegate::testbed::generator::LookupUser;
 
 use crate::input;
 use crate::stage::Stage;
 
 /// Keys known, keys not known, and keys written again; one key stands for one record.
 pub fn stages() -> impl Iterator<Item = Stage> {
-    type Work = fn(&mut Turn<'_>, &[u8]) -> usize;
-    let hit: Work = |cache, key| usize::from(matches!(cache.get(key), Some(Known::Found(_))));
+    type Work = fn(&mut CacheTurn<'_>, &[u8]) -> usize;
+    let hit: Work = |cache, key| usize::from(matches!(cache.get(key), Some(CachedKey::Found(_))));
     let miss: Work = |cache, key| usize::from(cache.get(&key[1..]).is_none());
-    let put: Work = |cache, key| usize::from(matches!(cache.put(key, Some(b"{}")), Known::Found(_)));
+    let put: Work = |cache, key| usize::from(matches!(cache.put(key, Some(b"{}")), CachedKey::Found(_)));
     [("hit", hit), ("miss", miss), ("put", put)].into_iter().map(|(case, work)| {
         let (cache, users) = filled();
         let records = users.len() as u64;
@@ -29,7 +29,7 @@ pub fn stages() -> impl Iterator<Item = Stage> {
     })
 }
 
-fn filled() -> (Cache, Vec<User>) {
+fn filled() -> (Cache, Vec<LookupUser>) {
     let hour = Duration::from_secs(3600);
     let cache = Cache::new(&CachePlan { entries: 100_000, bytes: 64 << 20, ttl: hour, miss_ttl: hour });
     let users: Vec<_> = input::generator(1_000).users().collect();

@@ -1,20 +1,20 @@
 //! The records all stages work on: those of the seeded generator.
 
 use sluicegate::model::OwnedRecord;
-use sluicegate::testbed::generator::{Generator, Scratch, Shape};
+use sluicegate::testbed::generator::{Generator, GeneratorScratch, LoadShape};
 
 /// Bytes of a value. The smallest are of the generator's compact layout, with few members.
 pub const SIZES: [usize; 4] = [200, 1_000, 8_000, 64_000];
 
 /// The generator of values with `value_bytes` bytes.
 pub fn generator(value_bytes: usize) -> Generator {
-    Generator::new(Shape { value_bytes, users: 1_000, ..Shape::default() })
+    Generator::new(LoadShape { value_bytes, users: 1_000, ..LoadShape::default() })
 }
 
 /// Different records, so that no branch predictor learns one by heart; few enough to stay in the cache.
 pub fn records(value_bytes: usize) -> Vec<OwnedRecord> {
     let generator = generator(value_bytes);
-    let mut scratch = Scratch::default();
+    let mut scratch = GeneratorScratch::default();
     let count = (512 * 1024 / value_bytes as u64).clamp(8, 64);
     (0..count)
         .map(|index| {

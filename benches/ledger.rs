@@ -2,7 +2,7 @@
 //!
 //! One run stands for the records of one partition in one batch; the figures are per record, as everywhere.
 
-use sluicegate::model::{Epoch, Offset, Outcome, Part, Position, Slot, Ticket};
+use sluicegate::model::{Epoch, Offset, Outcome, Part, PartitionId, Position, Ticket};
 use sluicegate::source::ledger::{Ledger, Settled};
 
 use crate::stage::Stage;
@@ -22,7 +22,7 @@ impl Books {
     fn new(partitions: u32) -> Self {
         let mut ledger = Ledger::default();
         for slot in 0..partitions {
-            ledger.assign(Slot(slot), Epoch::fresh(), Some(Position(0)));
+            ledger.assign(PartitionId(slot), Epoch::fresh(), Some(Position(0)));
         }
         Self { ledger, next: vec![0; partitions as usize], open: vec![Vec::new(); partitions as usize] }
     }
@@ -30,7 +30,7 @@ impl Books {
     fn open(&mut self, slot: usize) {
         let first = self.next[slot];
         self.next[slot] += i64::from(RUN);
-        let opened = self.ledger.open(Slot(slot as u32), Offset(first), Position(self.next[slot]), RUN);
+        let opened = self.ledger.open(PartitionId(slot as u32), Offset(first), Position(self.next[slot]), RUN);
         self.open[slot].push(opened.expect("offsets go forward"));
     }
 

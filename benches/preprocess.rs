@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use simd_json::{Buffers, INPUT_PADDING, Tape};
 use sluicegate::config::plan::{
     CachePlan, ConditionPlan, LookupPlan, LookupSource, NumberTest, OnLookupError, OnMiss, Otherwise, Pointer,
-    RedisConnection, RequirePlan, Segment, SelectPlan, StepKind, StepPlan, Template, Test, WherePlan,
+    RedisConnection, RequirePlan, SelectPlan, StepKind, StepPlan, Template, TemplateSegment, Test, WherePlan,
 };
 use sluicegate::enrich::{Enricher, Lookups};
 use sluicegate::model::{
@@ -41,8 +41,13 @@ fn stage(name: &str, value_bytes: usize) -> Stage {
     let records = input::records(value_bytes);
     let (count, bytes) = (records.len() as u64, input::bytes(&records));
     let id = || template(vec![field("id")]);
-    let day = || template(vec![Segment::Literal("items-".to_owned()), Segment::Timestamp(Some("%Y.%m.%d".to_owned()))]);
-    let templates = || vec![id(), day(), template(vec![Segment::Key])];
+    let day = || {
+        template(vec![
+            TemplateSegment::Literal("items-".to_owned()),
+            TemplateSegment::Timestamp(Some("%Y.%m.%d".to_owned())),
+        ])
+    };
+    let templates = || vec![id(), day(), template(vec![TemplateSegment::Key])];
     let batch = |kinds, templates: &[Template]| {
         let mut batch = Batch::new(kinds, templates, records.clone(), value_bytes);
         Box::new(move || batch.run())
@@ -63,11 +68,11 @@ fn pointer(member: &str) -> Pointer {
     Pointer { members: vec![member.to_owned()] }
 }
 
-fn field(member: &str) -> Segment {
-    Segment::Field { pointer: pointer(member), fallback: None }
+fn field(member: &str) -> TemplateSegment {
+    TemplateSegment::Field { pointer: pointer(member), fallback: None }
 }
 
-fn template(segments: Vec<Segment>) -> Template {
+fn template(segments: Vec<TemplateSegment>) -> Template {
     Template { text: "bench".to_owned(), segments }
 }
 
@@ -89,7 +94,7 @@ fn condition() -> StepKind {
 }
 
 fn lookup() -> StepKind {
-    let key = template(vec![Segment::Literal("user:".to_owned()), field("user")]);
+    let key = template(vec![TemplateSegment::Literal("user:".to_owned()), field("user")]);
     StepKind::Lookup(Box::new(LookupPlan {
         connection: RedisConnection {
             name: "lookups".into(),

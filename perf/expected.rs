@@ -2,7 +2,7 @@
 //! everybody keeps the bytes.
 
 use serde_json::Value;
-use sluicegate::testbed::generator::{Generator, Scratch, Shape};
+use sluicegate::testbed::generator::{Generator, GeneratorScratch, LoadShape};
 
 use crate::source;
 
@@ -23,7 +23,7 @@ const NAME: &[u8] = b"\"result\":";
 /// Makes records again.
 pub struct Expected {
     generator: Generator,
-    scratch: Scratch,
+    scratch: GeneratorScratch,
 }
 
 impl Expected {
@@ -32,9 +32,9 @@ impl Expected {
         let usual = source::shape();
         let shape = match values {
             Values::Result | Values::Whole => usual,
-            Values::ResultOf(value_bytes) => Shape { value_bytes, ..usual },
+            Values::ResultOf(value_bytes) => LoadShape { value_bytes, ..usual },
         };
-        Self { generator: Generator::new(shape), scratch: Scratch::default() }
+        Self { generator: Generator::new(shape), scratch: GeneratorScratch::default() }
     }
 
     /// Whether `value` is what record `number` must have become. Numbers count as equal where they are the same double.
@@ -127,7 +127,7 @@ mod tests {
         let mut expected = Expected::new(Values::Result);
         let generator = Generator::new(source::shape());
         for number in 0..200 {
-            let mut scratch = Scratch::default();
+            let mut scratch = GeneratorScratch::default();
             let whole = generator.record(number, &mut scratch).value.expect("a value");
             let bytes = result(whole).expect("a result");
             assert!(expected.is(number, Values::Whole, whole) && expected.is(number, Values::Result, bytes));
@@ -147,8 +147,8 @@ mod tests {
     fn records_of_any_size_are_made_again() {
         for value_bytes in [128, 767, 768, 8192] {
             let values = Values::ResultOf(value_bytes);
-            let generator = Generator::new(Shape { value_bytes, ..source::shape() });
-            let mut scratch = Scratch::default();
+            let generator = Generator::new(LoadShape { value_bytes, ..source::shape() });
+            let mut scratch = GeneratorScratch::default();
             let whole = generator.record(7, &mut scratch).value.expect("a value");
             let text = parsed(whole).expect("JSON")["result"].to_string();
             assert_eq!(number(values, text.as_bytes()), Some(7), "{text}");

@@ -4,14 +4,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use sluicegate::testbed::generator::{Generator, Scratch, Shape};
+use sluicegate::testbed::generator::{Generator, GeneratorScratch, LoadShape};
 use sluicegate_testkit::services::{KafkaClient, NewRecord};
 
 use crate::raw::progress;
 
 /// What all scenarios read: 912 bytes, a key of its own for every record.
-pub fn shape() -> Shape {
-    Shape { keys: 0, ..Shape::default() }
+pub fn shape() -> LoadShape {
+    LoadShape { keys: 0, ..LoadShape::default() }
 }
 
 /// What is in a topic.
@@ -90,8 +90,8 @@ impl Topics {
 fn fill(client: &KafkaClient, contents: Contents) -> anyhow::Result<Filled> {
     let Contents { partitions, records, value_bytes, codec } = contents;
     let topic = format!("perf-in-{partitions}-{records}-{:08x}", fastrand::u32(..));
-    let generator = Generator::new(Shape { value_bytes, ..shape() });
-    let (mut scratch, mut sum) = (Scratch::default(), 0);
+    let generator = Generator::new(LoadShape { value_bytes, ..shape() });
+    let (mut scratch, mut sum) = (GeneratorScratch::default(), 0);
     let started = Instant::now();
     // The producer sends its batches as they are; the broker stores them anew for a topic with a codec.
     let stored = if codec == "none" { "producer" } else { codec };

@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Fault, Look, Options, Version};
+use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, EndpointOptions, EndpointVersion, ItemObserver, ScriptedFault};
 
 use crate::expected::{Expected, Values, from_id};
 
@@ -119,8 +119,13 @@ impl Drop for Stub {
 /// Is the endpoint until its input ends.
 pub fn serve(words: &[String]) -> anyhow::Result<()> {
     let comparing = words.iter().any(|word| word == COMPARING);
-    let (version, look) = if comparing { (8, Some(compare as Look)) } else { (6, None) };
-    let options = Options { version: Version::Elasticsearch(version), store: false, look, ..Options::default() };
+    let (version, look) = if comparing { (8, Some(compare as ItemObserver)) } else { (6, None) };
+    let options = EndpointOptions {
+        version: EndpointVersion::Elasticsearch(version),
+        store: false,
+        look,
+        ..EndpointOptions::default()
+    };
     let endpoint = BulkEndpoint::start(options)?;
     let mut out = std::io::stdout();
     writeln!(out, "{}", endpoint.url())?;
@@ -129,7 +134,7 @@ pub fn serve(words: &[String]) -> anyhow::Result<()> {
     let told_to = endpoint.clone();
     std::thread::spawn(move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
-            told_to.always((line == DOWN).then_some(Fault::Reset));
+            told_to.always((line == DOWN).then_some(ScriptedFault::Reset));
         }
         drop(tell);
     });

@@ -76,14 +76,14 @@ fn member(nodes: &[Node<'_>], object: usize, name: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use sluicegate::testbed::generator::{Generator, Scratch, Shape};
+    use sluicegate::testbed::generator::{Generator, GeneratorScratch, LoadShape};
 
     use super::*;
 
     #[test]
     fn what_is_found_is_what_a_whole_parser_finds() {
-        let generator = Generator::new(Shape { keys: 0, ..Shape::default() });
-        let (mut scratch, mut extractor) = (Scratch::default(), Extractor::default());
+        let generator = Generator::new(LoadShape { keys: 0, ..LoadShape::default() });
+        let (mut scratch, mut extractor) = (GeneratorScratch::default(), Extractor::default());
         for number in 0..500 {
             let record = generator.record(number, &mut scratch);
             let value = record.value.expect("a value");

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context as _;
-use sluicegate::testbed::generator::{Generator, Scratch};
+use sluicegate::testbed::generator::{Generator, GeneratorScratch};
 
 use super::Task;
 use super::bulk::Body;
@@ -39,7 +39,7 @@ pub fn run(task: &Task) -> anyhow::Result<()> {
 
 fn bodies(records: u64) -> anyhow::Result<Vec<Vec<u8>>> {
     let generator = Generator::new(crate::source::shape());
-    let (mut scratch, mut extractor) = (Scratch::default(), Extractor::default());
+    let (mut scratch, mut extractor) = (GeneratorScratch::default(), Extractor::default());
     let (mut bodies, mut body) = (Vec::new(), Body::default());
     for number in 0..records {
         let record = generator.record(number, &mut scratch);

@@ -9,9 +9,9 @@ use std::thread::JoinHandle;
 
 use anyhow::bail;
 use sluicegate::librdkafka::RecordBatch;
-use sluicegate::model::{Budget, Outcome, Part, Report, ReportSender, Run, Slot, Stop, Wake};
+use sluicegate::model::{Budget, Outcome, Part, PartitionId, Report, ReportSender, Run, Stop, Wake};
 use sluicegate::source::view::SourceView;
-use sluicegate::source::{Source, SourceContext, SourceEnd, Until, Wire};
+use sluicegate::source::{InFlight, Source, SourceContext, SourceEnd, Until};
 use sluicegate::telemetry::health::Health;
 use sluicegate::telemetry::lag::LagTable;
 use sluicegate::telemetry::latency::LatencyBook;
@@ -28,10 +28,10 @@ const REPORTS: usize = 4096;
 /// Nothing is ever on a wire.
 struct NoWire;
 
-impl Wire for NoWire {
-    fn ask(&self, _slot: Slot) {}
+impl InFlight for NoWire {
+    fn ask(&self, _slot: PartitionId) {}
 
-    fn is_quiet(&self, _slot: Slot) -> bool {
+    fn is_quiet(&self, _slot: PartitionId) -> bool {
         true
     }
 

@@ -20,9 +20,9 @@ use super::machinery::StartEngine;
 use super::{DataFormat, Failure, Global};
 use crate::model::Exit;
 
-use account::Account;
+use account::BenchAccount;
 use measure::Load;
-use target::Target;
+use target::BenchTarget;
 
 /// Arguments of `bench`.
 #[derive(Debug, Clone, clap::Args)]
@@ -127,8 +127,8 @@ fn once(
     rate: Rate,
     report: PathBuf,
     start: &StartEngine<'_>,
-) -> Result<Account, Failure> {
-    let target = Target::open(global, args)?;
+) -> Result<BenchAccount, Failure> {
+    let target = BenchTarget::open(global, args)?;
     let load = args.load(rate);
     measure::run(target, load, report, start).map_err(|why| Failure::unexpected(format!("bench: {why}")))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::plan::{Downstream, ElasticsearchConnection, KafkaConnection, PipelinePlan, Plan, SinkPlan};
 use crate::enrich::{Lookups, NotReady};
 use crate::model::Stop;
-use crate::sink::elasticsearch::{Cluster, Finding, Unidentified, inspect};
+use crate::sink::elasticsearch::{Cluster, TargetFinding, Unidentified, inspect};
 use crate::source::probe;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::PipelineMetrics;
@@ -106,7 +106,7 @@ fn target(pipeline: &PipelinePlan) -> Vec<Reached> {
     let server =
         format!("elasticsearch {} index {} (sink of {})", sink.connection.name, sink.index.text, pipeline.name);
     let reached =
-        |Finding { ok, text }| Reached { server: server.clone(), ok, warning: false, misfit: !ok, found: text };
+        |TargetFinding { ok, text }| Reached { server: server.clone(), ok, warning: false, misfit: !ok, found: text };
     runtime.block_on(inspect(&cluster, sink)).into_iter().map(reached).collect()
 }
 

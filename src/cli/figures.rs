@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::machinery::{StageLatency, Tally};
+use super::machinery::{PipelineCounts, StageLatency};
 
 const PERCENTILES: [(&str, f64); 5] = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9), ("max", 100.0)];
 
 /// What is wrong with the engine's own sum.
-pub(super) fn sum_faults(tally: &Tally) -> Vec<String> {
+pub(super) fn sum_faults(tally: &PipelineCounts) -> Vec<String> {
     let name = &tally.name;
     let mut faults = Vec::new();
     if tally.consumed != tally.sum() {
@@ -22,7 +22,7 @@ pub(super) fn sum_faults(tally: &Tally) -> Vec<String> {
 }
 
 /// The conservation sum, as an equation that holds or does not.
-pub(super) fn sum(tally: &Tally) -> String {
+pub(super) fn sum(tally: &PipelineCounts) -> String {
     let equal = if tally.consumed == tally.sum() { "=" } else { "≠" };
     format!(
         "consumed {} {equal} delivered {} + superseded {} + dropped {} + dead_lettered {} + redirected {} + rewound {} + \
@@ -39,7 +39,7 @@ pub(super) fn sum(tally: &Tally) -> String {
 }
 
 /// The members of a tally.
-pub(super) fn sum_json(tally: &Tally) -> Value {
+pub(super) fn sum_json(tally: &PipelineCounts) -> Value {
     json!({
         "consumed": tally.consumed, "delivered": tally.delivered, "superseded": tally.superseded,
         "dropped": tally.dropped, "dead_lettered": tally.dead_lettered, "redirected": tally.redirected,

@@ -12,7 +12,7 @@ use crate::model::Exit;
 use crate::telemetry::latency::Stage;
 
 /// See [`Machinery::engine`].
-pub type StartEngine<'a> = dyn Fn(Order) -> Result<Running, String> + 'a;
+pub type StartEngine<'a> = dyn Fn(Order) -> Result<RunningEngine, String> + 'a;
 
 /// What an engine is to run.
 pub struct Order {
@@ -24,7 +24,7 @@ pub struct Order {
     pub report: PathBuf,
     /// For the report: what was run, secrets masked.
     pub settings: serde_json::Value,
-    /// Nothing is timed before [`Running::measure`].
+    /// Nothing is timed before [`RunningEngine::measure`].
     pub warm_up: bool,
 }
 
@@ -33,7 +33,7 @@ pub struct Machinery<'a> {
     /// Starts the engine.
     pub engine: &'a StartEngine<'a>,
     /// Starts a bulk endpoint that keeps documents.
-    pub endpoint: &'a dyn Fn() -> Result<Endpoint, String>,
+    pub endpoint: &'a dyn Fn() -> Result<BulkServer, String>,
     /// Nothing moves for this long: the run is given up and judged as it is.
     pub patience: Duration,
 }
@@ -45,7 +45,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub type PositionOf = Arc<dyn Fn(&str, &str, i32) -> Option<i64> + Send + Sync>;
 
 /// A running engine.
-pub struct Running {
+pub struct RunningEngine {
     /// See [`PositionOf`].
     pub position: PositionOf,
     /// Whether the engine ended, or halted, by itself.
@@ -57,17 +57,17 @@ pub struct Running {
     /// Asks it to drain and stop; does not wait.
     pub stop: Box<dyn Fn()>,
     /// Waits for its end, within its own shutdown deadline.
-    pub join: Box<dyn FnOnce() -> Ending>,
+    pub join: Box<dyn FnOnce() -> EngineEnding>,
 }
 
 /// How an engine ended.
-pub struct Ending {
+pub struct EngineEnding {
     /// Its exit.
     pub exit: Exit,
     /// Why it halted, where it did.
     pub halt: Option<String>,
     /// Final counts.
-    pub tallies: Vec<Tally>,
+    pub tallies: Vec<PipelineCounts>,
     /// Latencies over the whole run.
     pub latencies: Vec<StageLatency>,
     /// The members of the run file, a JSON object.
@@ -76,7 +76,7 @@ pub struct Ending {
 
 /// Counts of one pipeline.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct PipelineCounts {
     /// Pipeline name.
     pub name: String,
     /// Records read, re-reads included.
@@ -97,7 +97,7 @@ pub struct Tally {
     pub open: u64,
 }
 
-impl Tally {
+impl PipelineCounts {
     /// What the records read came to; equal to `consumed`, always.
     #[must_use]
     pub fn sum(&self) -> u64 {
@@ -125,7 +125,7 @@ pub struct StageLatency {
 pub type DocumentOf = Box<dyn Fn(&str, &str) -> Option<Vec<u8>>>;
 
 /// A running bulk endpoint; ends when dropped.
-pub struct Endpoint {
+pub struct BulkServer {
     /// Its base URL.
     pub url: String,
     /// See [`DocumentOf`].

@@ -9,9 +9,11 @@ use crate::pipeline::{self, Engine, EngineOptions, PipelineTally};
 use crate::telemetry::counts::Counts;
 use crate::telemetry::latency::Stage;
 use crate::telemetry::reporter::Collected;
-use crate::testbed::bulk_endpoint::{BulkEndpoint, Options};
+use crate::testbed::bulk_endpoint::{BulkEndpoint, EndpointOptions};
 
-use super::machinery::{Ending, Endpoint, Machinery, Order, PATIENCE, Running, StageLatency, Tally};
+use super::machinery::{
+    BulkServer, EngineEnding, Machinery, Order, PATIENCE, PipelineCounts, RunningEngine, StageLatency,
+};
 
 /// The machinery of the command.
 #[must_use]
@@ -23,7 +25,7 @@ pub fn machinery() -> Machinery<'static> {
 ///
 /// # Errors
 /// What kept it from starting.
-pub fn start_engine(order: Order) -> Result<Running, String> {
+pub fn start_engine(order: Order) -> Result<RunningEngine, String> {
     let Order { plan, lookups, report, settings, warm_up } = order;
     let options = EngineOptions { lookups, report: Some(report), settings, warm_up, ..EngineOptions::default() };
     let engine = Engine::start(plan, options).map_err(|error| error.to_string())?;
@@ -31,7 +33,7 @@ pub fn start_engine(order: Order) -> Result<Running, String> {
     let (measured, counted) = (engine.board().clone(), engine.board().clone());
     let engine = Rc::new(RefCell::new(Some(engine)));
     let watched = engine.clone();
-    Ok(Running {
+    Ok(RunningEngine {
         position: Arc::new(move |pipeline, topic, partition| {
             positions(pipeline, &TopicPartition { topic: topic.into(), partition })
         }),
@@ -46,9 +48,9 @@ pub fn start_engine(order: Order) -> Result<Running, String> {
     })
 }
 
-fn ending(ending: Option<pipeline::Ending>) -> Ending {
+fn ending(ending: Option<pipeline::Ending>) -> EngineEnding {
     let Some(ending) = ending else { unreachable!("an engine is joined once") };
-    Ending {
+    EngineEnding {
         exit: ending.exit,
         halt: ending.halt.map(|halt| halt.message),
         tallies: ending.tallies.iter().map(tally).collect(),
@@ -57,9 +59,9 @@ fn ending(ending: Option<pipeline::Ending>) -> Ending {
     }
 }
 
-fn tally(one: &PipelineTally) -> Tally {
+fn tally(one: &PipelineTally) -> PipelineCounts {
     let of = |outcome| one.tally.of(outcome);
-    Tally {
+    PipelineCounts {
         name: one.name.to_string(),
         consumed: one.tally.consumed,
         delivered: of(Outcome::Delivered),
@@ -83,12 +85,12 @@ fn latencies(collected: &Collected) -> Vec<StageLatency> {
     collected.pipelines.iter().flat_map(of).collect()
 }
 
-fn start_endpoint() -> Result<Endpoint, String> {
-    let endpoint =
-        BulkEndpoint::start(Options { store: true, ..Options::default() }).map_err(|error| error.to_string())?;
+fn start_endpoint() -> Result<BulkServer, String> {
+    let endpoint = BulkEndpoint::start(EndpointOptions { store: true, ..EndpointOptions::default() })
+        .map_err(|error| error.to_string())?;
     let endpoint = Rc::new(endpoint);
     let (documents, counted) = (endpoint.clone(), endpoint.clone());
-    Ok(Endpoint {
+    Ok(BulkServer {
         url: endpoint.url(),
         document: Box::new(move |index, id| documents.document(index, id).map(|document| document.source)),
         count: Box::new(move |index| counted.count(index) as u64),

@@ -13,14 +13,14 @@ use crate::leaf::exact;
 use crate::leaf::finding::Finding;
 use crate::leaf::nearest;
 use crate::leaf::secret;
-use crate::leaf::tree::{Entry, Node, Scalar, Style, Value, parent};
+use crate::leaf::tree::{MapEntry, Node, ScalarText, Style, TreeValue, parent};
 
 mod fault;
 mod json;
 mod scalar;
 mod special;
 
-use fault::Fault;
+use fault::DecodeFault;
 
 /// Most mistakes reported in one go.
 const MAX_FINDINGS: usize = 100;
@@ -63,13 +63,13 @@ pub fn decode<T: DeserializeOwned>(root: &Node) -> Result<T, Vec<Finding>> {
 /// Takes the value at a path out of the tree; whether it was there.
 fn prune(node: &mut Node, path: &str) -> bool {
     match &mut node.value {
-        Value::Scalar(_) => false,
-        Value::List(items) => {
+        TreeValue::Scalar(_) => false,
+        TreeValue::List(items) => {
             let before = items.len();
             items.retain(|item| item.path != path);
             items.len() < before || items.iter_mut().any(|item| prune(item, path))
         }
-        Value::Map(entries) => {
+        TreeValue::Map(entries) => {
             let before = entries.len();
             entries.retain(|entry| entry.node.path != path);
             entries.len() < before || entries.iter_mut().any(|entry| prune(&mut entry.node, path))
@@ -89,43 +89,43 @@ impl<'tree> Decoder<'tree> {
         Self { node, ..self }
     }
 
-    fn expected(self, what: &str) -> Fault {
-        Fault::at(self.node, format!("expected {what}, found {}", scalar::shown(self.node)))
+    fn expected(self, what: &str) -> DecodeFault {
+        DecodeFault::at(self.node, format!("expected {what}, found {}", scalar::shown(self.node)))
             .remedy(scalar::remedy(self.node, what))
     }
 
-    fn scalar(self, what: &str) -> Result<&'tree Scalar, Fault> {
+    fn scalar(self, what: &str) -> Result<&'tree ScalarText, DecodeFault> {
         match &self.node.value {
-            Value::Scalar(scalar) if !scalar.is_null() => Ok(scalar),
-            Value::Scalar(_) | Value::List(_) | Value::Map(_) => Err(self.expected(what)),
+            TreeValue::Scalar(scalar) if !scalar.is_null() => Ok(scalar),
+            TreeValue::Scalar(_) | TreeValue::List(_) | TreeValue::Map(_) => Err(self.expected(what)),
         }
     }
 
     /// A number, boolean or the like: plain text, or any text a variable was filled into.
-    fn parsed<T>(self, what: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, Fault> {
+    fn parsed<T>(self, what: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, DecodeFault> {
         let scalar = self.scalar(what)?;
         let typed = scalar.style == Style::Plain || !scalar.variables.is_empty();
         typed.then(|| parse(&scalar.text)).flatten().ok_or_else(|| self.expected(what))
     }
 
-    fn list(self, what: &str) -> Result<&'tree [Node], Fault> {
+    fn list(self, what: &str) -> Result<&'tree [Node], DecodeFault> {
         match &self.node.value {
-            Value::List(items) => Ok(items),
-            Value::Scalar(_) | Value::Map(_) => Err(self.expected(what)),
+            TreeValue::List(items) => Ok(items),
+            TreeValue::Scalar(_) | TreeValue::Map(_) => Err(self.expected(what)),
         }
     }
 
     /// The entries of a map; a section left empty counts as one.
-    fn entries(self, what: &str) -> Result<&'tree [Entry], Fault> {
+    fn entries(self, what: &str) -> Result<&'tree [MapEntry], DecodeFault> {
         match &self.node.value {
-            Value::Map(entries) => Ok(entries),
-            Value::Scalar(scalar) if scalar.is_null() => Ok(&[]),
-            Value::Scalar(_) | Value::List(_) => Err(self.expected(what)),
+            TreeValue::Map(entries) => Ok(entries),
+            TreeValue::Scalar(scalar) if scalar.is_null() => Ok(&[]),
+            TreeValue::Scalar(_) | TreeValue::List(_) => Err(self.expected(what)),
         }
     }
 
     /// Notes the keys that are not among `fields` and leaves them out.
-    fn known(self, entries: &'tree [Entry], fields: &'static [&'static str]) -> Vec<&'tree Entry> {
+    fn known(self, entries: &'tree [MapEntry], fields: &'static [&'static str]) -> Vec<&'tree MapEntry> {
         let (known, unknown): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| fields.contains(&entry.key.as_str()));
         for entry in unknown {
             let (path, name) = fault::unknown_key(self.node, entry, fields);
@@ -139,14 +139,14 @@ impl<'tree> Decoder<'tree> {
 
 macro_rules! numbers {
     ($($method:ident $visit:ident $type:ty, $what:literal;)*) => {
-        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-            visitor.$visit::<Fault>(self.parsed($what, |text| text.parse::<$type>().ok())?).map_err(|fault| fault.or_at(self.node))
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
+            visitor.$visit::<DecodeFault>(self.parsed($what, |text| text.parse::<$type>().ok())?).map_err(|fault| fault.or_at(self.node))
         })*
     };
 }
 
 impl<'de, 'tree: 'de> serde::Deserializer<'de> for Decoder<'tree> {
-    type Error = Fault;
+    type Error = DecodeFault;
 
     numbers! {
         deserialize_i8 visit_i8 i8, "a whole number from -128 to 127";
@@ -161,59 +161,63 @@ impl<'de, 'tree: 'de> serde::Deserializer<'de> for Decoder<'tree> {
         deserialize_f64 visit_f64 f64, "a number";
     }
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
         let result = match &self.node.value {
-            Value::Scalar(scalar) => scalar::visit(scalar, visitor),
-            Value::List(items) => visitor.visit_seq(Items { decoder: self, items: items.iter() }),
-            Value::Map(entries) => visitor.visit_map(Pairs::new(self, entries.iter().collect())),
+            TreeValue::Scalar(scalar) => scalar::visit(scalar, visitor),
+            TreeValue::List(items) => visitor.visit_seq(Items { decoder: self, items: items.iter() }),
+            TreeValue::Map(entries) => visitor.visit_map(Pairs::new(self, entries.iter().collect())),
         };
         result.map_err(|fault| fault.or_at(self.node))
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
         visitor.visit_bool(self.parsed("true or false", scalar::boolean)?)
     }
 
-    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
         let scalar = self.scalar("a string")?;
-        visitor.visit_str(&scalar.text).map_err(|fault: Fault| fault.or_at(self.node))
+        visitor.visit_str(&scalar.text).map_err(|fault: DecodeFault| fault.or_at(self.node))
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
         if self.node.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
         if self.node.is_null() { visitor.visit_unit() } else { Err(self.expected("nothing")) }
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, DecodeFault> {
         self.deserialize_unit(visitor)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, DecodeFault> {
         let result = match name {
             secret::NEWTYPE => self.secret(visitor),
             exact::BOUND => visitor.visit_str(self.bound()?.text()),
             exact::CONSTANT => match &self.node.value {
-                Value::Scalar(scalar) => scalar::visit_constant(scalar, visitor),
-                Value::List(_) | Value::Map(_) => Err(self.expected("true, false, a number or a string")),
+                TreeValue::Scalar(scalar) => scalar::visit_constant(scalar, visitor),
+                TreeValue::List(_) | TreeValue::Map(_) => Err(self.expected("true, false, a number or a string")),
             },
             exact::JSON_TEXT => visitor.visit_str(&json::text(self.node)),
             _ => visitor.visit_newtype_struct(self),
@@ -221,12 +225,12 @@ impl<'de, 'tree: 'de> serde::Deserializer<'de> for Decoder<'tree> {
         result.map_err(|fault| fault.or_at(self.node))
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
         let items = self.list("a list")?;
         visitor.visit_seq(Items { decoder: self, items: items.iter() }).map_err(|fault| fault.or_at(self.node))
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, DecodeFault> {
         self.deserialize_seq(visitor)
     }
 
@@ -235,11 +239,11 @@ impl<'de, 'tree: 'de> serde::Deserializer<'de> for Decoder<'tree> {
         _: &'static str,
         _: usize,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, DecodeFault> {
         self.deserialize_seq(visitor)
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
         let entries = self.entries("a map")?;
         visitor.visit_map(Pairs::new(self, entries.iter().collect())).map_err(|fault| fault.or_at(self.node))
     }
@@ -249,7 +253,7 @@ impl<'de, 'tree: 'de> serde::Deserializer<'de> for Decoder<'tree> {
         _: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, DecodeFault> {
         let entries = self.entries(&format!("a map with {}", scalar::names(fields)))?;
         let known = self.known(entries, fields);
         visitor.visit_map(Pairs::new(self, known)).map_err(|fault| fault.or_at(self.node))
@@ -260,30 +264,33 @@ impl<'de, 'tree: 'de> serde::Deserializer<'de> for Decoder<'tree> {
         _: &'static str,
         variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, DecodeFault> {
         let what = format!("one of {}", scalar::names(variants));
         let (name, content, origin) = match &self.node.value {
-            Value::Scalar(scalar) if !scalar.is_null() => (scalar.text.as_str(), None, &self.node.origin),
-            Value::Map(entries) if entries.len() == 1 => {
+            TreeValue::Scalar(scalar) if !scalar.is_null() => (scalar.text.as_str(), None, &self.node.origin),
+            TreeValue::Map(entries) if entries.len() == 1 => {
                 (entries[0].key.as_str(), Some(&entries[0].node), &entries[0].key_origin)
             }
-            Value::Map(entries) if entries.len() > 1 => {
-                return Err(Fault::at(self.node, format!("expected exactly {what}, found {} keys", entries.len()))
-                    .remedy("keep one of them; check the indentation of the others"));
+            TreeValue::Map(entries) if entries.len() > 1 => {
+                return Err(DecodeFault::at(
+                    self.node,
+                    format!("expected exactly {what}, found {} keys", entries.len()),
+                )
+                .remedy("keep one of them; check the indentation of the others"));
             }
-            Value::Scalar(_) | Value::Map(_) | Value::List(_) => return Err(self.expected(&what)),
+            TreeValue::Scalar(_) | TreeValue::Map(_) | TreeValue::List(_) => return Err(self.expected(&what)),
         };
         if !variants.contains(&name) {
             return Err(self.unknown_variant(name, origin, variants));
         }
-        visitor.visit_enum(Choice { decoder: self, name, content }).map_err(|fault| fault.or_at(self.node))
+        visitor.visit_enum(WrittenChoice { decoder: self, name, content }).map_err(|fault| fault.or_at(self.node))
     }
 
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFault> {
         visitor.visit_unit()
     }
 }
@@ -294,9 +301,9 @@ struct Items<'tree> {
 }
 
 impl<'de, 'tree: 'de> SeqAccess<'de> for Items<'tree> {
-    type Error = Fault;
+    type Error = DecodeFault;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, DecodeFault> {
         let Some(item) = self.items.next() else { return Ok(None) };
         seed.deserialize(self.decoder.with(item)).map(Some).map_err(|fault| fault.or_at(item))
     }
@@ -304,78 +311,82 @@ impl<'de, 'tree: 'de> SeqAccess<'de> for Items<'tree> {
 
 struct Pairs<'tree> {
     decoder: Decoder<'tree>,
-    entries: std::vec::IntoIter<&'tree Entry>,
-    current: Option<&'tree Entry>,
+    entries: std::vec::IntoIter<&'tree MapEntry>,
+    current: Option<&'tree MapEntry>,
 }
 
 impl<'tree> Pairs<'tree> {
-    fn new(decoder: Decoder<'tree>, entries: Vec<&'tree Entry>) -> Self {
+    fn new(decoder: Decoder<'tree>, entries: Vec<&'tree MapEntry>) -> Self {
         Self { decoder, entries: entries.into_iter(), current: None }
     }
 }
 
 impl<'de, 'tree: 'de> MapAccess<'de> for Pairs<'tree> {
-    type Error = Fault;
+    type Error = DecodeFault;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeFault> {
         self.current = self.entries.next();
         let Some(entry) = self.current else { return Ok(None) };
-        let key: serde::de::value::StrDeserializer<'_, Fault> = entry.key.as_str().into_deserializer();
+        let key: serde::de::value::StrDeserializer<'_, DecodeFault> = entry.key.as_str().into_deserializer();
         seed.deserialize(key).map(Some).map_err(|fault| fault.or_at(&entry.node))
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, DecodeFault> {
         let node = self.current.map_or(self.decoder.node, |entry| &entry.node);
         seed.deserialize(self.decoder.with(node)).map_err(|fault| fault.or_at(node))
     }
 }
 
-struct Choice<'tree> {
+struct WrittenChoice<'tree> {
     decoder: Decoder<'tree>,
     name: &'tree str,
     content: Option<&'tree Node>,
 }
 
-impl<'tree> Choice<'tree> {
-    fn content(&self) -> Result<Decoder<'tree>, Fault> {
+impl<'tree> WrittenChoice<'tree> {
+    fn content(&self) -> Result<Decoder<'tree>, DecodeFault> {
         self.content.map(|node| self.decoder.with(node)).ok_or_else(|| {
-            Fault::at(self.decoder.node, format!("`{}` needs a value", self.name))
+            DecodeFault::at(self.decoder.node, format!("`{}` needs a value", self.name))
                 .remedy(format!("write `{{ {}: … }}`", self.name))
         })
     }
 }
 
-impl<'de, 'tree: 'de> EnumAccess<'de> for Choice<'tree> {
-    type Error = Fault;
+impl<'de, 'tree: 'de> EnumAccess<'de> for WrittenChoice<'tree> {
+    type Error = DecodeFault;
     type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Fault> {
-        let name: serde::de::value::StrDeserializer<'_, Fault> = self.name.into_deserializer();
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), DecodeFault> {
+        let name: serde::de::value::StrDeserializer<'_, DecodeFault> = self.name.into_deserializer();
         Ok((seed.deserialize(name)?, self))
     }
 }
 
-impl<'de, 'tree: 'de> VariantAccess<'de> for Choice<'tree> {
-    type Error = Fault;
+impl<'de, 'tree: 'de> VariantAccess<'de> for WrittenChoice<'tree> {
+    type Error = DecodeFault;
 
-    fn unit_variant(self) -> Result<(), Fault> {
+    fn unit_variant(self) -> Result<(), DecodeFault> {
         match self.content {
-            Some(node) if !node.is_null() => Err(Fault::at(node, format!("`{}` takes no value", self.name))
+            Some(node) if !node.is_null() => Err(DecodeFault::at(node, format!("`{}` takes no value", self.name))
                 .remedy(format!("write just `{}`", self.name))),
             Some(_) | None => Ok(()),
         }
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, DecodeFault> {
         let content = self.content()?;
         seed.deserialize(content).map_err(|fault| fault.or_at(content.node))
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, DecodeFault> {
         serde::Deserializer::deserialize_seq(self.content()?, visitor)
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeFault> {
         serde::Deserializer::deserialize_struct(self.content()?, "", fields, visitor)
     }
 }

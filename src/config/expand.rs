@@ -2,7 +2,7 @@
 //! become a key, a list or another value.
 
 use crate::leaf::finding::Finding;
-use crate::leaf::tree::{Node, Origin, Scalar, Style};
+use crate::leaf::tree::{Node, Origin, ScalarText, Style};
 
 /// Reads an environment variable; `None` when it is not set or not UTF-8.
 pub type Environment<'env> = &'env dyn Fn(&str) -> Option<String>;
@@ -18,14 +18,14 @@ pub fn expand(root: &mut Node, environment: Environment<'_>) -> Vec<Finding> {
 
 /// What is wrong with a reference.
 #[derive(Debug, PartialEq, Eq)]
-enum Fault {
+enum ReferenceFault {
     Unset(String),
     Required(String, String),
     Name,
     Open,
 }
 
-impl Fault {
+impl ReferenceFault {
     fn finding(self, path: &str, origin: &Origin) -> Finding {
         let error = |reason: String| Finding::error(origin.clone(), path, reason);
         match self {
@@ -41,7 +41,7 @@ impl Fault {
     }
 }
 
-fn scalar_expanded(scalar: &mut Scalar, environment: Environment<'_>) -> Result<(), Fault> {
+fn scalar_expanded(scalar: &mut ScalarText, environment: Environment<'_>) -> Result<(), ReferenceFault> {
     if !scalar.text.contains('$') {
         return Ok(());
     }
@@ -55,7 +55,7 @@ fn scalar_expanded(scalar: &mut Scalar, environment: Environment<'_>) -> Result<
             text.push('$');
             rest = after;
         } else if let Some(after) = rest.strip_prefix('{') {
-            let end = after.find('}').ok_or(Fault::Open)?;
+            let end = after.find('}').ok_or(ReferenceFault::Open)?;
             let (name, value) = reference(&after[..end], environment)?;
             text.push_str(&value);
             variables.push(name);
@@ -81,23 +81,23 @@ fn scalar_expanded(scalar: &mut Scalar, environment: Environment<'_>) -> Result<
 }
 
 /// The inside of `${…}` → the variable's name and the value.
-fn reference(inside: &str, environment: Environment<'_>) -> Result<(String, String), Fault> {
+fn reference(inside: &str, environment: Environment<'_>) -> Result<(String, String), ReferenceFault> {
     let end =
         inside.find(|character: char| !(character.is_ascii_alphanumeric() || character == '_')).unwrap_or(inside.len());
     let (name, rest) = inside.split_at(end);
     if name.is_empty() || name.starts_with(|first: char| first.is_ascii_digit()) {
-        return Err(Fault::Name);
+        return Err(ReferenceFault::Name);
     }
     let value = environment(name);
     let filled = value.clone().filter(|value| !value.is_empty());
     let result = if rest.is_empty() {
-        value.ok_or_else(|| Fault::Unset(name.to_owned()))
+        value.ok_or_else(|| ReferenceFault::Unset(name.to_owned()))
     } else if let Some(default) = rest.strip_prefix(":-") {
         Ok(filled.unwrap_or_else(|| default.to_owned()))
     } else if let Some(why) = rest.strip_prefix(":?") {
-        filled.ok_or_else(|| Fault::Required(name.to_owned(), why.to_owned()))
+        filled.ok_or_else(|| ReferenceFault::Required(name.to_owned(), why.to_owned()))
     } else {
-        Err(Fault::Name)
+        Err(ReferenceFault::Name)
     };
     result.map(|value| (name.to_owned(), value))
 }
@@ -105,7 +105,7 @@ fn reference(inside: &str, environment: Environment<'_>) -> Result<(String, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::leaf::tree::Value;
+    use crate::leaf::tree::TreeValue;
 
     fn environment(name: &str) -> Option<String> {
         match name {
@@ -116,8 +116,8 @@ mod tests {
         }
     }
 
-    fn expanded(text: &str, style: Style) -> Result<Scalar, Fault> {
-        let mut scalar = Scalar::new(text, style);
+    fn expanded(text: &str, style: Style) -> Result<ScalarText, ReferenceFault> {
+        let mut scalar = ScalarText::new(text, style);
         scalar_expanded(&mut scalar, &environment).map(|()| scalar)
     }
 
@@ -159,12 +159,18 @@ mod tests {
 
     #[test]
     fn faults() {
-        assert_eq!(expanded("${NO}", Style::Plain), Err(Fault::Unset("NO".into())));
-        assert_eq!(expanded("${NO:?why so}", Style::Quoted), Err(Fault::Required("NO".into(), "why so".into())));
-        assert_eq!(expanded("${EMPTY:?why}", Style::Quoted), Err(Fault::Required("EMPTY".into(), "why".into())));
-        assert_eq!(expanded("a${HOST", Style::Plain), Err(Fault::Open));
+        assert_eq!(expanded("${NO}", Style::Plain), Err(ReferenceFault::Unset("NO".into())));
+        assert_eq!(
+            expanded("${NO:?why so}", Style::Quoted),
+            Err(ReferenceFault::Required("NO".into(), "why so".into()))
+        );
+        assert_eq!(
+            expanded("${EMPTY:?why}", Style::Quoted),
+            Err(ReferenceFault::Required("EMPTY".into(), "why".into()))
+        );
+        assert_eq!(expanded("a${HOST", Style::Plain), Err(ReferenceFault::Open));
         for text in ["${}", "${1A}", "${A-B}", "${A:=x}", "${A B}"] {
-            assert_eq!(expanded(text, Style::Plain), Err(Fault::Name), "{text}");
+            assert_eq!(expanded(text, Style::Plain), Err(ReferenceFault::Name), "{text}");
         }
     }
 
@@ -173,7 +179,7 @@ mod tests {
         let scalar = expanded("x${HOST}y${PORT:-1}", Style::Plain).unwrap();
         assert_eq!(scalar.variables, ["HOST", "PORT"]);
         assert_eq!(scalar.written.as_deref(), Some("x${HOST}y${PORT:-1}"));
-        let node = Node::new(Value::Scalar(scalar), Origin::Default);
+        let node = Node::new(TreeValue::Scalar(scalar), Origin::Default);
         assert!(!format!("{node:?}").contains("h1"));
     }
 }

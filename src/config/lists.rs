@@ -3,7 +3,7 @@
 //! Where a list of texts is expected, one text is taken apart at commas and blanks, and so is a member of the list that a
 //! variable was filled into. Other members stay as they are, so that a slip of the pen is still told.
 
-use crate::leaf::tree::{Node, Scalar, Value};
+use crate::leaf::tree::{Node, ScalarText, TreeValue};
 
 /// Where such lists are, by the last part of their path and by what stands before it.
 const LISTS: [(&str, &str); 3] = [
@@ -22,42 +22,44 @@ fn visit(node: &mut Node, is_list: &impl Fn(&str) -> bool) {
     if is_list(&node.path) {
         let path = node.path.clone();
         if let Some(items) = apart(node) {
-            node.value = Value::List(items);
+            node.value = TreeValue::List(items);
             node.name_paths(&path);
         }
         return;
     }
     match &mut node.value {
-        Value::Scalar(_) => {}
-        Value::List(items) => items.iter_mut().for_each(|item| visit(item, is_list)),
-        Value::Map(entries) => entries.iter_mut().for_each(|entry| visit(&mut entry.node, is_list)),
+        TreeValue::Scalar(_) => {}
+        TreeValue::List(items) => items.iter_mut().for_each(|item| visit(item, is_list)),
+        TreeValue::Map(entries) => entries.iter_mut().for_each(|entry| visit(&mut entry.node, is_list)),
     }
 }
 
 /// The members; `None` where nothing is to be taken apart.
 fn apart(node: &Node) -> Option<Vec<Node>> {
     let urls = node.path.ends_with(".nodes");
-    let members = |item: &Node, scalar: &Scalar| -> Vec<Node> {
+    let members = |item: &Node, scalar: &ScalarText| -> Vec<Node> {
         let texts = parts(&scalar.text, urls).into_iter();
-        let member = |text: &str| Value::Scalar(Scalar { text: text.to_owned(), ..scalar.clone() });
+        let member = |text: &str| TreeValue::Scalar(ScalarText { text: text.to_owned(), ..scalar.clone() });
         texts.map(|text| Node::new(member(text), item.origin.clone())).collect()
     };
     match &node.value {
         // A text that is no address was perhaps meant for another key, and may be a secret: it is not taken for a member.
-        Value::Scalar(scalar) if !scalar.is_null() && (scalar.text.contains(':') || node.path.ends_with(".topics")) => {
+        TreeValue::Scalar(scalar)
+            if !scalar.is_null() && (scalar.text.contains(':') || node.path.ends_with(".topics")) =>
+        {
             Some(members(node, scalar))
         }
-        Value::List(items) => {
-            let filled = |item: &Node| matches!(&item.value, Value::Scalar(scalar) if !scalar.variables.is_empty());
+        TreeValue::List(items) => {
+            let filled = |item: &Node| matches!(&item.value, TreeValue::Scalar(scalar) if !scalar.variables.is_empty());
             items.iter().any(filled).then(|| {
                 let one = |item: &Node| match &item.value {
-                    Value::Scalar(scalar) if !scalar.variables.is_empty() => members(item, scalar),
-                    Value::Scalar(_) | Value::List(_) | Value::Map(_) => vec![item.clone()],
+                    TreeValue::Scalar(scalar) if !scalar.variables.is_empty() => members(item, scalar),
+                    TreeValue::Scalar(_) | TreeValue::List(_) | TreeValue::Map(_) => vec![item.clone()],
                 };
                 items.iter().flat_map(one).collect()
             })
         }
-        Value::Scalar(_) | Value::Map(_) => None,
+        TreeValue::Scalar(_) | TreeValue::Map(_) => None,
     }
 }
 

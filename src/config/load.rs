@@ -10,7 +10,7 @@ use super::expand;
 use super::lists;
 use super::merge;
 use super::plan::{Plan, SinkPlan};
-use super::read::{self, Format, MAX_BYTES};
+use super::read::{self, FileFormat, MAX_BYTES};
 use super::set;
 use super::written::Configuration;
 use super::written::sink::Sink;
@@ -77,7 +77,7 @@ pub fn load_text_and_sets(
     sets: &[String],
     surroundings: Surroundings<'_>,
 ) -> Result<Loaded, Findings> {
-    let root = read::read(text, Format::Yaml, &Arc::from(file))?;
+    let root = read::read(text, FileFormat::Yaml, &Arc::from(file))?;
     finish(root, sets, surroundings)
 }
 
@@ -120,13 +120,13 @@ fn stop_at(findings: Vec<Finding>) -> Result<(), Findings> {
 }
 
 /// A text to read.
-struct Source {
+struct ConfigText {
     file: Arc<str>,
-    format: Format,
+    format: FileFormat,
     text: String,
 }
 
-fn add(root: &mut Node, source: Source, findings: &mut Vec<Finding>) {
+fn add(root: &mut Node, source: ConfigText, findings: &mut Vec<Finding>) {
     match read::read(&source.text, source.format, &source.file) {
         Ok(tree) => {
             if root.origin == Origin::Default {
@@ -143,13 +143,13 @@ fn at(path: &Path) -> Origin {
 }
 
 /// The texts behind one `-c`.
-fn sources(path: &Path) -> Result<Vec<Source>, Finding> {
+fn sources(path: &Path) -> Result<Vec<ConfigText>, Finding> {
     if path == Path::new("-") {
         let text = read_bounded(&mut std::io::stdin().lock()).map_err(|reason| {
             Finding::error(Origin::Default, "", format!("standard input cannot be read: {reason}"))
                 .remedy("pipe a YAML configuration into `-c -`")
         })?;
-        return Ok(vec![Source { file: Arc::from(STDIN), format: Format::Yaml, text }]);
+        return Ok(vec![ConfigText { file: Arc::from(STDIN), format: FileFormat::Yaml, text }]);
     }
     if !path.is_dir() {
         return file(path).map(|source| vec![source]);
@@ -174,11 +174,11 @@ fn sources(path: &Path) -> Result<Vec<Source>, Finding> {
     files.iter().map(|path| file(path)).collect()
 }
 
-fn format_of(path: &Path) -> Option<Format> {
-    path.extension().and_then(|extension| Format::of_extension(&extension.to_string_lossy()))
+fn format_of(path: &Path) -> Option<FileFormat> {
+    path.extension().and_then(|extension| FileFormat::of_extension(&extension.to_string_lossy()))
 }
 
-fn file(path: &Path) -> Result<Source, Finding> {
+fn file(path: &Path) -> Result<ConfigText, Finding> {
     let format = format_of(path).ok_or_else(|| {
         Finding::error(at(path), "", "the format cannot be told from the file's extension")
             .remedy("name it `.yaml`, `.yml`, `.toml` or `.json`")
@@ -190,7 +190,7 @@ fn file(path: &Path) -> Result<Source, Finding> {
             Finding::error(at(path), "", format!("cannot be read: {reason}"))
                 .remedy("name another file with `-c`; `sluicegate init` writes a commented one")
         })?;
-    Ok(Source { file: Arc::from(path.to_string_lossy()), format, text })
+    Ok(ConfigText { file: Arc::from(path.to_string_lossy()), format, text })
 }
 
 fn read_bounded(from: &mut dyn Read) -> Result<String, String> {

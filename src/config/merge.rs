@@ -2,7 +2,7 @@
 //! together; of any other setting the later file's counts.
 
 use crate::leaf::finding::Finding;
-use crate::leaf::tree::{Entry, Node, Value, join};
+use crate::leaf::tree::{MapEntry, Node, TreeValue, join};
 
 /// Adds `later` to `root`.
 pub fn merge(root: &mut Node, later: Node, findings: &mut Vec<Finding>) {
@@ -31,12 +31,12 @@ fn rule(path: &str) -> Rule {
 fn into_map(root: &mut Node, later: Node, path: &str, findings: &mut Vec<Finding>) {
     let Node { value, origin, .. } = later;
     match (&mut root.value, value) {
-        (Value::Map(entries), Value::Map(new)) => {
+        (TreeValue::Map(entries), TreeValue::Map(new)) => {
             for entry in new {
                 add(entries, entry, path, findings);
             }
         }
-        (Value::List(items), Value::List(more)) if rule(path) == Rule::Lists => items.extend(more),
+        (TreeValue::List(items), TreeValue::List(more)) if rule(path) == Rule::Lists => items.extend(more),
         (_, value) if value_is_null(&value) => {}
         (old, value) => {
             *old = value;
@@ -45,11 +45,11 @@ fn into_map(root: &mut Node, later: Node, path: &str, findings: &mut Vec<Finding
     }
 }
 
-fn value_is_null(value: &Value) -> bool {
-    matches!(value, Value::Scalar(scalar) if scalar.is_null())
+fn value_is_null(value: &TreeValue) -> bool {
+    matches!(value, TreeValue::Scalar(scalar) if scalar.is_null())
 }
 
-fn add(entries: &mut Vec<Entry>, new: Entry, path: &str, findings: &mut Vec<Finding>) {
+fn add(entries: &mut Vec<MapEntry>, new: MapEntry, path: &str, findings: &mut Vec<Finding>) {
     let name = join(path, &new.key);
     let Some(old) = entries.iter_mut().find(|entry| entry.key == new.key) else {
         entries.push(new);
@@ -68,14 +68,14 @@ fn add(entries: &mut Vec<Entry>, new: Entry, path: &str, findings: &mut Vec<Find
 
 #[cfg(test)]
 mod tests {
-    use super::super::read::{Format, read};
+    use super::super::read::{FileFormat, read};
     use super::*;
     use std::sync::Arc;
 
     fn merged(first: &str, second: &str) -> (Node, Vec<Finding>) {
-        let mut root = read(first, Format::Yaml, &Arc::from("a.yaml")).unwrap();
+        let mut root = read(first, FileFormat::Yaml, &Arc::from("a.yaml")).unwrap();
         let mut findings = Vec::new();
-        merge(&mut root, read(second, Format::Yaml, &Arc::from("b.yaml")).unwrap(), &mut findings);
+        merge(&mut root, read(second, FileFormat::Yaml, &Arc::from("b.yaml")).unwrap(), &mut findings);
         root.name_paths("");
         (root, findings)
     }
@@ -87,12 +87,12 @@ mod tests {
             "pipelines: {b: {x: 2}}\nlimits: {memory: 2MiB}\ntests: [{n: 2}]\nconnections: {kafka: {d: {}}}\nshutdown:\n",
         );
         assert!(findings.is_empty(), "{findings:?}");
-        let Value::Map(pipelines) = &root.get("pipelines").unwrap().value else { panic!() };
+        let TreeValue::Map(pipelines) = &root.get("pipelines").unwrap().value else { panic!() };
         assert_eq!(pipelines.len(), 2);
         let memory = root.get("limits").unwrap().get("memory").unwrap();
         assert_eq!(memory.origin.to_string(), "b.yaml:2:18");
         assert!(root.get("limits").unwrap().get("span").is_some());
-        let Value::List(tests) = &root.get("tests").unwrap().value else { panic!() };
+        let TreeValue::List(tests) = &root.get("tests").unwrap().value else { panic!() };
         assert_eq!(tests.len(), 2);
     }
 

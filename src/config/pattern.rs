@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use crate::leaf::pointer::Refusal;
+use crate::leaf::pointer::PointerRefusal;
 
 mod parse;
 
@@ -27,10 +27,11 @@ impl Pattern {
     ///
     /// # Errors
     /// What it has that only one of the two engines knows, or that matches no topic's name.
-    pub fn new(text: &str) -> Result<Self, Refusal> {
+    pub fn new(text: &str) -> Result<Self, PointerRefusal> {
         let plain = parse::parse(text)?.to_string();
-        let matcher = regex_lite::Regex::new(&plain)
-            .map_err(|error| Refusal::new(format!("not a pattern: {error}"), "write a shorter or simpler one"))?;
+        let matcher = regex_lite::Regex::new(&plain).map_err(|error| {
+            PointerRefusal::new(format!("not a pattern: {error}"), "write a shorter or simpler one")
+        })?;
         Ok(Self { written: text.to_owned(), plain, matcher })
     }
 
@@ -56,14 +57,14 @@ impl fmt::Display for Pattern {
 
 /// What a source reads.
 #[derive(Debug, Clone)]
-pub enum Topic {
+pub enum SourceTopic {
     /// The topic of this name.
     Name(String),
     /// Every topic whose name matches.
     Pattern(Box<Pattern>),
 }
 
-impl Topic {
+impl SourceTopic {
     /// What librdkafka subscribes to.
     #[must_use]
     pub fn subscription(&self) -> &str {
@@ -83,21 +84,21 @@ impl Topic {
     }
 }
 
-impl From<&str> for Topic {
+impl From<&str> for SourceTopic {
     /// The topic of this name.
     fn from(name: &str) -> Self {
         Self::Name(name.to_owned())
     }
 }
 
-impl From<String> for Topic {
+impl From<String> for SourceTopic {
     /// The topic of this name.
     fn from(name: String) -> Self {
         Self::Name(name)
     }
 }
 
-impl fmt::Display for Topic {
+impl fmt::Display for SourceTopic {
     /// As written.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -172,7 +173,7 @@ impl fmt::Display for Set {
 
 /// One thing that can be repeated.
 #[derive(Debug)]
-enum Item {
+enum PatternItem {
     Start,
     End,
     Any,
@@ -182,7 +183,7 @@ enum Item {
 
 #[derive(Debug)]
 struct Piece {
-    item: Item,
+    item: PatternItem,
     /// How often, from and to; `None` = once.
     times: Option<(u32, Option<u32>)>,
 }
@@ -195,8 +196,8 @@ impl Alternatives {
     fn size(&self) -> usize {
         let one = |piece: &Piece| {
             let inner = match &piece.item {
-                Item::Group(group) => group.size(),
-                Item::Start | Item::End | Item::Any | Item::One(_) => 1,
+                PatternItem::Group(group) => group.size(),
+                PatternItem::Start | PatternItem::End | PatternItem::Any | PatternItem::One(_) => 1,
             };
             let times = piece.times.map_or(1, |(from, to)| to.unwrap_or(from).max(1));
             inner.saturating_mul(times as usize)
@@ -220,11 +221,11 @@ impl fmt::Display for Alternatives {
 impl fmt::Display for Piece {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.item {
-            Item::Start => out.write_str("^")?,
-            Item::End => out.write_str("$")?,
-            Item::Any => out.write_str(".")?,
-            Item::One(set) => write!(out, "{set}")?,
-            Item::Group(group) => write!(out, "({group})")?,
+            PatternItem::Start => out.write_str("^")?,
+            PatternItem::End => out.write_str("$")?,
+            PatternItem::Any => out.write_str(".")?,
+            PatternItem::One(set) => write!(out, "{set}")?,
+            PatternItem::Group(group) => write!(out, "({group})")?,
         }
         match self.times {
             None => Ok(()),

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::pattern::Topic;
+use super::pattern::SourceTopic;
 pub use super::written::TestPlan;
 pub use crate::leaf::action::{Action, ActionBy, Choice};
 pub use crate::leaf::policy::{
     BreakerPlan, ConcurrencyMode, OnDamaged, OnHalt, OnIndexFault, OnMissingTopic, OnTombstone, OnTooLarge, Start,
 };
 pub use crate::leaf::server::{ClientFiles, RedisConnection};
-pub use crate::leaf::{Constant, Form, JsonText, Pointer, Segment, Template, TimeForm};
+pub use crate::leaf::{Constant, JsonText, Pointer, Template, TemplateSegment, TimeForm, ValueForm};
 pub use crate::preprocess::steps::filter::{ConditionPlan, NumberTest, Test, WherePlan};
 pub use crate::preprocess::steps::lookup::{CachePlan, LookupPlan, LookupSource, OnLookupError, OnMiss};
 pub use crate::preprocess::steps::require::RequirePlan;
@@ -164,7 +164,7 @@ pub struct SourcePlan {
     /// The cluster.
     pub connection: KafkaConnection,
     /// Topics, by name or by pattern.
-    pub topics: Vec<Topic>,
+    pub topics: Vec<SourceTopic>,
     /// Consumer group.
     pub group: String,
     /// Static membership.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::read::yaml;
 use crate::leaf::finding::Finding;
-use crate::leaf::tree::{Entry, Node, Origin, Value};
+use crate::leaf::tree::{MapEntry, Node, Origin, TreeValue};
 
 /// One part of a path.
 #[derive(Debug, PartialEq, Eq)]
-enum Part {
+enum PathPart {
     Key(String),
     Index(usize),
 }
@@ -36,8 +36,8 @@ pub fn apply(root: &mut Node, flag: &str) -> Result<(), Finding> {
     place(root, &parts, value, &origin)
 }
 
-fn empty() -> Value {
-    Value::Scalar(crate::leaf::tree::Scalar::new("", super::tree::Style::Plain))
+fn empty() -> TreeValue {
+    TreeValue::Scalar(crate::leaf::tree::ScalarText::new("", super::tree::Style::Plain))
 }
 
 /// At the first `=` outside quotes.
@@ -51,24 +51,24 @@ fn split(flag: &str) -> Option<(&str, &str)> {
 }
 
 /// `a.b[0]."c.d"` and `a.b.0` → parts. What follows `librdkafka` is one key, dots and all.
-fn parts(path: &str) -> Option<Vec<Part>> {
+fn parts(path: &str) -> Option<Vec<PathPart>> {
     let mut parts = Vec::new();
     let mut rest = path;
     while !rest.is_empty() {
         if let Some(after) = rest.strip_prefix('[') {
             let (index, after) = after.split_once(']')?;
-            parts.push(Part::Index(index.parse().ok()?));
+            parts.push(PathPart::Index(index.parse().ok()?));
             rest = after;
         } else if let Some(after) = rest.strip_prefix('"') {
             let (key, after) = after.split_once('"')?;
-            parts.push(Part::Key(key.to_owned()));
+            parts.push(PathPart::Key(key.to_owned()));
             rest = after;
-        } else if parts.last() == Some(&Part::Key("librdkafka".to_owned())) {
-            parts.push(Part::Key(rest.to_owned()));
+        } else if parts.last() == Some(&PathPart::Key("librdkafka".to_owned())) {
+            parts.push(PathPart::Key(rest.to_owned()));
             rest = "";
         } else {
             let end = rest.find(['.', '[']).unwrap_or(rest.len());
-            parts.push(Part::Key(rest.get(..end).filter(|key| !key.is_empty())?.to_owned()));
+            parts.push(PathPart::Key(rest.get(..end).filter(|key| !key.is_empty())?.to_owned()));
             rest = &rest[end..];
         }
         rest = match rest.strip_prefix('.') {
@@ -81,7 +81,7 @@ fn parts(path: &str) -> Option<Vec<Part>> {
     (!parts.is_empty()).then_some(parts)
 }
 
-fn place(node: &mut Node, parts: &[Part], value: Value, origin: &Origin) -> Result<(), Finding> {
+fn place(node: &mut Node, parts: &[PathPart], value: TreeValue, origin: &Origin) -> Result<(), Finding> {
     let Some((first, rest)) = parts.split_first() else {
         *node = Node::new(value, origin.clone());
         give_origin(node, origin);
@@ -92,9 +92,9 @@ fn place(node: &mut Node, parts: &[Part], value: Value, origin: &Origin) -> Resu
     }
     let stuck = |reason: String| Finding::error(origin.clone(), "", reason);
     match (&mut node.value, first) {
-        (Value::Map(entries), Part::Key(key)) => {
+        (TreeValue::Map(entries), PathPart::Key(key)) => {
             let at = entries.iter().position(|entry| entry.key == *key).unwrap_or_else(|| {
-                entries.push(Entry {
+                entries.push(MapEntry {
                     key: key.clone(),
                     key_origin: origin.clone(),
                     node: Node::empty_map(origin.clone()),
@@ -103,10 +103,10 @@ fn place(node: &mut Node, parts: &[Part], value: Value, origin: &Origin) -> Resu
             });
             place(&mut entries[at].node, rest, value, origin)
         }
-        (Value::List(items), part @ (Part::Key(_) | Part::Index(_))) => {
+        (TreeValue::List(items), part @ (PathPart::Key(_) | PathPart::Index(_))) => {
             let index = match part {
-                Part::Index(index) => Some(*index),
-                Part::Key(key) => key.parse().ok(),
+                PathPart::Index(index) => Some(*index),
+                PathPart::Key(key) => key.parse().ok(),
             };
             let length = items.len();
             match index {
@@ -120,10 +120,10 @@ fn place(node: &mut Node, parts: &[Part], value: Value, origin: &Origin) -> Resu
                 None => Err(stuck("the path names a key inside a list".to_owned()).remedy("use an index: `steps[0]`")),
             }
         }
-        (Value::Map(_), Part::Index(index)) => {
+        (TreeValue::Map(_), PathPart::Index(index)) => {
             Err(stuck(format!("[{index}] is an index, but the value there is a map")).remedy("use the key's name"))
         }
-        (Value::Scalar(_), Part::Key(_) | Part::Index(_)) => {
+        (TreeValue::Scalar(_), PathPart::Key(_) | PathPart::Index(_)) => {
             Err(stuck("the path goes on below a single value".to_owned())
                 .remedy("shorten the path, or set the whole section as YAML: `a={b: c}`"))
         }
@@ -133,9 +133,9 @@ fn place(node: &mut Node, parts: &[Part], value: Value, origin: &Origin) -> Resu
 fn give_origin(node: &mut Node, origin: &Origin) {
     node.origin = origin.clone();
     match &mut node.value {
-        Value::Scalar(_) => {}
-        Value::List(items) => items.iter_mut().for_each(|item| give_origin(item, origin)),
-        Value::Map(entries) => {
+        TreeValue::Scalar(_) => {}
+        TreeValue::List(items) => items.iter_mut().for_each(|item| give_origin(item, origin)),
+        TreeValue::Map(entries) => {
             for entry in entries {
                 entry.key_origin = origin.clone();
                 give_origin(&mut entry.node, origin);
@@ -146,11 +146,11 @@ fn give_origin(node: &mut Node, origin: &Origin) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::read::{Format, read};
+    use super::super::read::{FileFormat, read};
     use super::*;
 
     fn set(flag: &str) -> Result<Node, Finding> {
-        let mut root = read("a: {b: 1, l: [x, {y: 2}]}\nn:\n", Format::Yaml, &Arc::from("t.yaml")).unwrap();
+        let mut root = read("a: {b: 1, l: [x, {y: 2}]}\nn:\n", FileFormat::Yaml, &Arc::from("t.yaml")).unwrap();
         apply(&mut root, flag)?;
         root.name_paths("");
         Ok(root)
@@ -160,7 +160,7 @@ mod tests {
         let mut found = String::new();
         root.walk(&mut |node| {
             if node.path == path
-                && let Value::Scalar(scalar) = &node.value
+                && let TreeValue::Scalar(scalar) = &node.value
             {
                 found = format!("{} {}", scalar.text, node.origin);
             }

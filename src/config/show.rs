@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::load::Loaded;
-use super::read::{Format, read};
-use crate::leaf::tree::{Entry, Index, Node, Scalar, Style, Value};
+use super::read::{FileFormat, read};
+use crate::leaf::tree::{Index, MapEntry, Node, ScalarText, Style, TreeValue};
 
 /// Column of the origins.
 const COLUMN: usize = 56;
@@ -17,7 +17,7 @@ const COLUMN: usize = 56;
 pub fn text(loaded: &Loaded) -> String {
     let mut out = format!("# Effective configuration, hash {}. Secrets are masked.\n", loaded.plan.hash);
     match effective(loaded) {
-        Some(Node { value: Value::Map(entries), .. }) => map(&mut out, &entries, 0, &loaded.index),
+        Some(Node { value: TreeValue::Map(entries), .. }) => map(&mut out, &entries, 0, &loaded.index),
         Some(_) | None => out.push_str("# It could not be shown; please report this.\n"),
     }
     out
@@ -29,7 +29,7 @@ pub fn json(loaded: &Loaded) -> Json {
     let mut origins = serde_json::Map::new();
     if let Some(root) = effective(loaded) {
         root.walk(&mut |node| {
-            if matches!(node.value, Value::Scalar(_)) {
+            if matches!(node.value, TreeValue::Scalar(_)) {
                 origins.insert(node.path.clone(), origin(&loaded.index, &node.path).into());
             }
         });
@@ -45,7 +45,7 @@ pub fn json(loaded: &Loaded) -> Json {
 /// What was written, with defaults, as a tree in the order of the structs.
 fn effective(loaded: &Loaded) -> Option<Node> {
     let text = serde_saphyr::to_string(&loaded.written).ok()?;
-    let mut root = read(&text, Format::Yaml, &Arc::from("effective")).ok()?;
+    let mut root = read(&text, FileFormat::Yaml, &Arc::from("effective")).ok()?;
     root.name_paths("");
     Some(root)
 }
@@ -58,7 +58,7 @@ fn origin(index: &Index, path: &str) -> String {
     }
 }
 
-fn map(out: &mut String, entries: &[Entry], depth: usize, index: &Index) {
+fn map(out: &mut String, entries: &[MapEntry], depth: usize, index: &Index) {
     for entry in entries {
         let line = format!("{:indent$}{}:", "", key(&entry.key), indent = depth * 2);
         value(out, line, &entry.node, depth, index);
@@ -68,17 +68,17 @@ fn map(out: &mut String, entries: &[Entry], depth: usize, index: &Index) {
 /// Writes `line` and the value behind it.
 fn value(out: &mut String, line: String, node: &Node, depth: usize, index: &Index) {
     match &node.value {
-        Value::Map(entries) if !entries.is_empty() => {
+        TreeValue::Map(entries) if !entries.is_empty() => {
             let _ = writeln!(out, "{line}");
             map(out, entries, depth + 1, index);
         }
-        Value::List(items) if items.iter().any(|item| !matches!(item.value, Value::Scalar(_))) => {
+        TreeValue::List(items) if items.iter().any(|item| !matches!(item.value, TreeValue::Scalar(_))) => {
             let _ = writeln!(out, "{line}");
             for item in items {
                 list_item(out, item, depth + 1, index);
             }
         }
-        Value::Scalar(_) | Value::List(_) | Value::Map(_) => {
+        TreeValue::Scalar(_) | TreeValue::List(_) | TreeValue::Map(_) => {
             let shown = format!("{line} {}", inline(&node.value));
             let _ = writeln!(out, "{shown:<COLUMN$} # {}", origin(index, &node.path));
         }
@@ -89,27 +89,27 @@ fn value(out: &mut String, line: String, node: &Node, depth: usize, index: &Inde
 fn list_item(out: &mut String, item: &Node, depth: usize, index: &Index) {
     let dash = format!("{:indent$}-", "", indent = depth * 2);
     match &item.value {
-        Value::Map(entries) if !entries.is_empty() => {
+        TreeValue::Map(entries) if !entries.is_empty() => {
             let mut inner = String::new();
             map(&mut inner, entries, depth + 1, index);
             let _ = write!(out, "{dash} {}", inner.trim_start());
         }
-        Value::Scalar(_) | Value::List(_) | Value::Map(_) => value(out, dash, item, depth, index),
+        TreeValue::Scalar(_) | TreeValue::List(_) | TreeValue::Map(_) => value(out, dash, item, depth, index),
     }
 }
 
-fn inline(value: &Value) -> String {
+fn inline(value: &TreeValue) -> String {
     match value {
-        Value::Scalar(scalar) => shown(scalar),
-        Value::Map(_) => "{}".to_owned(),
-        Value::List(items) => {
+        TreeValue::Scalar(scalar) => shown(scalar),
+        TreeValue::Map(_) => "{}".to_owned(),
+        TreeValue::List(items) => {
             format!("[{}]", items.iter().map(|item| inline(&item.value)).collect::<Vec<_>>().join(", "))
         }
     }
 }
 
 /// JSON's quotes are YAML's.
-fn shown(scalar: &Scalar) -> String {
+fn shown(scalar: &ScalarText) -> String {
     let risky = scalar.style == Style::Quoted || scalar.text.contains([',', '[', ']', '{', '}', '#']);
     if risky { Json::from(scalar.text.as_str()).to_string() } else { scalar.text.clone() }
 }

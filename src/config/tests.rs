@@ -294,7 +294,7 @@ fn times_in_templates_are_in_the_zone_of_the_pipeline() {
     let pipeline = load(&text).plan.pipelines.remove(0);
     let SinkPlan::Elasticsearch(sink) = &pipeline.sink else { panic!() };
     let zones = sink.index.segments.iter().filter_map(|segment| match segment {
-        Segment::Formed { form: Form::Time(time), .. } => time.zone.iana_name(),
+        TemplateSegment::Formed { form: ValueForm::Time(time), .. } => time.zone.iana_name(),
         _ => None,
     });
     assert_eq!(zones.collect::<Vec<_>>(), ["Europe/Berlin"; 2]);

@@ -3,7 +3,7 @@
 
 use secrecy::SecretString;
 
-use crate::leaf::pointer::Refusal;
+use crate::leaf::pointer::PointerRefusal;
 
 /// A Redis server's address.
 #[derive(Debug, Clone)]
@@ -26,17 +26,17 @@ pub struct RedisAddress {
 const REDIS_PORT: u16 = 6379;
 
 /// User name and password, percent-decoded.
-pub(super) type User = (String, String);
+pub(super) type UrlUser = (String, String);
 
-fn refuse<T>(reason: impl Into<String>, remedy: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal::new(reason, remedy))
+fn refuse<T>(reason: impl Into<String>, remedy: impl Into<String>) -> Result<T, PointerRefusal> {
+    Err(PointerRefusal::new(reason, remedy))
 }
 
 /// Reads `redis://[user:password@]host[:port][/database]`.
 ///
 /// # Errors
 /// What is wrong, without any part of it.
-pub fn redis(text: &str) -> Result<RedisAddress, Refusal> {
+pub fn redis(text: &str) -> Result<RedisAddress, PointerRefusal> {
     let form =
         "write `redis://host:6379/0` (with a log-in `redis://user:password@host:6379/0`), or `rediss://…` for TLS";
     if text.trim() != text {
@@ -82,7 +82,7 @@ pub fn redis(text: &str) -> Result<RedisAddress, Refusal> {
 }
 
 /// `host`, `host:port`, `[::1]:port`; the host without brackets.
-pub(super) fn host_and_port<'t>(authority: &'t str, form: &str) -> Result<(&'t str, Option<u16>), Refusal> {
+pub(super) fn host_and_port<'t>(authority: &'t str, form: &str) -> Result<(&'t str, Option<u16>), PointerRefusal> {
     let bracketed = authority.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let (host, port) = match bracketed {
         Some((host, "")) => (host, None),
@@ -114,7 +114,7 @@ pub(super) fn host_and_port<'t>(authority: &'t str, form: &str) -> Result<(&'t s
 ///
 /// # Errors
 /// Characters in them that must be percent-encoded: to any reader of URLs they would end the credentials early.
-pub(super) fn user_info(rest: &str) -> Result<(Option<User>, &str), Refusal> {
+pub(super) fn user_info(rest: &str) -> Result<(Option<UrlUser>, &str), PointerRefusal> {
     let Some((user, place)) = rest.rsplit_once('@') else { return Ok((None, rest)) };
     let encoded = [('/', "%2F"), ('#', "%23"), ('?', "%3F"), ('@', "%40"), (' ', "%20"), ('[', "%5B"), (']', "%5D")];
     for (character, code) in encoded {

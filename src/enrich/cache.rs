@@ -21,7 +21,7 @@ const ENTRY_OVERHEAD: u64 = 192;
 
 /// What is known of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Known {
+pub enum CachedKey {
     /// JSON text.
     Found(Json),
     /// Not there.
@@ -34,19 +34,19 @@ pub struct Cache {
     found: Duration,
     missing: Duration,
     /// `None`: it holds nothing.
-    store: Option<Mutex<Store>>,
+    store: Option<Mutex<CacheStore>>,
 }
 
-type Store = unsync::Cache<Row, Entry, Weight>;
+type CacheStore = unsync::Cache<TableRow, CacheEntry, Weight>;
 
 /// A key, and behind it the text found for it.
 #[derive(Clone)]
-struct Row {
+struct TableRow {
     bytes: Arc<[u8]>,
     key: usize,
 }
 
-impl Row {
+impl TableRow {
     fn of(key: &[u8], text: &[u8]) -> Self {
         // Both lengths are known, so this is one allocation.
         Self { bytes: key.iter().chain(text).copied().collect(), key: key.len() }
@@ -62,30 +62,30 @@ impl Row {
 }
 
 /// A row is found by its key alone: it compares and hashes as the key does.
-impl Borrow<[u8]> for Row {
+impl Borrow<[u8]> for TableRow {
     fn borrow(&self) -> &[u8] {
         self.key()
     }
 }
 
-impl PartialEq for Row {
+impl PartialEq for TableRow {
     fn eq(&self, other: &Self) -> bool {
         self.key() == other.key()
     }
 }
 
-impl Eq for Row {}
+impl Eq for TableRow {}
 
-impl Hash for Row {
+impl Hash for TableRow {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.key().hash(state);
     }
 }
 
 #[derive(Clone)]
-struct Entry {
+struct CacheEntry {
     /// The same as the key; `None`: it is not there.
-    found: Option<Row>,
+    found: Option<TableRow>,
     expires: Instant,
 }
 
@@ -95,8 +95,8 @@ struct Weight {
     least: u64,
 }
 
-impl Weighter<Row, Entry> for Weight {
-    fn weight(&self, row: &Row, _: &Entry) -> u64 {
+impl Weighter<TableRow, CacheEntry> for Weight {
+    fn weight(&self, row: &TableRow, _: &CacheEntry) -> u64 {
         bytes_of(row.bytes.len()).max(self.least)
     }
 }
@@ -107,9 +107,9 @@ fn bytes_of(row: usize) -> u64 {
 }
 
 /// One worker's turn with the cache.
-pub struct Turn<'c> {
+pub struct CacheTurn<'c> {
     cache: &'c Cache,
-    store: Option<MutexGuard<'c, Store>>,
+    store: Option<MutexGuard<'c, CacheStore>>,
     now: Instant,
 }
 
@@ -121,26 +121,26 @@ impl Cache {
         let store = (entries > 0 && bytes > 0).then(|| {
             let likely = entries.min(bytes / ENTRY_OVERHEAD);
             let weight = Weight { least: bytes.div_ceil(entries) };
-            Mutex::new(Store::with_weighter(usize::try_from(likely).unwrap_or(usize::MAX), bytes, weight))
+            Mutex::new(CacheStore::with_weighter(usize::try_from(likely).unwrap_or(usize::MAX), bytes, weight))
         });
         Self { bytes, found: plan.ttl, missing: plan.miss_ttl, store }
     }
 
     /// Takes the lock for a batch of keys. Short: nothing in a turn waits.
     #[must_use]
-    pub fn turn(&self, now: Instant) -> Turn<'_> {
+    pub fn turn(&self, now: Instant) -> CacheTurn<'_> {
         let store = self.store.as_ref().map(|store| store.lock().unwrap_or_else(PoisonError::into_inner));
-        Turn { cache: self, store, now }
+        CacheTurn { cache: self, store, now }
     }
 }
 
-impl Turn<'_> {
+impl CacheTurn<'_> {
     /// What is known of `key`. A hit clones a reference, nothing else.
-    pub fn get(&mut self, key: &[u8]) -> Option<Known> {
+    pub fn get(&mut self, key: &[u8]) -> Option<CachedKey> {
         let store = self.store.as_mut()?;
         let entry = store.get(key)?;
         if entry.expires > self.now {
-            return Some(entry.found.as_ref().map_or(Known::Missing, |row| Known::Found(row.json())));
+            return Some(entry.found.as_ref().map_or(CachedKey::Missing, |row| CachedKey::Found(row.json())));
         }
         store.remove(key);
         None
@@ -148,15 +148,15 @@ impl Turn<'_> {
 
     /// Remembers the text found for a key, or that there is none, from now on for the lifetime of a hit or a miss; forgets
     /// what was not asked for lately where room is needed. Gives what is known of the key now.
-    pub fn put(&mut self, key: &[u8], text: Option<&[u8]>) -> Known {
+    pub fn put(&mut self, key: &[u8], text: Option<&[u8]>) -> CachedKey {
         let Some(store) = &mut self.store else {
-            return text.map_or(Known::Missing, |text| Known::Found(text.into()));
+            return text.map_or(CachedKey::Missing, |text| CachedKey::Found(text.into()));
         };
-        let row = Row::of(key, text.unwrap_or_default());
-        let known = text.map_or(Known::Missing, |_| Known::Found(row.json()));
+        let row = TableRow::of(key, text.unwrap_or_default());
+        let known = text.map_or(CachedKey::Missing, |_| CachedKey::Found(row.json()));
         let lifetime = if text.is_some() { self.cache.found } else { self.cache.missing };
         match self.now.checked_add(lifetime).filter(|_| bytes_of(row.bytes.len()) <= self.cache.bytes) {
-            Some(expires) => store.insert(row.clone(), Entry { found: text.map(|_| row), expires }),
+            Some(expires) => store.insert(row.clone(), CacheEntry { found: text.map(|_| row), expires }),
             // What was known before is out of date.
             None => drop(store.remove(key)),
         }
@@ -180,8 +180,8 @@ mod tests {
         vec![b'x'; size]
     }
 
-    fn known(size: usize) -> Option<Known> {
-        Some(Known::Found((&text(size)[..]).into()))
+    fn known(size: usize) -> Option<CachedKey> {
+        Some(CachedKey::Found((&text(size)[..]).into()))
     }
 
     /// Entries and bytes.
@@ -210,7 +210,7 @@ mod tests {
         for (entries, bytes) in [(0, 1 << 20), (10, 0)] {
             let cache = Cache::new(&plan(entries, bytes));
             let mut turn = cache.turn(Instant::now());
-            assert_eq!(turn.put(b"k", None), Known::Missing);
+            assert_eq!(turn.put(b"k", None), CachedKey::Missing);
             assert_eq!(Some(turn.put(b"k", Some(&text(3)))), known(3), "but what was found is found");
             assert_eq!(turn.get(b"k"), None);
         }
@@ -226,7 +226,7 @@ mod tests {
         let get = |seconds, key: &[u8]| cache.turn(start + Duration::from_secs(seconds)).get(key);
         put(0, b"hit", Some(&text(1)));
         put(0, b"miss", None);
-        for (seconds, hit, miss) in [(9, known(1), Some(Known::Missing)), (10, known(1), None)] {
+        for (seconds, hit, miss) in [(9, known(1), Some(CachedKey::Missing)), (10, known(1), None)] {
             assert_eq!((get(seconds, b"hit"), get(seconds, b"miss")), (hit, miss), "after {seconds} s");
         }
         put(50, b"hit", Some(&text(2)));

@@ -9,11 +9,11 @@ use crate::config::plan::OnLookupError;
 use crate::model::{Exit, Halt};
 use crate::telemetry::metrics::{LookupResult, StageName};
 
-use super::cache::Known;
-use super::fault::{Fault, Next, next};
-use super::link::Link;
-use super::lookups::{GLANCE, Keyed, Lookups, Source};
-use super::reply::{Answer, of_fields, of_hash};
+use super::cache::CachedKey;
+use super::fault::{LookupFault, Next, next};
+use super::link::ServerLink;
+use super::lookups::{AnswerSource, GLANCE, Keyed, Lookups};
+use super::reply::{KeyAnswer, of_fields, of_hash};
 use super::table::Table;
 use super::{Found, LookupStop};
 
@@ -21,28 +21,28 @@ use super::{Found, LookupStop};
 const REQUEST_BYTES: usize = 1024 * 1024;
 
 /// Where a key's answer goes.
-struct Question<'a> {
+struct KeyQuestion<'a> {
     number: usize,
     keys: &'a [&'a [u8]],
     still_wanted: &'a dyn Fn() -> bool,
 }
 
 #[derive(Default)]
-struct Scratch {
+struct LookupScratch {
     missing: Vec<usize>,
     request: Vec<u8>,
-    answers: Vec<Answer>,
+    answers: Vec<KeyAnswer>,
 }
 
 /// A worker's access to the look-ups; owns its connections, one a server, opened when first needed.
 pub struct Enricher {
     lookups: Arc<Lookups>,
-    links: Vec<Link>,
-    scratch: Scratch,
+    links: Vec<ServerLink>,
+    scratch: LookupScratch,
 }
 
 /// What an attempt ended in.
-enum Attempt {
+enum LookupAttempt {
     /// So many of the missing keys are answered.
     Answered(usize),
     /// Ask again.
@@ -55,8 +55,8 @@ impl Enricher {
     /// Access for one worker.
     #[must_use]
     pub fn new(lookups: Arc<Lookups>) -> Self {
-        let links = (0..lookups.server_count()).map(|_| Link::new(&lookups.retry)).collect();
-        Self { lookups, links, scratch: Scratch::default() }
+        let links = (0..lookups.server_count()).map(|_| ServerLink::new(&lookups.retry)).collect();
+        Self { lookups, links, scratch: LookupScratch::default() }
     }
 
     /// Answers `keys` (unique, already rendered) of look-up number `lookup`, in order, into `found` (cleared first).
@@ -75,16 +75,16 @@ impl Enricher {
     ) -> Result<(), LookupStop> {
         found.clear();
         let lookups = self.lookups.clone();
-        let question = Question { number: lookup, keys, still_wanted };
+        let question = KeyQuestion { number: lookup, keys, still_wanted };
         match lookups.source(lookup) {
             None => found.resize(keys.len(), Found::Miss),
-            Some(Source::Memory(table)) => {
+            Some(AnswerSource::Memory(table)) => {
                 found.extend(
                     keys.iter().map(|key| table.get(*key).map_or(Found::Miss, |json| Found::Json(json.clone()))),
                 );
             }
-            Some(Source::Table(table)) => from_table(&lookups, table, &question, found)?,
-            Some(Source::Keyed(keyed)) => {
+            Some(AnswerSource::Table(table)) => from_table(&lookups, table, &question, found)?,
+            Some(AnswerSource::Keyed(keyed)) => {
                 let mut scratch = std::mem::take(&mut self.scratch);
                 from_cache(&lookups, keyed, keys, found, &mut scratch.missing);
                 let outcome = self.fetch(&lookups, keyed, &question, &mut scratch, found);
@@ -99,21 +99,21 @@ impl Enricher {
         &mut self,
         lookups: &Lookups,
         keyed: &Keyed,
-        question: &Question<'_>,
-        scratch: &mut Scratch,
+        question: &KeyQuestion<'_>,
+        scratch: &mut LookupScratch,
         found: &mut [Found],
     ) -> Result<(), LookupStop> {
         let mut answered = 0;
         while answered < scratch.missing.len() {
             let link = &mut self.links[keyed.server];
             match attempt(lookups, keyed, link, question, scratch, answered)? {
-                Attempt::Answered(more) => {
+                LookupAttempt::Answered(more) => {
                     let places = &scratch.missing[answered..answered + more];
                     remember(lookups, keyed, question, places, &mut scratch.answers, found);
                     answered += more;
                 }
-                Attempt::Again => {}
-                Attempt::Without => {
+                LookupAttempt::Again => {}
+                LookupAttempt::Without => {
                     let rest = &scratch.missing[answered..];
                     lookups.metrics.lookup(LookupResult::Failed).add(rest.len() as u64);
                     for place in rest {
@@ -133,8 +133,8 @@ fn from_cache(lookups: &Lookups, keyed: &Keyed, keys: &[&[u8]], found: &mut Vec<
     let mut cache = keyed.cache.turn(Instant::now());
     for (place, key) in keys.iter().enumerate() {
         found.push(match cache.get(key) {
-            Some(Known::Found(json)) => Found::Json(json),
-            Some(Known::Missing) => Found::Miss,
+            Some(CachedKey::Found(json)) => Found::Json(json),
+            Some(CachedKey::Missing) => Found::Miss,
             None => {
                 missing.push(place);
                 Found::Miss
@@ -148,7 +148,7 @@ fn from_cache(lookups: &Lookups, keyed: &Keyed, keys: &[&[u8]], found: &mut Vec<
 fn from_table(
     lookups: &Lookups,
     table: &Table,
-    question: &Question<'_>,
+    question: &KeyQuestion<'_>,
     found: &mut Vec<Found>,
 ) -> Result<(), LookupStop> {
     let entries = loop {
@@ -162,7 +162,7 @@ fn from_table(
                 return Ok(());
             }
             OnLookupError::Stop => {
-                let fault = Fault::Down("the table could not be read yet".to_owned());
+                let fault = LookupFault::Down("the table could not be read yet".to_owned());
                 return Err(halt(lookups, question.number, &fault, Exit::Temporary));
             }
             OnLookupError::Retry => {
@@ -187,14 +187,14 @@ fn from_table(
 fn attempt(
     lookups: &Lookups,
     keyed: &Keyed,
-    link: &mut Link,
-    question: &Question<'_>,
-    scratch: &mut Scratch,
+    link: &mut ServerLink,
+    question: &KeyQuestion<'_>,
+    scratch: &mut LookupScratch,
     answered: usize,
-) -> Result<Attempt, LookupStop> {
+) -> Result<LookupAttempt, LookupStop> {
     if let Some(wait) = link.patience.wait(Instant::now()) {
         match link.fault.as_ref().map(|fault| next(fault, keyed.on_error, Duration::ZERO)) {
-            Some(Next::GoWithout) => return Ok(Attempt::Without),
+            Some(Next::GoWithout) => return Ok(LookupAttempt::Without),
             Some(Next::Wait) | None => pause(lookups, wait, question)?,
             Some(Next::Halt(_)) => {}
         }
@@ -215,7 +215,7 @@ fn attempt(
         Ok(()) => {
             lookups.metrics.busy(StageName::Lookup).add(nanos);
             succeeded(lookups, link, question.number, took > server.limits().total / 2);
-            Ok(Attempt::Answered(asked))
+            Ok(LookupAttempt::Answered(asked))
         }
         Err(fault) => {
             lookups.metrics.blocked(StageName::Lookup).add(nanos);
@@ -224,7 +224,7 @@ fn attempt(
     }
 }
 
-fn succeeded(lookups: &Lookups, link: &mut Link, number: usize, slow: bool) {
+fn succeeded(lookups: &Lookups, link: &mut ServerLink, number: usize, slow: bool) {
     link.patience.succeeded();
     link.fault = None;
     if slow {
@@ -237,36 +237,36 @@ fn succeeded(lookups: &Lookups, link: &mut Link, number: usize, slow: bool) {
 fn failed(
     lookups: &Lookups,
     keyed: &Keyed,
-    link: &mut Link,
+    link: &mut ServerLink,
     number: usize,
-    fault: Fault,
+    fault: LookupFault,
     asked: usize,
-    answers: &mut Vec<Answer>,
-) -> Result<Attempt, LookupStop> {
-    if fault == Fault::TooLarge {
+    answers: &mut Vec<KeyAnswer>,
+) -> Result<LookupAttempt, LookupStop> {
+    if fault == LookupFault::TooLarge {
         if asked == 1 {
             answers.clear();
-            answers.push(Answer::too_large());
-            return Ok(Attempt::Answered(1));
+            answers.push(KeyAnswer::too_large());
+            return Ok(LookupAttempt::Answered(1));
         }
         link.ask_for_less(asked);
-        return Ok(Attempt::Again);
+        return Ok(LookupAttempt::Again);
     }
-    if matches!(fault, Fault::TimedOut(_)) {
+    if matches!(fault, LookupFault::TimedOut(_)) {
         link.ask_for_less(asked);
     }
     let lasted = link.patience.failed(&fault, Instant::now(), fastrand::f64());
     lookups.raise(number, fault.message());
     let outcome = match next(&fault, keyed.on_error, lasted) {
-        Next::Wait => Ok(Attempt::Again),
-        Next::GoWithout => Ok(Attempt::Without),
+        Next::Wait => Ok(LookupAttempt::Again),
+        Next::GoWithout => Ok(LookupAttempt::Without),
         Next::Halt(exit) => Err(halt(lookups, number, &fault, exit)),
     };
     link.fault = Some(fault);
     outcome
 }
 
-fn halt(lookups: &Lookups, number: usize, fault: &Fault, exit: Exit) -> LookupStop {
+fn halt(lookups: &Lookups, number: usize, fault: &LookupFault, exit: Exit) -> LookupStop {
     LookupStop::Halt(Halt { exit, message: format!("{}: {}", lookups.place(number), fault.message()) })
 }
 
@@ -295,27 +295,27 @@ fn encode(keyed: &Keyed, keys: &[&[u8]], missing: &[usize], most: usize, request
 fn remember(
     lookups: &Lookups,
     keyed: &Keyed,
-    question: &Question<'_>,
+    question: &KeyQuestion<'_>,
     places: &[usize],
-    answers: &mut Vec<Answer>,
+    answers: &mut Vec<KeyAnswer>,
     found: &mut [Found],
 ) {
     let (mut hits, mut unusable) = (0, 0);
     let mut cache = keyed.cache.turn(Instant::now());
     for (place, answer) in places.iter().zip(answers.drain(..)) {
         let text = match answer {
-            Answer::Found(text) => {
+            KeyAnswer::Found(text) => {
                 hits += 1;
                 Some(text)
             }
-            Answer::Missing => None,
-            Answer::Unusable(why) => {
+            KeyAnswer::Missing => None,
+            KeyAnswer::Unusable(why) => {
                 unusable += 1;
                 lookups.warn_unusable(question.number, why);
                 None
             }
         };
-        if let Known::Found(json) = cache.put(question.keys[*place], text.as_deref()) {
+        if let CachedKey::Found(json) = cache.put(question.keys[*place], text.as_deref()) {
             found[*place] = Found::Json(json);
         }
     }
@@ -325,12 +325,12 @@ fn remember(
     lookups.metrics.lookup(LookupResult::Missed).add(places.len() as u64 - hits - unusable);
 }
 
-fn wanted(lookups: &Lookups, question: &Question<'_>) -> bool {
+fn wanted(lookups: &Lookups, question: &KeyQuestion<'_>) -> bool {
     !lookups.stop.is_aborting() && (question.still_wanted)()
 }
 
 /// Waits, looking every [`GLANCE`] whether anybody still waits for the answer.
-fn pause(lookups: &Lookups, wait: Duration, question: &Question<'_>) -> Result<(), LookupStop> {
+fn pause(lookups: &Lookups, wait: Duration, question: &KeyQuestion<'_>) -> Result<(), LookupStop> {
     let start = Instant::now();
     let mut outcome = Ok(());
     while start.elapsed() < wait {

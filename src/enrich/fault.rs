@@ -16,7 +16,7 @@ const DETAIL_CHARS: usize = 200;
 
 /// Why a round trip failed. Messages carry no key, no value and no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum LookupFault {
     /// No answer in time.
     TimedOut(String),
     /// No connection, a broken one, or a server that says "later".
@@ -31,7 +31,7 @@ pub(super) enum Fault {
     TooLarge,
 }
 
-impl Fault {
+impl LookupFault {
     /// What happened, for people.
     pub(super) fn message(&self) -> &str {
         match self {
@@ -146,20 +146,20 @@ pub(super) enum Next {
 }
 
 /// What follows from `fault`, which in this kind has lasted for `lasted`.
-pub(super) fn next(fault: &Fault, on_error: OnLookupError, lasted: Duration) -> Next {
+pub(super) fn next(fault: &LookupFault, on_error: OnLookupError, lasted: Duration) -> Next {
     match (fault, on_error) {
-        (Fault::Wrong(_), _) => Next::Halt(Exit::Protocol),
-        (Fault::TooLarge, _) => Next::Halt(Exit::Config),
-        (Fault::Refused(_), OnLookupError::Stop) => Next::Halt(Exit::Permission),
-        (Fault::Refused(_), OnLookupError::Retry | OnLookupError::Keep) if lasted >= FORBEARANCE => {
+        (LookupFault::Wrong(_), _) => Next::Halt(Exit::Protocol),
+        (LookupFault::TooLarge, _) => Next::Halt(Exit::Config),
+        (LookupFault::Refused(_), OnLookupError::Stop) => Next::Halt(Exit::Permission),
+        (LookupFault::Refused(_), OnLookupError::Retry | OnLookupError::Keep) if lasted >= FORBEARANCE => {
             Next::Halt(Exit::Permission)
         }
-        (Fault::Refused(_), OnLookupError::Retry | OnLookupError::Keep) => Next::Wait,
-        (Fault::Odd(_), OnLookupError::Stop) => Next::Halt(Exit::Protocol),
-        (Fault::Odd(_), OnLookupError::Retry) if lasted >= FORBEARANCE => Next::Halt(Exit::Protocol),
-        (Fault::TimedOut(_) | Fault::Down(_), OnLookupError::Stop) => Next::Halt(Exit::Temporary),
-        (Fault::TimedOut(_) | Fault::Down(_) | Fault::Odd(_), OnLookupError::Keep) => Next::GoWithout,
-        (Fault::TimedOut(_) | Fault::Down(_) | Fault::Odd(_), OnLookupError::Retry) => Next::Wait,
+        (LookupFault::Refused(_), OnLookupError::Retry | OnLookupError::Keep) => Next::Wait,
+        (LookupFault::Odd(_), OnLookupError::Stop) => Next::Halt(Exit::Protocol),
+        (LookupFault::Odd(_), OnLookupError::Retry) if lasted >= FORBEARANCE => Next::Halt(Exit::Protocol),
+        (LookupFault::TimedOut(_) | LookupFault::Down(_), OnLookupError::Stop) => Next::Halt(Exit::Temporary),
+        (LookupFault::TimedOut(_) | LookupFault::Down(_) | LookupFault::Odd(_), OnLookupError::Keep) => Next::GoWithout,
+        (LookupFault::TimedOut(_) | LookupFault::Down(_) | LookupFault::Odd(_), OnLookupError::Retry) => Next::Wait,
     }
 }
 
@@ -169,54 +169,58 @@ mod tests {
 
     #[test]
     fn error_replies_are_judged_by_code() {
-        type Check = fn(&Fault) -> bool;
+        type Check = fn(&LookupFault) -> bool;
         let cases: [(&str, &str, Check); 11] = [
-            ("WRONGTYPE", "Operation against a key", |f| matches!(f, Fault::Wrong(_))),
-            ("MOVED", "3999 127.0.0.1:6381", |f| matches!(f, Fault::Wrong(t) if t.contains("Cluster"))),
-            ("NOAUTH", "Authentication required.", |f| matches!(f, Fault::Refused(_))),
-            ("WRONGPASS", "invalid username-password pair", |f| matches!(f, Fault::Refused(_))),
-            ("NOPERM", "this user has no permissions", |f| matches!(f, Fault::Refused(_))),
-            ("LOADING", "Redis is loading the dataset", |f| matches!(f, Fault::Down(_))),
-            ("CLUSTERDOWN", "The cluster is down", |f| matches!(f, Fault::Down(_))),
-            ("ERR", "max number of clients reached", |f| matches!(f, Fault::Down(_))),
+            ("WRONGTYPE", "Operation against a key", |f| matches!(f, LookupFault::Wrong(_))),
+            ("MOVED", "3999 127.0.0.1:6381", |f| matches!(f, LookupFault::Wrong(t) if t.contains("Cluster"))),
+            ("NOAUTH", "Authentication required.", |f| matches!(f, LookupFault::Refused(_))),
+            ("WRONGPASS", "invalid username-password pair", |f| matches!(f, LookupFault::Refused(_))),
+            ("NOPERM", "this user has no permissions", |f| matches!(f, LookupFault::Refused(_))),
+            ("LOADING", "Redis is loading the dataset", |f| matches!(f, LookupFault::Down(_))),
+            ("CLUSTERDOWN", "The cluster is down", |f| matches!(f, LookupFault::Down(_))),
+            ("ERR", "max number of clients reached", |f| matches!(f, LookupFault::Down(_))),
             (
                 "ERR",
                 "unknown command 'HMGET', with args beginning with: 'user:secret'",
-                |f| matches!(f, Fault::Wrong(t) if !t.contains("secret")),
+                |f| matches!(f, LookupFault::Wrong(t) if !t.contains("secret")),
             ),
-            ("ERR", "something new", |f| matches!(f, Fault::Odd(_))),
-            ("NEWCODE", "", |f| matches!(f, Fault::Odd(_))),
+            ("ERR", "something new", |f| matches!(f, LookupFault::Odd(_))),
+            ("NEWCODE", "", |f| matches!(f, LookupFault::Odd(_))),
         ];
         for (code, detail, check) in cases {
-            let fault = Fault::of_reply(code, detail);
+            let fault = LookupFault::of_reply(code, detail);
             assert!(check(&fault), "{code} {detail}: {fault:?}");
         }
     }
 
     #[test]
     fn a_first_exchange_that_fails_names_the_side_without_tls() {
-        let down = || Fault::Down("the connection broke: Connection reset by peer".to_owned());
+        let down = || LookupFault::Down("the connection broke: Connection reset by peer".to_owned());
         for (fault, secure, part) in [
             (down(), false, "`rediss://`"),
             (down(), true, "`redis://`"),
-            (Fault::TimedOut("no complete answer within 1s".to_owned()), true, "`redis://`"),
-            (Fault::Odd("the answer is not the Redis protocol".to_owned()), false, "`rediss://`"),
-            (Fault::Down("the connection broke: invalid peer certificate: UnknownIssuer".to_owned()), true, "ca_file"),
+            (LookupFault::TimedOut("no complete answer within 1s".to_owned()), true, "`redis://`"),
+            (LookupFault::Odd("the answer is not the Redis protocol".to_owned()), false, "`rediss://`"),
+            (
+                LookupFault::Down("the connection broke: invalid peer certificate: UnknownIssuer".to_owned()),
+                true,
+                "ca_file",
+            ),
         ] {
             let told = fault.at_first(secure);
             assert!(told.message().contains(part), "{told:?}");
         }
-        let refused = Fault::Down("cannot connect: Connection refused".to_owned());
+        let refused = LookupFault::Down("cannot connect: Connection refused".to_owned());
         assert_eq!(refused.clone().at_first(true), refused);
     }
 
     #[test]
     fn login_errors_name_the_remedy_and_quote_nothing() {
-        assert!(matches!(Fault::of_auth("ERR"), Fault::Refused(text) if text.contains("url")));
-        assert!(matches!(Fault::of_auth("LOADING"), Fault::Down(_)));
-        assert!(matches!(Fault::of_select("ERR", "DB index is out of range"), Fault::Wrong(_)));
-        assert!(matches!(Fault::of_select("NOPERM", "no"), Fault::Refused(_)));
-        assert!(matches!(Fault::of_select("LOADING", ""), Fault::Down(_)));
+        assert!(matches!(LookupFault::of_auth("ERR"), LookupFault::Refused(text) if text.contains("url")));
+        assert!(matches!(LookupFault::of_auth("LOADING"), LookupFault::Down(_)));
+        assert!(matches!(LookupFault::of_select("ERR", "DB index is out of range"), LookupFault::Wrong(_)));
+        assert!(matches!(LookupFault::of_select("NOPERM", "no"), LookupFault::Refused(_)));
+        assert!(matches!(LookupFault::of_select("LOADING", ""), LookupFault::Down(_)));
     }
 
     #[test]
@@ -225,20 +229,20 @@ mod tests {
         let text = String::new;
         let (soon, late) = (Duration::from_secs(1), FORBEARANCE);
         let cases = [
-            (Fault::Down(text()), Retry, late, Next::Wait),
-            (Fault::TimedOut(text()), Retry, late, Next::Wait),
-            (Fault::TimedOut(text()), Keep, soon, Next::GoWithout),
-            (Fault::Down(text()), Stop, soon, Next::Halt(Exit::Temporary)),
-            (Fault::Refused(text()), Retry, soon, Next::Wait),
-            (Fault::Refused(text()), Keep, soon, Next::Wait),
-            (Fault::Refused(text()), Keep, late, Next::Halt(Exit::Permission)),
-            (Fault::Refused(text()), Retry, late, Next::Halt(Exit::Permission)),
-            (Fault::Refused(text()), Stop, soon, Next::Halt(Exit::Permission)),
-            (Fault::Wrong(text()), Keep, soon, Next::Halt(Exit::Protocol)),
-            (Fault::Odd(text()), Retry, soon, Next::Wait),
-            (Fault::Odd(text()), Retry, late, Next::Halt(Exit::Protocol)),
-            (Fault::Odd(text()), Keep, late, Next::GoWithout),
-            (Fault::TooLarge, Keep, soon, Next::Halt(Exit::Config)),
+            (LookupFault::Down(text()), Retry, late, Next::Wait),
+            (LookupFault::TimedOut(text()), Retry, late, Next::Wait),
+            (LookupFault::TimedOut(text()), Keep, soon, Next::GoWithout),
+            (LookupFault::Down(text()), Stop, soon, Next::Halt(Exit::Temporary)),
+            (LookupFault::Refused(text()), Retry, soon, Next::Wait),
+            (LookupFault::Refused(text()), Keep, soon, Next::Wait),
+            (LookupFault::Refused(text()), Keep, late, Next::Halt(Exit::Permission)),
+            (LookupFault::Refused(text()), Retry, late, Next::Halt(Exit::Permission)),
+            (LookupFault::Refused(text()), Stop, soon, Next::Halt(Exit::Permission)),
+            (LookupFault::Wrong(text()), Keep, soon, Next::Halt(Exit::Protocol)),
+            (LookupFault::Odd(text()), Retry, soon, Next::Wait),
+            (LookupFault::Odd(text()), Retry, late, Next::Halt(Exit::Protocol)),
+            (LookupFault::Odd(text()), Keep, late, Next::GoWithout),
+            (LookupFault::TooLarge, Keep, soon, Next::Halt(Exit::Config)),
         ];
         for (fault, on_error, lasted, expected) in cases {
             assert_eq!(next(&fault, on_error, lasted), expected, "{fault:?} {on_error:?} {lasted:?}");

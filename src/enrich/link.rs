@@ -4,28 +4,28 @@ use redis::Value;
 
 use crate::config::plan::RetryPlan;
 
-use super::fault::Fault;
-use super::patience::Patience;
-use super::server::Server;
-use super::wire::{Limits, Wire};
+use super::fault::LookupFault;
+use super::patience::ServerPatience;
+use super::server::RedisServer;
+use super::wire::{ExchangeLimits, RedisSocket};
 
 /// Most keys in one round trip.
 pub(super) const KEYS: usize = 512;
 
 /// One worker's way to one server.
-pub(super) struct Link {
-    wire: Option<Wire>,
+pub(super) struct ServerLink {
+    wire: Option<RedisSocket>,
     /// When the server may be asked again.
-    pub(super) patience: Patience,
+    pub(super) patience: ServerPatience,
     /// The last fault, while it lasts.
-    pub(super) fault: Option<Fault>,
+    pub(super) fault: Option<LookupFault>,
     keys: usize,
 }
 
-impl Link {
+impl ServerLink {
     /// Not connected yet.
     pub(super) fn new(retry: &RetryPlan) -> Self {
-        Self { wire: None, patience: Patience::new(retry), fault: None, keys: KEYS }
+        Self { wire: None, patience: ServerPatience::new(retry), fault: None, keys: KEYS }
     }
 
     /// How many keys the next round trip may ask for.
@@ -47,14 +47,14 @@ impl Link {
     /// The fault. The connection is closed then.
     pub(super) fn ask<T>(
         &mut self,
-        server: &Server,
+        server: &RedisServer,
         request: &[u8],
         replies: usize,
-        limits: &Limits,
-        read: impl Fn(Value) -> Result<T, Fault>,
+        limits: &ExchangeLimits,
+        read: impl Fn(Value) -> Result<T, LookupFault>,
         answers: &mut Vec<T>,
-    ) -> Result<(), Fault> {
-        let mut once = |wire: Wire| {
+    ) -> Result<(), LookupFault> {
+        let mut once = |wire: RedisSocket| {
             answers.clear();
             wire.exchange(request, replies, limits, |reply| {
                 answers.push(read(error_free(reply)?)?);
@@ -63,7 +63,7 @@ impl Link {
         };
         let kept = self.wire.take().map(&mut once);
         let outcome = match kept {
-            Some(Err(Fault::Down(_))) | None => server.connect().and_then(once),
+            Some(Err(LookupFault::Down(_))) | None => server.connect().and_then(once),
             Some(outcome) => outcome,
         };
         self.wire = Some(outcome?);
@@ -72,9 +72,9 @@ impl Link {
     }
 }
 
-fn error_free(reply: Value) -> Result<Value, Fault> {
+fn error_free(reply: Value) -> Result<Value, LookupFault> {
     if let Value::ServerError(error) = reply {
-        return Err(Fault::of_reply(error.code(), error.details().unwrap_or_default()));
+        return Err(LookupFault::of_reply(error.code(), error.details().unwrap_or_default()));
     }
     Ok(reply)
 }

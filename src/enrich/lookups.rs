@@ -9,15 +9,15 @@ use bytes::Bytes;
 
 use crate::config::plan::{LookupPlan, LookupSource, OnLookupError, RetryPlan};
 use crate::model::{Exit, Halt, Stop};
-use crate::telemetry::health::{Health, Room};
+use crate::telemetry::health::{Component, Health};
 use crate::telemetry::metrics::{LookupResult, PipelineMetrics};
 
 use super::cache::Cache;
-use super::fault::Fault;
+use super::fault::LookupFault;
 use super::json::Json;
-use super::link::Link;
+use super::link::ServerLink;
 use super::refresh::table_fault;
-use super::server::Server;
+use super::server::RedisServer;
 use super::table::{Entries, Table};
 
 /// A thread that waits looks this often at its stop switch.
@@ -47,7 +47,7 @@ pub(super) struct Keyed {
 }
 
 /// Where a look-up's answers come from.
-pub(super) enum Source {
+pub(super) enum AnswerSource {
     /// Tables in memory.
     Memory(HashMap<Vec<u8>, Json>),
     /// One hash a key.
@@ -57,17 +57,17 @@ pub(super) enum Source {
 }
 
 /// One `lookup` step.
-pub(super) struct Step {
+pub(super) struct LookupStep {
     /// Where its answers come from.
-    pub(super) source: Source,
+    pub(super) source: AnswerSource,
     warned: AtomicBool,
 }
 
 /// All look-ups of one pipeline: caches and tables, shared by its workers. Index = order of the `lookup` steps.
 pub struct Lookups {
     /// The steps, in order.
-    pub(super) steps: Vec<Step>,
-    servers: Vec<Server>,
+    pub(super) steps: Vec<LookupStep>,
+    servers: Vec<RedisServer>,
     /// Backoff between attempts.
     pub(super) retry: RetryPlan,
     /// Counters.
@@ -85,7 +85,7 @@ impl Lookups {
     pub fn in_memory(tables: Vec<HashMap<Vec<u8>, Bytes>>) -> Arc<Self> {
         let retry = RetryPlan { first: Duration::ZERO, max: Duration::ZERO, in_place: Duration::ZERO };
         let json = |(key, text): (Vec<u8>, Bytes)| (key, Json::from(&text[..]));
-        let source = |table: HashMap<Vec<u8>, Bytes>| Source::Memory(table.into_iter().map(json).collect());
+        let source = |table: HashMap<Vec<u8>, Bytes>| AnswerSource::Memory(table.into_iter().map(json).collect());
         let sources = tables.into_iter().map(source).collect();
         Arc::new(Self::of(sources, Vec::new(), retry, PipelineMetrics::new(""), Health::new(), Arc::default()))
     }
@@ -101,16 +101,16 @@ impl Lookups {
         health: Arc<Health>,
         stop: Arc<Stop>,
     ) -> Result<Arc<Self>, Halt> {
-        let mut servers: Vec<Server> = Vec::new();
+        let mut servers: Vec<RedisServer> = Vec::new();
         let mut sources = Vec::with_capacity(plans.len());
         for plan in plans {
             let known = servers.iter().position(|server| server.name() == &*plan.connection.name);
             let server = known.unwrap_or(servers.len());
             if known.is_none() {
-                servers.push(Server::new(&plan.connection)?);
+                servers.push(RedisServer::new(&plan.connection)?);
             }
             sources.push(match &plan.source {
-                LookupSource::Keyed { key, fields } => Source::Keyed(Keyed {
+                LookupSource::Keyed { key, fields } => AnswerSource::Keyed(Keyed {
                     server,
                     pattern: key.text.clone(),
                     fields: fields.clone(),
@@ -118,26 +118,26 @@ impl Lookups {
                     on_error: plan.on_error,
                 }),
                 LookupSource::Table { table, refresh, .. } => {
-                    Source::Table(Table::new(server, table, *refresh, plan.on_error, plan.cache.bytes))
+                    AnswerSource::Table(Table::new(server, table, *refresh, plan.on_error, plan.cache.bytes))
                 }
             });
         }
         if !servers.is_empty() {
-            health.needs(Room::Enrich);
+            health.needs(Component::Enrich);
         }
         Ok(Arc::new(Self::of(sources, servers, retry, metrics, health, stop)))
     }
 
     fn of(
-        sources: Vec<Source>,
-        servers: Vec<Server>,
+        sources: Vec<AnswerSource>,
+        servers: Vec<RedisServer>,
         retry: RetryPlan,
         metrics: Arc<PipelineMetrics>,
         health: Arc<Health>,
         stop: Arc<Stop>,
     ) -> Self {
         let faults = Mutex::new(vec![None; sources.len()]);
-        let steps = sources.into_iter().map(|source| Step { source, warned: AtomicBool::new(false) }).collect();
+        let steps = sources.into_iter().map(|source| LookupStep { source, warned: AtomicBool::new(false) }).collect();
         Self { steps, servers, retry, metrics, health, stop, faulty: AtomicBool::new(false), faults }
     }
 
@@ -156,10 +156,10 @@ impl Lookups {
             self.steps_on(index).filter(|(_, keyed)| *keyed).for_each(|(number, _)| self.clear(number));
         }
         for (number, step) in self.steps.iter().enumerate() {
-            if let Source::Table(table) = &step.source
+            if let AnswerSource::Table(table) = &step.source
                 && table.current().is_none()
             {
-                self.read_table(number, table, &mut Link::new(&self.retry)).map_err(|fault| {
+                self.read_table(number, table, &mut ServerLink::new(&self.retry)).map_err(|fault| {
                     let fault = table_fault(table, fault);
                     self.raise(number, fault.message());
                     not_ready(&self.place(number), &fault)
@@ -167,13 +167,18 @@ impl Lookups {
             }
         }
         if !self.servers.is_empty() {
-            self.health.reached(Room::Enrich);
+            self.health.reached(Component::Enrich);
         }
         Ok(())
     }
 
     /// Reads a table and swaps it in; counts, warns, and names an empty one.
-    pub(super) fn read_table(&self, number: usize, table: &Table, link: &mut Link) -> Result<Arc<Entries>, Fault> {
+    pub(super) fn read_table(
+        &self,
+        number: usize,
+        table: &Table,
+        link: &mut ServerLink,
+    ) -> Result<Arc<Entries>, LookupFault> {
         self.metrics.lookup_requests.add(1);
         let start = Instant::now();
         let read = table.read(self.server(table.server), link);
@@ -192,12 +197,12 @@ impl Lookups {
     }
 
     /// The source of look-up `number`.
-    pub(super) fn source(&self, number: usize) -> Option<&Source> {
+    pub(super) fn source(&self, number: usize) -> Option<&AnswerSource> {
         self.steps.get(number).map(|step| &step.source)
     }
 
     /// A server by its index, which came from this.
-    pub(super) fn server(&self, index: usize) -> &Server {
+    pub(super) fn server(&self, index: usize) -> &RedisServer {
         &self.servers[index]
     }
 
@@ -209,9 +214,9 @@ impl Lookups {
     /// The look-ups that ask `server`, and whether they are keyed.
     fn steps_on(&self, server: usize) -> impl Iterator<Item = (usize, bool)> {
         self.steps.iter().enumerate().filter_map(move |(number, step)| match &step.source {
-            Source::Keyed(keyed) => (keyed.server == server).then_some((number, true)),
-            Source::Table(table) => (table.server == server).then_some((number, false)),
-            Source::Memory(_) => None,
+            AnswerSource::Keyed(keyed) => (keyed.server == server).then_some((number, true)),
+            AnswerSource::Table(table) => (table.server == server).then_some((number, false)),
+            AnswerSource::Memory(_) => None,
         })
     }
 
@@ -221,7 +226,7 @@ impl Lookups {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         faults[number] = Some(message.clone());
         self.faulty.store(true, Ordering::Release);
-        self.health.raise(Room::Enrich, message);
+        self.health.raise(Component::Enrich, message);
     }
 
     /// Names a fault of look-up `number` unless one is named already.
@@ -241,10 +246,10 @@ impl Lookups {
             return;
         }
         match faults.iter().flatten().next() {
-            Some(other) => self.health.raise(Room::Enrich, other.clone()),
+            Some(other) => self.health.raise(Component::Enrich, other.clone()),
             None => {
                 self.faulty.store(false, Ordering::Release);
-                self.health.clear(Room::Enrich);
+                self.health.clear(Component::Enrich);
             }
         }
     }
@@ -252,27 +257,27 @@ impl Lookups {
     /// Warns of a hash that cannot become JSON text, once a look-up; the counter has them all.
     pub(super) fn warn_unusable(&self, number: usize, why: &str) {
         if !self.steps[number].warned.swap(true, Ordering::AcqRel) {
-            tracing::warn!(room = Room::Enrich.name(), "{}: {why}; answered as a miss", self.place(number));
+            tracing::warn!(room = Component::Enrich.name(), "{}: {why}; answered as a miss", self.place(number));
         }
     }
 
     /// Which look-up, for messages: pattern or table, and server.
     pub(super) fn place(&self, number: usize) -> String {
         let (what, server) = match self.source(number) {
-            Some(Source::Keyed(keyed)) => (&keyed.pattern, keyed.server),
-            Some(Source::Table(table)) => (&table.name, table.server),
-            Some(Source::Memory(_)) | None => return format!("look-up {number}"),
+            Some(AnswerSource::Keyed(keyed)) => (&keyed.pattern, keyed.server),
+            Some(AnswerSource::Table(table)) => (&table.name, table.server),
+            Some(AnswerSource::Memory(_)) | None => return format!("look-up {number}"),
         };
         format!("look-up `{what}` on {}", self.server(server).label())
     }
 }
 
-fn not_ready(place: &str, fault: &Fault) -> NotReady {
+fn not_ready(place: &str, fault: &LookupFault) -> NotReady {
     let message = format!("{place}: {}", fault.message());
     match fault {
-        Fault::TimedOut(_) | Fault::Down(_) | Fault::Odd(_) => NotReady::Waiting(message),
-        Fault::Refused(_) => NotReady::Halt(Halt { exit: Exit::Permission, message }),
-        Fault::Wrong(_) => NotReady::Halt(Halt { exit: Exit::Protocol, message }),
-        Fault::TooLarge => NotReady::Halt(Halt { exit: Exit::Config, message }),
+        LookupFault::TimedOut(_) | LookupFault::Down(_) | LookupFault::Odd(_) => NotReady::Waiting(message),
+        LookupFault::Refused(_) => NotReady::Halt(Halt { exit: Exit::Permission, message }),
+        LookupFault::Wrong(_) => NotReady::Halt(Halt { exit: Exit::Protocol, message }),
+        LookupFault::TooLarge => NotReady::Halt(Halt { exit: Exit::Config, message }),
     }
 }

@@ -33,7 +33,7 @@ mod wire;
 use crate::config::plan::RedisConnection;
 use crate::model::Halt;
 
-pub use cache::{Cache, Known, Turn};
+pub use cache::{Cache, CacheTurn, CachedKey};
 pub use enricher::Enricher;
 pub use json::Json;
 pub use lookups::{Lookups, NotReady};
@@ -43,7 +43,7 @@ pub use lookups::{Lookups, NotReady};
 /// # Errors
 /// What of its URL or files cannot be used.
 pub fn can_be_made(connection: &RedisConnection) -> Result<(), Halt> {
-    server::Server::new(connection).map(drop)
+    server::RedisServer::new(connection).map(drop)
 }
 
 /// What a look-up found for one key.

@@ -5,21 +5,21 @@ use std::time::{Duration, Instant};
 use crate::config::plan::RetryPlan;
 use crate::model::Backoff;
 
-use super::fault::Fault;
+use super::fault::LookupFault;
 
 /// Longest wait between two attempts, whatever `retry.max` says: a pipeline should go on soon after its server does.
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// Backoff with full jitter towards one server, and for how long it has been failing.
 #[derive(Debug, Clone)]
-pub(super) struct Patience {
+pub(super) struct ServerPatience {
     backoff: Backoff,
     failures: u32,
     not_before: Option<Instant>,
     since: Option<(bool, Instant)>,
 }
 
-impl Patience {
+impl ServerPatience {
     /// No failure yet.
     pub(super) fn new(retry: &RetryPlan) -> Self {
         let backoff = Backoff::new(retry.first, retry.max.min(LONGEST));
@@ -28,7 +28,7 @@ impl Patience {
 
     /// It failed. Sets the next attempt a random part (`chance`, 0 to 1) of the backoff away; returns for how long faults
     /// of this kind (borne or not) have lasted.
-    pub(super) fn failed(&mut self, fault: &Fault, now: Instant, chance: f64) -> Duration {
+    pub(super) fn failed(&mut self, fault: &LookupFault, now: Instant, chance: f64) -> Duration {
         self.failures = self.failures.saturating_add(1);
         self.not_before = Some(now + self.backoff.jittered(self.failures, chance));
         let since = match self.since {
@@ -67,8 +67,8 @@ mod tests {
     #[test]
     fn backoff_doubles_to_its_bound_and_success_ends_it() {
         let now = Instant::now();
-        let down = Fault::Down(String::new());
-        let mut patience = Patience::new(&retry(200, 30_000));
+        let down = LookupFault::Down(String::new());
+        let mut patience = ServerPatience::new(&retry(200, 30_000));
         assert_eq!(patience.wait(now), None);
         let mut waits = Vec::new();
         for _ in 0..40 {
@@ -88,8 +88,8 @@ mod tests {
     fn duration_is_counted_by_kind_of_fault() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let (down, refused) = (Fault::Down(String::new()), Fault::Refused(String::new()));
-        let mut patience = Patience::new(&retry(1, 1));
+        let (down, refused) = (LookupFault::Down(String::new()), LookupFault::Refused(String::new()));
+        let mut patience = ServerPatience::new(&retry(1, 1));
         assert_eq!(patience.failed(&down, at(0), 0.0), Duration::ZERO);
         assert_eq!(patience.failed(&down, at(600), 0.0), Duration::from_secs(600));
         assert_eq!(patience.failed(&refused, at(601), 0.0), Duration::ZERO, "an outage is not a refusal");

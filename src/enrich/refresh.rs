@@ -5,9 +5,9 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::fault::Fault;
-use super::link::Link;
-use super::lookups::{GLANCE, Lookups, Source};
+use super::fault::LookupFault;
+use super::link::ServerLink;
+use super::lookups::{AnswerSource, GLANCE, Lookups};
 use super::table::Table;
 
 /// A table whose reading failed is read again after this long, or its interval if that is shorter.
@@ -20,7 +20,7 @@ impl Lookups {
     /// # Errors
     /// When the thread cannot be started.
     pub fn spawn_refresh(self: &Arc<Self>) -> std::io::Result<Option<JoinHandle<()>>> {
-        if !self.steps.iter().any(|step| matches!(step.source, Source::Table(_))) {
+        if !self.steps.iter().any(|step| matches!(step.source, AnswerSource::Table(_))) {
             return Ok(None);
         }
         let lookups = Arc::downgrade(self);
@@ -31,10 +31,10 @@ impl Lookups {
 /// The loop of the thread that reads tables again.
 fn refresh(lookups: &Weak<Lookups>) {
     let mut due: HashMap<usize, Instant> = HashMap::new();
-    let mut links: HashMap<usize, Link> = HashMap::new();
+    let mut links: HashMap<usize, ServerLink> = HashMap::new();
     while let Some(lookups) = lookups.upgrade().filter(|lookups| !lookups.stop.is_draining()) {
         for (number, step) in lookups.steps.iter().enumerate() {
-            let Source::Table(table) = &step.source else { continue };
+            let AnswerSource::Table(table) = &step.source else { continue };
             let interval = table.refresh.max(GLANCE);
             let at = due
                 .entry(number)
@@ -42,7 +42,7 @@ fn refresh(lookups: &Weak<Lookups>) {
             if Instant::now() < *at {
                 continue;
             }
-            let link = links.entry(table.server).or_insert_with(|| Link::new(&lookups.retry));
+            let link = links.entry(table.server).or_insert_with(|| ServerLink::new(&lookups.retry));
             let outcome = lookups.read_table(number, table, link);
             *at = Instant::now() + if outcome.is_ok() { interval } else { interval.min(REREAD) };
             if let Err(fault) = outcome {
@@ -54,7 +54,7 @@ fn refresh(lookups: &Weak<Lookups>) {
     }
 }
 
-fn stale(table: &Table, fault: Fault) -> String {
+fn stale(table: &Table, fault: LookupFault) -> String {
     let fault = table_fault(table, fault);
     table.current().map_or_else(
         || format!("the table cannot be read: {}", fault.message()),
@@ -66,12 +66,16 @@ fn stale(table: &Table, fault: Fault) -> String {
 }
 
 /// A fault as it reads for a table: too large names the setting, and is wrong for ever.
-pub(super) fn table_fault(table: &Table, fault: Fault) -> Fault {
+pub(super) fn table_fault(table: &Table, fault: LookupFault) -> LookupFault {
     match fault {
-        Fault::TooLarge => Fault::Wrong(format!(
+        LookupFault::TooLarge => LookupFault::Wrong(format!(
             "the table is larger than `cache.bytes` ({} bytes); raise it, or use a keyed look-up",
             table.bytes()
         )),
-        other @ (Fault::TimedOut(_) | Fault::Down(_) | Fault::Refused(_) | Fault::Wrong(_) | Fault::Odd(_)) => other,
+        other @ (LookupFault::TimedOut(_)
+        | LookupFault::Down(_)
+        | LookupFault::Refused(_)
+        | LookupFault::Wrong(_)
+        | LookupFault::Odd(_)) => other,
     }
 }

@@ -2,14 +2,14 @@
 
 use redis::Value;
 
-use super::fault::Fault;
+use super::fault::LookupFault;
 
 /// Most JSON text one key may become.
 pub(super) const FOUND_BYTES: usize = 1024 * 1024;
 
 /// What Redis said of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum KeyAnswer {
     /// JSON text.
     Found(Vec<u8>),
     /// No such key, or none of the wanted fields.
@@ -21,7 +21,7 @@ pub(super) enum Answer {
 const NOT_UTF8: &str = "a field name or value is not UTF-8";
 const TOO_LARGE: &str = "it is larger than 1 MiB";
 
-impl Answer {
+impl KeyAnswer {
     /// A key whose answer is larger than a whole round trip may bring.
     pub(super) fn too_large() -> Self {
         Self::Unusable(TOO_LARGE)
@@ -31,13 +31,13 @@ impl Answer {
 /// The reply to `HMGET key fields…` as an object of the fields that are there, in the order asked for.
 ///
 /// # Errors
-/// [`Fault::Odd`] when the reply does not have one value a field.
-pub(super) fn of_fields(fields: &[String], reply: Value) -> Result<Answer, Fault> {
+/// [`LookupFault::Odd`] when the reply does not have one value a field.
+pub(super) fn of_fields(fields: &[String], reply: Value) -> Result<KeyAnswer, LookupFault> {
     let Value::Array(values) = reply else { return Err(unexpected("HMGET")) };
     if values.len() != fields.len() {
         return Err(unexpected("HMGET"));
     }
-    let mut object = Object::default();
+    let mut object = ReplyObject::default();
     for (field, value) in fields.iter().zip(&values) {
         if let Value::BulkString(value) = value {
             object.member(field.as_bytes(), value);
@@ -51,9 +51,9 @@ pub(super) fn of_fields(fields: &[String], reply: Value) -> Result<Answer, Fault
 /// The reply to `HGETALL key` as an object of all fields, in the server's order.
 ///
 /// # Errors
-/// [`Fault::Odd`] when the reply is not a list of names and values.
-pub(super) fn of_hash(reply: Value) -> Result<Answer, Fault> {
-    let mut object = Object::default();
+/// [`LookupFault::Odd`] when the reply is not a list of names and values.
+pub(super) fn of_hash(reply: Value) -> Result<KeyAnswer, LookupFault> {
+    let mut object = ReplyObject::default();
     for (field, value) in pairs(reply)? {
         object.member(&field, &value);
     }
@@ -63,8 +63,8 @@ pub(super) fn of_hash(reply: Value) -> Result<Answer, Fault> {
 /// The names and values of a reply to `HGETALL`.
 ///
 /// # Errors
-/// [`Fault::Odd`] when the reply is not a list of names and values.
-pub(super) fn pairs(reply: Value) -> Result<impl Iterator<Item = (Vec<u8>, Vec<u8>)>, Fault> {
+/// [`LookupFault::Odd`] when the reply is not a list of names and values.
+pub(super) fn pairs(reply: Value) -> Result<impl Iterator<Item = (Vec<u8>, Vec<u8>)>, LookupFault> {
     let Value::Array(values) = reply else { return Err(unexpected("HGETALL")) };
     let mut strings = Vec::with_capacity(values.len());
     for value in values {
@@ -96,12 +96,12 @@ pub(super) fn push_string(text: &mut Vec<u8>, value: &[u8]) -> Result<(), &'stat
 }
 
 #[derive(Default)]
-struct Object {
+struct ReplyObject {
     text: Vec<u8>,
     unusable: Option<&'static str>,
 }
 
-impl Object {
+impl ReplyObject {
     fn member(&mut self, name: &[u8], value: &[u8]) {
         if self.unusable.is_none()
             && let Err(why) = self.push(name, value)
@@ -118,20 +118,20 @@ impl Object {
         if self.text.len() >= FOUND_BYTES { Err(TOO_LARGE) } else { Ok(()) }
     }
 
-    fn close(mut self) -> Answer {
+    fn close(mut self) -> KeyAnswer {
         if let Some(why) = self.unusable {
-            return Answer::Unusable(why);
+            return KeyAnswer::Unusable(why);
         }
         if self.text.is_empty() {
-            return Answer::Missing;
+            return KeyAnswer::Missing;
         }
         self.text.push(b'}');
-        Answer::Found(self.text)
+        KeyAnswer::Found(self.text)
     }
 }
 
-fn unexpected(command: &str) -> Fault {
-    Fault::Odd(format!("a reply that {command} does not give; is this a Redis server?"))
+fn unexpected(command: &str) -> LookupFault {
+    LookupFault::Odd(format!("a reply that {command} does not give; is this a Redis server?"))
 }
 
 #[cfg(test)]
@@ -148,8 +148,8 @@ mod tests {
         fields.iter().map(|field| (*field).to_owned()).collect()
     }
 
-    fn json(text: &str) -> Answer {
-        Answer::Found(text.as_bytes().to_vec())
+    fn json(text: &str) -> KeyAnswer {
+        KeyAnswer::Found(text.as_bytes().to_vec())
     }
 
     #[test]
@@ -158,10 +158,10 @@ mod tests {
         let cases = [
             (vec![bulk(b"Ann"), Value::Nil, bulk(b"")], json(r#"{"name":"Ann","city":""}"#)),
             (vec![Value::Nil, bulk(b"1"), Value::Nil], json(r#"{"tier":"1"}"#)),
-            (vec![Value::Nil, Value::Nil, Value::Nil], Answer::Missing),
+            (vec![Value::Nil, Value::Nil, Value::Nil], KeyAnswer::Missing),
             (vec![bulk(b"a\"\\\n\x01"), Value::Nil, Value::Nil], json("{\"name\":\"a\\\"\\\\\\n\\u0001\"}")),
             (vec![bulk("ä€😀\u{2028}".as_bytes()), Value::Nil, Value::Nil], json("{\"name\":\"ä€😀\u{2028}\"}")),
-            (vec![bulk(b"ok"), bulk(b"\xff"), Value::Nil], Answer::Unusable(NOT_UTF8)),
+            (vec![bulk(b"ok"), bulk(b"\xff"), Value::Nil], KeyAnswer::Unusable(NOT_UTF8)),
         ];
         for (values, expected) in cases {
             assert_eq!(of_fields(&fields, Value::Array(values.clone())), Ok(expected), "{values:?}");
@@ -178,10 +178,10 @@ mod tests {
             Value::Array(vec![bulk(b"x"), Value::Int(1)]),
             Value::Array(vec![bulk(b"x"), bulk(b"y"), bulk(b"z")]),
         ] {
-            assert!(matches!(of_fields(&fields, reply.clone()), Err(Fault::Odd(_))), "{reply:?}");
+            assert!(matches!(of_fields(&fields, reply.clone()), Err(LookupFault::Odd(_))), "{reply:?}");
         }
         for reply in [Value::Nil, Value::Array(vec![bulk(b"x")]), Value::Array(vec![bulk(b"x"), Value::Nil])] {
-            assert!(matches!(of_hash(reply.clone()), Err(Fault::Odd(_))), "{reply:?}");
+            assert!(matches!(of_hash(reply.clone()), Err(LookupFault::Odd(_))), "{reply:?}");
         }
     }
 
@@ -189,8 +189,8 @@ mod tests {
     fn a_whole_hash_becomes_an_object() {
         let reply = Value::Array(vec![bulk(b"b"), bulk(b"2"), bulk(b"a\""), bulk(b"1")]);
         assert_eq!(of_hash(reply), Ok(json(r#"{"b":"2","a\"":"1"}"#)));
-        assert_eq!(of_hash(Value::Array(vec![])), Ok(Answer::Missing));
-        assert_eq!(of_hash(Value::Array(vec![bulk(b"\xc0"), bulk(b"1")])), Ok(Answer::Unusable(NOT_UTF8)));
+        assert_eq!(of_hash(Value::Array(vec![])), Ok(KeyAnswer::Missing));
+        assert_eq!(of_hash(Value::Array(vec![bulk(b"\xc0"), bulk(b"1")])), Ok(KeyAnswer::Unusable(NOT_UTF8)));
     }
 
     #[test]
@@ -199,10 +199,10 @@ mod tests {
         let of =
             |a: usize, b: usize| of_fields(&fields, Value::Array(vec![bulk(&vec![b'x'; a]), bulk(&vec![b'x'; b])]));
         let frame = r#"{"a":"","b":""}"#.len();
-        assert!(matches!(of(FOUND_BYTES - frame, 0), Ok(Answer::Found(text)) if text.len() == FOUND_BYTES));
-        assert_eq!(of(FOUND_BYTES - frame + 1, 0), Ok(Answer::too_large()));
-        assert_eq!(of(FOUND_BYTES / 2, FOUND_BYTES / 2), Ok(Answer::too_large()));
-        assert_eq!(of(FOUND_BYTES, 0), Ok(Answer::too_large()));
+        assert!(matches!(of(FOUND_BYTES - frame, 0), Ok(KeyAnswer::Found(text)) if text.len() == FOUND_BYTES));
+        assert_eq!(of(FOUND_BYTES - frame + 1, 0), Ok(KeyAnswer::too_large()));
+        assert_eq!(of(FOUND_BYTES / 2, FOUND_BYTES / 2), Ok(KeyAnswer::too_large()));
+        assert_eq!(of(FOUND_BYTES, 0), Ok(KeyAnswer::too_large()));
     }
 
     proptest! {
@@ -216,11 +216,11 @@ mod tests {
                 .filter_map(|(field, value)| Some((field.clone(), value.clone()?.into())))
                 .collect();
             match of_fields(&fields, Value::Array(reply)).expect("well-formed") {
-                Answer::Found(text) => {
+                KeyAnswer::Found(text) => {
                     prop_assert_eq!(serde_json::from_slice::<serde_json::Value>(&text).expect("JSON"), serde_json::Value::Object(expected));
                 }
-                other @ (Answer::Missing | Answer::Unusable(_)) => {
-                    prop_assert_eq!(other, Answer::Missing);
+                other @ (KeyAnswer::Missing | KeyAnswer::Unusable(_)) => {
+                    prop_assert_eq!(other, KeyAnswer::Missing);
                     prop_assert!(expected.is_empty());
                 }
             }

@@ -14,22 +14,22 @@ use crate::config::plan::RedisConnection;
 use crate::config::url::{self, RedisAddress};
 use crate::model::{Exit, Halt};
 
-use super::fault::Fault;
+use super::fault::LookupFault;
 use super::tls;
-use super::wire::{Limits, Wire};
+use super::wire::{ExchangeLimits, RedisSocket};
 
 /// Most bytes one round trip may bring; more is asked for in smaller ones.
 pub(super) const REPLY_BYTES: usize = 16 * 1024 * 1024;
 
 /// How a server is reached. Shared by all workers; holds the credentials, so it has no `Debug`.
-pub(super) struct Server {
+pub(super) struct RedisServer {
     name: Arc<str>,
     address: RedisAddress,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     timeout: Duration,
 }
 
-impl Server {
+impl RedisServer {
     /// Checks the URL; connects to nothing.
     ///
     /// # Errors
@@ -54,30 +54,30 @@ impl Server {
     }
 
     /// Bounds of one round trip.
-    pub(super) fn limits(&self) -> Limits {
-        Limits { silence: self.timeout, total: self.timeout, bytes: REPLY_BYTES }
+    pub(super) fn limits(&self) -> ExchangeLimits {
+        ExchangeLimits { silence: self.timeout, total: self.timeout, bytes: REPLY_BYTES }
     }
 
     /// Connects and logs in: at most one timeout for each, and the resolver's own bound.
     ///
     /// # Errors
     /// The fault of either.
-    pub(super) fn connect(&self) -> Result<Wire, Fault> {
+    pub(super) fn connect(&self) -> Result<RedisSocket, LookupFault> {
         let stream = self.dial().map_err(|error| {
             if matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) {
-                Fault::TimedOut(format!("no connection within {:?}", self.timeout))
+                LookupFault::TimedOut(format!("no connection within {:?}", self.timeout))
             } else {
-                Fault::Down(format!("cannot connect: {error}"))
+                LookupFault::Down(format!("cannot connect: {error}"))
             }
         })?;
         let session = match &self.tls {
             None => None,
             Some((config, name)) => Some(
                 ClientConnection::new(config.clone(), name.clone())
-                    .map_err(|error| Fault::Wrong(format!("TLS cannot be set up: {error}")))?,
+                    .map_err(|error| LookupFault::Wrong(format!("TLS cannot be set up: {error}")))?,
             ),
         };
-        self.log_in(Wire::new(stream, session))
+        self.log_in(RedisSocket::new(stream, session))
     }
 
     fn dial(&self) -> io::Result<TcpStream> {
@@ -96,16 +96,16 @@ impl Server {
         Err(last)
     }
 
-    fn log_in(&self, mut wire: Wire) -> Result<Wire, Fault> {
+    fn log_in(&self, mut wire: RedisSocket) -> Result<RedisSocket, LookupFault> {
         if let Some(password) = &self.address.password {
             let mut auth = redis::cmd("AUTH");
             auth.arg(&self.address.username).arg(password.expose_secret());
-            wire = self.command(wire, &auth, |code, _| Some(Fault::of_auth(code)))?;
+            wire = self.command(wire, &auth, |code, _| Some(LookupFault::of_auth(code)))?;
         }
         if self.address.database != 0 {
             let mut select = redis::cmd("SELECT");
             select.arg(self.address.database);
-            wire = self.command(wire, &select, |code, detail| Some(Fault::of_select(code, detail)))?;
+            wire = self.command(wire, &select, |code, detail| Some(LookupFault::of_select(code, detail)))?;
         }
         Ok(wire)
     }
@@ -114,8 +114,8 @@ impl Server {
     ///
     /// # Errors
     /// The fault of the first that failed.
-    pub(super) fn greet(&self) -> Result<(), Fault> {
-        let judge = |code: &str, detail: &str| (code != "NOPERM").then(|| Fault::of_reply(code, detail));
+    pub(super) fn greet(&self) -> Result<(), LookupFault> {
+        let judge = |code: &str, detail: &str| (code != "NOPERM").then(|| LookupFault::of_reply(code, detail));
         let greeted = self.connect().and_then(|wire| self.command(wire, &redis::cmd("PING"), judge));
         let wire = greeted.map_err(|fault| fault.at_first(self.tls.is_some()))?;
         self.look_at_its_role(wire)
@@ -123,7 +123,7 @@ impl Server {
 
     /// A member of a Redis Cluster, or a Sentinel, answers PING like any server, and the first key of another member, or the
     /// first key at all, halts the pipeline. A server that knows no such questions, or forbids them, is neither.
-    fn look_at_its_role(&self, wire: Wire) -> Result<(), Fault> {
+    fn look_at_its_role(&self, wire: RedisSocket) -> Result<(), LookupFault> {
         let mut questions = redis::pipe();
         questions.cmd("CLUSTER").arg("INFO").cmd("ROLE");
         let mut found = None;
@@ -138,10 +138,10 @@ impl Server {
 
     fn command(
         &self,
-        wire: Wire,
+        wire: RedisSocket,
         command: &redis::Cmd,
-        judge: impl Fn(&str, &str) -> Option<Fault>,
-    ) -> Result<Wire, Fault> {
+        judge: impl Fn(&str, &str) -> Option<LookupFault>,
+    ) -> Result<RedisSocket, LookupFault> {
         wire.exchange(&command.get_packed_command(), 1, &self.limits(), |reply| {
             let Value::ServerError(error) = reply else { return Ok(()) };
             judge(error.code(), error.details().unwrap_or_default()).map_or(Ok(()), Err)
@@ -157,15 +157,15 @@ fn tls(plan: &RedisConnection, host: &str) -> Result<(Arc<ClientConfig>, ServerN
 }
 
 /// What an answer to `CLUSTER INFO` or `ROLE` says against a server.
-fn fault_of_role(reply: &Value) -> Option<Fault> {
+fn fault_of_role(reply: &Value) -> Option<LookupFault> {
     let text = |value: &Value| match value {
         Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         Value::SimpleString(text) | Value::VerbatimString { text, .. } => text.clone(),
         _ => String::new(),
     };
     match reply {
-        Value::Array(parts) => (parts.first().map(text)? == "sentinel").then(Fault::of_sentinel),
-        other => is_one_of_several(&text(other)).then(Fault::of_cluster),
+        Value::Array(parts) => (parts.first().map(text)? == "sentinel").then(LookupFault::of_sentinel),
+        other => is_one_of_several(&text(other)).then(LookupFault::of_cluster),
     }
 }
 
@@ -183,8 +183,8 @@ fn config_halt(message: String) -> Halt {
 mod tests {
     use super::*;
 
-    fn open(url: &str) -> Result<Server, Halt> {
-        Server::new(&RedisConnection {
+    fn open(url: &str) -> Result<RedisServer, Halt> {
+        RedisServer::new(&RedisConnection {
             name: "lookups".into(),
             url: url.into(),
             timeout: Duration::from_secs(1),

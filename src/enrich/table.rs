@@ -8,12 +8,12 @@ use foldhash::quality::RandomState;
 
 use crate::config::plan::OnLookupError;
 
-use super::fault::Fault;
+use super::fault::LookupFault;
 use super::json::Json;
-use super::link::Link;
+use super::link::ServerLink;
 use super::reply::{pairs, push_string};
-use super::server::Server;
-use super::wire::Limits;
+use super::server::RedisServer;
+use super::wire::ExchangeLimits;
 
 /// Bytes an entry costs beside its key and text.
 const ENTRY_OVERHEAD: usize = 64;
@@ -55,8 +55,12 @@ impl Entries {
         self.by_key.is_empty() && self.unusable == 0
     }
 
-    /// All values as slices of one text. [`Fault::TooLarge`] beyond `most` bytes.
-    fn of_reply(fields: impl Iterator<Item = (Vec<u8>, Vec<u8>)>, most: usize, now: Instant) -> Result<Self, Fault> {
+    /// All values as slices of one text. [`LookupFault::TooLarge`] beyond `most` bytes.
+    fn of_reply(
+        fields: impl Iterator<Item = (Vec<u8>, Vec<u8>)>,
+        most: usize,
+        now: Instant,
+    ) -> Result<Self, LookupFault> {
         let (mut text, mut places, mut held, mut unusable) = (Vec::new(), Vec::new(), 0usize, 0);
         for (key, value) in fields {
             let start = text.len();
@@ -66,7 +70,7 @@ impl Entries {
             }
             held += key.len() + text.len() - start + ENTRY_OVERHEAD;
             if held > most {
-                return Err(Fault::TooLarge);
+                return Err(LookupFault::TooLarge);
             }
             places.push((key.into_boxed_slice(), start..text.len()));
         }
@@ -96,14 +100,14 @@ impl Table {
     /// Reads the hash with one `HGETALL`, which is a consistent view, and swaps it in. The old one stays on any fault.
     ///
     /// # Errors
-    /// The fault; [`Fault::TooLarge`] for a hash beyond the table's bytes.
-    pub(super) fn read(&self, server: &Server, link: &mut Link) -> Result<Arc<Entries>, Fault> {
+    /// The fault; [`LookupFault::TooLarge`] for a hash beyond the table's bytes.
+    pub(super) fn read(&self, server: &RedisServer, link: &mut ServerLink) -> Result<Arc<Entries>, LookupFault> {
         let request = redis::cmd("HGETALL").arg(&self.name).get_packed_command();
-        let limits = Limits { silence: READING, total: READING, bytes: self.bytes.saturating_add(1024) };
+        let limits = ExchangeLimits { silence: READING, total: READING, bytes: self.bytes.saturating_add(1024) };
         let read = |reply| Entries::of_reply(pairs(reply)?, self.bytes, Instant::now());
         let mut readings = Vec::with_capacity(1);
         link.ask(server, &request, 1, &limits, read, &mut readings)?;
-        let entries = Arc::new(readings.pop().ok_or_else(|| Fault::Odd("no reply to HGETALL".to_owned()))?);
+        let entries = Arc::new(readings.pop().ok_or_else(|| LookupFault::Odd("no reply to HGETALL".to_owned()))?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(entries.clone());
         Ok(entries)
     }
@@ -113,7 +117,7 @@ impl Table {
 mod tests {
     use super::*;
 
-    fn of(pairs: &[(&[u8], &[u8])], most: usize) -> Result<Entries, Fault> {
+    fn of(pairs: &[(&[u8], &[u8])], most: usize) -> Result<Entries, LookupFault> {
         Entries::of_reply(pairs.iter().map(|(key, value)| (key.to_vec(), value.to_vec())), most, Instant::now())
     }
 
@@ -130,6 +134,6 @@ mod tests {
     fn a_table_is_bounded_in_bytes() {
         let one = 1 + 3 + ENTRY_OVERHEAD;
         assert!(of(&[(b"a", b"x"), (b"b", b"y")], 2 * one).is_ok());
-        assert!(matches!(of(&[(b"a", b"x"), (b"b", b"y")], 2 * one - 1), Err(Fault::TooLarge)));
+        assert!(matches!(of(&[(b"a", b"x"), (b"b", b"y")], 2 * one - 1), Err(LookupFault::TooLarge)));
     }
 }

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use redis::{Parser, Value};
 use rustls::{ClientConnection, StreamOwned};
 
-use super::fault::Fault;
+use super::fault::LookupFault;
 
 /// Bounds of one exchange.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct ExchangeLimits {
     /// Longest time without a byte.
     pub(super) silence: Duration,
     /// Longest time from the first byte sent to the last received.
@@ -33,7 +33,7 @@ struct Bounded {
 }
 
 impl Bounded {
-    fn arm(&mut self, limits: &Limits) {
+    fn arm(&mut self, limits: &ExchangeLimits) {
         self.silence = limits.silence;
         self.deadline = Instant::now() + limits.total;
         self.left = limits.bytes;
@@ -106,12 +106,12 @@ impl Read for Socket {
 }
 
 /// A connection between two exchanges.
-pub(super) struct Wire {
+pub(super) struct RedisSocket {
     socket: Socket,
     parser: Parser,
 }
 
-impl Wire {
+impl RedisSocket {
     /// Takes over a connected socket; a TLS handshake happens in the first exchange.
     pub(super) fn new(stream: TcpStream, tls: Option<ClientConnection>) -> Self {
         let bounded = Bounded { stream, silence: Duration::ZERO, deadline: Instant::now(), left: 0 };
@@ -130,15 +130,15 @@ impl Wire {
         mut self,
         request: &[u8],
         replies: usize,
-        limits: &Limits,
-        mut take: impl FnMut(Value) -> Result<(), Fault>,
-    ) -> Result<Self, Fault> {
+        limits: &ExchangeLimits,
+        mut take: impl FnMut(Value) -> Result<(), LookupFault>,
+    ) -> Result<Self, LookupFault> {
         self.socket.bounded().arm(limits);
         self.socket.send(request).map_err(|error| of_io(&error, limits))?;
         for _ in 0..replies {
             match self.parser.parse_value(&mut self.socket) {
                 Ok(value) => take(value)?,
-                Err(_) if self.socket.bounded().left == 0 => return Err(Fault::TooLarge),
+                Err(_) if self.socket.bounded().left == 0 => return Err(LookupFault::TooLarge),
                 Err(error) => return Err(of_parse(&error, limits)),
             }
         }
@@ -146,25 +146,25 @@ impl Wire {
     }
 }
 
-fn of_io(error: &io::Error, limits: &Limits) -> Fault {
+fn of_io(error: &io::Error, limits: &ExchangeLimits) -> LookupFault {
     if matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) {
         no_answer(limits)
     } else {
-        Fault::Down(format!("the connection broke: {error}"))
+        LookupFault::Down(format!("the connection broke: {error}"))
     }
 }
 
-fn of_parse(error: &redis::RedisError, limits: &Limits) -> Fault {
+fn of_parse(error: &redis::RedisError, limits: &ExchangeLimits) -> LookupFault {
     if error.is_timeout() {
         no_answer(limits)
     } else if error.is_io_error() {
-        Fault::Down(format!("the connection broke: {error}"))
+        LookupFault::Down(format!("the connection broke: {error}"))
     } else {
         // The parser's text quotes the bytes it met, which are data.
-        Fault::Odd("the answer is not the Redis protocol; is the port right?".to_owned())
+        LookupFault::Odd("the answer is not the Redis protocol; is the port right?".to_owned())
     }
 }
 
-fn no_answer(limits: &Limits) -> Fault {
-    Fault::TimedOut(format!("no complete answer within {:?}", limits.total))
+fn no_answer(limits: &ExchangeLimits) -> LookupFault {
+    LookupFault::TimedOut(format!("no complete answer within {:?}", limits.total))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::finding::Finding;
-use super::pointer::{self, Pointer, Refusal};
+use super::pointer::{self, Pointer, PointerRefusal};
 use super::quantity::Interval;
 use super::segment::Template;
 use super::template;
@@ -45,7 +45,7 @@ impl<'run> CheckContext<'run> {
     }
 
     /// The value, or a finding and nothing.
-    pub fn accept<T>(&self, path: &str, result: Result<T, Refusal>) -> Option<T> {
+    pub fn accept<T>(&self, path: &str, result: Result<T, PointerRefusal>) -> Option<T> {
         result.map_err(|refusal| self.error(path, refusal.reason, refusal.remedy)).ok()
     }
 

@@ -27,14 +27,14 @@ impl fmt::Display for Pointer {
 
 /// Why a text is refused, and what to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct PointerRefusal {
     /// What is wrong.
     pub reason: String,
     /// What to write.
     pub remedy: String,
 }
 
-impl Refusal {
+impl PointerRefusal {
     /// A refusal.
     pub fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { reason: reason.into(), remedy: remedy.into() }
@@ -48,24 +48,24 @@ const MAX_MEMBERS: usize = 1_024;
 ///
 /// # Errors
 /// `.a.b`, `$.a.b`, `a.b` and `a/b`, with the pointer to write; `~` other than `~0` and `~1`.
-pub fn parse(text: &str) -> Result<Pointer, Refusal> {
+pub fn parse(text: &str) -> Result<Pointer, PointerRefusal> {
     if text.is_empty() {
         return Ok(Pointer { members: Vec::new() });
     }
     let Some(rest) = text.strip_prefix('/') else {
-        return Err(Refusal::new(
+        return Err(PointerRefusal::new(
             format!("`{text}` is not an RFC 6901 pointer: pointers start with `/`"),
             format!("write `{}`", suggestion(text)),
         ));
     };
     let members: Vec<String> = rest.split('/').map(unescape).collect::<Option<_>>().ok_or_else(|| {
-        Refusal::new(
+        PointerRefusal::new(
             format!("`{text}` has a `~` that is neither `~0` nor `~1`"),
             "write `~0` for `~` and `~1` for `/` inside a name",
         )
     })?;
     if members.len() > MAX_MEMBERS {
-        return Err(Refusal::new(
+        return Err(PointerRefusal::new(
             format!("a pointer of more than {MAX_MEMBERS} members"),
             "records nest less deep than that",
         ));

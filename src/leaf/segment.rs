@@ -10,12 +10,12 @@ pub struct Template {
     /// As written.
     pub text: String,
     /// Its segments.
-    pub segments: Vec<Segment>,
+    pub segments: Vec<TemplateSegment>,
 }
 
 /// One segment of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Segment {
+pub enum TemplateSegment {
     /// Text.
     Literal(String),
     /// `{key}`
@@ -58,13 +58,13 @@ pub enum Segment {
         /// Of what.
         of: Box<Self>,
         /// How.
-        form: Form,
+        form: ValueForm,
     },
 }
 
 /// How a value is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Form {
+pub enum ValueForm {
     /// `:lower`: in small letters.
     Lower,
     /// `:%Y.%m.%d`: as a time.
@@ -84,19 +84,21 @@ impl Template {
     /// Whether rendering it needs the record's value, which a tombstone does not have.
     #[must_use]
     pub fn needs_document(&self) -> bool {
-        self.segments.iter().any(|segment| matches!(segment.inner(), Segment::Field { .. } | Segment::Original { .. }))
+        self.segments
+            .iter()
+            .any(|segment| matches!(segment.inner(), TemplateSegment::Field { .. } | TemplateSegment::Original { .. }))
     }
 
     /// Whether rendering it needs the finished record, which a record that skips the steps does not have.
     #[must_use]
     pub fn needs_finished(&self) -> bool {
-        self.segments.iter().any(|segment| matches!(segment.inner(), Segment::Field { .. }))
+        self.segments.iter().any(|segment| matches!(segment.inner(), TemplateSegment::Field { .. }))
     }
 
     /// Whether it renders otherwise at another time.
     #[must_use]
     pub fn is_of_now(&self) -> bool {
-        self.segments.iter().any(|segment| *segment.inner() == Segment::Now)
+        self.segments.iter().any(|segment| *segment.inner() == TemplateSegment::Now)
     }
 
     /// The same with all times in this zone.
@@ -109,7 +111,7 @@ impl Template {
     }
 }
 
-impl Segment {
+impl TemplateSegment {
     /// What is put there, whatever its form.
     #[must_use]
     pub fn inner(&self) -> &Self {
@@ -132,11 +134,11 @@ impl Segment {
     fn move_to(&mut self, zone: &TimeZone) {
         match self {
             Self::Timestamp(Some(format)) => {
-                let form = Form::Time(TimeForm { format: std::mem::take(format), zone: zone.clone() });
+                let form = ValueForm::Time(TimeForm { format: std::mem::take(format), zone: zone.clone() });
                 *self = Self::Formed { of: Box::new(Self::Timestamp(None)), form };
             }
-            Self::Formed { form: Form::Time(time), .. } => time.zone = zone.clone(),
-            Self::Formed { of, form: Form::Lower } => of.move_to(zone),
+            Self::Formed { form: ValueForm::Time(time), .. } => time.zone = zone.clone(),
+            Self::Formed { of, form: ValueForm::Lower } => of.move_to(zone),
             Self::Literal(_)
             | Self::Key
             | Self::KeyField { .. }

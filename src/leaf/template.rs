@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::nearest::nearest;
-use super::pointer::{self, Refusal};
-use super::segment::{Form, Segment, Template, TimeForm};
+use super::pointer::{self, PointerRefusal};
+use super::segment::{Template, TemplateSegment, TimeForm, ValueForm};
 
 const PLACEHOLDERS: &str = "`{key}`, `{key:/pointer}`, `{topic}`, `{partition}`, `{offset}`, `{timestamp}`, `{timestamp:%Y.%m.%d}`, \
                             `{now:%Y.%m.%d}`, `{header:name}`, `{/pointer}`, `{/pointer|fallback}`, `{/pointer:%Y.%m.%d}` and \
@@ -18,9 +18,9 @@ const MAX_BYTES: usize = 4_096;
 ///
 /// # Errors
 /// Unclosed or lone braces, unknown placeholders, bad pointers, fallbacks where there can be none, bad time formats.
-pub fn parse(text: &str) -> Result<Template, Refusal> {
+pub fn parse(text: &str) -> Result<Template, PointerRefusal> {
     if text.len() > MAX_BYTES {
-        return Err(Refusal::new(format!("a template of more than {MAX_BYTES} bytes"), "shorten it"));
+        return Err(PointerRefusal::new(format!("a template of more than {MAX_BYTES} bytes"), "shorten it"));
     }
     let mut segments = Vec::new();
     let mut literal = String::new();
@@ -33,7 +33,7 @@ pub fn parse(text: &str) -> Result<Template, Refusal> {
             literal.push_str(brace);
             rest = after;
         } else if brace == "}" {
-            return Err(Refusal::new("`}` without its `{`", "a literal brace is written twice: `}}`"));
+            return Err(PointerRefusal::new("`}` without its `{`", "a literal brace is written twice: `}}`"));
         } else {
             let end = rest.find(['}', '{']).filter(|end| rest[*end..].starts_with('}')).ok_or_else(unclosed)?;
             flush(&mut literal, &mut segments);
@@ -46,86 +46,95 @@ pub fn parse(text: &str) -> Result<Template, Refusal> {
     Ok(Template { text: text.to_owned(), segments })
 }
 
-fn unclosed() -> Refusal {
-    Refusal::new("`{` without its `}`", "close the placeholder with `}`; a literal brace is written twice: `{{`")
+fn unclosed() -> PointerRefusal {
+    PointerRefusal::new("`{` without its `}`", "close the placeholder with `}`; a literal brace is written twice: `{{`")
 }
 
-fn flush(literal: &mut String, segments: &mut Vec<Segment>) {
+fn flush(literal: &mut String, segments: &mut Vec<TemplateSegment>) {
     if !literal.is_empty() {
-        segments.push(Segment::Literal(std::mem::take(literal)));
+        segments.push(TemplateSegment::Literal(std::mem::take(literal)));
     }
 }
 
-fn placeholder(inside: &str) -> Result<Segment, Refusal> {
+fn placeholder(inside: &str) -> Result<TemplateSegment, PointerRefusal> {
     // The format of the record's own timestamp may be any text.
     if let Some(format) = inside.strip_prefix("timestamp:") {
-        return time(format, "timestamp").map(|()| Segment::Timestamp(Some(format.to_owned())));
+        return time(format, "timestamp").map(|()| TemplateSegment::Timestamp(Some(format.to_owned())));
     }
     let (core, form, fallback) = formed(inside)?;
     let of = value(inside, core, fallback)?;
-    let is_a_time =
-        matches!(of, Segment::Now | Segment::Field { .. } | Segment::Original { .. } | Segment::KeyField { .. });
+    let is_a_time = matches!(
+        of,
+        TemplateSegment::Now
+            | TemplateSegment::Field { .. }
+            | TemplateSegment::Original { .. }
+            | TemplateSegment::KeyField { .. }
+    );
     match form {
-        None if of == Segment::Now => Err(Refusal::new("`{now}` has no format", "write `{now:%Y.%m.%d}`")),
-        None => Ok(of),
-        Some(Form::Lower) if of == Segment::Now => {
-            Err(Refusal::new("`{now:lower}` has no format", "write `{now:%Y.%m.%d}`"))
+        None if of == TemplateSegment::Now => {
+            Err(PointerRefusal::new("`{now}` has no format", "write `{now:%Y.%m.%d}`"))
         }
-        Some(Form::Time(_)) if !is_a_time => Err(Refusal::new(
+        None => Ok(of),
+        Some(ValueForm::Lower) if of == TemplateSegment::Now => {
+            Err(PointerRefusal::new("`{now:lower}` has no format", "write `{now:%Y.%m.%d}`"))
+        }
+        Some(ValueForm::Time(_)) if !is_a_time => Err(PointerRefusal::new(
             format!("`{{{inside}}}`: only fields, `timestamp` and `now` are times"),
             format!("write `{{{core}}}`, or `{{/pointer:%Y.%m.%d}}`"),
         )),
-        Some(form @ (Form::Lower | Form::Time(_))) => Ok(Segment::Formed { of: Box::new(of), form }),
+        Some(form @ (ValueForm::Lower | ValueForm::Time(_))) => Ok(TemplateSegment::Formed { of: Box::new(of), form }),
     }
 }
 
 /// The value, its form, and its fallback: `/app`, `:lower`, `|none`. A form stands behind the pointer, before the fallback.
-fn formed(inside: &str) -> Result<(&str, Option<Form>, Option<&str>), Refusal> {
+fn formed(inside: &str) -> Result<(&str, Option<ValueForm>, Option<&str>), PointerRefusal> {
     let is_of_fields = inside.starts_with('/') || inside.contains(":/");
     let (front, fallback) = match inside.split_once('|') {
         Some((front, fallback)) if is_of_fields => (front, Some(fallback)),
         Some(_) | None => (inside, None),
     };
     if let Some(core) = front.strip_suffix(":lower") {
-        return Ok((core, Some(Form::Lower), fallback));
+        return Ok((core, Some(ValueForm::Lower), fallback));
     }
     match front.find(":%") {
         Some(at) => {
             let (core, format) = (&front[..at], &front[at + 1..]);
             time(format, core)?;
             let form = TimeForm { format: format.to_owned(), zone: TimeZone::UTC };
-            Ok((core, Some(Form::Time(form)), fallback))
+            Ok((core, Some(ValueForm::Time(form)), fallback))
         }
         None => Ok((front, None, fallback)),
     }
 }
 
-fn value(inside: &str, core: &str, fallback: Option<&str>) -> Result<Segment, Refusal> {
+fn value(inside: &str, core: &str, fallback: Option<&str>) -> Result<TemplateSegment, PointerRefusal> {
     let fallback = fallback.map(str::to_owned);
     if ["/", "key:/", "original:/"].iter().any(|start| core.starts_with(start)) {
         no_other_form(inside, core)?;
     }
     if core.starts_with('/') {
-        return Ok(Segment::Field { pointer: pointer::parse(core)?, fallback });
+        return Ok(TemplateSegment::Field { pointer: pointer::parse(core)?, fallback });
     }
     let (name, argument) = core.split_once(':').map_or((core, None), |(name, argument)| (name, Some(argument)));
     match (name, argument) {
-        ("key", None) => Ok(Segment::Key),
+        ("key", None) => Ok(TemplateSegment::Key),
         ("key", Some(text)) if text.starts_with('/') => {
-            Ok(Segment::KeyField { pointer: pointer::parse(text)?, fallback })
+            Ok(TemplateSegment::KeyField { pointer: pointer::parse(text)?, fallback })
         }
-        ("topic", None) => Ok(Segment::Topic),
-        ("partition", None) => Ok(Segment::Partition),
-        ("offset", None) => Ok(Segment::Offset),
-        ("timestamp", None) => Ok(Segment::Timestamp(None)),
-        ("now", None) => Ok(Segment::Now),
-        ("header", Some(header)) if !header.is_empty() => Ok(Segment::Header(header.to_owned())),
+        ("topic", None) => Ok(TemplateSegment::Topic),
+        ("partition", None) => Ok(TemplateSegment::Partition),
+        ("offset", None) => Ok(TemplateSegment::Offset),
+        ("timestamp", None) => Ok(TemplateSegment::Timestamp(None)),
+        ("now", None) => Ok(TemplateSegment::Now),
+        ("header", Some(header)) if !header.is_empty() => Ok(TemplateSegment::Header(header.to_owned())),
         ("original", Some(text)) if text.starts_with('/') => {
-            Ok(Segment::Original { pointer: pointer::parse(text)?, fallback })
+            Ok(TemplateSegment::Original { pointer: pointer::parse(text)?, fallback })
         }
-        ("header", _) => Err(Refusal::new(format!("`{{{inside}}}` names no header"), "write `{header:name}`")),
-        ("original", _) => Err(Refusal::new(format!("`{{{inside}}}` has no pointer"), "write `{original:/pointer}`")),
-        ("key", Some(_)) => Err(Refusal::new(
+        ("header", _) => Err(PointerRefusal::new(format!("`{{{inside}}}` names no header"), "write `{header:name}`")),
+        ("original", _) => {
+            Err(PointerRefusal::new(format!("`{{{inside}}}` has no pointer"), "write `{original:/pointer}`"))
+        }
+        ("key", Some(_)) => Err(PointerRefusal::new(
             format!(
                 "`{{{inside}}}`: `key` takes a pointer or `lower`, nothing else: it takes no argument of this kind"
             ),
@@ -135,32 +144,36 @@ fn value(inside: &str, core: &str, fallback: Option<&str>) -> Result<Segment, Re
     }
 }
 
-fn unknown(inside: &str, name: &str) -> Refusal {
+fn unknown(inside: &str, name: &str) -> PointerRefusal {
     let reason = format!("unknown placeholder `{{{inside}}}`");
     let known = name.split_once('|').map_or(name, |(name, _)| name);
     if NAMES.contains(&known) && inside.contains('|') {
-        return Refusal::new(
+        return PointerRefusal::new(
             format!("`{{{inside}}}`: only pointers take a fallback"),
             format!("write `{{{known}}}` or `{{/pointer|fallback}}`"),
         );
     }
     if NAMES.contains(&known) {
-        return Refusal::new(format!("`{{{inside}}}`: `{known}` takes no argument"), format!("write `{{{known}}}`"));
+        return PointerRefusal::new(
+            format!("`{{{inside}}}`: `{known}` takes no argument"),
+            format!("write `{{{known}}}`"),
+        );
     }
     if inside.starts_with(['.', '$']) {
         let pointer = pointer::parse(inside)
             .err()
             .map_or_else(String::new, |refusal| refusal.remedy.replace("write `", "").replace('`', ""));
-        return Refusal::new(reason, format!("write `{{{pointer}}}`"));
+        return PointerRefusal::new(reason, format!("write `{{{pointer}}}`"));
     }
     match nearest(name, NAMES) {
-        Some(near) => Refusal::new(
+        Some(near) => PointerRefusal::new(
             reason,
             format!("did you mean `{{{near}}}`, or the field `{{/{inside}}}`? There are {PLACEHOLDERS}"),
         ),
-        None => {
-            Refusal::new(reason, format!("for a field of the record write `{{/{inside}}}`. There are {PLACEHOLDERS}"))
-        }
+        None => PointerRefusal::new(
+            reason,
+            format!("for a field of the record write `{{/{inside}}}`. There are {PLACEHOLDERS}"),
+        ),
     }
 }
 
@@ -169,19 +182,19 @@ const LATER: Timestamp = Timestamp::constant(5_206_686_478, 987_654_321);
 
 /// Tries the format: jiff refuses unknown directives only while formatting, and what is the same for two moments that have
 /// nothing in common tells no time.
-fn time(format: &str, of: &str) -> Result<(), Refusal> {
+fn time(format: &str, of: &str) -> Result<(), PointerRefusal> {
     let text = |moment: Timestamp| jiff::fmt::strtime::format(format, &moment.to_zoned(TimeZone::UTC));
     match text(Timestamp::UNIX_EPOCH) {
-        Ok(text) if text.is_empty() => Err(Refusal::new(
+        Ok(text) if text.is_empty() => Err(PointerRefusal::new(
             "the time format is empty",
             format!("write `{{{of}:%Y.%m.%d}}`, or `{{{of}}}` for what is there"),
         )),
-        Ok(first) if text(LATER).is_ok_and(|second| second == first) => Err(Refusal::new(
+        Ok(first) if text(LATER).is_ok_and(|second| second == first) => Err(PointerRefusal::new(
             format!("`{format}` is the same for every time: a directive begins with `%`"),
             format!("write `{{{of}:{}}}`", strftime(format)),
         )),
         Ok(_) => Ok(()),
-        Err(_) => Err(Refusal::new(
+        Err(_) => Err(PointerRefusal::new(
             format!("`{format}` is not a strftime format"),
             format!("use directives such as %Y %m %d %H %M: `{{{of}:%Y.%m.%d}}`"),
         )),
@@ -208,7 +221,7 @@ fn strftime(format: &str) -> String {
 }
 
 /// A pointer whose end is a form that does not exist would name a field that no record has.
-fn no_other_form(inside: &str, core: &str) -> Result<(), Refusal> {
+fn no_other_form(inside: &str, core: &str) -> Result<(), PointerRefusal> {
     let Some((pointer, form)) = core.rsplit_once(':').filter(|(pointer, _)| pointer.contains('/')) else {
         return Ok(());
     };
@@ -222,14 +235,14 @@ fn no_other_form(inside: &str, core: &str) -> Result<(), Refusal> {
         _ if is_format => format!("write `{{{pointer}:{}}}`", strftime(form)),
         _ => return Ok(()),
     };
-    Err(Refusal::new(format!("`{{{inside}}}`: there is no form `{form}` here"), remedy))
+    Err(PointerRefusal::new(format!("`{{{inside}}}`: there is no form `{form}` here"), remedy))
 }
 
 /// The text of a template without placeholders.
 #[must_use]
 pub fn constant(template: &Template) -> Option<&str> {
     match template.segments.as_slice() {
-        [Segment::Literal(text)] => Some(text),
+        [TemplateSegment::Literal(text)] => Some(text),
         _ => None,
     }
 }
@@ -243,18 +256,18 @@ pub fn literal_bytes(template: &Template) -> usize {
 /// The fixed parts of a template.
 pub fn literals(template: &Template) -> impl Iterator<Item = &str> {
     template.segments.iter().filter_map(|segment| match segment {
-        Segment::Literal(text) => Some(text.as_str()),
-        Segment::Key
-        | Segment::KeyField { .. }
-        | Segment::Topic
-        | Segment::Partition
-        | Segment::Offset
-        | Segment::Timestamp(_)
-        | Segment::Now
-        | Segment::Header(_)
-        | Segment::Field { .. }
-        | Segment::Original { .. }
-        | Segment::Formed { .. } => None,
+        TemplateSegment::Literal(text) => Some(text.as_str()),
+        TemplateSegment::Key
+        | TemplateSegment::KeyField { .. }
+        | TemplateSegment::Topic
+        | TemplateSegment::Partition
+        | TemplateSegment::Offset
+        | TemplateSegment::Timestamp(_)
+        | TemplateSegment::Now
+        | TemplateSegment::Header(_)
+        | TemplateSegment::Field { .. }
+        | TemplateSegment::Original { .. }
+        | TemplateSegment::Formed { .. } => None,
     })
 }
 
@@ -269,48 +282,75 @@ mod tests {
 
     #[test]
     fn grammar() {
-        let literal = |text: &str| Segment::Literal(text.to_owned());
-        let formed = |of: Segment, form: Form| Segment::Formed { of: Box::new(of), form };
-        let lower = |of: Segment| formed(of, Form::Lower);
-        let time = |format: &str, of: Segment| {
-            formed(of, Form::Time(TimeForm { format: format.to_owned(), zone: TimeZone::UTC }))
+        let literal = |text: &str| TemplateSegment::Literal(text.to_owned());
+        let formed = |of: TemplateSegment, form: ValueForm| TemplateSegment::Formed { of: Box::new(of), form };
+        let lower = |of: TemplateSegment| formed(of, ValueForm::Lower);
+        let time = |format: &str, of: TemplateSegment| {
+            formed(of, ValueForm::Time(TimeForm { format: format.to_owned(), zone: TimeZone::UTC }))
         };
         let table = [
             ("", vec![]),
             ("items", vec![literal("items")]),
-            ("{key}", vec![Segment::Key]),
+            ("{key}", vec![TemplateSegment::Key]),
             (
                 "{topic}+{partition}+{offset}",
-                vec![Segment::Topic, literal("+"), Segment::Partition, literal("+"), Segment::Offset],
+                vec![
+                    TemplateSegment::Topic,
+                    literal("+"),
+                    TemplateSegment::Partition,
+                    literal("+"),
+                    TemplateSegment::Offset,
+                ],
             ),
-            ("a-{timestamp:%Y.%m.%d}", vec![literal("a-"), Segment::Timestamp(Some("%Y.%m.%d".into()))]),
-            ("{timestamp:%H:%M}", vec![Segment::Timestamp(Some("%H:%M".into()))]),
-            ("{timestamp}", vec![Segment::Timestamp(None)]),
-            ("{header:x:y}", vec![Segment::Header("x:y".into())]),
-            ("{/a/b~1c}", vec![Segment::Field { pointer: pointer(&["a", "b/c"]), fallback: None }]),
-            ("{/a|}", vec![Segment::Field { pointer: pointer(&["a"]), fallback: Some(String::new()) }]),
-            ("{/a|x|y}", vec![Segment::Field { pointer: pointer(&["a"]), fallback: Some("x|y".into()) }]),
-            ("{original:/m|z}", vec![Segment::Original { pointer: pointer(&["m"]), fallback: Some("z".into()) }]),
-            ("{key:/payload/id}", vec![Segment::KeyField { pointer: pointer(&["payload", "id"]), fallback: None }]),
-            ("{topic:lower}", vec![lower(Segment::Topic)]),
-            ("{key:lower}", vec![lower(Segment::Key)]),
-            ("{header:h:lower}", vec![lower(Segment::Header("h".into()))]),
-            ("{original:/yyyy/MM}", vec![Segment::Original { pointer: pointer(&["yyyy", "MM"]), fallback: None }]),
-            ("{/a:b}", vec![Segment::Field { pointer: pointer(&["a:b"]), fallback: None }]),
-            ("{/a:lower|B}", vec![lower(Segment::Field { pointer: pointer(&["a"]), fallback: Some("B".into()) })]),
-            ("{/a|B:lower}", vec![Segment::Field { pointer: pointer(&["a"]), fallback: Some("B:lower".into()) }]),
-            ("{key:/a:lower}", vec![lower(Segment::KeyField { pointer: pointer(&["a"]), fallback: None })]),
+            ("a-{timestamp:%Y.%m.%d}", vec![literal("a-"), TemplateSegment::Timestamp(Some("%Y.%m.%d".into()))]),
+            ("{timestamp:%H:%M}", vec![TemplateSegment::Timestamp(Some("%H:%M".into()))]),
+            ("{timestamp}", vec![TemplateSegment::Timestamp(None)]),
+            ("{header:x:y}", vec![TemplateSegment::Header("x:y".into())]),
+            ("{/a/b~1c}", vec![TemplateSegment::Field { pointer: pointer(&["a", "b/c"]), fallback: None }]),
+            ("{/a|}", vec![TemplateSegment::Field { pointer: pointer(&["a"]), fallback: Some(String::new()) }]),
+            ("{/a|x|y}", vec![TemplateSegment::Field { pointer: pointer(&["a"]), fallback: Some("x|y".into()) }]),
+            (
+                "{original:/m|z}",
+                vec![TemplateSegment::Original { pointer: pointer(&["m"]), fallback: Some("z".into()) }],
+            ),
+            (
+                "{key:/payload/id}",
+                vec![TemplateSegment::KeyField { pointer: pointer(&["payload", "id"]), fallback: None }],
+            ),
+            ("{topic:lower}", vec![lower(TemplateSegment::Topic)]),
+            ("{key:lower}", vec![lower(TemplateSegment::Key)]),
+            ("{header:h:lower}", vec![lower(TemplateSegment::Header("h".into()))]),
+            (
+                "{original:/yyyy/MM}",
+                vec![TemplateSegment::Original { pointer: pointer(&["yyyy", "MM"]), fallback: None }],
+            ),
+            ("{/a:b}", vec![TemplateSegment::Field { pointer: pointer(&["a:b"]), fallback: None }]),
+            (
+                "{/a:lower|B}",
+                vec![lower(TemplateSegment::Field { pointer: pointer(&["a"]), fallback: Some("B".into()) })],
+            ),
+            (
+                "{/a|B:lower}",
+                vec![TemplateSegment::Field { pointer: pointer(&["a"]), fallback: Some("B:lower".into()) }],
+            ),
+            ("{key:/a:lower}", vec![lower(TemplateSegment::KeyField { pointer: pointer(&["a"]), fallback: None })]),
             (
                 "{/@timestamp:%Y.%m.%d}",
-                vec![time("%Y.%m.%d", Segment::Field { pointer: pointer(&["@timestamp"]), fallback: None })],
+                vec![time("%Y.%m.%d", TemplateSegment::Field { pointer: pointer(&["@timestamp"]), fallback: None })],
             ),
             (
                 "{original:/t:%H:%M|none}",
-                vec![time("%H:%M", Segment::Original { pointer: pointer(&["t"]), fallback: Some("none".into()) })],
+                vec![time(
+                    "%H:%M",
+                    TemplateSegment::Original { pointer: pointer(&["t"]), fallback: Some("none".into()) },
+                )],
             ),
-            ("{now:%Y.%m}", vec![time("%Y.%m", Segment::Now)]),
+            ("{now:%Y.%m}", vec![time("%Y.%m", TemplateSegment::Now)]),
             ("a{{b}}c", vec![literal("a{b}c")]),
-            ("user:{/user}", vec![literal("user:"), Segment::Field { pointer: pointer(&["user"]), fallback: None }]),
+            (
+                "user:{/user}",
+                vec![literal("user:"), TemplateSegment::Field { pointer: pointer(&["user"]), fallback: None }],
+            ),
         ];
         for (text, segments) in table {
             assert_eq!(parse(text).unwrap().segments, segments, "{text}");

@@ -44,7 +44,7 @@ pub enum Style {
 
 /// A scalar as text; its type is decided by who asks.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Scalar {
+pub struct ScalarText {
     /// The text, with variables filled in.
     pub text: String,
     /// How it was written.
@@ -55,7 +55,7 @@ pub struct Scalar {
     pub written: Option<String>,
 }
 
-impl Scalar {
+impl ScalarText {
     /// Text of a style, without variables.
     #[must_use]
     pub fn new(text: impl Into<String>, style: Style) -> Self {
@@ -71,16 +71,16 @@ impl Scalar {
     }
 }
 
-impl fmt::Debug for Scalar {
+impl fmt::Debug for ScalarText {
     /// Values may be secrets, so only the shape is shown.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Scalar").field("style", &self.style).field("variables", &self.variables).finish()
+        out.debug_struct("ScalarText").field("style", &self.style).field("variables", &self.variables).finish()
     }
 }
 
 /// One entry of a map.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct MapEntry {
     /// The key.
     pub key: String,
     /// Where the key stands.
@@ -91,20 +91,20 @@ pub struct Entry {
 
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
+pub enum TreeValue {
     /// Text.
-    Scalar(Scalar),
+    Scalar(ScalarText),
     /// A list.
     List(Vec<Node>),
     /// A map, in the order written, each key once.
-    Map(Vec<Entry>),
+    Map(Vec<MapEntry>),
 }
 
 /// A value, where it was written and what it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// The value.
-    pub value: Value,
+    pub value: TreeValue,
     /// Where it was written; for a map or list in a map: where its key stands.
     pub origin: Origin,
     /// Key path from the root, for messages; set by [`Node::name_paths`].
@@ -114,28 +114,28 @@ pub struct Node {
 impl Node {
     /// A node without a path yet.
     #[must_use]
-    pub fn new(value: Value, origin: Origin) -> Self {
+    pub fn new(value: TreeValue, origin: Origin) -> Self {
         Self { value, origin, path: String::new() }
     }
 
     /// An empty map.
     #[must_use]
     pub fn empty_map(origin: Origin) -> Self {
-        Self::new(Value::Map(Vec::new()), origin)
+        Self::new(TreeValue::Map(Vec::new()), origin)
     }
 
     /// Whether this is a null scalar.
     #[must_use]
     pub fn is_null(&self) -> bool {
-        matches!(&self.value, Value::Scalar(scalar) if scalar.is_null())
+        matches!(&self.value, TreeValue::Scalar(scalar) if scalar.is_null())
     }
 
     /// The value of a key of a map.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
         match &self.value {
-            Value::Map(entries) => entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node),
-            Value::Scalar(_) | Value::List(_) => None,
+            TreeValue::Map(entries) => entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node),
+            TreeValue::Scalar(_) | TreeValue::List(_) => None,
         }
     }
 
@@ -143,10 +143,10 @@ impl Node {
     #[must_use]
     pub fn form(&self) -> &'static str {
         match &self.value {
-            Value::Scalar(scalar) if scalar.is_null() => "nothing",
-            Value::Scalar(_) => "a single value",
-            Value::List(_) => "a list",
-            Value::Map(_) => "a map",
+            TreeValue::Scalar(scalar) if scalar.is_null() => "nothing",
+            TreeValue::Scalar(_) => "a single value",
+            TreeValue::List(_) => "a list",
+            TreeValue::Map(_) => "a map",
         }
     }
 
@@ -154,13 +154,13 @@ impl Node {
     pub fn name_paths(&mut self, path: &str) {
         path.clone_into(&mut self.path);
         match &mut self.value {
-            Value::Scalar(_) => {}
-            Value::List(items) => {
+            TreeValue::Scalar(_) => {}
+            TreeValue::List(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
                     item.name_paths(&format!("{path}[{index}]"));
                 }
             }
-            Value::Map(entries) => {
+            TreeValue::Map(entries) => {
                 for entry in entries {
                     entry.node.name_paths(&join(path, &entry.key));
                 }
@@ -172,9 +172,9 @@ impl Node {
     pub fn walk<'node>(&'node self, visit: &mut impl FnMut(&'node Self)) {
         visit(self);
         match &self.value {
-            Value::Scalar(_) => {}
-            Value::List(items) => items.iter().for_each(|item| item.walk(visit)),
-            Value::Map(entries) => entries.iter().for_each(|entry| entry.node.walk(visit)),
+            TreeValue::Scalar(_) => {}
+            TreeValue::List(items) => items.iter().for_each(|item| item.walk(visit)),
+            TreeValue::Map(entries) => entries.iter().for_each(|entry| entry.node.walk(visit)),
         }
     }
 
@@ -185,12 +185,12 @@ impl Node {
     pub fn each_scalar<E>(
         &mut self,
         errors: &mut Vec<E>,
-        change: &mut impl FnMut(&str, &Origin, &mut Scalar) -> Option<E>,
+        change: &mut impl FnMut(&str, &Origin, &mut ScalarText) -> Option<E>,
     ) {
         match &mut self.value {
-            Value::Scalar(scalar) => errors.extend(change(&self.path, &self.origin, scalar)),
-            Value::List(items) => items.iter_mut().for_each(|item| item.each_scalar(errors, change)),
-            Value::Map(entries) => entries.iter_mut().for_each(|entry| entry.node.each_scalar(errors, change)),
+            TreeValue::Scalar(scalar) => errors.extend(change(&self.path, &self.origin, scalar)),
+            TreeValue::List(items) => items.iter_mut().for_each(|item| item.each_scalar(errors, change)),
+            TreeValue::Map(entries) => entries.iter_mut().for_each(|entry| entry.node.each_scalar(errors, change)),
         }
     }
 }
@@ -229,11 +229,11 @@ pub fn parent(path: &str) -> Option<&str> {
 /// Origins and variables by path, for messages about values that are already decoded.
 #[derive(Debug, Clone, Default)]
 pub struct Index {
-    nodes: BTreeMap<String, Known>,
+    nodes: BTreeMap<String, KnownKey>,
 }
 
 #[derive(Debug, Clone)]
-struct Known {
+struct KnownKey {
     origin: Origin,
     variables: Vec<String>,
     /// A map: what it does not hold is a default.
@@ -247,11 +247,11 @@ impl Index {
         let mut nodes = BTreeMap::new();
         root.walk(&mut |node| {
             let variables = match &node.value {
-                Value::Scalar(scalar) => scalar.variables.clone(),
-                Value::List(_) | Value::Map(_) => Vec::new(),
+                TreeValue::Scalar(scalar) => scalar.variables.clone(),
+                TreeValue::List(_) | TreeValue::Map(_) => Vec::new(),
             };
-            let section = matches!(node.value, Value::Map(_));
-            nodes.insert(node.path.clone(), Known { origin: node.origin.clone(), variables, section });
+            let section = matches!(node.value, TreeValue::Map(_));
+            nodes.insert(node.path.clone(), KnownKey { origin: node.origin.clone(), variables, section });
         });
         Self { nodes }
     }
@@ -262,7 +262,7 @@ impl Index {
         self.nodes.contains_key(path)
     }
 
-    fn known(&self, path: &str) -> Option<(&Known, bool)> {
+    fn known(&self, path: &str) -> Option<(&KnownKey, bool)> {
         let mut shorter = path;
         loop {
             if let Some(known) = self.nodes.get(shorter) {

@@ -39,7 +39,7 @@ unsafe impl Send for MessageBatch {}
 
 /// Consecutive messages of one partition in a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Segment<'a> {
+pub struct MessageSegment<'a> {
     /// Topic name.
     pub topic: &'a str,
     /// Partition number.
@@ -135,8 +135,8 @@ impl MessageBatch {
 
     /// The stretches of one partition with growing offsets, in order. Messages come in runs: a batch has few.
     #[must_use]
-    pub fn segments(&self) -> Vec<Segment<'_>> {
-        let mut segments: Vec<Segment<'_>> = Vec::new();
+    pub fn segments(&self) -> Vec<MessageSegment<'_>> {
+        let mut segments: Vec<MessageSegment<'_>> = Vec::new();
         let mut last = (std::ptr::null_mut(), -1);
         let mut expected = 0;
         for index in 0..self.len() {
@@ -150,7 +150,7 @@ impl MessageBatch {
                         segment.jump = if wider { Some((expected, message.offset)) } else { segment.jump };
                     }
                 }
-                Some(_) | None => segments.push(Segment {
+                Some(_) | None => segments.push(MessageSegment {
                     topic: self.topic(index),
                     partition: message.partition,
                     start: index,
@@ -302,10 +302,10 @@ pub struct RecordBatch<M = MessageBatch> {
 
 /// Original records kept for dead letters, shared by a sink's tasks.
 pub struct SharedBatch {
-    kept: Mutex<Kept>,
+    kept: Mutex<KeptMessage>,
 }
 
-enum Kept {
+enum KeptMessage {
     Whole(MessageBatch),
     Thinned(Vec<(u32, OwnedRecord)>),
 }
@@ -314,37 +314,39 @@ impl SharedBatch {
     /// Keeps a whole batch.
     #[must_use]
     pub fn new(messages: MessageBatch) -> Arc<Self> {
-        Arc::new(Self { kept: Mutex::new(Kept::Whole(messages)) })
+        Arc::new(Self { kept: Mutex::new(KeptMessage::Whole(messages)) })
     }
 }
 
 impl Originals for SharedBatch {
     fn copy(&self, index: u32) -> Option<OwnedRecord> {
         match &*self.kept.lock().unwrap_or_else(PoisonError::into_inner) {
-            Kept::Whole(messages) if (index as usize) < messages.len() => {
+            KeptMessage::Whole(messages) if (index as usize) < messages.len() => {
                 Some(OwnedRecord::copy_of(&messages.record(index as usize)))
             }
-            Kept::Whole(_) => None,
-            Kept::Thinned(records) => records.iter().find(|(at, _)| *at == index).map(|(_, record)| record.clone()),
+            KeptMessage::Whole(_) => None,
+            KeptMessage::Thinned(records) => {
+                records.iter().find(|(at, _)| *at == index).map(|(_, record)| record.clone())
+            }
         }
     }
 
     fn thin(&self, open: &[u32]) -> usize {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *kept {
-            Kept::Whole(messages) => {
+            KeptMessage::Whole(messages) => {
                 let records = open
                     .iter()
                     .filter(|index| (**index as usize) < messages.len())
                     .map(|index| (*index, OwnedRecord::copy_of(&messages.record(*index as usize))))
                     .collect();
-                *kept = Kept::Thinned(records);
+                *kept = KeptMessage::Thinned(records);
             }
-            Kept::Thinned(records) => records.retain(|(index, _)| open.contains(index)),
+            KeptMessage::Thinned(records) => records.retain(|(index, _)| open.contains(index)),
         }
         match &*kept {
-            Kept::Whole(_) => 0,
-            Kept::Thinned(records) => records.iter().map(|(_, record)| record.bytes()).sum(),
+            KeptMessage::Whole(_) => 0,
+            KeptMessage::Thinned(records) => records.iter().map(|(_, record)| record.bytes()).sum(),
         }
     }
 }

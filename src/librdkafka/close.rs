@@ -68,7 +68,7 @@ impl Consumer {
         // The queues go before the client, and their hooks with them.
         self.queue = None;
         self.replies = None;
-        let client = Client(self.rk);
+        let client = ClosingHandle(self.rk);
         let (done, waited) = flume::bounded(1);
         let helper = std::thread::Builder::new().name("kafka-destroy".into()).spawn(move || {
             let client = client;
@@ -88,10 +88,10 @@ impl Consumer {
 }
 
 /// Carries the handle to the helper thread.
-struct Client(NonNull<rd::rd_kafka_t>);
+struct ClosingHandle(NonNull<rd::rd_kafka_t>);
 
 // SAFETY: librdkafka's handle may be destroyed from any thread; nobody else uses it any more.
-unsafe impl Send for Client {}
+unsafe impl Send for ClosingHandle {}
 
 impl Drop for Consumer {
     fn drop(&mut self) {

@@ -27,7 +27,7 @@ mod tests;
 mod topics;
 pub mod words;
 
-pub use batch::{MessageBatch, RecordBatch, Segment, SharedBatch};
+pub use batch::{MessageBatch, MessageSegment, RecordBatch, SharedBatch};
 pub use bootstrap::{Bootstrap, RECONNECT_BACKOFF_MAX_MS};
 pub use callbacks::Event;
 pub use code::ErrorCode;

@@ -34,9 +34,9 @@ use super::{bootstrap, native};
 use buffers::{BufferId, Buffers};
 pub use callbacks::ClientEvent;
 use callbacks::Inbox;
-use client::{Client, native_message, topic_error};
+use client::{ProducerClient, native_message, topic_error};
 use message::Message;
-pub use report::{DeliveryReport, Probe, Refusal};
+pub use report::{DeliveryReport, Probe, ProduceRefusal};
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("a delivery report's opaque pointer carries two 32-bit indexes");
@@ -49,20 +49,20 @@ const PARTITION_UNASSIGNED: i32 = -1;
 
 /// See the module.
 pub struct Producer {
-    client: Client,
+    client: ProducerClient,
     servers: CString,
     buffers: Buffers,
-    topics: HashMap<String, Topic>,
+    topics: HashMap<String, ProducerTopic>,
     scratch: Vec<rd::rd_kafka_message_t>,
 }
 
 /// A topic handle of a client that outlives it.
-struct Topic(*mut rd::rd_kafka_topic_t);
+struct ProducerTopic(*mut rd::rd_kafka_topic_t);
 
 // SAFETY: librdkafka's handles may be used from any thread; this pointer is owned by this value alone.
-unsafe impl Send for Topic {}
+unsafe impl Send for ProducerTopic {}
 
-impl Drop for Topic {
+impl Drop for ProducerTopic {
     fn drop(&mut self) {
         // SAFETY: the handle came from rd_kafka_topic_new of a client that is still live, and is given back once;
         // librdkafka keeps its own reference while messages of the topic are open.
@@ -90,7 +90,7 @@ impl Producer {
             conf.set(name, value)?;
         }
         conf.set("log.queue", "true")?;
-        let client = Client::new(conf, Inbox::new(Box::new(hook)))?;
+        let client = ProducerClient::new(conf, Inbox::new(Box::new(hook)))?;
         let servers = bootstrap::servers(properties.into_iter());
         Ok(Self { client, servers, buffers: Buffers::default(), topics: HashMap::new(), scratch: Vec::new() })
     }
@@ -133,12 +133,12 @@ impl Producer {
         first: u32,
         items: &[I],
         message: impl Fn(&I) -> Message,
-        refused: &mut Vec<Refusal>,
+        refused: &mut Vec<ProduceRefusal>,
     ) -> usize {
         let topic = match self.topic(topic) {
             Ok(topic) => topic,
             Err(code) => {
-                refused.extend((0..items.len() as u32).map(|at| Refusal { index: first + at, code }));
+                refused.extend((0..items.len() as u32).map(|at| ProduceRefusal { index: first + at, code }));
                 return items.len();
             }
         };
@@ -168,7 +168,7 @@ impl Producer {
         buffer: BufferId,
         first: u32,
         messages: impl Iterator<Item = Message>,
-        refused: &mut Vec<Refusal>,
+        refused: &mut Vec<ProduceRefusal>,
     ) -> (usize, usize) {
         let Some(payload) = self.buffers.payload(buffer) else { return (0, 0) };
         self.scratch.clear();
@@ -200,7 +200,7 @@ impl Producer {
                     considered = considered.min(at);
                     break;
                 }
-                Some(code) => refused.push(Refusal { index: first + at as u32, code }),
+                Some(code) => refused.push(ProduceRefusal { index: first + at as u32, code }),
             }
         }
         self.scratch.clear();
@@ -216,13 +216,13 @@ impl Producer {
         buffer: BufferId,
         index: u32,
         message: &Message,
-        refused: &mut Vec<Refusal>,
+        refused: &mut Vec<ProduceRefusal>,
     ) -> usize {
         let Some(payload) = self.buffers.payload(buffer) else { return 0 };
         match self.client.produce_full(topic, payload, message, opaque(buffer, index)) {
             Ok(()) => self.buffers.sent(buffer, 1),
             Err(ErrorCode::QUEUE_FULL) => return 0,
-            Err(code) => refused.push(Refusal { index, code }),
+            Err(code) => refused.push(ProduceRefusal { index, code }),
         }
         1
     }
@@ -344,7 +344,7 @@ impl Producer {
 
     /// Hands client, handles and lent buffers to a thread that destroys them in that order.
     fn retire(&mut self, after: impl FnOnce() + Send + 'static) -> bool {
-        let client = Client {
+        let client = ProducerClient {
             handle: std::mem::replace(&mut self.client.handle, ptr::null_mut()),
             main_queue: self.client.main_queue.take(),
             inbox: std::mem::replace(&mut self.client.inbox, ptr::null_mut()),
@@ -378,7 +378,7 @@ impl Producer {
         if topic.is_null() {
             return Err(ErrorCode::TOPIC_EXCEPTION);
         }
-        self.topics.insert(name.to_owned(), Topic(topic));
+        self.topics.insert(name.to_owned(), ProducerTopic(topic));
         Ok(topic)
     }
 }

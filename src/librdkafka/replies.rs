@@ -170,9 +170,9 @@ unsafe fn read_ends(event: *mut rd::rd_kafka_event_t) -> Vec<PartitionAnswer> {
 }
 
 /// Options of an admin request; freed on drop.
-pub(super) struct Options(NonNull<rd::rd_kafka_AdminOptions_t>);
+pub(super) struct AdminOptions(NonNull<rd::rd_kafka_AdminOptions_t>);
 
-impl Options {
+impl AdminOptions {
     /// # Safety
     /// `rk` is a live client.
     pub(super) unsafe fn new(
@@ -201,7 +201,7 @@ impl Options {
     }
 }
 
-impl Drop for Options {
+impl Drop for AdminOptions {
     fn drop(&mut self) {
         // SAFETY: owned; librdkafka copied it into the request.
         unsafe { rd::rd_kafka_AdminOptions_destroy(self.0.as_ptr()) };
@@ -229,7 +229,7 @@ pub(super) unsafe fn ask_committed(
     // SAFETY: as promised; the request copies group, list and options.
     unsafe {
         let kind = rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
-        let Some(options) = Options::new(rk, kind, COORDINATOR_WITHIN_MS, request) else { return };
+        let Some(options) = AdminOptions::new(rk, kind, COORDINATOR_WITHIN_MS, request) else { return };
         let mut question = rd::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), list.as_ptr());
         rd::rd_kafka_ListConsumerGroupOffsets(rk, &raw mut question, 1, options.0.as_ptr(), replies.as_ptr());
         rd::rd_kafka_ListConsumerGroupOffsets_destroy(question);
@@ -258,7 +258,7 @@ pub(super) unsafe fn ask_ends(
     unsafe {
         let operation = rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
         let opaque = request | (mark << KIND_SHIFT);
-        let Some(options) = Options::new(rk, operation, timeout_ms, opaque) else { return };
+        let Some(options) = AdminOptions::new(rk, operation, timeout_ms, opaque) else { return };
         take_error(rd::rd_kafka_AdminOptions_set_isolation_level(
             options.0.as_ptr(),
             rd::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,

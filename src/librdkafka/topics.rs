@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rdkafka::bindings as rd;
 
 use super::code::code_of;
-use super::replies::{Options, Replies};
+use super::replies::{AdminOptions, Replies};
 
 /// A topic's id; brokers before 2.8 have none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,7 +32,7 @@ pub(super) unsafe fn ask(rk: *mut rd::rd_kafka_t, replies: &Replies, topics: &[A
     // SAFETY: as promised; the collection copies the names, the request copies collection and options.
     unsafe {
         let operation = rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
-        let Some(options) = Options::new(rk, operation, timeout_ms, 0) else { return };
+        let Some(options) = AdminOptions::new(rk, operation, timeout_ms, 0) else { return };
         let collection = rd::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
         rd::rd_kafka_DescribeTopics(rk, collection, options.as_ptr(), replies.as_ptr());
         rd::rd_kafka_TopicCollection_destroy(collection);

@@ -21,7 +21,7 @@ pub use budget::{Budget, Charge};
 pub use decimal::Decimal;
 pub use exit::Exit;
 pub use item::{Encode, Kept, Originals, Place, Prepared, Rejected};
-pub use partition::{Epoch, Offset, PartitionTable, Position, Slot, TopicPartition};
+pub use partition::{Epoch, Offset, PartitionId, PartitionTable, Position, TopicPartition};
 pub use record::{HeaderSource, NoHeaders, OwnedRecord, Record, Records};
 pub use reject::{Reject, RejectReason, StepName};
 pub use run::{Run, Sequence, Ticket, TicketId};

@@ -53,7 +53,7 @@ impl Epoch {
 
 /// Index of a topic partition in its pipeline's [`PartitionTable`]; stays valid for the life of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Slot(pub u32);
+pub struct PartitionId(pub u32);
 
 /// A topic's name and a partition number.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,7 +73,7 @@ impl fmt::Display for TopicPartition {
 const CHUNK: usize = 256;
 const CHUNKS: usize = 1024;
 
-struct Entry {
+struct TableEntry {
     name: OnceLock<TopicPartition>,
     epoch: AtomicU64,
 }
@@ -84,8 +84,8 @@ struct Entry {
 /// read it before encoding, sinks before every send and re-send. Reading is one atomic load. Bound: 262,144 partitions a
 /// pipeline over the life of the process.
 pub struct PartitionTable {
-    chunks: Box<[OnceLock<Box<[Entry]>>]>,
-    slots: Mutex<HashMap<TopicPartition, Slot>>,
+    chunks: Box<[OnceLock<Box<[TableEntry]>>]>,
+    slots: Mutex<HashMap<TopicPartition, PartitionId>>,
 }
 
 impl Default for PartitionTable {
@@ -96,41 +96,41 @@ impl Default for PartitionTable {
 
 impl PartitionTable {
     /// The slot of a partition; interned on first sight. `None` when the table is full.
-    pub fn slot(&self, name: &TopicPartition) -> Option<Slot> {
+    pub fn slot(&self, name: &TopicPartition) -> Option<PartitionId> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = slots.get(name) {
             return Some(*found);
         }
         let index = slots.len();
         let chunk = self.chunks.get(index / CHUNK)?.get_or_init(|| {
-            (0..CHUNK).map(|_| Entry { name: OnceLock::new(), epoch: AtomicU64::new(Epoch::NONE.0) }).collect()
+            (0..CHUNK).map(|_| TableEntry { name: OnceLock::new(), epoch: AtomicU64::new(Epoch::NONE.0) }).collect()
         });
         chunk[index % CHUNK].name.get_or_init(|| name.clone());
-        let slot = Slot(index as u32);
+        let slot = PartitionId(index as u32);
         slots.insert(name.clone(), slot);
         Some(slot)
     }
 
     /// The name of a slot handed out by [`PartitionTable::slot`].
     #[must_use]
-    pub fn name(&self, slot: Slot) -> Option<&TopicPartition> {
+    pub fn name(&self, slot: PartitionId) -> Option<&TopicPartition> {
         self.entry(slot)?.name.get()
     }
 
     /// The epoch whose records may be sent now.
     #[must_use]
-    pub fn current(&self, slot: Slot) -> Epoch {
+    pub fn current(&self, slot: PartitionId) -> Epoch {
         self.entry(slot).map_or(Epoch::NONE, |entry| Epoch(entry.epoch.load(Ordering::Acquire)))
     }
 
     /// Whether items of `epoch` may still be sent.
     #[must_use]
-    pub fn is_current(&self, slot: Slot, epoch: Epoch) -> bool {
+    pub fn is_current(&self, slot: PartitionId, epoch: Epoch) -> bool {
         epoch != Epoch::NONE && self.current(slot) == epoch
     }
 
     /// Moves the fence: from now on only items of `epoch` are sent. [`Epoch::NONE`] fences everything.
-    pub fn set_current(&self, slot: Slot, epoch: Epoch) {
+    pub fn set_current(&self, slot: PartitionId, epoch: Epoch) {
         if let Some(entry) = self.entry(slot) {
             entry.epoch.store(epoch.0, Ordering::Release);
         }
@@ -138,14 +138,14 @@ impl PartitionTable {
 
     /// Fences a partition while it is in `epoch`, for a thread that knows of a hole in it. The source moves the fence on
     /// once it has heard of it; if it has done so already, nothing changes.
-    pub fn bar(&self, slot: Slot, epoch: Epoch) {
+    pub fn bar(&self, slot: PartitionId, epoch: Epoch) {
         if let Some(entry) = self.entry(slot) {
             // Another epoch is no failure: the hole is not in it.
             let _ = entry.epoch.compare_exchange(epoch.0, Epoch::NONE.0, Ordering::AcqRel, Ordering::Relaxed);
         }
     }
 
-    fn entry(&self, slot: Slot) -> Option<&Entry> {
+    fn entry(&self, slot: PartitionId) -> Option<&TableEntry> {
         let index = slot.0 as usize;
         self.chunks.get(index / CHUNK)?.get()?.get(index % CHUNK)
     }

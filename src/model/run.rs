@@ -1,6 +1,6 @@
 //! Runs and tickets: how a batch is accounted for.
 
-use super::partition::{Epoch, Offset, Position, Slot};
+use super::partition::{Epoch, Offset, PartitionId, Position};
 
 /// Place of a batch in the order its pipeline read it, from 0 without holes.
 pub type Sequence = u64;
@@ -15,7 +15,7 @@ pub struct Ticket {
     /// The ledger's name for the run this record came in.
     pub id: TicketId,
     /// The partition.
-    pub slot: Slot,
+    pub slot: PartitionId,
     /// The tenure the record was read in; an item of another epoch is never sent.
     pub epoch: Epoch,
 }

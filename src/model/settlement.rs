@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::exit::Exit;
-use super::partition::Slot;
+use super::partition::PartitionId;
 use super::run::Ticket;
 use super::stop::Wake;
 
@@ -133,7 +133,7 @@ pub enum Report {
     /// After [`Report::GaveUp`] the sink answered a probe.
     SinkAnswers,
     /// The sink holds nothing any more of this partition's epochs before the current one (asked for at revoke).
-    Quiet(Slot),
+    Quiet(PartitionId),
     /// The pipeline cannot go on.
     Halt(Halt),
 }

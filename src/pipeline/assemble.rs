@@ -23,9 +23,9 @@ use crate::sink::context::SinkContext;
 use crate::sink::elasticsearch::{self, BulkEncoder, ElasticsearchSink};
 use crate::sink::kafka::{self, KafkaEncoder, KafkaSink};
 use crate::sink::null;
-use crate::sink::reject::{DeskHandles, RejectDesk};
+use crate::sink::reject::{RejectHandles, Rejects};
 use crate::source::view::SourceView;
-use crate::source::{Source, SourceContext, SourceEnd, Until, Wire};
+use crate::source::{InFlight, Source, SourceContext, SourceEnd, Until};
 use crate::telemetry::board::PipelineView;
 use crate::telemetry::health::Health;
 use crate::telemetry::lag::LagTable;
@@ -61,7 +61,7 @@ impl fmt::Display for ThreadRole {
 }
 
 /// What threads tell the engine.
-pub(super) enum Notice {
+pub(super) enum ThreadNotice {
     /// A thread ended; the source's end carries its account.
     Ended {
         /// Which pipeline.
@@ -80,7 +80,7 @@ pub(super) enum Notice {
 }
 
 /// A running pipeline, as the engine sees it.
-pub(super) struct Running {
+pub(super) struct RunningPipeline {
     pub(super) plan: Arc<PipelinePlan>,
     pub(super) stop: Arc<Stop>,
     pub(super) wake: Arc<Wake>,
@@ -92,7 +92,7 @@ pub(super) struct Running {
 }
 
 /// Everything rooms of one pipeline share.
-pub(super) struct Shared {
+pub(super) struct PipelineHandles {
     pub(super) index: usize,
     pub(super) plan: Arc<PipelinePlan>,
     pub(super) metrics: Arc<PipelineMetrics>,
@@ -107,7 +107,7 @@ pub(super) struct Shared {
     pub(super) board: Arc<PipelineView>,
 }
 
-impl Shared {
+impl PipelineHandles {
     pub(super) fn new(index: usize, plan: PipelinePlan, stop: Arc<Stop>) -> Self {
         let plan = Arc::new(plan);
         let (metrics, latency) = (PipelineMetrics::new(&plan.name), LatencyBook::new());
@@ -148,10 +148,10 @@ pub(super) struct Bounds {
 
 /// A pipeline whose threads are about to start.
 struct Assembly<'a> {
-    shared: &'a Shared,
+    shared: &'a PipelineHandles,
     lookups: Option<Arc<Lookups>>,
     runtime: &'a tokio::runtime::Handle,
-    notices: flume::Sender<Notice>,
+    notices: flume::Sender<ThreadNotice>,
     bounds: Bounds,
     context: SinkContext,
     reports: (flume::Sender<Report>, flume::Receiver<Report>),
@@ -163,15 +163,15 @@ struct Assembly<'a> {
 /// # Errors
 /// A property or address that cannot work, as a halt with its exit code.
 pub(super) fn start(
-    shared: &Shared,
+    shared: &PipelineHandles,
     lookups: Option<Arc<Lookups>>,
     runtime: &tokio::runtime::Handle,
-    notices: flume::Sender<Notice>,
+    notices: flume::Sender<ThreadNotice>,
     bounds: Bounds,
-) -> Result<Running, Halt> {
+) -> Result<RunningPipeline, Halt> {
     let reports = flume::bounded(REPORTS);
     let sender = ReportSender::new(reports.0.clone(), shared.wake.clone());
-    let handles = DeskHandles {
+    let handles = RejectHandles {
         pipeline: shared.plan.name.clone(),
         table: shared.table.clone(),
         reports: sender.clone(),
@@ -180,7 +180,7 @@ pub(super) fn start(
         health: shared.health.clone(),
         stop: shared.stop.clone(),
     };
-    let desk = RejectDesk::open(&desk_plan(shared, bounds), handles).map_err(|message| invalid(shared, &message))?;
+    let desk = Rejects::open(&desk_plan(shared, bounds), handles).map_err(|message| invalid(shared, &message))?;
     let context = SinkContext {
         pipeline: shared.plan.name.clone(),
         table: shared.table.clone(),
@@ -200,7 +200,7 @@ pub(super) fn start(
         SinkPlan::Elasticsearch(plan) => assembly.elasticsearch(plan)?,
     }
     let Assembly { reports, threads, .. } = assembly;
-    Ok(Running {
+    Ok(RunningPipeline {
         plan: shared.plan.clone(),
         stop: shared.stop.clone(),
         wake: shared.wake.clone(),
@@ -212,7 +212,7 @@ pub(super) fn start(
 }
 
 /// A dry run writes no dead letters and stops at no reject.
-fn desk_plan(shared: &Shared, bounds: Bounds) -> PipelinePlan {
+fn desk_plan(shared: &PipelineHandles, bounds: Bounds) -> PipelinePlan {
     let mut plan = (*shared.plan).clone();
     if bounds.dry_run {
         plan.on_reject = OnReject::Drop;
@@ -220,7 +220,7 @@ fn desk_plan(shared: &Shared, bounds: Bounds) -> PipelinePlan {
     plan
 }
 
-fn invalid(shared: &Shared, message: &str) -> Halt {
+fn invalid(shared: &PipelineHandles, message: &str) -> Halt {
     Halt { exit: Exit::Config, message: format!("pipeline {}: {message}", shared.plan.name) }
 }
 
@@ -302,7 +302,7 @@ impl Assembly<'_> {
         &mut self,
         program: &Arc<Program>,
         encoder: impl Fn() -> E + Clone + Send + 'static,
-        wire: Arc<dyn Wire>,
+        wire: Arc<dyn InFlight>,
     ) -> Result<flume::Receiver<Prepared<E::Item>>, Halt> {
         let workers = self.shared.plan.workers.max(1);
         let (batches, waiting) = flume::bounded::<RecordBatch>(workers * 2);
@@ -346,7 +346,7 @@ impl Assembly<'_> {
         }
     }
 
-    fn source_context(&self, batches: flume::Sender<RecordBatch>, wire: Arc<dyn Wire>) -> SourceContext {
+    fn source_context(&self, batches: flume::Sender<RecordBatch>, wire: Arc<dyn InFlight>) -> SourceContext {
         let shared = self.shared;
         SourceContext {
             plan: shared.plan.clone(),
@@ -380,7 +380,7 @@ impl Assembly<'_> {
         let started = std::thread::Builder::new().name(name.clone()).spawn(move || {
             let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
             let panicked = ended.is_err();
-            drop(notices.send(Notice::Ended { pipeline, role, thread, panicked, source: ended.ok().flatten() }));
+            drop(notices.send(ThreadNotice::Ended { pipeline, role, thread, panicked, source: ended.ok().flatten() }));
         });
         match started {
             Ok(handle) => {

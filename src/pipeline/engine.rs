@@ -10,11 +10,11 @@ use crate::model::{Exit, Halt, Report, Stop, TopicPartition};
 use crate::source::{SourceEnd, Until, view::Books};
 use crate::telemetry::board::Board;
 use crate::telemetry::health::State;
-use crate::telemetry::http::Shutdown;
+use crate::telemetry::http::EndpointShutdown;
 use crate::telemetry::reporter::{Collected, ReporterHandle};
 use crate::telemetry::run_files::{self, RunFile};
 
-use super::assemble::{self, Bounds, Notice, Running, Shared, ThreadRole};
+use super::assemble::{self, Bounds, PipelineHandles, RunningPipeline, ThreadNotice, ThreadRole};
 use super::observe::{build_info, reporter, serve};
 use super::startup;
 
@@ -72,12 +72,12 @@ pub struct Ending {
 
 /// Running pipelines.
 pub struct Engine {
-    pipelines: Vec<Running>,
+    pipelines: Vec<RunningPipeline>,
     ended: Vec<Option<SourceEnd>>,
-    notices: flume::Receiver<Notice>,
+    notices: flume::Receiver<ThreadNotice>,
     board: Arc<Board>,
     reporter: Option<ReporterHandle>,
-    endpoint: Option<Shutdown>,
+    endpoint: Option<EndpointShutdown>,
     runtime: tokio::runtime::Runtime,
     options: EngineOptions,
     shutdown_timeout: Duration,
@@ -124,12 +124,12 @@ impl Engine {
     /// See [`Engine::start`].
     pub fn start_stoppable(plan: Plan, options: EngineOptions, stops: Vec<Arc<Stop>>) -> Result<Self, StartError> {
         let runtime = runtime().map_err(StartError)?;
-        let shared: Vec<Shared> = plan
+        let shared: Vec<PipelineHandles> = plan
             .pipelines
             .into_iter()
             .zip(stops)
             .enumerate()
-            .map(|(index, (pipeline, stop))| Shared::new(index, pipeline, stop))
+            .map(|(index, (pipeline, stop))| PipelineHandles::new(index, pipeline, stop))
             .collect();
         let board = Board::new(build_info(), plan.hash.clone(), shared.iter().map(|one| one.board.clone()).collect());
         let endpoint = plan.listen.map(|address| runtime.block_on(serve(address, board.clone()))).transpose();
@@ -238,9 +238,9 @@ impl Engine {
         self.live_threads == 0 || self.halt.is_some()
     }
 
-    fn take(&mut self, notice: Notice) {
+    fn take(&mut self, notice: ThreadNotice) {
         match notice {
-            Notice::Stuck(pipeline) => {
+            ThreadNotice::Stuck(pipeline) => {
                 let message = format!(
                     "pipeline {pipeline}: records are open, no fault is named, and nothing was resolved for the watchdog's time"
                 );
@@ -250,7 +250,7 @@ impl Engine {
                 self.halted(Halt { exit: Exit::Temporary, message }, OnHalt::Exit);
                 self.stop_handle().abort();
             }
-            Notice::Ended { pipeline, role, thread, panicked, source } => {
+            ThreadNotice::Ended { pipeline, role, thread, panicked, source } => {
                 self.live_threads = self.live_threads.saturating_sub(1);
                 match source {
                     Some(end) => self.source_ended(pipeline, end),
@@ -383,7 +383,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Halt> {
 }
 
 /// Ends what was started, so that consumers leave their groups.
-fn abandon(pipelines: Vec<Running>) {
+fn abandon(pipelines: Vec<RunningPipeline>) {
     for running in &pipelines {
         running.stop.abort();
         running.wake.wake();

@@ -5,17 +5,17 @@ use std::time::{Duration, Instant};
 
 use crate::model::{Exit, Halt};
 use crate::telemetry::board::{Board, BuildInfo};
-use crate::telemetry::http::{Endpoint, Shutdown};
+use crate::telemetry::http::{Endpoint, EndpointShutdown};
 use crate::telemetry::reporter::{Reporter, ReporterHandle};
 use crate::telemetry::run_files;
 use crate::telemetry::watch::WatchLimits;
 
-use super::assemble::Notice;
+use super::assemble::ThreadNotice;
 use super::engine::EngineOptions;
 use super::freed_pages::{self, FreedPages};
 
 /// Binds the endpoint and serves the board on it.
-pub(super) async fn serve(address: std::net::SocketAddr, board: Arc<Board>) -> Result<Shutdown, Halt> {
+pub(super) async fn serve(address: std::net::SocketAddr, board: Arc<Board>) -> Result<EndpointShutdown, Halt> {
     let endpoint =
         Endpoint::bind(address).await.map_err(|error| Halt { exit: error.exit(), message: error.to_string() })?;
     Ok(endpoint.serve(board))
@@ -26,7 +26,7 @@ pub(super) fn reporter(
     board: &Arc<Board>,
     options: &EngineOptions,
     (watchdog, memory_bytes): (Duration, u64),
-    tell: flume::Sender<Notice>,
+    tell: flume::Sender<ThreadNotice>,
 ) -> Result<ReporterHandle, Halt> {
     let failed = |message: String| Halt { exit: Exit::Failure, message };
     let log =
@@ -39,7 +39,7 @@ pub(super) fn reporter(
     let mut pages = freed_pages::keep().then(|| FreedPages::new(memory_bytes, now));
     let watched = board.clone();
     let after_turn = move |now: Instant, stuck: &[Arc<str>]| {
-        stuck.iter().for_each(|name| drop(tell.send(Notice::Stuck(name.to_string()))));
+        stuck.iter().for_each(|name| drop(tell.send(ThreadNotice::Stuck(name.to_string()))));
         if let Some(pages) = &mut pages {
             pages.look_after(now, &watched);
         }

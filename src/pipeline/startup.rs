@@ -7,7 +7,7 @@ use crate::enrich::{Lookups, NotReady};
 use crate::model::{Exit, Halt, Stop};
 use crate::sink::elasticsearch::{Cluster, Unidentified};
 use crate::source::probe::{self, NoAnswer};
-use crate::telemetry::health::{Health, Room};
+use crate::telemetry::health::{Component, Health};
 
 /// Between two attempts.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -15,7 +15,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 const ATTEMPT: Duration = Duration::from_secs(3);
 
 /// One attempt's outcome.
-enum Attempt {
+enum StartAttempt {
     Answered,
     Waiting(String),
     Never(Halt),
@@ -33,7 +33,7 @@ pub(super) fn await_servers(
 ) -> Result<(), Halt> {
     let kafka = |connection| move || kafka(connection, &plan.name);
     let source = format!("Kafka ({})", plan.source.connection.name);
-    wait.until_answered(Room::Source, &source, kafka(&plan.source.connection))?;
+    wait.until_answered(Component::Source, &source, kafka(&plan.source.connection))?;
     if wait.bounded
         && let Err(why) = probe::partitions(&plan.source, ATTEMPT)
     {
@@ -41,31 +41,31 @@ pub(super) fn await_servers(
         return Err(Halt { exit: Exit::Protocol, message });
     }
     if let Some(connection) = plan.on_reject.cluster() {
-        wait.until_answered(Room::Sink, &format!("Kafka ({})", connection.name), kafka(connection))?;
+        wait.until_answered(Component::Sink, &format!("Kafka ({})", connection.name), kafka(connection))?;
     }
     if let Some(lookups) = lookups {
-        wait.until_answered(Room::Enrich, "Redis", || match lookups.probe() {
-            Ok(()) => Attempt::Answered,
-            Err(NotReady::Waiting(why)) => Attempt::Waiting(why),
-            Err(NotReady::Halt(halt)) => Attempt::Never(halt),
+        wait.until_answered(Component::Enrich, "Redis", || match lookups.probe() {
+            Ok(()) => StartAttempt::Answered,
+            Err(NotReady::Waiting(why)) => StartAttempt::Waiting(why),
+            Err(NotReady::Halt(halt)) => StartAttempt::Never(halt),
         })?;
     }
     match plan.sink.server() {
         Downstream::Kafka(connection) => {
-            wait.until_answered(Room::Sink, &format!("Kafka ({})", connection.name), kafka(connection))
+            wait.until_answered(Component::Sink, &format!("Kafka ({})", connection.name), kafka(connection))
         }
         Downstream::Elasticsearch(connection) => {
             let cluster =
                 Cluster::new(connection).map_err(|fault| Halt { exit: Exit::Config, message: fault.to_string() })?;
-            wait.until_answered(Room::Sink, &format!("Elasticsearch ({})", connection.name), || {
+            wait.until_answered(Component::Sink, &format!("Elasticsearch ({})", connection.name), || {
                 match runtime.block_on(cluster.identify()) {
-                    Ok(_) | Err(Unidentified::Unclear(_)) => Attempt::Answered,
-                    Err(Unidentified::Unreachable(why)) => Attempt::Waiting(why),
+                    Ok(_) | Err(Unidentified::Unclear(_)) => StartAttempt::Answered,
+                    Err(Unidentified::Unreachable(why)) => StartAttempt::Waiting(why),
                     // A forbidden version probe does not stop ingest; a forbidden bulk request will.
                     Err(Unidentified::Refused(why)) if why.contains("401") => {
-                        Attempt::Never(Halt { exit: Exit::Permission, message: why })
+                        StartAttempt::Never(Halt { exit: Exit::Permission, message: why })
                     }
-                    Err(Unidentified::Refused(_)) => Attempt::Answered,
+                    Err(Unidentified::Refused(_)) => StartAttempt::Answered,
                 }
             })
         }
@@ -73,20 +73,20 @@ pub(super) fn await_servers(
 }
 
 /// Asks a Kafka cluster once. Credentials it refuses now it will refuse later.
-fn kafka(connection: &KafkaConnection, pipeline: &str) -> Attempt {
+fn kafka(connection: &KafkaConnection, pipeline: &str) -> StartAttempt {
     match probe::answers(connection, ATTEMPT) {
-        Ok(()) => Attempt::Answered,
-        Err(NoAnswer::Unreachable(why)) => Attempt::Waiting(why),
+        Ok(()) => StartAttempt::Answered,
+        Err(NoAnswer::Unreachable(why)) => StartAttempt::Waiting(why),
         Err(NoAnswer::Impossible(why)) => {
             let message = format!("pipeline {pipeline}: Kafka ({}): no client can be made: {why}", connection.name);
-            Attempt::Never(Halt { exit: Exit::Config, message })
+            StartAttempt::Never(Halt { exit: Exit::Config, message })
         }
         Err(NoAnswer::Refused(why)) => {
             let message = format!(
                 "pipeline {pipeline}: Kafka ({}) refuses our credentials: {why}. Correct them, then start again",
                 connection.name
             );
-            Attempt::Never(Halt { exit: Exit::Permission, message })
+            StartAttempt::Never(Halt { exit: Exit::Permission, message })
         }
     }
 }
@@ -103,18 +103,18 @@ pub(super) struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    fn until_answered(&self, room: Room, server: &str, attempt: impl Fn() -> Attempt) -> Result<(), Halt> {
+    fn until_answered(&self, room: Component, server: &str, attempt: impl Fn() -> StartAttempt) -> Result<(), Halt> {
         let mut told = false;
         loop {
             match attempt() {
-                Attempt::Answered => {
+                StartAttempt::Answered => {
                     if told {
                         self.health.clear(room);
                     }
                     return Ok(());
                 }
-                Attempt::Never(halt) => return Err(halt),
-                Attempt::Waiting(why) => {
+                StartAttempt::Never(halt) => return Err(halt),
+                StartAttempt::Waiting(why) => {
                     if Instant::now() >= self.deadline || self.stop.is_draining() {
                         let pipeline = self.pipeline;
                         let message =
@@ -144,15 +144,15 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(60);
         let wait = Wait { pipeline: "index", health: &health, stop: &stop, deadline, bounded: false };
         let asked = Cell::new(0);
-        let answer = wait.until_answered(Room::Sink, "Elasticsearch (search)", || {
+        let answer = wait.until_answered(Component::Sink, "Elasticsearch (search)", || {
             asked.set(asked.get() + 1);
             if asked.get() == 1 {
-                return Attempt::Waiting("refused".into());
+                return StartAttempt::Waiting("refused".into());
             }
             let faults = health.faults();
-            assert_eq!(faults[0].0, Room::Sink);
+            assert_eq!(faults[0].0, Component::Sink);
             assert_eq!(faults[0].1.message, "Elasticsearch (search) does not answer yet: refused");
-            Attempt::Answered
+            StartAttempt::Answered
         });
         assert_eq!((answer, asked.get()), (Ok(()), 2));
         assert!(health.faults().is_empty(), "over");
@@ -162,7 +162,8 @@ mod tests {
     fn a_server_that_never_answers_ends_the_start() {
         let (health, stop) = (Health::new(), Stop::default());
         let wait = Wait { pipeline: "index", health: &health, stop: &stop, deadline: Instant::now(), bounded: false };
-        let answer = wait.until_answered(Room::Source, "Kafka (upstream)", || Attempt::Waiting("refused".into()));
+        let answer =
+            wait.until_answered(Component::Source, "Kafka (upstream)", || StartAttempt::Waiting("refused".into()));
         let halt = answer.expect_err("nobody answers");
         assert_eq!(halt.exit, Exit::Unavailable);
         assert!(halt.message.contains("index") && halt.message.contains("Kafka (upstream)"), "{}", halt.message);

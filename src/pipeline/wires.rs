@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::model::Slot;
+use crate::model::PartitionId;
 use crate::sink::{elasticsearch, kafka};
-use crate::source::Wire;
+use crate::source::InFlight;
 
 /// The Elasticsearch sink counts what is on the wire; what a request has taken cannot be called back.
-pub(super) struct BulkWire(pub(super) Arc<elasticsearch::Wire>);
+pub(super) struct BulkWire(pub(super) Arc<elasticsearch::InFlightCounts>);
 
-impl Wire for BulkWire {
-    fn ask(&self, _slot: Slot) {}
+impl InFlight for BulkWire {
+    fn ask(&self, _slot: PartitionId) {}
 
-    fn is_quiet(&self, slot: Slot) -> bool {
+    fn is_quiet(&self, slot: PartitionId) -> bool {
         self.0.is_quiet(slot)
     }
 
@@ -20,30 +20,30 @@ impl Wire for BulkWire {
 }
 
 /// The Kafka sink answers by report, and can purge its producer.
-pub(super) struct ProducerWire(pub(super) flume::Sender<kafka::Command>);
+pub(super) struct ProducerWire(pub(super) flume::Sender<kafka::SinkCommand>);
 
-impl Wire for ProducerWire {
-    fn ask(&self, slot: Slot) {
+impl InFlight for ProducerWire {
+    fn ask(&self, slot: PartitionId) {
         // A full channel is a sink that does not move: the source waits for its deadline and goes on.
-        let _ = self.0.try_send(kafka::Command::Quiesce(slot));
+        let _ = self.0.try_send(kafka::SinkCommand::Quiesce(slot));
     }
 
-    fn is_quiet(&self, _slot: Slot) -> bool {
+    fn is_quiet(&self, _slot: PartitionId) -> bool {
         false
     }
 
     fn purge(&self) {
-        let _ = self.0.try_send(kafka::Command::Purge);
+        let _ = self.0.try_send(kafka::SinkCommand::Purge);
     }
 }
 
 /// A dry run has nothing on the wire.
 pub(super) struct NoWire;
 
-impl Wire for NoWire {
-    fn ask(&self, _slot: Slot) {}
+impl InFlight for NoWire {
+    fn ask(&self, _slot: PartitionId) {}
 
-    fn is_quiet(&self, _slot: Slot) -> bool {
+    fn is_quiet(&self, _slot: PartitionId) -> bool {
         true
     }
 

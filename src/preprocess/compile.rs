@@ -3,19 +3,19 @@
 
 use jiff::tz::TimeZone;
 
-use super::program::{CompileError, CostClass, Phase};
-use super::stamp::Format;
+use super::program::{CompileError, CostClass, ProgramPhase};
+use super::stamp::TimeFormat;
 use super::steps::lookup::CompiledLookup;
 use super::steps::{Instruction, StepPlan};
-use super::template::{Compiled, Field, Part, Shape};
-use crate::leaf::{Form, Pointer, Segment, Template};
+use super::template::{Compiled, Field, FieldShape, TemplatePart};
+use crate::leaf::{Pointer, Template, TemplateSegment, ValueForm};
 use crate::model::StepName;
 
 #[derive(Default)]
 pub(super) struct Compiler {
-    pub(super) phases: Vec<Phase>,
+    pub(super) phases: Vec<ProgramPhase>,
     /// The phase under work.
-    pub(super) phase: Phase,
+    pub(super) phase: ProgramPhase,
     /// Where each look-up of the current phase puts things, from the current window; `None` once a `select` left it behind.
     places: Vec<Option<Vec<String>>>,
     lookups: usize,
@@ -73,56 +73,73 @@ impl Compiler {
         Ok(Compiled::new(plan, parts.collect::<Result<_, _>>()?))
     }
 
-    fn part(&mut self, segment: &Segment, place: &StepName) -> Result<Part, CompileError> {
+    fn part(&mut self, segment: &TemplateSegment, place: &StepName) -> Result<TemplatePart, CompileError> {
         Ok(match segment {
-            Segment::Literal(text) => Part::Literal(text.clone()),
-            Segment::Key => Part::Key,
-            Segment::Topic => Part::Topic,
-            Segment::Partition => Part::Partition,
-            Segment::Offset => Part::Offset,
-            Segment::Timestamp(None) => Part::TimestampMs,
-            Segment::Timestamp(Some(text)) => Part::Timestamp(self.format(text, &TimeZone::UTC, place)?),
-            Segment::Now => return Err(error(place, "`{now}` has no format")),
-            Segment::Formed { of, form } => return self.formed(of, form, place),
-            Segment::KeyField { pointer, fallback } => Part::KeyField(field(pointer, fallback, Shape::Plain)),
-            Segment::Header(name) => Part::Header(name.clone()),
-            Segment::Original { pointer, fallback } => Part::Original(field(pointer, fallback, Shape::Plain)),
-            Segment::Field { pointer, fallback } => self.field(pointer, fallback, Shape::Plain),
+            TemplateSegment::Literal(text) => TemplatePart::Literal(text.clone()),
+            TemplateSegment::Key => TemplatePart::Key,
+            TemplateSegment::Topic => TemplatePart::Topic,
+            TemplateSegment::Partition => TemplatePart::Partition,
+            TemplateSegment::Offset => TemplatePart::Offset,
+            TemplateSegment::Timestamp(None) => TemplatePart::TimestampMs,
+            TemplateSegment::Timestamp(Some(text)) => {
+                TemplatePart::Timestamp(self.format(text, &TimeZone::UTC, place)?)
+            }
+            TemplateSegment::Now => return Err(error(place, "`{now}` has no format")),
+            TemplateSegment::Formed { of, form } => return self.formed(of, form, place),
+            TemplateSegment::KeyField { pointer, fallback } => {
+                TemplatePart::KeyField(field(pointer, fallback, FieldShape::Plain))
+            }
+            TemplateSegment::Header(name) => TemplatePart::Header(name.clone()),
+            TemplateSegment::Original { pointer, fallback } => {
+                TemplatePart::Original(field(pointer, fallback, FieldShape::Plain))
+            }
+            TemplateSegment::Field { pointer, fallback } => self.field(pointer, fallback, FieldShape::Plain),
         })
     }
 
-    fn field(&self, pointer: &Pointer, fallback: &Option<String>, shape: Shape) -> Part {
+    fn field(&self, pointer: &Pointer, fallback: &Option<String>, shape: FieldShape) -> TemplatePart {
         let own = field(pointer, fallback, shape);
         match self.found_by(&pointer.members) {
-            Some((lookup, below)) => Part::Found { lookup, below, own },
-            None => Part::Field(own),
+            Some((lookup, below)) => TemplatePart::Found { lookup, below, own },
+            None => TemplatePart::Field(own),
         }
     }
 
     /// A segment in a form. Fields carry it themselves, because a look-up may find them later.
-    fn formed(&mut self, of: &Segment, form: &Form, place: &StepName) -> Result<Part, CompileError> {
+    fn formed(
+        &mut self,
+        of: &TemplateSegment,
+        form: &ValueForm,
+        place: &StepName,
+    ) -> Result<TemplatePart, CompileError> {
         let mut shape = || match form {
-            Form::Lower => Ok(Shape::Lower),
-            Form::Time(time) => self.format(&time.format, &time.zone, place).map(Shape::Time),
+            ValueForm::Lower => Ok(FieldShape::Lower),
+            ValueForm::Time(time) => self.format(&time.format, &time.zone, place).map(FieldShape::Time),
         };
         match (of, form) {
-            (Segment::Field { pointer, fallback }, _) => {
+            (TemplateSegment::Field { pointer, fallback }, _) => {
                 let shape = shape()?;
                 Ok(self.field(pointer, fallback, shape))
             }
-            (Segment::Original { pointer, fallback }, _) => Ok(Part::Original(field(pointer, fallback, shape()?))),
-            (Segment::KeyField { pointer, fallback }, _) => Ok(Part::KeyField(field(pointer, fallback, shape()?))),
-            (Segment::Now, Form::Time(time)) => self.format(&time.format, &time.zone, place).map(Part::Now),
-            (Segment::Timestamp(None), Form::Time(time)) => {
-                self.format(&time.format, &time.zone, place).map(Part::Timestamp)
+            (TemplateSegment::Original { pointer, fallback }, _) => {
+                Ok(TemplatePart::Original(field(pointer, fallback, shape()?)))
             }
-            (of, Form::Lower) => Ok(Part::Lower(Box::new(self.part(of, place)?))),
-            (_, Form::Time(_)) => Err(error(place, "only fields, the timestamp and now are times")),
+            (TemplateSegment::KeyField { pointer, fallback }, _) => {
+                Ok(TemplatePart::KeyField(field(pointer, fallback, shape()?)))
+            }
+            (TemplateSegment::Now, ValueForm::Time(time)) => {
+                self.format(&time.format, &time.zone, place).map(TemplatePart::Now)
+            }
+            (TemplateSegment::Timestamp(None), ValueForm::Time(time)) => {
+                self.format(&time.format, &time.zone, place).map(TemplatePart::Timestamp)
+            }
+            (of, ValueForm::Lower) => Ok(TemplatePart::Lower(Box::new(self.part(of, place)?))),
+            (_, ValueForm::Time(_)) => Err(error(place, "only fields, the timestamp and now are times")),
         }
     }
 
-    fn format(&mut self, text: &str, zone: &TimeZone, place: &StepName) -> Result<Format, CompileError> {
-        let format = Format::new(text, self.formats, zone.clone())
+    fn format(&mut self, text: &str, zone: &TimeZone, place: &StepName) -> Result<TimeFormat, CompileError> {
+        let format = TimeFormat::new(text, self.formats, zone.clone())
             .map_err(|fault| error(place, format!("`{text}` is no strftime format: {fault}")))?;
         self.formats += 1;
         Ok(format)
@@ -135,7 +152,7 @@ impl Compiler {
     }
 }
 
-fn field(pointer: &Pointer, fallback: &Option<String>, shape: Shape) -> Field {
+fn field(pointer: &Pointer, fallback: &Option<String>, shape: FieldShape) -> Field {
     Field { pointer: pointer.clone(), fallback: fallback.clone(), shape }
 }
 

@@ -24,15 +24,15 @@ pub struct Document<'d> {
 #[derive(Debug, Clone, Copy)]
 pub struct Cursor {
     node: u32,
-    start: Start,
-    end: End,
+    start: ValueStart,
+    end: ValueEnd,
     /// Closing braces between this value's end and `end`.
     closers: u32,
 }
 
 /// Where a value starts.
 #[derive(Debug, Clone, Copy)]
-enum Start {
+enum ValueStart {
     Document,
     /// Behind its key, which is the node before it.
     BehindKey,
@@ -41,7 +41,7 @@ enum Start {
 
 /// What follows a value, behind `closers` braces.
 #[derive(Debug, Clone, Copy)]
-enum End {
+enum ValueEnd {
     Document,
     /// The key whose first character is here.
     NextKey(u32),
@@ -103,7 +103,7 @@ impl<'d> Document<'d> {
     /// The whole value.
     #[must_use]
     pub fn root(&self) -> Cursor {
-        Cursor { node: 0, start: Start::Document, end: End::Document, closers: 0 }
+        Cursor { node: 0, start: ValueStart::Document, end: ValueEnd::Document, closers: 0 }
     }
 
     /// Follows `members` from `from`: object members by name (the first of equal names), array elements by index.
@@ -167,11 +167,11 @@ impl<'d> Document<'d> {
             let behind = behind.get(inner(value)..)?;
             if *key == name {
                 let (end, closers) = match behind.first() {
-                    Some(Node::String(next)) => (End::NextKey(self.offset(next)), 0),
+                    Some(Node::String(next)) => (ValueEnd::NextKey(self.offset(next)), 0),
                     Some(_) | None => (object.end, object.closers + 1),
                 };
                 let node = first + count + 1 - rest.len();
-                return Some(Cursor { node: node as u32, start: Start::BehindKey, end, closers });
+                return Some(Cursor { node: node as u32, start: ValueStart::BehindKey, end, closers });
             }
             rest = behind;
         }
@@ -188,7 +188,7 @@ impl<'d> Document<'d> {
             let comma = scan::skip_blanks(self.original, scan::value_end(self.original, at));
             at = scan::skip_blanks(self.original, comma + 1);
         }
-        Some(Cursor { node: node as u32, start: Start::At(at as u32), end: End::Unknown, closers: 0 })
+        Some(Cursor { node: node as u32, start: ValueStart::At(at as u32), end: ValueEnd::Unknown, closers: 0 })
     }
 
     fn offset(&self, text: &str) -> u32 {
@@ -198,9 +198,9 @@ impl<'d> Document<'d> {
     #[inline(always)]
     fn start(&self, cursor: Cursor) -> usize {
         match cursor.start {
-            Start::Document => scan::skip_blanks(self.original, 0),
-            Start::At(at) => at as usize,
-            Start::BehindKey => {
+            ValueStart::Document => scan::skip_blanks(self.original, 0),
+            ValueStart::At(at) => at as usize,
+            ValueStart::BehindKey => {
                 let Some(Node::String(key)) = self.nodes.get((cursor.node as usize).wrapping_sub(1)) else {
                     return self.original.len();
                 };
@@ -213,10 +213,12 @@ impl<'d> Document<'d> {
 
     fn container_end(&self, cursor: Cursor, start: usize) -> usize {
         let behind = match cursor.end {
-            End::Unknown => return scan::value_end(self.original, start),
-            End::Document => self.original.len(),
+            ValueEnd::Unknown => return scan::value_end(self.original, start),
+            ValueEnd::Document => self.original.len(),
             // One over the key's opening quote, blanks, one over the comma.
-            End::NextKey(key) => scan::trim_blanks(self.original, (key as usize).saturating_sub(1)).saturating_sub(1),
+            ValueEnd::NextKey(key) => {
+                scan::trim_blanks(self.original, (key as usize).saturating_sub(1)).saturating_sub(1)
+            }
         };
         let mut end = scan::trim_blanks(self.original, behind);
         for _ in 0..cursor.closers {

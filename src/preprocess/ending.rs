@@ -7,14 +7,14 @@ use crate::model::{Reject, RejectReason, StepName};
 
 /// Why a record goes no further.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Ending {
+pub(super) enum StepEnding {
     /// By a rule.
     Dropped,
     /// It can never be delivered. Boxed, because results are handed up for every record and few are rejects.
     Rejected(Box<Reject>),
 }
 
-impl From<Reject> for Ending {
+impl From<Reject> for StepEnding {
     #[cold]
     fn from(reject: Reject) -> Self {
         Self::Rejected(Box::new(reject))
@@ -22,15 +22,15 @@ impl From<Reject> for Ending {
 }
 
 /// The end of a record that a condition does not let pass.
-pub(super) fn refuse(otherwise: Otherwise, place: &StepName, detail: impl FnOnce() -> String) -> Ending {
+pub(super) fn refuse(otherwise: Otherwise, place: &StepName, detail: impl FnOnce() -> String) -> StepEnding {
     match otherwise {
-        Otherwise::Drop => Ending::Dropped,
+        Otherwise::Drop => StepEnding::Dropped,
         Otherwise::Reject => rejected(RejectReason::Condition, place, detail()),
     }
 }
 
 #[cold]
-pub(super) fn rejected(reason: RejectReason, place: &StepName, detail: String) -> Ending {
+pub(super) fn rejected(reason: RejectReason, place: &StepName, detail: String) -> StepEnding {
     reject(reason, place, detail).into()
 }
 

@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use super::document::{Cursor, Document};
-use super::ending::Ending;
+use super::ending::StepEnding;
 use super::keys::KeySet;
-use super::program::{Bare, Phase};
-use super::splice::Point;
+use super::program::{Bare, ProgramPhase};
+use super::splice::SplicePoint;
 use super::stamp::Stamps;
-use super::template::{Compiled, Fault, Rendered, Scope};
+use super::template::{Compiled, RenderFault, Rendered, Scope};
 use crate::leaf::action::Choice;
 use crate::model::{Record, StepName};
 
@@ -18,7 +18,7 @@ pub(super) struct Asked {
     /// Unique keys of each look-up of the phase.
     pub(super) keys: Vec<KeySet>,
     /// Every record's questions, one after the other.
-    pub(super) questions: Vec<Question>,
+    pub(super) questions: Vec<LookupQuestion>,
 }
 
 impl Asked {
@@ -33,10 +33,10 @@ impl Asked {
 }
 
 /// One record's key for one look-up, and where the answer goes.
-pub(super) struct Question {
+pub(super) struct LookupQuestion {
     pub(super) lookup: usize,
     pub(super) key: usize,
-    pub(super) point: Point,
+    pub(super) point: SplicePoint,
 }
 
 /// Rendered templates of the records in hand, and what was rendered of templates that wait for look-ups.
@@ -46,7 +46,7 @@ pub(super) struct Rendering {
     pub(super) bytes: Vec<u8>,
     pub(super) templates: Vec<Rendered>,
     /// One for each part of a late template.
-    pub(super) outcomes: Vec<Result<Range<usize>, Fault>>,
+    pub(super) outcomes: Vec<Result<Range<usize>, RenderFault>>,
     pub(super) stamps: Stamps,
     pub(super) key: Vec<u8>,
 }
@@ -75,7 +75,12 @@ impl Rendering {
     ///
     /// # Errors
     /// The reject of the first template that cannot be rendered.
-    pub(super) fn sink(&mut self, templates: &[Compiled], scope: &Scope<'_>, place: &StepName) -> Result<(), Ending> {
+    pub(super) fn sink(
+        &mut self,
+        templates: &[Compiled],
+        scope: &Scope<'_>,
+        place: &StepName,
+    ) -> Result<(), StepEnding> {
         for template in templates {
             let rendered = if template.is_beyond(scope) {
                 Rendered::Null
@@ -109,7 +114,7 @@ pub(super) const NOTHING: Range<usize> = usize::MAX..usize::MAX;
 pub(super) struct Evaluation<'a> {
     /// Which records skip the steps, where this is the first phase.
     pub(super) bare: Option<&'a Bare>,
-    pub(super) phase: &'a Phase,
+    pub(super) phase: &'a ProgramPhase,
     /// The sink's templates, when this is the last phase, and the name of their step.
     pub(super) templates: &'a [Compiled],
     pub(super) sink: &'a StepName,
@@ -126,13 +131,13 @@ impl Evaluation<'_> {
     /// # Errors
     /// How the record ends. Look-ups asked before come first: their answers may end it otherwise.
     #[inline(always)]
-    pub(super) fn run(&self, asked: &mut Asked, rendering: &mut Rendering) -> Result<Range<usize>, Ending> {
+    pub(super) fn run(&self, asked: &mut Asked, rendering: &mut Rendering) -> Result<Range<usize>, StepEnding> {
         let document = self.document;
         if let Some(bare) = self.bare
             && let Some(choice) = bare.choice(document, &mut rendering.stamps, &mut rendering.key)
         {
             if choice == Choice::Drop {
-                return Err(Ending::Dropped);
+                return Err(StepEnding::Dropped);
             }
             let scope = Scope { record: self.record, document: None, original: Some(document) };
             return rendering.sink(self.templates, &scope, self.sink).map(|()| NOTHING);

@@ -12,7 +12,7 @@ use super::document::Document;
 use super::stamp::Stamps;
 use super::steps::lookup::CompiledLookup;
 use super::steps::{Instruction, StepPlan};
-use super::template::{Compiled, Field, Shape};
+use super::template::{Compiled, Field, FieldShape};
 use crate::leaf::Template;
 use crate::leaf::action::{ActionBy, Choice};
 use crate::model::StepName;
@@ -65,7 +65,7 @@ pub struct CompileError {
 /// See the module.
 #[derive(Debug)]
 pub struct Program {
-    pub(super) phases: Vec<Phase>,
+    pub(super) phases: Vec<ProgramPhase>,
     pub(super) templates: Vec<Compiled>,
     pub(super) tombstones: Tombstones,
     /// The name of what is done to every record before the first step.
@@ -88,7 +88,7 @@ pub(super) struct Bare {
 
 impl Bare {
     fn new(by: &ActionBy) -> Self {
-        let field = Field { pointer: by.pointer.clone(), fallback: Some(String::new()), shape: Shape::Plain };
+        let field = Field { pointer: by.pointer.clone(), fallback: Some(String::new()), shape: FieldShape::Plain };
         Self { field, by: by.clone() }
     }
 
@@ -107,7 +107,7 @@ impl Bare {
 
 /// Steps evaluated on one parse.
 #[derive(Debug, Default)]
-pub(super) struct Phase {
+pub(super) struct ProgramPhase {
     pub(super) steps: Vec<Instruction>,
     pub(super) lookups: Vec<CompiledLookup>,
     /// Whether a step makes a part of the record the record.
@@ -187,7 +187,7 @@ impl Program {
     }
 
     /// The only phase of a program without look-ups, which needs one pass.
-    pub(super) fn single_pass(&self) -> Option<&Phase> {
+    pub(super) fn single_pass(&self) -> Option<&ProgramPhase> {
         match &self.phases[..] {
             [phase] if phase.lookups.is_empty() => Some(phase),
             _ => None,

@@ -1,7 +1,7 @@
 //! What compiles, into how many phases, at what cost.
 
 use super::super::compile::reads;
-use super::super::template::Part;
+use super::super::template::TemplatePart;
 use super::super::test_plans::{filter, lookup, pointer, require, select, steps, template};
 use super::*;
 use crate::config::plan::{JsonText, OnMiss, Otherwise, StepKind, Test};
@@ -53,7 +53,7 @@ fn templates_know_which_lookup_they_wait_for() {
     let kinds = vec![lookup("k", "/r/info", OnMiss::Keep), select("/r"), lookup("k", "/geo", OnMiss::Keep)];
     let program = compiled(kinds, &["{/info/tier}", "{/geo}", "{/id}", "{original:/r/info}", "{/geometry}"]);
     let waits = |template: &Compiled| {
-        let Part::Found { lookup, below, .. } = &template.parts[0] else { return None };
+        let TemplatePart::Found { lookup, below, .. } = &template.parts[0] else { return None };
         Some((*lookup, below.clone()))
     };
     let waits: Vec<_> = program.templates.iter().map(waits).collect();

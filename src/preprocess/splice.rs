@@ -7,14 +7,14 @@ use super::document::{Cursor, Document, Value};
 
 /// Where in a document something is put.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Point {
+pub struct SplicePoint {
     /// The bytes that are replaced; empty for a new member.
     range: Range<usize>,
-    form: Form,
+    form: SpliceForm,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum SpliceForm {
     Value,
     /// A new member, of an object that may have none yet.
     Member {
@@ -37,7 +37,7 @@ pub enum NoPlace {
 #[derive(Debug, Clone, Copy)]
 pub struct Splice<'a> {
     /// Where; from [`locate`] on the same bytes.
-    pub point: &'a Point,
+    pub point: &'a SplicePoint,
     /// The member as it is written when new: `,"name":`, from [`member_text`].
     pub member: &'a [u8],
     /// The value.
@@ -54,7 +54,7 @@ pub fn member_text(name: &str) -> Vec<u8> {
 ///
 /// # Errors
 /// [`NoPlace`] when the object that would hold the member is not there. An empty `into` has no place.
-pub fn locate(doc: &Document<'_>, window: Cursor, into: &[String]) -> Result<Point, NoPlace> {
+pub fn locate(doc: &Document<'_>, window: Cursor, into: &[String]) -> Result<SplicePoint, NoPlace> {
     let (_, parents) = into.split_last().ok_or(NoPlace::NotAnObject)?;
     let parent = doc.find(window, parents).ok_or(NoPlace::Missing)?;
     let empty = match doc.value(parent) {
@@ -68,10 +68,10 @@ pub fn locate(doc: &Document<'_>, window: Cursor, into: &[String]) -> Result<Poi
         | Value::Array => return Err(NoPlace::NotAnObject),
     };
     if let Some(old) = doc.find(parent, &into[parents.len()..]) {
-        return Ok(Point { range: doc.range(old), form: Form::Value });
+        return Ok(SplicePoint { range: doc.range(old), form: SpliceForm::Value });
     }
     let brace = doc.range(parent).end.saturating_sub(1);
-    Ok(Point { range: brace..brace, form: Form::Member { first: empty } })
+    Ok(SplicePoint { range: brace..brace, form: SpliceForm::Member { first: empty } })
 }
 
 /// Lists the pieces of `source[window]` with `splices` put in. Reorders `splices`; their places must not overlap. Places
@@ -86,7 +86,7 @@ pub fn assemble<'a>(source: &'a [u8], window: Range<usize>, splices: &mut [Splic
             continue;
         }
         push(pieces, source.get(from..point.range.start));
-        if let Form::Member { first } = point.form {
+        if let SpliceForm::Member { first } = point.form {
             let comma = !first || opened == Some(point.range.start);
             push(pieces, member.get(usize::from(!comma)..));
             opened = Some(point.range.start);

@@ -11,7 +11,7 @@ use super::tape::Parser;
 
 /// A checked strftime format; `slot` is its place in [`Stamps`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Format {
+pub(super) struct TimeFormat {
     text: String,
     /// Milliseconds within which the output cannot change.
     grain_ms: i64,
@@ -19,7 +19,7 @@ pub(super) struct Format {
     zone: TimeZone,
 }
 
-impl Format {
+impl TimeFormat {
     /// Checks `text` against a known time.
     ///
     /// # Errors
@@ -112,7 +112,7 @@ impl Stamps {
     }
 
     /// The text of `timestamp_ms` (milliseconds since the epoch) in `format`.
-    pub(super) fn text(&mut self, format: &Format, timestamp_ms: i64) -> Result<&str, OutOfRange> {
+    pub(super) fn text(&mut self, format: &TimeFormat, timestamp_ms: i64) -> Result<&str, OutOfRange> {
         let grain = timestamp_ms.div_euclid(format.grain_ms);
         let last = self.last.get_mut(format.slot).ok_or(OutOfRange)?;
         if last.grain != Some(grain) {
@@ -146,12 +146,12 @@ mod tests {
     #[test]
     fn formats_in_utc_and_refuses_unknown_directives() {
         let mut stamps = Stamps::new(1);
-        let format = Format::new("%Y.%m.%d %H", 0, TimeZone::UTC).expect("known");
+        let format = TimeFormat::new("%Y.%m.%d %H", 0, TimeZone::UTC).expect("known");
         assert_eq!(stamps.text(&format, 1_700_000_000_123), Ok("2023.11.14 22"));
         assert_eq!(stamps.text(&format, -1), Ok("1969.12.31 23"));
         assert_eq!(stamps.text(&format, i64::MAX), Err(OutOfRange));
         assert_eq!(stamps.text(&format, -1), Ok("1969.12.31 23"), "a fault is not cached");
-        assert!(Format::new("%!", 0, TimeZone::UTC).is_err());
+        assert!(TimeFormat::new("%!", 0, TimeZone::UTC).is_err());
     }
 
     #[test]
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn seconds_before_1970_are_not_taken_from_the_cache() {
-        let (mut stamps, format) = (Stamps::new(1), Format::new("%s", 0, TimeZone::UTC).expect("known"));
+        let (mut stamps, format) = (Stamps::new(1), TimeFormat::new("%s", 0, TimeZone::UTC).expect("known"));
         let texts = [-14_866_306_000, -14_866_305_663].map(|time| stamps.text(&format, time).map(str::to_owned));
         assert_eq!(texts, [Ok("-14866306".to_owned()), Ok("-14866305".to_owned())]);
     }
@@ -171,7 +171,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_cache_never_shows(times in prop::collection::vec(-100_000_000_000_i64..4_000_000_000_000, 1..40), near in any::<bool>()) {
-            let formats: Vec<_> = FORMATS.iter().enumerate().map(|(slot, text)| Format::new(text, slot, TimeZone::UTC).expect("known")).collect();
+            let formats: Vec<_> = FORMATS.iter().enumerate().map(|(slot, text)| TimeFormat::new(text, slot, TimeZone::UTC).expect("known")).collect();
             let mut stamps = Stamps::new(formats.len());
             for (index, time) in times.iter().enumerate() {
                 let time = if near { times[0] + index as i64 * 337 } else { *time };

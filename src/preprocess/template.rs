@@ -1,7 +1,7 @@
 //! Renders templates: text with the record's key, topic, offset, timestamp, headers and fields in it.
 //!
 //! Numbers render by their original spelling, strings unescaped, booleans as `true` and `false`. Null counts as missing; an
-//! object or array never renders. The only failure is a [`Fault`], which becomes a reject with the template's text.
+//! object or array never renders. The only failure is a [`RenderFault`], which becomes a reject with the template's text.
 
 use std::io::Write;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::document::{Cursor, Document, Value};
 use super::ending;
 use super::moment;
-use super::stamp::{Format, Stamps};
+use super::stamp::{Stamps, TimeFormat};
 use crate::leaf::{Pointer, Template};
 use crate::model::{Record, Reject, RejectReason, StepName};
 
@@ -17,7 +17,7 @@ use crate::model::{Record, Reject, RejectReason, StepName};
 #[derive(Debug)]
 pub struct Compiled {
     text: String,
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<TemplatePart>,
     /// Reads the record as it is at this point.
     needs_record: bool,
     /// Reads the input.
@@ -27,16 +27,16 @@ pub struct Compiled {
 
 /// One piece of a template.
 #[derive(Debug)]
-pub(super) enum Part {
+pub(super) enum TemplatePart {
     Literal(String),
     Key,
     Topic,
     Partition,
     Offset,
     TimestampMs,
-    Timestamp(Format),
+    Timestamp(TimeFormat),
     /// The time it is.
-    Now(Format),
+    Now(TimeFormat),
     Header(String),
     /// Another part in small letters.
     Lower(Box<Self>),
@@ -61,22 +61,22 @@ pub(super) enum Part {
 pub(super) struct Field {
     pub(super) pointer: Pointer,
     pub(super) fallback: Option<String>,
-    pub(super) shape: Shape,
+    pub(super) shape: FieldShape,
 }
 
 /// How a field is written.
 #[derive(Debug)]
-pub(super) enum Shape {
+pub(super) enum FieldShape {
     /// By its own spelling.
     Plain,
     Lower,
     /// As a time: RFC 3339 text, or a number of seconds or milliseconds (or finer) since the epoch.
-    Time(Format),
+    Time(TimeFormat),
 }
 
 /// Why a part does not render. Small: some are expected and never shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum RenderFault {
     Missing,
     Null,
     NotText,
@@ -91,7 +91,7 @@ pub(super) enum Fault {
     NotATime,
 }
 
-impl Fault {
+impl RenderFault {
     fn reason(self) -> RejectReason {
         match self {
             Self::Missing | Self::Null | Self::NoTimestamp | Self::NoHeader | Self::NoKey => RejectReason::Missing,
@@ -139,9 +139,9 @@ pub(super) enum Rendered {
 
 impl Compiled {
     /// A template whose parts are `parts`, one for each segment of `template`.
-    pub(super) fn new(template: &Template, parts: Vec<Part>) -> Self {
-        let late = parts.iter().any(|part| matches!(part, Part::Found { .. }));
-        let needs_input = parts.iter().any(|part| matches!(part, Part::Original(_)));
+    pub(super) fn new(template: &Template, parts: Vec<TemplatePart>) -> Self {
+        let late = parts.iter().any(|part| matches!(part, TemplatePart::Found { .. }));
+        let needs_input = parts.iter().any(|part| matches!(part, TemplatePart::Original(_)));
         Self { text: template.text.clone(), parts, needs_record: template.needs_finished(), needs_input, late }
     }
 
@@ -169,8 +169,8 @@ impl Compiled {
         scope: &Scope<'_>,
         stamps: &mut Stamps,
         out: &mut Vec<u8>,
-    ) -> Result<Rendered, (usize, Fault)> {
-        if matches!(self.parts[..], [Part::Key]) && scope.record.key.is_none() {
+    ) -> Result<Rendered, (usize, RenderFault)> {
+        if matches!(self.parts[..], [TemplatePart::Key]) && scope.record.key.is_none() {
             return Ok(Rendered::Null);
         }
         let start = out.len();
@@ -182,31 +182,31 @@ impl Compiled {
 
     /// The reject of a part that did not render.
     #[cold]
-    pub(super) fn reject(&self, step: &StepName, (part, fault): (usize, Fault)) -> Reject {
-        let name = self.parts.get(part).map_or_else(String::new, Part::name);
+    pub(super) fn reject(&self, step: &StepName, (part, fault): (usize, RenderFault)) -> Reject {
+        let name = self.parts.get(part).map_or_else(String::new, TemplatePart::name);
         ending::reject(fault.reason(), step, format!("template `{}`: {name} {}", self.text, fault.text()))
     }
 }
 
-impl Part {
-    /// Renders one part at the end of `out`; a [`Part::Found`] as if the look-up had put nothing there.
-    pub(super) fn render(&self, scope: &Scope<'_>, stamps: &mut Stamps, out: &mut Vec<u8>) -> Result<(), Fault> {
+impl TemplatePart {
+    /// Renders one part at the end of `out`; a [`TemplatePart::Found`] as if the look-up had put nothing there.
+    pub(super) fn render(&self, scope: &Scope<'_>, stamps: &mut Stamps, out: &mut Vec<u8>) -> Result<(), RenderFault> {
         let record = scope.record;
         match self {
             Self::Literal(text) => out.extend_from_slice(text.as_bytes()),
-            Self::Key => out.extend_from_slice(record.key.ok_or(Fault::NullKey)?),
+            Self::Key => out.extend_from_slice(record.key.ok_or(RenderFault::NullKey)?),
             Self::Topic => out.extend_from_slice(record.topic.as_bytes()),
             Self::Partition => integer(i64::from(record.partition), out),
             Self::Offset => integer(record.offset, out),
-            Self::TimestampMs => integer(record.timestamp_ms.ok_or(Fault::NoTimestamp)?, out),
+            Self::TimestampMs => integer(record.timestamp_ms.ok_or(RenderFault::NoTimestamp)?, out),
             Self::Timestamp(format) => {
-                let time = record.timestamp_ms.ok_or(Fault::NoTimestamp)?;
-                let text = stamps.text(format, time).map_err(|_| Fault::TimestampRange)?;
+                let time = record.timestamp_ms.ok_or(RenderFault::NoTimestamp)?;
+                let text = stamps.text(format, time).map_err(|_| RenderFault::TimestampRange)?;
                 out.extend_from_slice(text.as_bytes());
             }
             Self::Now(format) => {
                 let now_ms = stamps.now_ms;
-                let text = stamps.text(format, now_ms).map_err(|_| Fault::TimestampRange)?;
+                let text = stamps.text(format, now_ms).map_err(|_| RenderFault::TimestampRange)?;
                 out.extend_from_slice(text.as_bytes());
             }
             Self::Lower(part) => {
@@ -216,8 +216,8 @@ impl Part {
             }
             Self::KeyField(field) => key_field(field, record.key, stamps, out)?,
             Self::Header(name) => {
-                let value = record.headers.header(name).ok_or(Fault::NoHeader)?;
-                out.extend_from_slice(value.ok_or(Fault::NullHeader)?);
+                let value = record.headers.header(name).ok_or(RenderFault::NoHeader)?;
+                out.extend_from_slice(value.ok_or(RenderFault::NullHeader)?);
             }
             Self::Field(field) | Self::Found { own: field, .. } => {
                 let found =
@@ -257,16 +257,16 @@ impl Field {
         found: Option<(&Document<'_>, Cursor)>,
         stamps: &mut Stamps,
         out: &mut Vec<u8>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), RenderFault> {
         let fault = match found {
-            None => Fault::Missing,
+            None => RenderFault::Missing,
             Some((doc, cursor)) => match self.write(doc, cursor, stamps, out) {
                 Ok(()) => return Ok(()),
                 Err(fault) => fault,
             },
         };
         match (&self.fallback, fault) {
-            (Some(fallback), Fault::Missing | Fault::Null) => {
+            (Some(fallback), RenderFault::Missing | RenderFault::Null) => {
                 out.extend_from_slice(fallback.as_bytes());
                 Ok(())
             }
@@ -274,25 +274,32 @@ impl Field {
         }
     }
 
-    fn write(&self, doc: &Document<'_>, cursor: Cursor, stamps: &mut Stamps, out: &mut Vec<u8>) -> Result<(), Fault> {
+    fn write(
+        &self,
+        doc: &Document<'_>,
+        cursor: Cursor,
+        stamps: &mut Stamps,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RenderFault> {
         match &self.shape {
-            Shape::Plain => scalar(doc, cursor, out),
-            Shape::Lower => {
+            FieldShape::Plain => scalar(doc, cursor, out),
+            FieldShape::Lower => {
                 let start = out.len();
                 scalar(doc, cursor, out)?;
                 stamps.lower(out, start);
                 Ok(())
             }
-            Shape::Time(format) => {
+            FieldShape::Time(format) => {
                 let time = match doc.value(cursor) {
-                    Value::Null => return Err(Fault::Null),
+                    Value::Null => return Err(RenderFault::Null),
                     Value::Unsigned(number) => moment::of_number(i64::try_from(number).ok()),
                     Value::Negative(number) => moment::of_number(Some(number)),
                     Value::Float(number) => moment::of_float(number),
                     Value::String(text) => format.moment(text),
                     Value::Bool(_) | Value::Object { .. } | Value::Array => None,
                 };
-                let text = stamps.text(format, time.ok_or(Fault::NotATime)?).map_err(|_| Fault::TimestampRange)?;
+                let text =
+                    stamps.text(format, time.ok_or(RenderFault::NotATime)?).map_err(|_| RenderFault::TimestampRange)?;
                 out.extend_from_slice(text.as_bytes());
                 Ok(())
             }
@@ -301,9 +308,9 @@ impl Field {
 }
 
 /// A field of the key. It is parsed for each template that asks, which is seldom more than one.
-fn key_field(field: &Field, key: Option<&[u8]>, stamps: &mut Stamps, out: &mut Vec<u8>) -> Result<(), Fault> {
+fn key_field(field: &Field, key: Option<&[u8]>, stamps: &mut Stamps, out: &mut Vec<u8>) -> Result<(), RenderFault> {
     let Some(key) = key else {
-        return field.render(None, stamps, out).map_err(|_| Fault::NoKey);
+        return field.render(None, stamps, out).map_err(|_| RenderFault::NoKey);
     };
     let mut parser = std::mem::take(&mut stamps.keys);
     let rendered = parser.read(key, |doc| {
@@ -311,13 +318,13 @@ fn key_field(field: &Field, key: Option<&[u8]>, stamps: &mut Stamps, out: &mut V
         field.render(found, stamps, out)
     });
     stamps.keys = parser;
-    rendered.unwrap_or(Err(Fault::KeyNotJson))
+    rendered.unwrap_or(Err(RenderFault::KeyNotJson))
 }
 
-fn scalar(doc: &Document<'_>, cursor: Cursor, out: &mut Vec<u8>) -> Result<(), Fault> {
+fn scalar(doc: &Document<'_>, cursor: Cursor, out: &mut Vec<u8>) -> Result<(), RenderFault> {
     match doc.value(cursor) {
-        Value::Null => return Err(Fault::Null),
-        Value::Object { .. } | Value::Array => return Err(Fault::NotText),
+        Value::Null => return Err(RenderFault::Null),
+        Value::Object { .. } | Value::Array => return Err(RenderFault::NotText),
         Value::String(text) => out.extend_from_slice(text.as_bytes()),
         Value::Bool(_) | Value::Negative(_) | Value::Unsigned(_) | Value::Float(_) => {
             out.extend_from_slice(doc.bytes(cursor));

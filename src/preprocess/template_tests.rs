@@ -107,7 +107,7 @@ fn key_bytes_pass_without_loss() {
 #[test]
 fn a_missing_timestamp_is_named() {
     let program = Program::compile(&[], &[template("{timestamp:%Y}")], Tombstones::PassOn).expect("compiles");
-    for (time, fault) in [(None, Fault::NoTimestamp), (Some(i64::MAX), Fault::TimestampRange)] {
+    for (time, fault) in [(None, RenderFault::NoTimestamp), (Some(i64::MAX), RenderFault::TimestampRange)] {
         let mut owned = record(0, None, None);
         owned.timestamp_ms = time;
         let scope = Scope { record: &owned.view(), document: None, original: None };

@@ -13,7 +13,7 @@ use super::steps::select::SelectPlan;
 use super::steps::{Otherwise, StepKind, StepPlan};
 use crate::enrich::{Enricher, Lookups};
 use crate::leaf::server::RedisConnection;
-use crate::leaf::{Pointer, Segment, Template};
+use crate::leaf::{Pointer, Template, TemplateSegment};
 use crate::model::OwnedRecord;
 
 /// A pointer as a user writes it.
@@ -28,39 +28,39 @@ pub(super) fn template(text: &str) -> Template {
     let mut rest = text;
     while let Some(open) = rest.find('{') {
         if open > 0 {
-            segments.push(Segment::Literal(rest[..open].to_owned()));
+            segments.push(TemplateSegment::Literal(rest[..open].to_owned()));
         }
         let close = open + rest[open..].find('}').expect("closed");
         segments.push(segment(&rest[open + 1..close]));
         rest = &rest[close + 1..];
     }
     if !rest.is_empty() {
-        segments.push(Segment::Literal(rest.to_owned()));
+        segments.push(TemplateSegment::Literal(rest.to_owned()));
     }
     Template { text: text.to_owned(), segments }
 }
 
-fn segment(text: &str) -> Segment {
+fn segment(text: &str) -> TemplateSegment {
     let field = |text: &str| match text.split_once('|') {
         Some((path, fallback)) => (pointer(path), Some(fallback.to_owned())),
         None => (pointer(text), None),
     };
     match text.split_once(':') {
-        Some(("timestamp", format)) => Segment::Timestamp(Some(format.to_owned())),
-        Some(("header", name)) => Segment::Header(name.to_owned()),
+        Some(("timestamp", format)) => TemplateSegment::Timestamp(Some(format.to_owned())),
+        Some(("header", name)) => TemplateSegment::Header(name.to_owned()),
         Some(("original", path)) => {
             let (pointer, fallback) = field(path);
-            Segment::Original { pointer, fallback }
+            TemplateSegment::Original { pointer, fallback }
         }
         Some(_) | None => match text {
-            "key" => Segment::Key,
-            "topic" => Segment::Topic,
-            "partition" => Segment::Partition,
-            "offset" => Segment::Offset,
-            "timestamp" => Segment::Timestamp(None),
+            "key" => TemplateSegment::Key,
+            "topic" => TemplateSegment::Topic,
+            "partition" => TemplateSegment::Partition,
+            "offset" => TemplateSegment::Offset,
+            "timestamp" => TemplateSegment::Timestamp(None),
             path => {
                 let (pointer, fallback) = field(path);
-                Segment::Field { pointer, fallback }
+                TemplateSegment::Field { pointer, fallback }
             }
         },
     }

@@ -26,12 +26,12 @@ pub enum Posted {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Desk {
+pub struct SimulatedRejects {
     waiting: VecDeque<Letter>,
     written: BTreeSet<(i32, i64)>,
 }
 
-impl Desk {
+impl SimulatedRejects {
     /// A reject comes in.
     pub fn file(&mut self, letter: Letter) {
         self.waiting.push_back(letter);

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::librdkafka::RecordBatch;
 use crate::model::{
-    Budget, Charge, Offset, Outcome, Part, PartitionTable, Place, Prepared, Reject, RejectReason, Rejected, Report,
-    Run, Slot, Stop, Wake,
+    Budget, Charge, Offset, Outcome, Part, PartitionId, PartitionTable, Place, Prepared, Reject, RejectReason,
+    Rejected, Report, Run, Stop, Wake,
 };
 use crate::sink::elasticsearch::pure::{BulkItem, ItemAction};
 use crate::sink::elasticsearch::{self};
 use crate::sink::sequencer::Sequencer;
-use crate::source::Wire;
+use crate::source::InFlight;
 
-use super::desk::{Desk, Letter};
+use super::desk::{Letter, SimulatedRejects};
 use super::lanes::Lanes;
 use super::log::Fate;
 use super::messages::{Batch, Message};
@@ -44,7 +44,7 @@ pub struct Engine {
     /// The sink.
     pub sink: Sink,
     /// The reject desk.
-    pub desk: Desk,
+    pub desk: SimulatedRejects,
     /// To the source.
     pub reports: flume::Sender<Report>,
     /// The fence.
@@ -77,7 +77,7 @@ impl Engine {
             intake: Vec::new(),
             ring: Sequencer::new(RING as usize),
             sink,
-            desk: Desk::default(),
+            desk: SimulatedRejects::default(),
             reports,
             table,
             budget,
@@ -108,7 +108,7 @@ impl Engine {
     }
 
     /// The number of a slot's partition.
-    pub fn partition(&self, slot: Slot) -> i32 {
+    pub fn partition(&self, slot: PartitionId) -> i32 {
         self.table.name(slot).map_or(-1, |name| name.partition)
     }
 
@@ -205,11 +205,11 @@ fn produced(batch: &Prepared<BulkItem>) -> Vec<Produced> {
 }
 
 /// As `pipeline` joins the lanes' wire to the source.
-pub struct LanesWire(pub Arc<elasticsearch::Wire>);
+pub struct LanesWire(pub Arc<elasticsearch::InFlightCounts>);
 
-impl Wire for LanesWire {
-    fn ask(&self, _slot: Slot) {}
-    fn is_quiet(&self, slot: Slot) -> bool {
+impl InFlight for LanesWire {
+    fn ask(&self, _slot: PartitionId) {}
+    fn is_quiet(&self, slot: PartitionId) -> bool {
         self.0.is_quiet(slot)
     }
     fn purge(&self) {}
@@ -218,11 +218,11 @@ impl Wire for LanesWire {
 /// As `pipeline` joins the producer's.
 pub struct RelayWire(pub flume::Sender<Command>);
 
-impl Wire for RelayWire {
-    fn ask(&self, slot: Slot) {
+impl InFlight for RelayWire {
+    fn ask(&self, slot: PartitionId) {
         let _ = self.0.try_send(Command::Quiesce(slot));
     }
-    fn is_quiet(&self, _slot: Slot) -> bool {
+    fn is_quiet(&self, _slot: PartitionId) -> bool {
         false
     }
     fn purge(&self) {

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::config::plan::{OnDamaged, Start};
 use crate::model::{Budget, PartitionTable, RewindCause};
-use crate::sink::elasticsearch::Wire as ElasticsearchWire;
-use crate::source::{Source, SourceContext, Until, Wire};
-use crate::telemetry::health::{Health, Room};
+use crate::sink::elasticsearch::InFlightCounts as ElasticsearchWire;
+use crate::source::{InFlight, Source, SourceContext, Until};
+use crate::telemetry::health::{Component, Health};
 use crate::telemetry::lag::LagTable;
 use crate::telemetry::latency::LatencyBook;
 use crate::telemetry::metrics::PipelineMetrics;
@@ -285,7 +285,7 @@ impl<'a> History<'a> {
         let table = Arc::new(PartitionTable::default());
         let (batches, waiting) = flume::bounded(self.settings.channel);
         let (reports, reported) = flume::bounded(4096);
-        let (sink, wire): (Sink, Arc<dyn Wire>) = if self.settings.relay {
+        let (sink, wire): (Sink, Arc<dyn InFlight>) = if self.settings.relay {
             let (commands, ordered) = flume::bounded(4096);
             (Sink::Relay(Relay::default(), ordered), Arc::new(RelayWire(commands)))
         } else {
@@ -348,7 +348,7 @@ impl<'a> History<'a> {
             source.turn(now);
             source.turn(now);
             let waits = source.commits.unanswered_since().is_some_and(|since| now >= since + UNANSWERED_SAID);
-            let group = source.cx.health.faults().into_iter().any(|(room, _)| room == Room::Group);
+            let group = source.cx.health.faults().into_iter().any(|(room, _)| room == Component::Group);
             if waits && !group {
                 return Err("nothing is said of a commit that is not answered".to_owned());
             }

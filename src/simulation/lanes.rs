@@ -8,9 +8,10 @@ use bytes::Bytes;
 
 use crate::config::plan::{OnIndexFault, RetryPlan};
 use crate::model::{Budget, PartitionTable, Prepared, Ticket};
-use crate::sink::elasticsearch::Wire;
+use crate::sink::elasticsearch::InFlightCounts;
 use crate::sink::elasticsearch::pure::{
-    BulkItem, Effects, Lane, LaneAnswer, NextSend, PROBE_EVERY, Pacing, Patience, Reply, Rules, Tenure, Terms, split,
+    BulkItem, Effects, GiveUpClock, Lane, LaneAnswer, LaneRules, NextSend, PROBE_EVERY, Pacing, RequestReply, Tenure,
+    Terms, split,
 };
 
 /// A request that was sent.
@@ -37,7 +38,7 @@ pub struct Driver {
 }
 
 impl Driver {
-    fn may_send(&mut self, now: Instant, halted: bool, patience: &mut Patience) -> bool {
+    fn may_send(&mut self, now: Instant, halted: bool, patience: &mut GiveUpClock) -> bool {
         loop {
             match self.pacing.next_send(now, &self.lane, halted, false, patience) {
                 NextSend::Now => return true,
@@ -57,8 +58,8 @@ impl Driver {
 pub struct Lanes {
     /// By number.
     pub drivers: Vec<Driver>,
-    patience: Patience,
-    wire: Arc<Wire>,
+    patience: GiveUpClock,
+    wire: Arc<InFlightCounts>,
     table: Arc<PartitionTable>,
     next_keep: Instant,
     halted: bool,
@@ -83,10 +84,10 @@ impl Lanes {
         retry: RetryPlan,
         budget: &Arc<Budget>,
         table: Arc<PartitionTable>,
-        wire: Arc<Wire>,
+        wire: Arc<InFlightCounts>,
         now: Instant,
     ) -> Self {
-        let rules = Rules {
+        let rules = LaneRules {
             records,
             bytes: 2000,
             linger: Duration::from_millis(10),
@@ -100,7 +101,7 @@ impl Lanes {
             flight: None,
         };
         let drivers = (0..lanes).map(|_| driver()).collect();
-        Self { drivers, patience: Patience::new(retry), wire, table, next_keep: now, halted: false }
+        Self { drivers, patience: GiveUpClock::new(retry), wire, table, next_keep: now, halted: false }
     }
 
     /// Takes a batch in sequence.
@@ -141,7 +142,7 @@ impl Lanes {
     }
 
     /// The answer to the request of a lane.
-    pub fn answered(&mut self, number: usize, reply: &Reply, now: Instant, chance: f64) -> (Effects, Vec<Said>) {
+    pub fn answered(&mut self, number: usize, reply: &RequestReply, now: Instant, chance: f64) -> (Effects, Vec<Said>) {
         let mut said = Vec::new();
         let driver = &mut self.drivers[number];
         let Some(flight) = driver.flight.take() else { return (Effects::default(), said) };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::librdkafka::Segment;
+use crate::librdkafka::MessageSegment;
 use crate::source::Messages;
 
 use super::log::Input;
@@ -44,8 +44,8 @@ impl Messages for Batch {
         None
     }
 
-    fn segments(&self) -> Vec<Segment<'_>> {
-        let mut segments: Vec<Segment<'_>> = Vec::new();
+    fn segments(&self) -> Vec<MessageSegment<'_>> {
+        let mut segments: Vec<MessageSegment<'_>> = Vec::new();
         let mut expected = 0;
         for (index, message) in self.messages.iter().enumerate() {
             match segments.last_mut() {
@@ -56,7 +56,7 @@ impl Messages for Batch {
                         segment.jump = Some((expected, message.offset));
                     }
                 }
-                Some(_) | None => segments.push(Segment {
+                Some(_) | None => segments.push(MessageSegment {
                     topic: &self.topic,
                     partition: message.partition,
                     start: index,

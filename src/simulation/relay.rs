@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::model::{PartitionTable, Place, Slot, Ticket};
+use crate::model::{PartitionId, PartitionTable, Place, Ticket};
 
 use super::plan::retry;
 use super::server::Write;
@@ -21,7 +21,7 @@ pub struct Produced {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     /// Say when nothing of the slot's older epochs is on its way.
-    Quiesce(Slot),
+    Quiesce(PartitionId),
     /// Give up what is on its way.
     Purge,
 }
@@ -33,7 +33,7 @@ pub struct Relay {
     pub waiting: VecDeque<Produced>,
     /// Produced, not reported yet.
     pub flight: VecDeque<Produced>,
-    asked: Vec<Slot>,
+    asked: Vec<PartitionId>,
     silent_since: Option<Instant>,
     gave_up: bool,
 }
@@ -82,8 +82,8 @@ impl Relay {
     }
 
     /// Slots that were asked about and are quiet.
-    pub fn quiet(&mut self, table: &PartitionTable) -> Vec<Slot> {
-        let busy = |slot: &Slot| {
+    pub fn quiet(&mut self, table: &PartitionTable) -> Vec<PartitionId> {
+        let busy = |slot: &PartitionId| {
             self.flight
                 .iter()
                 .any(|one| one.place.ticket.slot == *slot && !table.is_current(*slot, one.place.ticket.epoch))

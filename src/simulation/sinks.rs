@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::model::{GiveUp, Outcome, Report, RewindCause};
-use crate::sink::elasticsearch::pure::{Effects, Reply};
+use crate::sink::elasticsearch::pure::{Effects, RequestReply};
 
 use super::desk::{Letter, Posted, part};
 use super::engine::{Engine, Sink};
@@ -73,7 +73,7 @@ impl World {
     }
 
     /// Lands the request of a lane, and answers it when it is due.
-    fn serve_flight(&mut self, engine: &mut Engine, number: usize) -> Option<Reply> {
+    fn serve_flight(&mut self, engine: &mut Engine, number: usize) -> Option<RequestReply> {
         let now = self.instant();
         let Sink::Lanes(lanes) = &mut engine.sink else { return None };
         let flight = lanes.drivers[number].flight.as_mut()?;
@@ -91,7 +91,7 @@ impl World {
         }
         let Sink::Lanes(lanes) = &mut engine.sink else { return None };
         let statuses = lanes.drivers[number].flight.as_mut()?.landed.take();
-        let answer = |status, body: String| Reply::Answer { status, retry_after: None, body: Bytes::from(body) };
+        let answer = |status, body: String| RequestReply::Answer { status, retry_after: None, body: Bytes::from(body) };
         let kind = (dice * 1e6) as u32 % 5;
         let Some(statuses) = statuses else {
             let late = self.mix.late && !self.calm && kind == 4;
@@ -104,15 +104,15 @@ impl World {
             return Some(match kind {
                 0 => answer(503, "<html>".to_owned()),
                 1 => answer(429, String::new()),
-                2 => Reply::Broken("reset".to_owned()),
-                _ => Reply::Timeout,
+                2 => RequestReply::Broken("reset".to_owned()),
+                _ => RequestReply::Timeout,
             });
         };
         if dice < bad {
             // It has landed, and the client never learns of it.
             return Some(match kind {
-                0 | 1 => Reply::Timeout,
-                2 => Reply::Broken("reset".to_owned()),
+                0 | 1 => RequestReply::Timeout,
+                2 => RequestReply::Broken("reset".to_owned()),
                 3 => answer(200, "{\"errors\":false,\"items\":[".to_owned()),
                 _ => answer(200, "{\"errors\":false,\"items\":[{\"index\":{\"status\":200}}]}x".to_owned()),
             });

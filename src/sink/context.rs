@@ -9,7 +9,7 @@ use crate::telemetry::health::Health;
 use crate::telemetry::latency::LatencyBook;
 use crate::telemetry::metrics::PipelineMetrics;
 
-use super::reject::RejectDesk;
+use super::reject::Rejects;
 
 /// Handles of one pipeline, shared by its sink's threads and tasks.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ pub struct SinkContext {
     /// How patient retries may be. Draining itself is told by the intake channel closing.
     pub stop: Arc<Stop>,
     /// Where rejects go.
-    pub desk: Arc<RejectDesk>,
+    pub desk: Arc<Rejects>,
 }
 
 impl SinkContext {

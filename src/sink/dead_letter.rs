@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 use crate::config::plan::{OnReject, OnTooLarge};
 use crate::model::{Backoff, Charge, Outcome, OwnedRecord, Part, Place, Reject, Report};
 use crate::mutants::{self, Mutant};
-use crate::telemetry::health::Room;
+use crate::telemetry::health::Component;
 
-use super::reject::DeskHandles;
+use super::reject::RejectHandles;
 use envelope::Omitted;
 use file::LetterFile;
 use memory::Memory;
@@ -47,7 +47,7 @@ pub(super) struct Letter {
 }
 
 /// What became of letters that were written together.
-pub(super) struct Attempt {
+pub(super) struct WriteAttempt {
     /// Which were acknowledged.
     pub(super) done: Vec<bool>,
     /// Whether the broker called one of the others, or the batch it travelled in, too large.
@@ -56,7 +56,7 @@ pub(super) struct Attempt {
     pub(super) fault: Option<String>,
 }
 
-enum Target {
+enum LetterTarget {
     Topic(Box<LetterTopic>),
     File(LetterFile),
 }
@@ -69,15 +69,15 @@ pub(super) fn start(
     target: &OnReject,
     memory_bytes: usize,
     waiting: flume::Receiver<Letter>,
-    handles: DeskHandles,
+    handles: RejectHandles,
 ) -> Result<JoinHandle<()>, String> {
     let (target, on_too_large) = match target {
         OnReject::DeadLetterKafka { connection, topic, on_too_large } => {
-            handles.health.needs(Room::DeadLetter);
+            handles.health.needs(Component::DeadLetter);
             let target = LetterTopic::open(connection, topic, memory_bytes, handles.clone())?;
-            (Target::Topic(Box::new(target)), *on_too_large)
+            (LetterTarget::Topic(Box::new(target)), *on_too_large)
         }
-        OnReject::DeadLetterFile { path } => (Target::File(LetterFile::open(path)?), OnTooLarge::Hold),
+        OnReject::DeadLetterFile { path } => (LetterTarget::File(LetterFile::open(path)?), OnTooLarge::Hold),
         OnReject::Stop | OnReject::Drop => return Err("no dead letters are configured".to_owned()),
     };
     let writer = Writer { waiting, target, on_too_large, memory: Memory::default(), handles };
@@ -89,10 +89,10 @@ pub(super) fn start(
 
 struct Writer {
     waiting: flume::Receiver<Letter>,
-    target: Target,
+    target: LetterTarget,
     on_too_large: OnTooLarge,
     memory: Memory,
-    handles: DeskHandles,
+    handles: RejectHandles,
 }
 
 impl Writer {
@@ -105,15 +105,15 @@ impl Writer {
             self.write_all(group);
         }
         match self.target {
-            Target::Topic(topic) => topic.close(),
-            Target::File(_) => {}
+            LetterTarget::Topic(topic) => topic.close(),
+            LetterTarget::File(_) => {}
         }
     }
 
     /// The letters that wait, at least one; `None` when there will be no more or the process aborts.
     fn next_group(&mut self) -> Option<Vec<Letter>> {
         loop {
-            if let Target::Topic(topic) = &mut self.target {
+            if let LetterTarget::Topic(topic) = &mut self.target {
                 topic.greet(Instant::now());
             }
             match self.waiting.recv_timeout(GLANCE) {
@@ -154,7 +154,7 @@ impl Writer {
             if attempt.too_large {
                 attempt = self.write_each(&letters, attempt.done);
             }
-            let Attempt { done: written, fault, .. } = attempt;
+            let WriteAttempt { done: written, fault, .. } = attempt;
             let (done, left) = split(letters, &written);
             for letter in &done {
                 self.memory.add(letter);
@@ -162,9 +162,9 @@ impl Writer {
             self.settle(&done);
             letters = left;
             match fault {
-                None => self.handles.health.clear(Room::DeadLetter),
+                None => self.handles.health.clear(Component::DeadLetter),
                 Some(fault) => {
-                    self.handles.health.raise(Room::DeadLetter, fault);
+                    self.handles.health.raise(Component::DeadLetter, fault);
                     self.rest(BACKOFF.after(failures));
                     failures = if done.is_empty() { failures.saturating_add(1) } else { 1 };
                 }
@@ -175,15 +175,15 @@ impl Writer {
         }
     }
 
-    fn attempt(&mut self, letters: &[Letter]) -> Attempt {
+    fn attempt(&mut self, letters: &[Letter]) -> WriteAttempt {
         match &mut self.target {
-            Target::Topic(topic) => topic.write(letters),
-            Target::File(file) => file.write(letters, &self.handles.pipeline),
+            LetterTarget::Topic(topic) => topic.write(letters),
+            LetterTarget::File(file) => file.write(letters, &self.handles.pipeline),
         }
     }
 
     /// Writes those that are not `done` one by one, until one fails for another reason than its size.
-    fn write_each(&mut self, letters: &[Letter], mut done: Vec<bool>) -> Attempt {
+    fn write_each(&mut self, letters: &[Letter], mut done: Vec<bool>) -> WriteAttempt {
         let mut fault = None;
         for (letter, done) in letters.iter().zip(&mut done).filter(|(_, done)| !**done) {
             let mut alone = self.attempt(std::slice::from_ref(letter));
@@ -200,12 +200,12 @@ impl Writer {
                 break;
             }
         }
-        Attempt { done, too_large: false, fault }
+        WriteAttempt { done, too_large: false, fault }
     }
 
     /// Writes a letter that is too large without its value or, when that is still too large, without anything but where
     /// the record stands and why it was rejected. Returns the last attempt, `refused` being the first.
-    fn write_shortened(&mut self, letter: &Letter, refused: Attempt) -> Attempt {
+    fn write_shortened(&mut self, letter: &Letter, refused: WriteAttempt) -> WriteAttempt {
         let mut last = refused;
         for omitted in [Omitted::Value, Omitted::All] {
             if !last.too_large {

@@ -34,7 +34,7 @@ const LINES_APART: Duration = Duration::from_secs(60);
 
 /// What the desk is given by its pipeline.
 #[derive(Clone)]
-pub struct DeskHandles {
+pub struct RejectHandles {
     /// Pipeline name, for messages and dead letters.
     pub pipeline: Arc<str>,
     /// Names of partitions, and the fence that dead letters not yet sent heed.
@@ -52,14 +52,14 @@ pub struct DeskHandles {
 }
 
 /// Where rejects go. Shared by a pipeline's intake, lanes and delivery reports.
-pub struct RejectDesk {
+pub struct Rejects {
     policy: Policy,
     breaker: Mutex<Breaker>,
     most_in_a_row: u32,
     count_redirected: bool,
     aside: Seldom,
     halted: AtomicBool,
-    handles: DeskHandles,
+    handles: RejectHandles,
 }
 
 /// A line of the log that is written at most once a minute.
@@ -80,29 +80,29 @@ impl Seldom {
 enum Policy {
     Stop,
     Drop,
-    DeadLetter(Mutex<Option<Office>>),
+    DeadLetter(Mutex<Option<DeadLetterThread>>),
 }
 
 /// The way to the dead-letter thread. The queue is bounded by the byte budget every letter is charged to: while it is
 /// spent the source drains nothing.
-struct Office {
+struct DeadLetterThread {
     letters: flume::Sender<Letter>,
     thread: JoinHandle<()>,
 }
 
-impl RejectDesk {
+impl Rejects {
     /// Opens the desk of a pipeline; with dead letters, their producer or file and their thread.
     ///
     /// # Errors
     /// The dead-letter file cannot be opened, or the dead-letter producer's properties are refused: a message for people.
-    pub fn open(plan: &PipelinePlan, handles: DeskHandles) -> Result<Arc<Self>, String> {
+    pub fn open(plan: &PipelinePlan, handles: RejectHandles) -> Result<Arc<Self>, String> {
         let policy = match &plan.on_reject {
             OnReject::Stop => Policy::Stop,
             OnReject::Drop => Policy::Drop,
             target @ (OnReject::DeadLetterKafka { .. } | OnReject::DeadLetterFile { .. }) => {
                 let (letters, waiting) = flume::unbounded();
                 let thread = dead_letter::start(target, plan.memory_bytes, waiting, handles.clone())?;
-                Policy::DeadLetter(Mutex::new(Some(Office { letters, thread })))
+                Policy::DeadLetter(Mutex::new(Some(DeadLetterThread { letters, thread })))
             }
         };
         let breaker = Mutex::new(Breaker::new(plan.breaker));
@@ -117,7 +117,7 @@ impl RejectDesk {
         }))
     }
 
-    /// Whether [`RejectDesk::file`] needs the original record (`on_reject: dead_letter`).
+    /// Whether [`Rejects::file`] needs the original record (`on_reject: dead_letter`).
     #[must_use]
     pub fn needs_original(&self) -> bool {
         matches!(self.policy, Policy::DeadLetter(_))
@@ -181,7 +181,7 @@ impl RejectDesk {
     pub fn close(&self) {
         if let Policy::DeadLetter(office) = &self.policy {
             let office = office.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(Office { letters, thread }) = office {
+            if let Some(DeadLetterThread { letters, thread }) = office {
                 drop(letters);
                 if thread.join().is_err() {
                     tracing::error!(pipeline = %self.handles.pipeline, "the dead-letter thread panicked");
@@ -214,7 +214,13 @@ impl RejectDesk {
         }
     }
 
-    fn post(&self, office: &Mutex<Option<Office>>, place: Place, reject: Reject, original: Option<OwnedRecord>) {
+    fn post(
+        &self,
+        office: &Mutex<Option<DeadLetterThread>>,
+        place: Place,
+        reject: Reject,
+        original: Option<OwnedRecord>,
+    ) {
         let Some(original) = original else {
             self.halt(|| {
                 format!(

@@ -9,7 +9,7 @@ use super::client::Client;
 use super::control::Source;
 use super::pauses::PauseReason;
 use super::silence::Silence;
-use super::start::{Known, beginning};
+use super::start::{StartFacts, beginning};
 
 /// What is known of a seek. Its first record may lie above the target because there is nothing between, or because the seek
 /// was lost: then it is done again, until two in a row begin at the same record. One repetition would not do: where there
@@ -92,7 +92,7 @@ impl<C: Client> Source<C> {
         self.assigned.values_mut().for_each(|assigned| assigned.changed_at = now);
     }
 
-    pub(super) fn take_partition(&mut self, name: &TopicPartition, known: Known) {
+    pub(super) fn take_partition(&mut self, name: &TopicPartition, known: StartFacts) {
         let Some(slot) = self.cx.table.slot(name) else {
             tracing::error!(pipeline = %self.cx.plan.name, partition = %name, "partition table full: restart the process");
             return;
@@ -136,7 +136,7 @@ impl<C: Client> Source<C> {
         self.assigned.insert(slot, assigned);
     }
 
-    fn report_beginning(&self, name: &TopicPartition, known: Known, gap: u64, truncated: bool) {
+    fn report_beginning(&self, name: &TopicPartition, known: StartFacts, gap: u64, truncated: bool) {
         let committed = known.committed.flatten().map_or(-1, |position| position.0);
         if gap > 0 {
             self.cx.metrics.gap_records.add(gap);

@@ -10,7 +10,7 @@ use super::probe;
 use super::start::History;
 use crate::config::plan::SourcePlan;
 use crate::librdkafka::{
-    Consumer, ErrorCode, Event, MessageBatch, OffsetKind, OpenError, PartitionAnswer, Reply, Segment,
+    Consumer, ErrorCode, Event, MessageBatch, MessageSegment, OffsetKind, OpenError, PartitionAnswer, Reply,
 };
 use crate::model::{TopicPartition, Wake};
 
@@ -32,7 +32,7 @@ pub trait Messages: Sized {
     /// Broker timestamp in milliseconds of the message at `index`.
     fn timestamp_ms(&self, index: usize) -> Option<i64>;
     /// The stretches of one partition with growing offsets, in order.
-    fn segments(&self) -> Vec<Segment<'_>>;
+    fn segments(&self) -> Vec<MessageSegment<'_>>;
     /// Destroys the messages whose index `keep` refuses, leaving the order as it is.
     fn retain(&mut self, keep: impl FnMut(usize) -> bool);
     /// Adds the messages of `other` behind these.
@@ -128,7 +128,7 @@ impl Messages for MessageBatch {
     fn timestamp_ms(&self, index: usize) -> Option<i64> {
         Self::timestamp_ms(self, index)
     }
-    fn segments(&self) -> Vec<Segment<'_>> {
+    fn segments(&self) -> Vec<MessageSegment<'_>> {
         Self::segments(self)
     }
     fn retain(&mut self, keep: impl FnMut(usize) -> bool) {

@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use crate::librdkafka::{CommitAnswer, ErrorCode};
-use crate::model::{Position, Slot, TopicPartition};
+use crate::model::{PartitionId, Position, TopicPartition};
 use crate::mutants::{self, Mutant};
 
 /// One partition of a commit request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
     /// Which partition.
-    pub slot: Slot,
+    pub slot: PartitionId,
     /// Its name, to match the answer.
     pub name: TopicPartition,
     /// The position.
@@ -19,7 +19,7 @@ pub struct Sent {
 
 /// What became of one partition's commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum CommitFate {
     /// Stored.
     Stored,
     /// Not stored; still ours: send it again.
@@ -92,7 +92,7 @@ impl Commits {
     }
 
     /// Judges an answer. Answers to other requests are ignored.
-    pub fn answered(&mut self, answer: &CommitAnswer, now: Instant) -> Vec<(Sent, Fate)> {
+    pub fn answered(&mut self, answer: &CommitAnswer, now: Instant) -> Vec<(Sent, CommitFate)> {
         let Some((_, sent)) = self.in_flight.take_if(|(request, _)| *request == answer.request) else {
             return Vec::new();
         };
@@ -102,7 +102,7 @@ impl Commits {
             (sent, fate)
         };
         let fates: Vec<_> = sent.into_iter().map(judge).collect();
-        let stored = fates.iter().all(|(_, fate)| *fate == Fate::Stored);
+        let stored = fates.iter().all(|(_, fate)| *fate == CommitFate::Stored);
         self.retry_at = (!stored).then_some(now + AFTER_FAILURE);
         fates
     }
@@ -110,14 +110,14 @@ impl Commits {
 
 /// During a cooperative rejoin commits fail with an illegal generation or a rebalance in progress although the partitions
 /// are still ours: sending them again brought duplicates in the trial from 208,300 to 0.
-fn fate(error: Option<ErrorCode>) -> Fate {
+fn fate(error: Option<ErrorCode>) -> CommitFate {
     match error {
-        None => Fate::Stored,
+        None => CommitFate::Stored,
         Some(code @ (ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::FENCED_INSTANCE_ID | ErrorCode::ASSIGNMENT_LOST)) => {
-            Fate::NotOurs(code)
+            CommitFate::NotOurs(code)
         }
-        Some(_) if mutants::on(Mutant::RefusedCommitIsStored) => Fate::Stored,
-        Some(code) => Fate::Again(code),
+        Some(_) if mutants::on(Mutant::RefusedCommitIsStored) => CommitFate::Stored,
+        Some(code) => CommitFate::Again(code),
     }
 }
 
@@ -131,7 +131,7 @@ mod tests {
     }
 
     fn sent(partition: i32) -> Sent {
-        Sent { slot: Slot(partition as u32), name: name(partition), position: Position(5) }
+        Sent { slot: PartitionId(partition as u32), name: name(partition), position: Position(5) }
     }
 
     fn answer(request: u64, error: Option<ErrorCode>, second: Option<ErrorCode>) -> CommitAnswer {
@@ -148,7 +148,7 @@ mod tests {
         assert!(!commits.may_send(now + Duration::from_secs(9), true), "one is in flight");
         assert_eq!(commits.unanswered_since(), Some(now));
         assert_eq!(commits.answered(&answer(request + 7, None, None), now), [], "another's answer");
-        assert_eq!(commits.answered(&answer(request, None, None), now), [(sent(0), Fate::Stored)]);
+        assert_eq!(commits.answered(&answer(request, None, None), now), [(sent(0), CommitFate::Stored)]);
         assert_eq!(commits.unanswered_since(), None);
         assert!(!commits.may_send(now, false));
         assert!(commits.may_send(now, true));
@@ -160,12 +160,12 @@ mod tests {
         let mut commits = Commits::new(Duration::ZERO);
         let now = Instant::now();
         let cases = [
-            (None, Some(ErrorCode::REBALANCE_IN_PROGRESS), Fate::Again(ErrorCode::REBALANCE_IN_PROGRESS)),
-            (None, Some(ErrorCode::ILLEGAL_GENERATION), Fate::Again(ErrorCode::ILLEGAL_GENERATION)),
-            (Some(ErrorCode::TIMED_OUT), None, Fate::Again(ErrorCode::TIMED_OUT)),
-            (Some(ErrorCode::UNKNOWN_MEMBER_ID), None, Fate::NotOurs(ErrorCode::UNKNOWN_MEMBER_ID)),
-            (None, Some(ErrorCode::FENCED_INSTANCE_ID), Fate::NotOurs(ErrorCode::FENCED_INSTANCE_ID)),
-            (None, None, Fate::Stored),
+            (None, Some(ErrorCode::REBALANCE_IN_PROGRESS), CommitFate::Again(ErrorCode::REBALANCE_IN_PROGRESS)),
+            (None, Some(ErrorCode::ILLEGAL_GENERATION), CommitFate::Again(ErrorCode::ILLEGAL_GENERATION)),
+            (Some(ErrorCode::TIMED_OUT), None, CommitFate::Again(ErrorCode::TIMED_OUT)),
+            (Some(ErrorCode::UNKNOWN_MEMBER_ID), None, CommitFate::NotOurs(ErrorCode::UNKNOWN_MEMBER_ID)),
+            (None, Some(ErrorCode::FENCED_INSTANCE_ID), CommitFate::NotOurs(ErrorCode::FENCED_INSTANCE_ID)),
+            (None, None, CommitFate::Stored),
         ];
         for (overall, own, wanted) in cases {
             let request = commits.start(vec![sent(0), sent(1)], now);

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use crate::config::plan::PipelinePlan;
 use crate::librdkafka::{MessageBatch, RecordBatch};
-use crate::model::{Budget, Halt, PartitionTable, Report, Slot, Stop, Wake};
+use crate::model::{Budget, Halt, PartitionId, PartitionTable, Report, Stop, Wake};
 use crate::telemetry::health::Health;
 use crate::telemetry::lag::LagTable;
 use crate::telemetry::latency::LatencyBook;
@@ -44,7 +44,7 @@ pub struct SourceContext<M = MessageBatch> {
     /// Lag by partition.
     pub lag: Arc<LagTable>,
     /// Whether the sink still has anything of these partitions on the wire.
-    pub wire: Arc<dyn Wire>,
+    pub wire: Arc<dyn InFlight>,
     /// Where a bounded run stops.
     pub until: Option<Until>,
     /// Read by assignment, without joining the group; commit nothing.
@@ -64,11 +64,11 @@ pub enum Until {
 }
 
 /// What a revoke asks of the sink.
-pub trait Wire: Send + Sync {
+pub trait InFlight: Send + Sync {
     /// Asks for a [`Report::Quiet`] once nothing of the partition's fenced epochs is on its way to the sink's servers.
-    fn ask(&self, slot: Slot);
+    fn ask(&self, slot: PartitionId);
     /// Whether that is known to be so already.
-    fn is_quiet(&self, slot: Slot) -> bool;
+    fn is_quiet(&self, slot: PartitionId) -> bool;
     /// Gives up what is on its way as far as that is possible (a producer's queue).
     fn purge(&self);
 }

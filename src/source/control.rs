@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::config::plan::Start;
 use crate::librdkafka::{Bootstrap, Consumer, ErrorCode, OpenError, START_EARLIEST};
-use crate::model::{Epoch, Exit, Halt, RewindCause, Sequence, Slot};
+use crate::model::{Epoch, Exit, Halt, PartitionId, RewindCause, Sequence};
 use crate::mutants::{self, Mutant};
-use crate::telemetry::health::Room;
+use crate::telemetry::health::Component;
 use crate::telemetry::metrics::StageName;
 
 use super::assigned::{Assigned, SeekProof};
@@ -53,7 +53,7 @@ pub struct Source<C: Client = Consumer> {
     pub(crate) pauses: Pauses,
     pub(crate) rewinds: Rewinds,
     /// Partitions whose reading broke off.
-    pub(crate) damaged: BTreeMap<Slot, Damage>,
+    pub(crate) damaged: BTreeMap<PartitionId, Damage>,
     pub(crate) commits: Commits,
     pub(crate) hold: Hold<C::Messages>,
     pub(super) rebalance: Rebalance,
@@ -63,7 +63,7 @@ pub struct Source<C: Client = Consumer> {
     /// What lay there before the group was joined, for `start: latest`.
     pub(super) history: History,
     pub(crate) until: Option<Marks>,
-    pub(crate) assigned: BTreeMap<Slot, Assigned>,
+    pub(crate) assigned: BTreeMap<PartitionId, Assigned>,
     pub(super) next_sequence: Sequence,
     pub(super) mean_record_bytes: usize,
     pub(super) queue_seen_empty: u32,
@@ -179,12 +179,12 @@ impl<C: Client> Source<C> {
             match self.consumer.history(&self.cx.plan.source) {
                 Ok(history) => {
                     self.history = history;
-                    return self.cx.health.clear(Room::Source);
+                    return self.cx.health.clear(Component::Source);
                 }
                 Err(why) => {
                     let text =
                         format!("`start: latest` waits for the ends of its topics, to know what is history: {why}");
-                    self.cx.health.raise(Room::Source, text);
+                    self.cx.health.raise(Component::Source, text);
                     let wake = self.cx.wake.clone();
                     self.consumer.park(&wake, LONGEST_PARK);
                 }
@@ -249,7 +249,7 @@ impl<C: Client> Source<C> {
     }
 
     /// The one way back (I8): fence, forget, destroy what is held, and read again from the lowest unresolved offset.
-    pub(super) fn rewind(&mut self, slot: Slot, cause: RewindCause, now: Instant) {
+    pub(super) fn rewind(&mut self, slot: PartitionId, cause: RewindCause, now: Instant) {
         if !self.assigned.contains_key(&slot) {
             return;
         }
@@ -286,7 +286,7 @@ impl<C: Client> Source<C> {
     }
 
     /// The first record after a seek lies above its target: the seek may have been lost, so it is done once more.
-    pub(super) fn seek_again(&mut self, slot: Slot, now: Instant) {
+    pub(super) fn seek_again(&mut self, slot: PartitionId, now: Instant) {
         self.pauses.add(slot, PauseReason::Rewind);
         self.rewinds.start(slot, now);
         if let Some(assigned) = self.assigned.get_mut(&slot) {

@@ -123,12 +123,12 @@ pub struct Damage {
     read_on: u32,
     /// Errors at the place so far.
     seen: u32,
-    phase: Phase,
+    phase: DamagePhase,
     search: Option<Search>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum DamagePhase {
     /// The partition is paused until then.
     Paused { until: Instant },
     /// It is read from the lowest unresolved offset.
@@ -181,7 +181,7 @@ impl Search {
 
 /// What is to be done about a damaged partition now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Due {
+pub enum DamageDue {
     /// Nothing yet.
     Wait,
     /// Read it from here; `None` is the lowest unresolved offset.
@@ -202,7 +202,7 @@ impl Damage {
     pub fn found(error: ReadError, expected: Option<Position>, end: Option<Position>, now: Instant) -> Self {
         let named = Some(Position(error.offset)).filter(|named| end.is_none_or(|end| *named < end));
         let place = expected.max(named).unwrap_or(Position(0));
-        let phase = Phase::Paused { until: now + FIRST_PAUSE };
+        let phase = DamagePhase::Paused { until: now + FIRST_PAUSE };
         Self {
             error,
             since: now,
@@ -226,13 +226,13 @@ impl Damage {
     /// Whether records of the partition are taken: its place is being read again.
     #[must_use]
     pub fn is_read_again(&self) -> bool {
-        matches!(self.phase, Phase::Reading { .. })
+        matches!(self.phase, DamagePhase::Reading { .. })
     }
 
     /// Whether nothing of the partition is asked of the client.
     #[must_use]
     pub fn is_paused(&self) -> bool {
-        matches!(self.phase, Phase::Paused { .. })
+        matches!(self.phase, DamagePhase::Paused { .. })
     }
 
     /// Another error came in the place of a record. `position` is where reading began, if it began at the lowest unresolved
@@ -240,16 +240,16 @@ impl Damage {
     pub fn failed_again(&mut self, error: ReadError, position: Option<Position>, now: Instant) {
         match self.phase {
             // What was in the queue behind the first error.
-            Phase::Paused { .. } => {}
-            Phase::Reading { .. } => {
+            DamagePhase::Paused { .. } => {}
+            DamagePhase::Reading { .. } => {
                 self.seen = self.seen.saturating_add(1);
                 let begins_at = position.or(Some(Position(error.offset))).filter(|_| self.nothing_came);
                 self.agrees = begins_at.is_some() && begins_at == self.begins_at && error.offset == self.error.offset;
                 self.begins_at = begins_at;
                 self.error = error;
-                self.phase = Phase::Paused { until: now + BACKOFF.after(self.seen.max(1)) };
+                self.phase = DamagePhase::Paused { until: now + BACKOFF.after(self.seen.max(1)) };
             }
-            Phase::Probing { at, .. } => self.probed(at, self.error.is_repeated_by(&error, at), now),
+            DamagePhase::Probing { at, .. } => self.probed(at, self.error.is_repeated_by(&error, at), now),
         }
     }
 
@@ -280,9 +280,9 @@ impl Damage {
     pub fn may_be_read(&mut self, now: Instant) -> bool {
         self.nothing_came = false;
         match self.phase {
-            Phase::Paused { .. } => false,
-            Phase::Reading { .. } => true,
-            Phase::Probing { at, .. } => {
+            DamagePhase::Paused { .. } => false,
+            DamagePhase::Reading { .. } => true,
+            DamagePhase::Probing { at, .. } => {
                 self.probed(at, false, now);
                 false
             }
@@ -290,7 +290,7 @@ impl Damage {
     }
 
     fn probed(&mut self, at: Position, is_inside: bool, now: Instant) {
-        self.phase = Phase::Paused { until: now };
+        self.phase = DamagePhase::Paused { until: now };
         if let Some(search) = &mut self.search {
             search.answered(at, is_inside);
         }
@@ -304,13 +304,13 @@ impl Damage {
         end: Option<Position>,
         on_damaged: OnDamaged,
         now: Instant,
-    ) -> Due {
+    ) -> DamageDue {
         match self.phase {
-            Phase::Paused { until } | Phase::Reading { until } if now < until => return Due::Wait,
-            Phase::Probing { until, .. } if now < until => return Due::Wait,
+            DamagePhase::Paused { until } | DamagePhase::Reading { until } if now < until => return DamageDue::Wait,
+            DamagePhase::Probing { until, .. } if now < until => return DamageDue::Wait,
             // Reading brought neither a record nor an error: whether the place can be read is not known.
-            Phase::Paused { .. } | Phase::Reading { .. } => {}
-            Phase::Probing { at, .. } => self.probed(at, false, now),
+            DamagePhase::Paused { .. } | DamagePhase::Reading { .. } => {}
+            DamagePhase::Probing { at, .. } => self.probed(at, false, now),
         }
         self.nothing_came = true;
         self.read_on = 0;
@@ -319,16 +319,16 @@ impl Damage {
         let (Some(position), Some(end), true, OnDamaged::Skip) = (proven, end, self.is_confirmed(now), on_damaged)
         else {
             self.search = None;
-            self.phase = Phase::Reading { until: now + READ_WITHIN };
-            return Due::Read(None);
+            self.phase = DamagePhase::Reading { until: now + READ_WITHIN };
+            return DamageDue::Read(None);
         };
         let search = *self.search.get_or_insert(Search::at(position));
         match search.next(end) {
             Some(at) => {
-                self.phase = Phase::Probing { at, until: now + PROBE_WITHIN };
-                Due::Read(Some(at))
+                self.phase = DamagePhase::Probing { at, until: now + PROBE_WITHIN };
+                DamageDue::Read(Some(at))
             }
-            None => Due::Skip { from: search.from, to: Position(search.inside.0 + 1) },
+            None => DamageDue::Skip { from: search.from, to: Position(search.inside.0 + 1) },
         }
     }
 
@@ -342,14 +342,14 @@ impl Damage {
     #[must_use]
     pub fn probes(&self) -> Option<Position> {
         match self.phase {
-            Phase::Probing { at, .. } => Some(at),
-            Phase::Paused { .. } | Phase::Reading { .. } => None,
+            DamagePhase::Probing { at, .. } => Some(at),
+            DamagePhase::Paused { .. } | DamagePhase::Reading { .. } => None,
         }
     }
 
     /// The partition went back for another reason: what was being read is over.
     pub fn interrupted(&mut self, now: Instant) {
-        self.phase = Phase::Paused { until: now };
+        self.phase = DamagePhase::Paused { until: now };
     }
 
     /// What was found last.
@@ -412,7 +412,7 @@ mod tests {
         let (mut damage, mut now) = (Damage::found(error(offset), Some(AT), None, now), now);
         while !damage.is_confirmed(now) || !damage.agrees {
             now += LONGEST_PAUSE;
-            assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), Due::Read(None));
+            assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), DamageDue::Read(None));
             damage.failed_again(error(offset), Some(AT), now);
         }
         (damage, now)
@@ -428,16 +428,16 @@ mod tests {
             damage.text(),
             "the batch at offset 5 failed (Local: Bad message format (_BAD_MSG), failed CRC32C check)"
         );
-        assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, now), Due::Wait);
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, now), DamageDue::Wait);
         let later = now + FIRST_PAUSE;
-        assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, later), Due::Read(None));
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, later), DamageDue::Read(None));
         assert!(damage.may_be_read(later), "it may have been the network");
         assert!(!damage.is_cured_by(AT) && damage.is_cured_by(Position(AT.0 + 1)));
         damage.failed_again(error(5), Some(AT), later);
-        assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, later + FIRST_PAUSE), Due::Wait, "twice as long");
-        assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, later + 2 * FIRST_PAUSE), Due::Read(None));
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, later + FIRST_PAUSE), DamageDue::Wait, "twice as long");
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, later + 2 * FIRST_PAUSE), DamageDue::Read(None));
         let silent = later + 2 * FIRST_PAUSE + READ_WITHIN;
-        assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, silent), Due::Read(None), "nothing came at all");
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, silent), DamageDue::Read(None), "nothing came at all");
     }
 
     #[test]
@@ -455,7 +455,7 @@ mod tests {
         let (mut damage, mut now) = (Damage::found(error(5), Some(AT), None, Instant::now()), Instant::now());
         let mut reads = |damage: &mut Damage| {
             now += READ_WITHIN;
-            assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), Due::Read(None));
+            assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), DamageDue::Read(None));
             now
         };
         for _ in 0..2 * CONFIRMATIONS {
@@ -473,8 +473,12 @@ mod tests {
             assert!(damage.is_confirmed(now));
         }
         now += LONGEST_PAUSE;
-        assert_eq!(damage.clone().due(Some(AT), None, OnDamaged::Skip, now), Due::Read(None), "the end is not known");
-        assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), Due::Read(Some(Position(AT.0 + 1))));
+        assert_eq!(
+            damage.clone().due(Some(AT), None, OnDamaged::Skip, now),
+            DamageDue::Read(None),
+            "the end is not known"
+        );
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), DamageDue::Read(Some(Position(AT.0 + 1))));
     }
 
     /// A marker is no record: its partition is mended when the client goes past it, or finds nothing there.
@@ -484,7 +488,7 @@ mod tests {
         for (next, end, mended) in [(p(8), p(90), true), (AT, AT, true), (AT, p(90), false), (p(5), p(6), false)] {
             let mut damage = Damage::found(error(5), Some(AT), END, now);
             assert!(!damage.client_read_on(next, end), "it is not being read");
-            assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, now + FIRST_PAUSE), Due::Read(None));
+            assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, now + FIRST_PAUSE), DamageDue::Read(None));
             assert!(!damage.client_read_on(next, end), "may be older than the seek");
             assert_eq!(damage.client_read_on(next, end), mended, "{next:?} {end:?}");
             damage.failed_again(error(5), Some(AT), now);
@@ -507,7 +511,7 @@ mod tests {
             let mut damage = Damage::found(of(code, AT.0), Some(AT), END, now);
             for _ in 0..2 * CONFIRMATIONS {
                 now += LONGEST_PAUSE;
-                if damage.due(Some(AT), END, OnDamaged::Skip, now) != Due::Read(None) {
+                if damage.due(Some(AT), END, OnDamaged::Skip, now) != DamageDue::Read(None) {
                     break;
                 }
                 damage.failed_again(of(code, AT.0), Some(AT), now);
@@ -518,8 +522,8 @@ mod tests {
                 let inside = at.0 < AT.0 + 9;
                 damage.failed_again(of(if inside { code } else { ErrorCode::UNKNOWN }, at.0), Some(AT), now);
                 match damage.due(Some(AT), END, OnDamaged::Skip, now) {
-                    Due::Read(_) => {}
-                    other => assert_eq!(other, Due::Skip { from: AT, to: Position(AT.0 + 9) }),
+                    DamageDue::Read(_) => {}
+                    other => assert_eq!(other, DamageDue::Skip { from: AT, to: Position(AT.0 + 9) }),
                 }
             }
         }
@@ -531,13 +535,13 @@ mod tests {
         let (mut damage, mut now) = (Damage::found(error(5), None, END, Instant::now()), Instant::now());
         for _ in 1..CONFIRMATIONS {
             now += LONGEST_PAUSE;
-            assert_eq!(damage.due(None, END, OnDamaged::Skip, now), Due::Read(None));
+            assert_eq!(damage.due(None, END, OnDamaged::Skip, now), DamageDue::Read(None));
             damage.failed_again(error(5), None, now);
         }
         now += LONGEST_PAUSE;
-        assert_eq!(damage.due(None, END, OnDamaged::Skip, now), Due::Read(Some(Position(6))));
+        assert_eq!(damage.due(None, END, OnDamaged::Skip, now), DamageDue::Read(Some(Position(6))));
         assert!(!damage.may_be_read(now));
-        let skip = Due::Skip { from: Position(5), to: Position(6) };
+        let skip = DamageDue::Skip { from: Position(5), to: Position(6) };
         assert_eq!(damage.due(None, END, OnDamaged::Skip, now), skip);
     }
 
@@ -549,11 +553,11 @@ mod tests {
             let now = now + LONGEST_PAUSE;
             let skip = loop {
                 match damage.due(Some(AT), Some(Position(end)), OnDamaged::Skip, now) {
-                    Due::Read(Some(at)) => {
+                    DamageDue::Read(Some(at)) => {
                         assert!(at.0 < end, "{end}");
                         damage.failed_again(error(5), Some(AT), now);
                     }
-                    Due::Skip { from, to } => break (from, to),
+                    DamageDue::Skip { from, to } => break (from, to),
                     other => panic!("{other:?}"),
                 }
             };
@@ -569,7 +573,7 @@ mod tests {
         {
             let mut damage = Damage::found(error(offset), Some(AT), end, now);
             assert!(!damage.is_cured_by(Position(proof)), "it is not read yet");
-            assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, now + FIRST_PAUSE), Due::Read(None));
+            assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, now + FIRST_PAUSE), DamageDue::Read(None));
             assert!(!damage.is_cured_by(Position(proof - 1)) && damage.is_cured_by(Position(proof)), "{offset}");
         }
     }
@@ -585,13 +589,13 @@ mod tests {
             let mut probes = 0;
             let skip = loop {
                 match damage.due(Some(AT), END, OnDamaged::Skip, now) {
-                    Due::Read(Some(at)) if at.0 < end => damage.failed_again(error(first), Some(AT), now),
-                    Due::Read(Some(at)) => match (at.0 % 3, silent) {
+                    DamageDue::Read(Some(at)) if at.0 < end => damage.failed_again(error(first), Some(AT), now),
+                    DamageDue::Read(Some(at)) => match (at.0 % 3, silent) {
                         (_, true) => now += PROBE_WITHIN,
                         (0, false) => damage.failed_again(error(at.0), Some(AT), now),
                         (_, false) => assert!(!damage.may_be_read(now), "a probe reads nothing"),
                     },
-                    Due::Skip { from, to } => break (from, to),
+                    DamageDue::Skip { from, to } => break (from, to),
                     other => panic!("{other:?}"),
                 }
                 probes += 1;
@@ -610,7 +614,7 @@ mod tests {
             let mut damage = Damage::found(error.clone(), Some(AT), END, now);
             for _ in 0..2 * CONFIRMATIONS {
                 now += LONGEST_PAUSE;
-                assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), Due::Read(None));
+                assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), DamageDue::Read(None));
                 damage.failed_again(error.clone(), Some(AT), now);
             }
             assert!(damage.is_confirmed(now) && damage.policy(OnDamaged::Skip) == OnDamaged::Hold);
@@ -624,22 +628,26 @@ mod tests {
     fn nothing_is_skipped_that_was_not_proven_and_nothing_without_leave() {
         let (mut damage, now) = confirmed(5, Instant::now());
         let now = now + LONGEST_PAUSE;
-        assert_eq!(damage.clone().due(Some(AT), END, OnDamaged::Hold, now), Due::Read(None));
-        assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), Due::Read(Some(Position(8))));
+        assert_eq!(damage.clone().due(Some(AT), END, OnDamaged::Hold, now), DamageDue::Read(None));
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), DamageDue::Read(Some(Position(8))));
         assert_eq!(damage.probes(), Some(Position(8)));
         for elsewhere in [Position(AT.0 - 1), Position(AT.0 + 1)] {
             assert_eq!(
                 damage.clone().due(Some(elsewhere), END, OnDamaged::Skip, now + PROBE_WITHIN),
-                Due::Read(None),
+                DamageDue::Read(None),
                 "not proven"
             );
         }
         damage.interrupted(now);
         assert_eq!(damage.probes(), None);
-        assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), Due::Read(Some(Position(8))), "not answered");
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), DamageDue::Read(Some(Position(8))), "not answered");
         damage.failed_again(error(5), Some(AT), now);
-        assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), Due::Read(Some(Position(8))), "asked once more");
+        assert_eq!(
+            damage.due(Some(AT), END, OnDamaged::Skip, now),
+            DamageDue::Read(Some(Position(8))),
+            "asked once more"
+        );
         assert!(!damage.may_be_read(now), "the first answer was that of a seek that was lost");
-        assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), Due::Skip { from: AT, to: Position(8) });
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), DamageDue::Skip { from: AT, to: Position(8) });
     }
 }

@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use crate::config::plan::OnDamaged;
-use crate::model::{Exit, Halt, Position, Slot};
+use crate::model::{Exit, Halt, PartitionId, Position};
 use crate::mutants::{self, Mutant};
-use crate::telemetry::health::Room;
+use crate::telemetry::health::Component;
 
 use super::assigned::SeekProof;
 use super::client::Client;
 use super::control::Source;
-use super::damage::{Damage, Due, ReadError};
+use super::damage::{Damage, DamageDue, ReadError};
 use super::pauses::PauseReason;
 
 /// Partitions an alert names; of the others it tells the number.
@@ -19,7 +19,7 @@ const NAMED: usize = 3;
 impl<C: Client> Source<C> {
     /// An error came in the place of a record. What was read before it goes on; nothing behind it is taken, and the
     /// client's position, which counts the error as read, is not believed.
-    pub(super) fn broke_off(&mut self, slot: Slot, error: ReadError, now: Instant) {
+    pub(super) fn broke_off(&mut self, slot: PartitionId, error: ReadError, now: Instant) {
         let Some(assigned) = self.assigned.get_mut(&slot) else { return };
         if mutants::on(Mutant::ErrorTakenForARecord) {
             return;
@@ -46,7 +46,7 @@ impl<C: Client> Source<C> {
     }
 
     /// Records were taken up to `next`: a place before it that could not be read can be.
-    pub(super) fn read_behind(&mut self, slot: Slot, next: Position) {
+    pub(super) fn read_behind(&mut self, slot: PartitionId, next: Position) {
         if self.damaged.get(&slot).is_some_and(|damage| damage.is_cured_by(next)) {
             self.damaged.remove(&slot);
             self.show_damaged();
@@ -54,7 +54,7 @@ impl<C: Client> Source<C> {
     }
 
     /// The client's statistics say that it has read on without an error: what could not be read was nothing, or is gone.
-    pub(super) fn client_read_on(&mut self, slot: Slot, next: Position, end: Position) {
+    pub(super) fn client_read_on(&mut self, slot: PartitionId, next: Position, end: Position) {
         if self.damaged.get_mut(&slot).is_some_and(|damage| damage.client_read_on(next, end)) {
             self.damaged.remove(&slot);
             self.show_damaged();
@@ -62,7 +62,7 @@ impl<C: Client> Source<C> {
     }
 
     /// The partition is another log, or not ours any more.
-    pub(super) fn forget_damage(&mut self, slot: Slot) {
+    pub(super) fn forget_damage(&mut self, slot: PartitionId) {
         if self.damaged.remove(&slot).is_some() {
             self.pauses.remove(slot, PauseReason::Damaged);
             self.show_damaged();
@@ -74,7 +74,7 @@ impl<C: Client> Source<C> {
         if self.damaged.is_empty() || self.finishing || !self.rebalance.is_stable() {
             return;
         }
-        let slots: Vec<Slot> = self.damaged.keys().copied().collect();
+        let slots: Vec<PartitionId> = self.damaged.keys().copied().collect();
         for slot in slots {
             // Only a partition of which nothing is open has a position to go on from.
             let busy = !self.ledger.is_quiet(slot) || self.rewinds.is_waiting(slot) || self.questions.concerns(slot);
@@ -87,14 +87,14 @@ impl<C: Client> Source<C> {
                 continue;
             }
             match damage.due(position, end, self.cx.plan.source.on_damaged, now) {
-                Due::Wait => {}
-                Due::Read(_) => self.seek_damaged(slot, now),
-                Due::Skip { from, to } => self.skip_damaged(slot, from, to, now),
+                DamageDue::Wait => {}
+                DamageDue::Read(_) => self.seek_damaged(slot, now),
+                DamageDue::Skip { from, to } => self.skip_damaged(slot, from, to, now),
             }
         }
     }
 
-    fn seek_damaged(&mut self, slot: Slot, now: Instant) {
+    fn seek_damaged(&mut self, slot: PartitionId, now: Instant) {
         self.pauses.add(slot, PauseReason::Rewind);
         // The others are about records that are read again.
         for over in [PauseReason::Damaged, PauseReason::Span, PauseReason::Until] {
@@ -114,7 +114,7 @@ impl<C: Client> Source<C> {
         }
     }
 
-    fn skip_damaged(&mut self, slot: Slot, from: Position, to: Position, now: Instant) {
+    fn skip_damaged(&mut self, slot: PartitionId, from: Position, to: Position, now: Instant) {
         let Some(damage) = self.damaged.remove(&slot) else { return };
         let mark = self.until.as_ref().and_then(|until| until.mark(slot));
         let to = mark.map_or(to, |mark| to.min(mark.max(from)));
@@ -131,11 +131,11 @@ impl<C: Client> Source<C> {
 
     /// Ends a bounded run in which nothing is left but partitions that cannot be read to their end. `all` says of each
     /// partition whether it is done.
-    pub(super) fn only_damaged_are_left(&mut self, all: &[(Slot, bool)]) -> bool {
+    pub(super) fn only_damaged_are_left(&mut self, all: &[(PartitionId, bool)]) -> bool {
         let now = self.consumer.now();
         let holds = |damage: &Damage| damage.policy(self.cx.plan.source.on_damaged) == OnDamaged::Hold;
         let is_left =
-            |slot: &Slot| self.damaged.get(slot).is_some_and(|damage| holds(damage) && damage.is_confirmed(now));
+            |slot: &PartitionId| self.damaged.get(slot).is_some_and(|damage| holds(damage) && damage.is_confirmed(now));
         let quiet = all.iter().all(|(slot, _)| self.ledger.is_quiet(*slot));
         if !quiet || !all.iter().all(|(slot, done)| *done || is_left(slot)) {
             return false;
@@ -186,9 +186,9 @@ impl<C: Client> Source<C> {
     pub(super) fn show_damaged(&mut self) {
         self.cx.metrics.damaged_partitions.set(self.damaged.len() as i64);
         if self.damaged.is_empty() {
-            self.cx.health.clear(Room::Damage);
+            self.cx.health.clear(Component::Damage);
         } else {
-            self.cx.health.raise(Room::Damage, self.damaged_text());
+            self.cx.health.raise(Component::Damage, self.damaged_text());
         }
     }
 }

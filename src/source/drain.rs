@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::librdkafka::RecordBatch;
-use crate::model::{Epoch, Offset, Position, RewindCause, Run, Slot, TopicPartition};
+use crate::model::{Epoch, Offset, PartitionId, Position, RewindCause, Run, TopicPartition};
 use crate::mutants::{self, Mutant};
-use crate::telemetry::health::Room;
+use crate::telemetry::health::Component;
 use crate::telemetry::latency::Stage;
 use crate::telemetry::metrics::StageName;
 
@@ -80,8 +80,8 @@ impl<C: Client> Source<C> {
         self.hold.keep(messages, tags);
     }
 
-    /// Slot and epoch of each message; `None` where it must be destroyed.
-    fn tag(&self, messages: &C::Messages) -> Vec<Option<(Slot, Epoch)>> {
+    /// PartitionId and epoch of each message; `None` where it must be destroyed.
+    fn tag(&self, messages: &C::Messages) -> Vec<Option<(PartitionId, Epoch)>> {
         let mut tags = Vec::with_capacity(messages.len());
         for segment in messages.segments() {
             let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };
@@ -121,7 +121,7 @@ impl<C: Client> Source<C> {
         self.mean_record_bytes = (self.mean_record_bytes * 7 + bytes / messages.len()) / 8;
         self.cx.metrics.batch_records.observe(messages.len() as u64);
         self.cx.metrics.batch_bytes.observe(bytes as u64);
-        self.cx.health.clear(Room::Source);
+        self.cx.health.clear(Component::Source);
         self.record_queue_latency(&messages);
         let charge = self.cx.budget.charge(bytes + messages.len() * RECORD_OVERHEAD);
         let batch = RecordBatch { sequence: self.next_sequence, messages, runs, charge, polled };
@@ -141,7 +141,7 @@ impl<C: Client> Source<C> {
     }
 
     /// Whether records of the partition must be destroyed because its seek is still to come.
-    fn waits_for_seek(&self, slot: Slot) -> bool {
+    fn waits_for_seek(&self, slot: PartitionId) -> bool {
         self.rewinds.is_waiting(slot) && !mutants::on(Mutant::DrainDuringABackoff)
     }
 
@@ -191,7 +191,7 @@ impl<C: Client> Source<C> {
     /// Whether a record at `first` may come now in its partition. One that went back takes the rewind path; a jump after an
     /// assign or rewind is asked about. Where no position is known the beginning was sought, and before offset 0 is nothing.
     /// `expected` is the offset behind the last record, be it in this batch.
-    fn may_follow(&mut self, slot: Slot, expected: Option<Position>, first: i64, now: Instant) -> bool {
+    fn may_follow(&mut self, slot: PartitionId, expected: Option<Position>, first: i64, now: Instant) -> bool {
         if let Some(expected) = expected.filter(|expected| first < expected.0) {
             self.went_back(slot, Offset(first), expected, now);
             return false;
@@ -225,7 +225,7 @@ impl<C: Client> Source<C> {
 
     /// While a partition is running, offsets jump over what was compacted and over control records; where retention
     /// overtook the reading they jump to the low watermark, which came with the same fetch.
-    fn look_for_gap(&mut self, slot: Slot, expected: Option<Position>, first: i64, inside: Option<(i64, i64)>) {
+    fn look_for_gap(&mut self, slot: PartitionId, expected: Option<Position>, first: i64, inside: Option<(i64, i64)>) {
         let Some(assigned) = self.assigned.get(&slot) else { return };
         let before = expected
             .map(|expected| (expected.0, first))
@@ -238,7 +238,7 @@ impl<C: Client> Source<C> {
 
     /// A record came that lies before the one that was expected. The client may have gone back by itself; where it does so at
     /// one place again and again, the log is numbered wrong.
-    fn went_back(&mut self, slot: Slot, first: Offset, expected: Position, now: Instant) {
+    fn went_back(&mut self, slot: PartitionId, first: Offset, expected: Position, now: Instant) {
         self.cx.metrics.redelivered.add(1);
         let is_known = self.damaged.get(&slot).is_some_and(Damage::is_numbered_wrong);
         let is_log = self.assigned.get_mut(&slot).is_some_and(|assigned| assigned.goes_back(first, expected));
@@ -251,7 +251,7 @@ impl<C: Client> Source<C> {
     }
 
     /// The client went back unasked, or the log is another one: rewind, and ask for the ends before the seek.
-    fn suspect_truncation(&mut self, slot: Slot, now: Instant) {
+    fn suspect_truncation(&mut self, slot: PartitionId, now: Instant) {
         self.rewind(slot, RewindCause::Redelivered, now);
         self.topic_ids.suspect();
         if !mutants::on(Mutant::TruncationUnnoticed) {
@@ -292,7 +292,7 @@ impl<C: Client> Source<C> {
 struct Stretch {
     start: usize,
     end: usize,
-    slot: Option<Slot>,
+    slot: Option<PartitionId>,
     first: Offset,
     next: Position,
 }

@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use crate::librdkafka::{ErrorCode, Event};
-use crate::model::{Exit, Halt, Position, Slot, TopicPartition};
+use crate::model::{Exit, Halt, PartitionId, Position, TopicPartition};
 use crate::mutants::{self, Mutant};
-use crate::telemetry::health::Room;
+use crate::telemetry::health::Component;
 
 use super::client::Client;
 use super::control::Source;
@@ -13,7 +13,7 @@ use super::credentials;
 use super::damage::{ReadCause, ReadError};
 use super::silence::Fetched;
 use super::statistics::{self, PartitionStatistics};
-use super::until::{Marks, Standing};
+use super::until::{Marks, PartitionFacts};
 
 impl<C: Client> Source<C> {
     pub(super) fn take_events(&mut self, now: Instant) {
@@ -31,9 +31,10 @@ impl<C: Client> Source<C> {
                     self.begin_revoke(partitions, lost, now);
                 }
                 Event::RebalanceFailed(code) => {
-                    self.cx
-                        .health
-                        .raise(Room::Source, format!("joining group `{}` failed: {code}", self.cx.plan.source.group));
+                    self.cx.health.raise(
+                        Component::Source,
+                        format!("joining group `{}` failed: {code}", self.cx.plan.source.group),
+                    );
                 }
                 Event::Statistics(json) => newest = Some(json),
                 Event::Error { code, message, fatal } => self.take_error(code, &message, fatal, now),
@@ -65,13 +66,13 @@ impl<C: Client> Source<C> {
             self.refused(code, message, now);
         } else {
             self.unreachable = true;
-            self.cx.health.raise(Room::Source, format!("{code}: {message}"));
+            self.cx.health.raise(Component::Source, format!("{code}: {message}"));
         }
     }
 
     fn refused(&mut self, code: ErrorCode, message: &str, now: Instant) {
         let text = format!("the source cluster refused our credentials ({code}) {message}");
-        self.cx.health.raise(Room::Source, text.trim_end());
+        self.cx.health.raise(Component::Source, text.trim_end());
         self.credentials.refused(text.trim_end().to_owned(), now);
     }
 
@@ -114,7 +115,7 @@ impl<C: Client> Source<C> {
                     Some(pattern) => format!("no topic matches `{}`; waiting for one", self.as_written(&pattern.topic)),
                     None => format!("{place}: the topic does not exist; waiting for it"),
                 };
-                self.cx.health.raise(Room::Source, words);
+                self.cx.health.raise(Component::Source, words);
             }
             ErrorCode::TOPIC_AUTHORIZATION_FAILED => {
                 self.halt.get_or_insert(Halt {
@@ -133,7 +134,7 @@ impl<C: Client> Source<C> {
                     self.broke_off(slot, ReadError { offset, cause }, now);
                 }
                 (Some(_) | None, Some(_) | None) => {
-                    self.cx.health.raise(Room::Source, format!("{place}: {code}: {message}"));
+                    self.cx.health.raise(Component::Source, format!("{place}: {code}: {message}"));
                 }
             },
         }
@@ -153,7 +154,7 @@ impl<C: Client> Source<C> {
         self.group_waits.told(read.group);
         if self.unreachable && read.connected {
             self.unreachable = false;
-            self.cx.health.clear(Room::Source);
+            self.cx.health.clear(Component::Source);
         }
         let seen_empty = std::mem::take(&mut self.queue_seen_empty) > 0;
         for entry in read.partitions {
@@ -188,7 +189,7 @@ impl<C: Client> Source<C> {
     }
 
     /// Notices that nothing comes of a partition that is being read.
-    fn listen(&mut self, slot: Slot, is_read: bool, entry: &PartitionStatistics) {
+    fn listen(&mut self, slot: PartitionId, is_read: bool, entry: &PartitionStatistics) {
         let now = self.consumer.now();
         let Some(assigned) = self.assigned.get_mut(&slot) else { return };
         if !is_read || self.hold.holds(slot) {
@@ -211,7 +212,7 @@ impl<C: Client> Source<C> {
     }
 
     /// Takes over the client's own position, which includes control records, where nothing of ours contradicts it.
-    fn adopt(&mut self, slot: Slot) {
+    fn adopt(&mut self, slot: PartitionId) {
         let Some(assigned) = self.assigned.get(&slot) else { return };
         let held = self.hold.holds(slot) && !mutants::on(Mutant::AdoptWithRecordsHeld);
         let damaged = self.damaged.contains_key(&slot);
@@ -252,13 +253,13 @@ impl<C: Client> Source<C> {
     }
 
     /// Never, but for a mutant.
-    fn must_read_first(&self, slot: Slot) -> bool {
+    fn must_read_first(&self, slot: PartitionId) -> bool {
         mutants::on(Mutant::EmptiedPartitionHasNoEnd)
             && self.assigned.get(&slot).is_some_and(|assigned| !assigned.read_in_epoch)
     }
 
-    fn standing(&self, slot: Slot) -> Standing {
-        Standing {
+    fn standing(&self, slot: PartitionId) -> PartitionFacts {
+        PartitionFacts {
             idle: self.ledger.is_quiet(slot) && !self.hold.holds(slot) && !self.rewinds.is_waiting(slot),
             position: self.ledger.position(slot).filter(|_| !self.must_read_first(slot)),
             queue_seen_empty: self.queue_seen_empty > 0,

@@ -5,9 +5,9 @@ use std::time::Duration;
 use secrecy::ExposeSecret as _;
 
 use crate::librdkafka::Event;
-use crate::model::{Slot, TopicPartition};
+use crate::model::{PartitionId, TopicPartition};
 use crate::mutants::{self, Mutant};
-use crate::telemetry::health::Room;
+use crate::telemetry::health::Component;
 
 use super::client::{Client, Messages};
 use super::context::SourceEnd;
@@ -155,8 +155,8 @@ impl<C: Client> Source<C> {
         self.cx.reports = flume::bounded(0).1;
         self.publish_lag();
         self.cx.metrics.commit_unanswered_since_ms.set(0);
-        self.cx.health.clear(Room::Group);
-        let slots: Vec<Slot> = self.assigned.keys().copied().collect();
+        self.cx.health.clear(Component::Group);
+        let slots: Vec<PartitionId> = self.assigned.keys().copied().collect();
         self.fence(&slots);
         // Other pipelines may go on: what nobody reads any more must not look as if it stood still.
         self.assigned.clear();

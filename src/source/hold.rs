@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::model::{Epoch, Slot};
+use crate::model::{Epoch, PartitionId};
 use crate::mutants::{self, Mutant};
 
 use super::client::Messages;
@@ -10,15 +10,15 @@ use super::client::Messages;
 /// Most records held.
 const RECORDS: usize = 1024;
 
-struct Held<M> {
+struct HeldMessages<M> {
     messages: M,
-    tags: Vec<(Slot, Epoch)>,
+    tags: Vec<(PartitionId, Epoch)>,
     bytes: usize,
 }
 
 /// Records drained while there was no room, each with the epoch it was drained in. Not counted as consumed yet.
 pub struct Hold<M> {
-    held: VecDeque<Held<M>>,
+    held: VecDeque<HeldMessages<M>>,
     records: usize,
     bytes: usize,
     byte_bound: usize,
@@ -32,7 +32,7 @@ impl<M: Messages> Hold<M> {
     }
 
     /// Keeps messages with their slot and epoch, index for index; those without are destroyed.
-    pub fn keep(&mut self, mut messages: M, tags: Vec<Option<(Slot, Epoch)>>) {
+    pub fn keep(&mut self, mut messages: M, tags: Vec<Option<(PartitionId, Epoch)>>) {
         messages.retain(|index| tags.get(index).is_some_and(Option::is_some));
         if messages.is_empty() {
             return;
@@ -41,18 +41,18 @@ impl<M: Messages> Hold<M> {
         let bytes = (0..messages.len()).map(|index| messages.bytes_at(index)).sum();
         self.records += tags.len();
         self.bytes += bytes;
-        self.held.push_back(Held { messages, tags, bytes });
+        self.held.push_back(HeldMessages { messages, tags, bytes });
     }
 
     /// Destroys a partition's records, uncounted. Returns how many.
-    pub fn destroy(&mut self, slot: Slot) -> usize {
+    pub fn destroy(&mut self, slot: PartitionId) -> usize {
         if mutants::on(Mutant::ReleaseHeldOfAnOldEpoch) {
             return 0;
         }
         self.destroy_where(|tag| tag.0 == slot)
     }
 
-    fn destroy_where(&mut self, gone: impl Fn(&(Slot, Epoch)) -> bool) -> usize {
+    fn destroy_where(&mut self, gone: impl Fn(&(PartitionId, Epoch)) -> bool) -> usize {
         let before = self.records;
         for held in &mut self.held {
             if held.tags.iter().any(&gone) {
@@ -69,7 +69,7 @@ impl<M: Messages> Hold<M> {
     }
 
     /// Takes everything out, in order, as one batch; records whose epoch is not `current` any more are destroyed.
-    pub fn release(&mut self, current: impl Fn(Slot) -> Epoch) -> Option<M> {
+    pub fn release(&mut self, current: impl Fn(PartitionId) -> Epoch) -> Option<M> {
         if !mutants::on(Mutant::ReleaseHeldOfAnOldEpoch) {
             self.destroy_where(|(slot, epoch)| current(*slot) != *epoch);
         }
@@ -98,7 +98,7 @@ impl<M: Messages> Hold<M> {
 
     /// Whether records of this partition are held.
     #[must_use]
-    pub fn holds(&self, slot: Slot) -> bool {
+    pub fn holds(&self, slot: PartitionId) -> bool {
         self.held.iter().any(|held| held.tags.iter().any(|tag| tag.0 == slot))
     }
 

@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use crate::model::{Epoch, Offset, Outcome, Part, Position, Slot, Ticket, TicketId};
+use crate::model::{Epoch, Offset, Outcome, Part, PartitionId, Position, Ticket, TicketId};
 use crate::mutants::{self, Mutant};
 
 /// Books of one pipeline. Touched by the source thread only.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    partitions: BTreeMap<Slot, Partition>,
+    partitions: BTreeMap<PartitionId, PartitionBooks>,
     next_ticket: u64,
     tally: Tally,
 }
@@ -40,7 +40,7 @@ impl Tally {
 }
 
 #[derive(Debug)]
-struct Partition {
+struct PartitionBooks {
     epoch: Epoch,
     /// Everything below is resolved. `None` until the first offset of this tenure is known.
     position: Option<Position>,
@@ -48,13 +48,13 @@ struct Partition {
     expected: Option<Position>,
     /// The highest position a commit was asked for in this tenure.
     asked: Option<Position>,
-    entries: VecDeque<Entry>,
+    entries: VecDeque<LedgerEntry>,
     /// Records of all entries.
     span: u64,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct LedgerEntry {
     id: TicketId,
     first: Offset,
     next: Position,
@@ -103,16 +103,16 @@ pub struct WentBack {
 
 impl Ledger {
     /// A partition becomes ours. `start` is where reading begins, when it is known.
-    pub fn assign(&mut self, slot: Slot, epoch: Epoch, start: Option<Position>) {
+    pub fn assign(&mut self, slot: PartitionId, epoch: Epoch, start: Option<Position>) {
         let fresh =
-            Partition { epoch, position: start, expected: start, asked: None, entries: VecDeque::new(), span: 0 };
+            PartitionBooks { epoch, position: start, expected: start, asked: None, entries: VecDeque::new(), span: 0 };
         if let Some(previous) = self.partitions.insert(slot, fresh) {
             self.tally.forget(&previous);
         }
     }
 
     /// A partition is not ours any more: its open tickets are forgotten. Returns how many records.
-    pub fn revoke(&mut self, slot: Slot) -> u64 {
+    pub fn revoke(&mut self, slot: PartitionId) -> u64 {
         if mutants::on(Mutant::AcceptAfterRevoke) {
             return 0;
         }
@@ -123,7 +123,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`WentBack`] when `first` is below what this epoch expects; nothing is opened.
-    pub fn open(&mut self, slot: Slot, first: Offset, next: Position, records: u32) -> Result<Ticket, WentBack> {
+    pub fn open(&mut self, slot: PartitionId, first: Offset, next: Position, records: u32) -> Result<Ticket, WentBack> {
         let id = TicketId(self.next_ticket);
         let Some(partition) = self.partitions.get_mut(&slot) else {
             return Err(WentBack { offset: first, expected: Position(i64::MAX) });
@@ -138,7 +138,7 @@ impl Ledger {
         partition.expected = Some(next);
         partition.position.get_or_insert(Position(first.0));
         partition.span += u64::from(records);
-        partition.entries.push_back(Entry {
+        partition.entries.push_back(LedgerEntry {
             id,
             first,
             next,
@@ -154,7 +154,7 @@ impl Ledger {
     }
 
     /// Notes of the partition's newest run when it was polled, and the broker timestamp of its first record.
-    pub fn times(&mut self, slot: Slot, polled: Instant, timestamp_ms: Option<i64>) {
+    pub fn times(&mut self, slot: PartitionId, polled: Instant, timestamp_ms: Option<i64>) {
         if let Some(entry) = self.partitions.get_mut(&slot).and_then(|partition| partition.entries.back_mut()) {
             entry.timestamp_ms = timestamp_ms;
             entry.polled = Some(polled);
@@ -169,7 +169,7 @@ impl Ledger {
 
     /// The broker timestamp of the oldest unresolved run, when it is known.
     #[must_use]
-    pub fn oldest_timestamp(&self, slot: Slot) -> Option<i64> {
+    pub fn oldest_timestamp(&self, slot: PartitionId) -> Option<i64> {
         self.partitions.get(&slot)?.entries.front()?.timestamp_ms
     }
 
@@ -215,7 +215,7 @@ impl Ledger {
     }
 
     /// Takes a partition back: a new epoch, its tickets forgotten, the next record expected at its position.
-    pub fn rewind(&mut self, slot: Slot, epoch: Epoch) -> Rewound {
+    pub fn rewind(&mut self, slot: PartitionId, epoch: Epoch) -> Rewound {
         let Some(partition) = self.partitions.get_mut(&slot) else { return Rewound { to: None, records: 0 } };
         let records = self.tally.forget(partition);
         if mutants::on(Mutant::ResidueForgottenOnRewind)
@@ -231,7 +231,7 @@ impl Ledger {
     }
 
     /// The log starts anew (truncated or recreated): the only way a position may become lower.
-    pub fn restart(&mut self, slot: Slot, epoch: Epoch, at: Position) -> u64 {
+    pub fn restart(&mut self, slot: PartitionId, epoch: Epoch, at: Position) -> u64 {
         let rewound = self.rewind(slot, epoch);
         if let Some(partition) = self.partitions.get_mut(&slot) {
             partition.position = Some(at);
@@ -242,7 +242,7 @@ impl Ledger {
     }
 
     /// With nothing open, takes over a higher position of the consumer (behind control records). Returns whether it moved.
-    pub fn adopt(&mut self, slot: Slot, at: Position) -> bool {
+    pub fn adopt(&mut self, slot: PartitionId, at: Position) -> bool {
         let Some(partition) = self.partitions.get_mut(&slot) else { return false };
         let moves = partition.entries.is_empty() && at.0 >= 0 && partition.position.is_none_or(|now| at > now);
         if moves {
@@ -253,7 +253,7 @@ impl Ledger {
     }
 
     /// Positions that are resolved and were not asked to be committed yet.
-    pub fn committable(&self) -> impl Iterator<Item = (Slot, Position)> {
+    pub fn committable(&self) -> impl Iterator<Item = (PartitionId, Position)> {
         self.partitions.iter().filter_map(|(slot, partition)| {
             let position = partition.position?;
             if mutants::on(Mutant::CommitTheReadPosition) {
@@ -267,56 +267,56 @@ impl Ledger {
     }
 
     /// A commit of this position was sent; lower ones will not be.
-    pub fn asked(&mut self, slot: Slot, position: Position) {
+    pub fn asked(&mut self, slot: PartitionId, position: Position) {
         if let Some(partition) = self.partitions.get_mut(&slot) {
             partition.asked = partition.asked.max(Some(position));
         }
     }
 
     /// A commit failed and must be sent again.
-    pub fn not_committed(&mut self, slot: Slot) {
+    pub fn not_committed(&mut self, slot: PartitionId) {
         if let Some(partition) = self.partitions.get_mut(&slot) {
             partition.asked = None;
         }
     }
 
     /// The position the group is known to hold: nothing to commit until it moves.
-    pub fn is_committed_at(&mut self, slot: Slot, position: Position) {
+    pub fn is_committed_at(&mut self, slot: PartitionId, position: Position) {
         self.asked(slot, position);
     }
 
     /// Everything below is resolved.
     #[must_use]
-    pub fn position(&self, slot: Slot) -> Option<Position> {
+    pub fn position(&self, slot: PartitionId) -> Option<Position> {
         self.partitions.get(&slot)?.position
     }
 
     /// The lowest offset the partition may still deliver in this epoch.
     #[must_use]
-    pub fn expected(&self, slot: Slot) -> Option<Position> {
+    pub fn expected(&self, slot: PartitionId) -> Option<Position> {
         self.partitions.get(&slot)?.expected
     }
 
     /// The partition's epoch; [`Epoch::NONE`] when it is not ours.
     #[must_use]
-    pub fn epoch(&self, slot: Slot) -> Epoch {
+    pub fn epoch(&self, slot: PartitionId) -> Epoch {
         self.partitions.get(&slot).map_or(Epoch::NONE, |partition| partition.epoch)
     }
 
     /// Whether no ticket of the partition is waiting for parts or for an earlier ticket.
     #[must_use]
-    pub fn is_quiet(&self, slot: Slot) -> bool {
+    pub fn is_quiet(&self, slot: PartitionId) -> bool {
         self.partitions.get(&slot).is_none_or(|partition| partition.entries.is_empty())
     }
 
     /// Records between the first unresolved and the last read.
     #[must_use]
-    pub fn span(&self, slot: Slot) -> u64 {
+    pub fn span(&self, slot: PartitionId) -> u64 {
         self.partitions.get(&slot).map_or(0, |partition| partition.span)
     }
 
     /// Partitions with unresolved records.
-    pub fn unresolved(&self) -> impl Iterator<Item = Slot> {
+    pub fn unresolved(&self) -> impl Iterator<Item = PartitionId> {
         self.partitions.iter().filter(|(_, p)| p.entries.iter().any(|e| e.open > 0)).map(|(slot, _)| *slot)
     }
 
@@ -328,12 +328,12 @@ impl Ledger {
 
     /// The first offset of the oldest open ticket, for messages.
     #[must_use]
-    pub fn oldest_open(&self, slot: Slot) -> Option<Offset> {
+    pub fn oldest_open(&self, slot: PartitionId) -> Option<Offset> {
         self.partitions.get(&slot)?.entries.front().map(|entry| entry.first)
     }
 }
 
-impl Partition {
+impl PartitionBooks {
     /// Moves the position over closed tickets at the front.
     fn advance(&mut self) -> bool {
         let mut moved = false;
@@ -357,7 +357,7 @@ impl Partition {
 
 impl Tally {
     /// Open tickets of a partition end as rewound. A closed ticket behind an open one was counted when it closed.
-    fn forget(&mut self, partition: &Partition) -> u64 {
+    fn forget(&mut self, partition: &PartitionBooks) -> u64 {
         let records =
             partition.entries.iter().filter(|entry| entry.open > 0).map(|entry| u64::from(entry.records)).sum();
         self.open -= records;
@@ -377,7 +377,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SLOT: Slot = Slot(0);
+    const SLOT: PartitionId = PartitionId(0);
 
     fn ours(start: i64) -> (Ledger, Epoch) {
         let mut ledger = Ledger::default();
@@ -430,7 +430,7 @@ mod tests {
     #[test]
     fn the_oldest_polled_run_is_the_first_unresolved_one_of_any_partition() {
         let (mut ledger, _) = ours(0);
-        let other = Slot(1);
+        let other = PartitionId(1);
         ledger.assign(other, Epoch::fresh(), Some(Position(0)));
         assert_eq!(ledger.oldest_polled(), None);
         let start = Instant::now();

@@ -40,5 +40,5 @@ mod wanted;
 mod tests;
 
 pub use client::{Client, Messages};
-pub use context::{SourceContext, SourceEnd, Until, Wire};
+pub use context::{InFlight, SourceContext, SourceEnd, Until};
 pub use control::Source;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::Slot;
+use crate::model::PartitionId;
 use crate::mutants::{self, Mutant};
 
 /// A reason to pause a partition. The client is paused while there is any.
@@ -38,12 +38,12 @@ impl PauseReason {
 #[derive(Debug, Default)]
 struct Reasons {
     set: u8,
-    told: Told,
+    told: ClientPause,
 }
 
 /// What the client was told.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum ClientPause {
     /// Nothing since the assignment. It may still be paused from an earlier one.
     #[default]
     Nothing,
@@ -57,26 +57,26 @@ enum Told {
 /// The pause reasons of every assigned partition.
 #[derive(Debug, Default)]
 pub struct Pauses {
-    partitions: BTreeMap<Slot, Reasons>,
+    partitions: BTreeMap<PartitionId, Reasons>,
 }
 
 impl Pauses {
     /// A partition is assigned, with the reasons that hold for all. librdkafka never clears an application's pause by
     /// itself, so what it believes is unknown until it has been told.
-    pub fn assign(&mut self, slot: Slot, all: &[PauseReason]) {
+    pub fn assign(&mut self, slot: PartitionId, all: &[PauseReason]) {
         let set = all.iter().fold(0, |set, reason| set | reason.bit());
         let survives = mutants::on(Mutant::PauseSurvivesARevoke);
-        let told = if survives { Told::To { pause: set != 0 } } else { Told::Nothing };
+        let told = if survives { ClientPause::To { pause: set != 0 } } else { ClientPause::Nothing };
         self.partitions.insert(slot, Reasons { set, told });
     }
 
     /// A partition is given up: its reasons end. Resume it at the client before it is unassigned.
-    pub fn revoke(&mut self, slot: Slot) {
+    pub fn revoke(&mut self, slot: PartitionId) {
         self.partitions.remove(&slot);
     }
 
     /// Adds a reason.
-    pub fn add(&mut self, slot: Slot, reason: PauseReason) {
+    pub fn add(&mut self, slot: PartitionId, reason: PauseReason) {
         if reason == PauseReason::Rewind && mutants::on(Mutant::DrainDuringABackoff) {
             return;
         }
@@ -86,7 +86,7 @@ impl Pauses {
     }
 
     /// Takes a reason away.
-    pub fn remove(&mut self, slot: Slot, reason: PauseReason) {
+    pub fn remove(&mut self, slot: PartitionId, reason: PauseReason) {
         if let Some(reasons) = self.partitions.get_mut(&slot) {
             reasons.set &= !reason.bit();
         }
@@ -105,50 +105,50 @@ impl Pauses {
 
     /// Whether a partition has this reason.
     #[must_use]
-    pub fn has(&self, slot: Slot, reason: PauseReason) -> bool {
+    pub fn has(&self, slot: PartitionId, reason: PauseReason) -> bool {
         self.partitions.get(&slot).is_some_and(|reasons| reasons.set & reason.bit() != 0)
     }
 
     /// Whether a partition is to be paused.
     #[must_use]
-    pub fn is_paused(&self, slot: Slot) -> bool {
+    pub fn is_paused(&self, slot: PartitionId) -> bool {
         self.partitions.get(&slot).is_some_and(|reasons| reasons.set != 0)
     }
 
     /// Partitions the client must be told to pause.
     #[must_use]
-    pub fn to_pause(&self) -> Vec<Slot> {
+    pub fn to_pause(&self) -> Vec<PartitionId> {
         self.slots_where(|reasons| match reasons.told {
-            Told::Nothing => reasons.set != 0,
-            Told::To { pause } => reasons.set != 0 && !pause,
-            Told::Unsure => true,
+            ClientPause::Nothing => reasons.set != 0,
+            ClientPause::To { pause } => reasons.set != 0 && !pause,
+            ClientPause::Unsure => true,
         })
     }
 
     /// Partitions the client must be told to resume.
     #[must_use]
-    pub fn to_resume(&self) -> Vec<Slot> {
+    pub fn to_resume(&self) -> Vec<PartitionId> {
         self.slots_where(|reasons| match reasons.told {
-            Told::Nothing => reasons.set == 0,
-            Told::To { pause } => reasons.set == 0 && pause,
-            Told::Unsure => false,
+            ClientPause::Nothing => reasons.set == 0,
+            ClientPause::To { pause } => reasons.set == 0 && pause,
+            ClientPause::Unsure => false,
         })
     }
 
     /// Whether a call has failed since the client last did as told.
     #[must_use]
-    pub fn is_unsure(&self, slot: Slot) -> bool {
-        self.partitions.get(&slot).is_some_and(|reasons| reasons.told == Told::Unsure)
+    pub fn is_unsure(&self, slot: PartitionId) -> bool {
+        self.partitions.get(&slot).is_some_and(|reasons| reasons.told == ClientPause::Unsure)
     }
 
-    fn slots_where(&self, wanted: impl Fn(&Reasons) -> bool) -> Vec<Slot> {
+    fn slots_where(&self, wanted: impl Fn(&Reasons) -> bool) -> Vec<PartitionId> {
         self.partitions.iter().filter(|(_, reasons)| wanted(reasons)).map(|(slot, _)| *slot).collect()
     }
 
     /// The client was told to pause or resume, and `did` so.
-    pub fn told(&mut self, slot: Slot, pause: bool, did: bool) {
+    pub fn told(&mut self, slot: PartitionId, pause: bool, did: bool) {
         if let Some(reasons) = self.partitions.get_mut(&slot) {
-            reasons.told = if did { Told::To { pause } } else { Told::Unsure };
+            reasons.told = if did { ClientPause::To { pause } } else { ClientPause::Unsure };
         }
     }
 }
@@ -157,10 +157,10 @@ impl Pauses {
 mod tests {
     use super::*;
 
-    const A: Slot = Slot(0);
-    const B: Slot = Slot(1);
+    const A: PartitionId = PartitionId(0);
+    const B: PartitionId = PartitionId(1);
 
-    fn apply(pauses: &mut Pauses) -> (Vec<Slot>, Vec<Slot>) {
+    fn apply(pauses: &mut Pauses) -> (Vec<PartitionId>, Vec<PartitionId>) {
         let pause = pauses.to_pause();
         pause.iter().for_each(|slot| pauses.told(*slot, true, true));
         let resume = pauses.to_resume();

@@ -11,8 +11,8 @@ use secrecy::ExposeSecret;
 
 use super::credentials;
 use super::start::History;
-use super::wanted::Choice;
-use crate::config::pattern::Topic;
+use super::wanted::TopicChoice;
+use crate::config::pattern::SourceTopic;
 use crate::config::plan::{KafkaConnection, SourcePlan};
 use crate::config::secret::is_sensitive;
 use crate::librdkafka::{ErrorCode, words};
@@ -72,7 +72,7 @@ pub fn find(source: &SourcePlan, limit: Duration) -> Result<Found, String> {
 fn find_all(source: &SourcePlan, limit: Duration) -> Result<Found, String> {
     let metadata =
         ask(&source.connection, None, |client| client.fetch_metadata(None, limit)).map_err(|why| why.to_string())?;
-    let choice = Choice::new(source);
+    let choice = TopicChoice::new(source);
     let mut found = Found::default();
     for wanted in &source.topics {
         let before = found.partitions.len();
@@ -83,11 +83,13 @@ fn find_all(source: &SourcePlan, limit: Duration) -> Result<Found, String> {
             found.partitions.extend(topic.partitions().iter().map(|one| partition(one.id())));
         }
         match wanted {
-            Topic::Name(name) if found.partitions.len() == before => {
+            SourceTopic::Name(name) if found.partitions.len() == before => {
                 found.missing.push(name.clone());
             }
-            Topic::Pattern(pattern) if found.partitions.len() == before => found.unmatched.push(pattern.to_string()),
-            Topic::Name(_) | Topic::Pattern(_) => {}
+            SourceTopic::Pattern(pattern) if found.partitions.len() == before => {
+                found.unmatched.push(pattern.to_string())
+            }
+            SourceTopic::Name(_) | SourceTopic::Pattern(_) => {}
         }
     }
     found.partitions.sort();

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::model::{Slot, TopicPartition};
-use crate::telemetry::health::Room;
+use crate::model::{PartitionId, TopicPartition};
+use crate::telemetry::health::Component;
 use crate::telemetry::lag::Lag;
 
 use super::client::Client;
@@ -24,8 +24,8 @@ impl<C: Client> Source<C> {
         let source = &self.cx.plan.source;
         match self.group_waits.say(&source.group, source.session_timeout, since, now) {
             Say::Nothing => {}
-            Say::Alert(text) => self.cx.health.raise(Room::Group, text),
-            Say::Over => self.cx.health.clear(Room::Group),
+            Say::Alert(text) => self.cx.health.raise(Component::Group, text),
+            Say::Over => self.cx.health.clear(Component::Group),
         }
     }
 
@@ -63,7 +63,7 @@ impl<C: Client> Source<C> {
         }
     }
 
-    fn assigned_names(&self) -> Vec<(Slot, TopicPartition)> {
+    fn assigned_names(&self) -> Vec<(PartitionId, TopicPartition)> {
         if !self.cx.view.wants() {
             return Vec::new();
         }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::librdkafka::{OffsetKind, OffsetsAnswer, Reply, TopicsAnswer};
-use crate::model::{Epoch, Position, RewindCause, Slot};
+use crate::model::{Epoch, PartitionId, Position, RewindCause};
 use crate::mutants::{self, Mutant};
 
 use super::client::Client;
-use super::commit::{Fate, Sent};
+use super::commit::{CommitFate, Sent};
 use super::control::Source;
 
 /// Bound of each question; librdkafka answers it itself when the brokers do not.
@@ -26,9 +26,9 @@ enum Purpose {
     /// Belongs to the assignment in progress.
     Assign,
     /// A record came above the expected position.
-    Gap { slot: Slot, expected: Position, first: Position },
+    Gap { slot: PartitionId, expected: Position, first: Position },
     /// A record came below the expected position: is the log another one?
-    Truncation { slot: Slot },
+    Truncation { slot: PartitionId },
 }
 
 /// Open questions by request number.
@@ -37,7 +37,7 @@ pub struct Questions {
     next: u64,
     open: BTreeMap<u64, Purpose>,
     /// Ends learnt so far for a truncation question.
-    doubts: BTreeMap<Slot, Doubt>,
+    doubts: BTreeMap<PartitionId, Doubt>,
 }
 
 /// What is known of a partition whose log may be another one.
@@ -64,16 +64,16 @@ impl Questions {
     }
 
     /// Whether a seek of this partition must wait for an answer.
-    pub(super) fn concerns(&self, slot: Slot) -> bool {
+    pub(super) fn concerns(&self, slot: PartitionId) -> bool {
         self.is_asked(slot) || self.doubts.get(&slot).is_some_and(|doubt| doubt.again.is_some())
     }
 
-    fn is_asked(&self, slot: Slot) -> bool {
+    fn is_asked(&self, slot: PartitionId) -> bool {
         self.open.values().any(|purpose| *purpose == Purpose::Truncation { slot })
     }
 
     /// The partition is not ours any more, or it is another log: answers are about what is over.
-    pub(super) fn forget(&mut self, slot: Slot) {
+    pub(super) fn forget(&mut self, slot: PartitionId) {
         self.doubts.remove(&slot);
         self.open.retain(|_, purpose| match purpose {
             Purpose::Assign => true,
@@ -83,13 +83,13 @@ impl Questions {
 }
 
 impl<C: Client> Source<C> {
-    pub(super) fn ask_gap(&mut self, slot: Slot, expected: Position, first: Position, _now: Instant) {
+    pub(super) fn ask_gap(&mut self, slot: PartitionId, expected: Position, first: Position, _now: Instant) {
         let Some(name) = self.cx.table.name(slot).cloned() else { return };
         let request = self.questions.ask(Purpose::Gap { slot, expected, first });
         self.consumer.ask_ends(OffsetKind::Earliest, &[name], ANSWER_WITHIN_MS, request);
     }
 
-    pub(super) fn ask_truncation(&mut self, slot: Slot, _now: Instant) {
+    pub(super) fn ask_truncation(&mut self, slot: PartitionId, _now: Instant) {
         let Some(name) = self.cx.table.name(slot).cloned() else { return };
         for kind in [OffsetKind::Earliest, OffsetKind::Latest] {
             let request = self.questions.ask(Purpose::Truncation { slot });
@@ -98,7 +98,7 @@ impl<C: Client> Source<C> {
     }
 
     /// Asks once more when a doubt is to be confirmed.
-    pub(super) fn ask_truncation_again(&mut self, slot: Slot, now: Instant) {
+    pub(super) fn ask_truncation_again(&mut self, slot: PartitionId, now: Instant) {
         let due = |doubt: &mut Doubt| doubt.again.take_if(|at| *at <= now).is_some();
         if self.questions.doubts.get_mut(&slot).is_some_and(due) {
             self.ask_truncation(slot, now);
@@ -179,7 +179,7 @@ impl<C: Client> Source<C> {
     }
 
     /// A jump is a gap only where retention took the records; compaction and transaction markers jump too.
-    pub(super) fn judge_gap(&self, slot: Slot, expected: Position, first: Position, low: Option<Position>) {
+    pub(super) fn judge_gap(&self, slot: PartitionId, expected: Position, first: Position, low: Option<Position>) {
         let Some(name) = self.cx.table.name(slot) else { return };
         if low.is_some_and(|low| low > expected) {
             let lost = low.map_or(first, |low| low.min(first)).0.saturating_sub(expected.0) as u64;
@@ -189,7 +189,7 @@ impl<C: Client> Source<C> {
         }
     }
 
-    fn judge_truncation(&mut self, slot: Slot, doubt: Doubt, now: Instant) {
+    fn judge_truncation(&mut self, slot: PartitionId, doubt: Doubt, now: Instant) {
         let Some(assigned) = self.assigned.get_mut(&slot) else { return };
         let (Some(position), Some(low), Some(end)) = (self.ledger.position(slot), doubt.low, doubt.end) else { return };
         if end >= position && !assigned.was_gone && !assigned.recreated {
@@ -217,12 +217,12 @@ impl<C: Client> Source<C> {
         self.rewinds.again(slot, now, Duration::ZERO);
     }
 
-    fn commit_answered(&mut self, fates: &[(Sent, Fate)]) {
+    fn commit_answered(&mut self, fates: &[(Sent, CommitFate)]) {
         let mut failed = None;
         for (sent, fate) in fates {
             match fate {
-                Fate::Stored => self.lowered.stored(&sent.name),
-                Fate::Again(code) | Fate::NotOurs(code) => {
+                CommitFate::Stored => self.lowered.stored(&sent.name),
+                CommitFate::Again(code) | CommitFate::NotOurs(code) => {
                     failed = Some(code);
                     self.ledger.not_committed(sent.slot);
                 }

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::librdkafka::{OffsetKind, OffsetsAnswer, PartitionAnswer};
-use crate::model::{Epoch, Exit, Halt, Position, Slot, TopicPartition};
+use crate::model::{Epoch, Exit, Halt, PartitionId, Position, TopicPartition};
 use crate::mutants::{self, Mutant};
-use crate::telemetry::health::{Room, State};
+use crate::telemetry::health::{Component, State};
 
 use super::client::Client;
 use super::context::Until;
 use super::control::Source;
 use super::questions::ANSWER_WITHIN_MS;
-use super::start::{Known, beginning};
+use super::start::{StartFacts, beginning};
 
 /// How long an assignment waits for the answers where to start: the group is held up meanwhile.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(6);
@@ -38,7 +38,7 @@ pub enum Rebalance {
 
 /// An assignment in progress.
 pub struct Assigning {
-    partitions: Vec<(TopicPartition, Known)>,
+    partitions: Vec<(TopicPartition, StartFacts)>,
     unanswered: usize,
     deadline: Instant,
     rounds: u32,
@@ -48,13 +48,13 @@ pub struct Assigning {
 /// A revoke in progress.
 pub struct Revoking {
     partitions: Vec<TopicPartition>,
-    slots: Vec<Slot>,
+    slots: Vec<PartitionId>,
     deadline: Instant,
     /// Bound of the phase that may go beyond the deadline: the commit's answer, then the purge.
     too_late: Instant,
-    phase: Phase,
+    phase: RevokePhase,
     /// Slots the sink has nothing of any more.
-    quiet: BTreeSet<Slot>,
+    quiet: BTreeSet<PartitionId>,
 }
 
 impl Assigning {
@@ -73,7 +73,7 @@ impl Revoking {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum RevokePhase {
     /// Settlements are served.
     Draining,
     /// What is resolved is being committed.
@@ -93,11 +93,11 @@ impl Rebalance {
 
     /// The sink answered for a partition that is being given up. An answer before the fence has moved is one to an earlier
     /// revoke.
-    pub fn heard_quiet(&mut self, slot: Slot) {
+    pub fn heard_quiet(&mut self, slot: PartitionId) {
         if let Self::Revoking(revoking) = self {
             match revoking.phase {
-                Phase::Draining | Phase::Committing => {}
-                Phase::Wire | Phase::Purged => {
+                RevokePhase::Draining | RevokePhase::Committing => {}
+                RevokePhase::Wire | RevokePhase::Purged => {
                     revoking.quiet.insert(slot);
                 }
             }
@@ -111,8 +111,8 @@ impl Rebalance {
             Self::Stable => None,
             Self::Assigning(assigning) => Some(assigning.ask_again.unwrap_or(assigning.deadline)),
             Self::Revoking(revoking) => Some(match revoking.phase {
-                Phase::Draining | Phase::Wire => revoking.deadline,
-                Phase::Committing | Phase::Purged => revoking.too_late,
+                RevokePhase::Draining | RevokePhase::Wire => revoking.deadline,
+                RevokePhase::Committing | RevokePhase::Purged => revoking.too_late,
             }),
         }
     }
@@ -132,13 +132,13 @@ impl<C: Client> Source<C> {
 
     pub(super) fn begin_assign(&mut self, partitions: Vec<TopicPartition>, now: Instant) {
         self.cx.metrics.rebalances.add(1);
-        self.cx.health.reached(Room::Source);
+        self.cx.health.reached(Component::Source);
         self.credentials.accepted();
         self.group_waits.assigned();
-        self.cx.health.clear(Room::Source);
+        self.cx.health.clear(Component::Source);
         let known = |name| {
             let history = self.history.end(&name);
-            (name, Known { history, ..Known::default() })
+            (name, StartFacts { history, ..StartFacts::default() })
         };
         let partitions: Vec<_> = partitions.into_iter().map(known).collect();
         if partitions.is_empty() {
@@ -227,7 +227,7 @@ impl<C: Client> Source<C> {
         self.finish_assign(&assigning.partitions, now);
     }
 
-    fn finish_assign(&mut self, partitions: &[(TopicPartition, Known)], now: Instant) {
+    fn finish_assign(&mut self, partitions: &[(TopicPartition, StartFacts)], now: Instant) {
         let start = self.cx.plan.source.start;
         let list: Vec<_> = partitions.iter().map(|(name, known)| (name.clone(), beginning(*known, start).at)).collect();
         if let Err(code) = self.consumer.assign(&list) {
@@ -258,7 +258,7 @@ impl<C: Client> Source<C> {
             self.hold.destroy(*slot);
         });
         let deadline = now + self.cx.plan.source.revoke_timeout;
-        let phase = if lost { Phase::Wire } else { Phase::Draining };
+        let phase = if lost { RevokePhase::Wire } else { RevokePhase::Draining };
         if lost {
             tracing::warn!(pipeline = %self.cx.plan.name, partitions = partitions.len(), "assignment lost: committing nothing");
             self.lost_uncommitted |=
@@ -276,30 +276,30 @@ impl<C: Client> Source<C> {
         let late = now >= revoking.deadline || over;
         let too_late = now >= revoking.too_late || over;
         match revoking.phase {
-            Phase::Draining if late || revoking.slots.iter().all(|slot| self.ledger.is_quiet(*slot)) => {
-                revoking.phase = Phase::Committing;
+            RevokePhase::Draining if late || revoking.slots.iter().all(|slot| self.ledger.is_quiet(*slot)) => {
+                revoking.phase = RevokePhase::Committing;
                 self.commit_due(now, true);
             }
-            Phase::Committing if too_late || self.committed_all(&revoking.slots) => {
+            RevokePhase::Committing if too_late || self.committed_all(&revoking.slots) => {
                 self.fence(&revoking.slots);
                 revoking.slots.iter().for_each(|slot| self.cx.wire.ask(*slot));
-                revoking.phase = Phase::Wire;
+                revoking.phase = RevokePhase::Wire;
             }
-            Phase::Committing => self.commit_due(now, true),
-            Phase::Wire if self.wire_is_quiet(&revoking) => return self.finish_revoke(&revoking),
-            Phase::Wire if late => {
+            RevokePhase::Committing => self.commit_due(now, true),
+            RevokePhase::Wire if self.wire_is_quiet(&revoking) => return self.finish_revoke(&revoking),
+            RevokePhase::Wire if late => {
                 self.cx.wire.purge();
                 // Its own bound: the commit may have used up the other.
                 revoking.too_late = now + REVOKE_EXTRA;
-                revoking.phase = Phase::Purged;
+                revoking.phase = RevokePhase::Purged;
             }
-            Phase::Purged if too_late || self.wire_is_quiet(&revoking) => return self.finish_revoke(&revoking),
-            Phase::Draining | Phase::Wire | Phase::Purged => {}
+            RevokePhase::Purged if too_late || self.wire_is_quiet(&revoking) => return self.finish_revoke(&revoking),
+            RevokePhase::Draining | RevokePhase::Wire | RevokePhase::Purged => {}
         }
         self.rebalance = Rebalance::Revoking(revoking);
     }
 
-    fn committed_all(&self, slots: &[Slot]) -> bool {
+    fn committed_all(&self, slots: &[PartitionId]) -> bool {
         !self.commits.is_waiting() && !self.ledger.committable().any(|(slot, _)| slots.contains(&slot))
     }
 
@@ -308,7 +308,7 @@ impl<C: Client> Source<C> {
     }
 
     /// From here on nothing of these partitions is sent or committed.
-    pub(super) fn fence(&mut self, slots: &[Slot]) {
+    pub(super) fn fence(&mut self, slots: &[PartitionId]) {
         for slot in slots {
             self.cx.table.set_current(*slot, Epoch::NONE);
             let records = self.ledger.revoke(*slot);

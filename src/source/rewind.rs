@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::model::{Backoff, Slot};
+use crate::model::{Backoff, PartitionId};
 
 /// From the second rewind in a row on: the first one repeats at once what failed once.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
@@ -18,12 +18,12 @@ struct Pending {
 /// Rewinds in progress and their backoff.
 #[derive(Debug, Default)]
 pub struct Rewinds {
-    partitions: BTreeMap<Slot, Pending>,
+    partitions: BTreeMap<PartitionId, Pending>,
 }
 
 impl Rewinds {
     /// A partition was rewound: it must be sought to its position, not before the backoff has passed.
-    pub fn start(&mut self, slot: Slot, now: Instant) {
+    pub fn start(&mut self, slot: PartitionId, now: Instant) {
         let pending = self.partitions.entry(slot).or_insert(Pending { not_before: now, waiting: false, in_a_row: 0 });
         pending.not_before = now + BACKOFF.after(pending.in_a_row);
         pending.in_a_row = pending.in_a_row.saturating_add(1);
@@ -31,41 +31,41 @@ impl Rewinds {
     }
 
     /// A partition must be sought, and nothing speaks against doing it at once.
-    pub fn at_once(&mut self, slot: Slot, now: Instant) {
+    pub fn at_once(&mut self, slot: PartitionId, now: Instant) {
         let pending = self.partitions.entry(slot).or_insert(Pending { not_before: now, waiting: true, in_a_row: 0 });
         pending.not_before = now;
         pending.waiting = true;
     }
 
     /// A seek was not possible yet: once more after `wait`.
-    pub fn again(&mut self, slot: Slot, now: Instant, wait: Duration) {
+    pub fn again(&mut self, slot: PartitionId, now: Instant, wait: Duration) {
         if let Some(pending) = self.partitions.get_mut(&slot) {
             pending.not_before = now + wait;
         }
     }
 
     /// The seek succeeded; the partition reads again.
-    pub fn sought(&mut self, slot: Slot) {
+    pub fn sought(&mut self, slot: PartitionId) {
         if let Some(pending) = self.partitions.get_mut(&slot) {
             pending.waiting = false;
         }
     }
 
     /// The partition made progress: its next rewind starts with the first backoff.
-    pub fn progressed(&mut self, slot: Slot) {
+    pub fn progressed(&mut self, slot: PartitionId) {
         if self.partitions.get(&slot).is_some_and(|pending| !pending.waiting) {
             self.partitions.remove(&slot);
         }
     }
 
     /// The partition is not ours any more.
-    pub fn revoke(&mut self, slot: Slot) {
+    pub fn revoke(&mut self, slot: PartitionId) {
         self.partitions.remove(&slot);
     }
 
     /// Whether records of the partition must be destroyed because its seek is still to come.
     #[must_use]
-    pub fn is_waiting(&self, slot: Slot) -> bool {
+    pub fn is_waiting(&self, slot: PartitionId) -> bool {
         self.partitions.get(&slot).is_some_and(|pending| pending.waiting)
     }
 
@@ -77,7 +77,7 @@ impl Rewinds {
 
     /// Partitions whose seek is due.
     #[must_use]
-    pub fn due(&self, now: Instant) -> Vec<Slot> {
+    pub fn due(&self, now: Instant) -> Vec<PartitionId> {
         self.partitions.iter().filter(|(_, p)| p.waiting && p.not_before <= now).map(|(slot, _)| *slot).collect()
     }
 
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn the_first_rewind_is_immediate_and_repeats_wait_longer_until_progress() {
         let mut rewinds = Rewinds::default();
-        let (slot, now) = (Slot(0), Instant::now());
+        let (slot, now) = (PartitionId(0), Instant::now());
         rewinds.start(slot, now);
         assert_eq!(rewinds.due(now), [slot]);
         rewinds.sought(slot);

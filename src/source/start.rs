@@ -28,7 +28,7 @@ impl History {
 
 /// What is known of a partition when it is assigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Known {
+pub struct StartFacts {
     /// The group's committed position; the outer `None` when nobody answered.
     pub committed: Option<Option<Position>>,
     /// The oldest offset there is.
@@ -56,7 +56,7 @@ pub struct Beginning {
 
 /// Decides where to start. `auto.offset.reset` is always `earliest`, so nothing here can skip records silently.
 #[must_use]
-pub fn beginning(known: Known, start: Start) -> Beginning {
+pub fn beginning(known: StartFacts, start: Start) -> Beginning {
     let at = |position: Position| Beginning { at: position.0, position: Some(position), gap: 0, truncated: false };
     let logical = |at| Beginning { at, position: None, gap: 0, truncated: false };
     let history = match start {
@@ -95,8 +95,8 @@ mod tests {
     #[test]
     fn every_case() {
         let p = |n| Some(Position(n));
-        let known = |committed, low, end| Known { committed, low, end, history: None, since: None };
-        let with_history = |low, history| Known { history, ..known(Some(None), low, p(20)) };
+        let known = |committed, low, end| StartFacts { committed, low, end, history: None, since: None };
+        let with_history = |low, history| StartFacts { history, ..known(Some(None), low, p(20)) };
         let says = |at, position, gap, truncated| Beginning { at, position, gap, truncated };
         let cases = [
             ("nobody answered", known(None, p(3), p(9)), Start::Latest, says(-1000, None, 0, false)),

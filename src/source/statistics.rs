@@ -68,11 +68,11 @@ pub struct Statistics {
 }
 
 #[derive(Deserialize)]
-struct Document {
+struct StatisticsDocument {
     #[serde(default)]
     brokers: BTreeMap<String, Broker>,
     #[serde(default)]
-    topics: BTreeMap<String, Topic>,
+    topics: BTreeMap<String, TopicStatistics>,
     #[serde(default)]
     cgrp: Option<GroupState>,
 }
@@ -106,13 +106,13 @@ impl Broker {
 }
 
 #[derive(Deserialize)]
-struct Topic {
+struct TopicStatistics {
     #[serde(default)]
-    partitions: BTreeMap<String, Partition>,
+    partitions: BTreeMap<String, WrittenPartition>,
 }
 
 #[derive(Deserialize)]
-struct Partition {
+struct WrittenPartition {
     partition: i32,
     #[serde(default = "nobody")]
     broker: i32,
@@ -131,7 +131,7 @@ fn nobody() -> i32 {
 /// # Errors
 /// When the text is not what librdkafka documents.
 pub fn read(json: &str) -> Result<Statistics, serde_json::Error> {
-    let document: Document = serde_json::from_str(json)?;
+    let document: StatisticsDocument = serde_json::from_str(json)?;
     let in_state = |state: &str| document.brokers.values().filter(|one| one.is_real() && one.state == state).count();
     let (in_use, never_needed) = (in_state("UP"), in_state("INIT"));
     let connected =

@@ -20,10 +20,11 @@ use crate::config::plan::{
 };
 use crate::librdkafka::{ErrorCode, RecordBatch};
 use crate::model::{
-    Budget, Exit, GiveUp, Outcome, Part, PartitionTable, Report, RewindCause, Run, Slot, Stop, TopicPartition, Wake,
+    Budget, Exit, GiveUp, Outcome, Part, PartitionId, PartitionTable, Report, RewindCause, Run, Stop, TopicPartition,
+    Wake,
 };
 use crate::sink::kafka::tests::sink_plan;
-use crate::telemetry::health::{Health, Room};
+use crate::telemetry::health::{Component, Health};
 use crate::telemetry::lag::LagTable;
 use crate::telemetry::latency::LatencyBook;
 use crate::telemetry::metrics::PipelineMetrics;
@@ -35,9 +36,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// A sink that never has anything on the wire.
 struct Nothing;
 
-impl Wire for Nothing {
-    fn ask(&self, _slot: Slot) {}
-    fn is_quiet(&self, _slot: Slot) -> bool {
+impl InFlight for Nothing {
+    fn ask(&self, _slot: PartitionId) {}
+    fn is_quiet(&self, _slot: PartitionId) -> bool {
         true
     }
     fn purge(&self) {}
@@ -132,7 +133,7 @@ impl Rig {
         producer.flush(Duration::from_secs(10)).expect("flush");
     }
 
-    fn slot(&self, partition: i32) -> Slot {
+    fn slot(&self, partition: i32) -> PartitionId {
         self.source.cx.table.slot(&TopicPartition { topic: TOPIC.into(), partition }).expect("room")
     }
 
@@ -352,7 +353,7 @@ fn a_fault_of_the_source_is_over_when_its_cluster_answers_again() {
         rig.source.cx.health.faults().len()
     };
     assert_eq!((say("TRY_CONNECT"), say("UP")), (1, 0), "no record needs to come for it");
-    rig.source.cx.health.raise(Room::Source, "the topic is not there");
+    rig.source.cx.health.raise(Component::Source, "the topic is not there");
     rig.statistics(0, 0);
     assert_eq!(rig.source.cx.health.faults().len(), 1, "another fault is not one of connections");
 }
@@ -361,7 +362,7 @@ fn a_fault_of_the_source_is_over_when_its_cluster_answers_again() {
 fn a_pattern_that_matches_no_topic_is_told_as_it_was_written() {
     let pattern = crate::config::pattern::Pattern::new(r"^nothing-\d+$").expect("a pattern");
     let mut rig = Rig::start(1, false, |plan| {
-        plan.source.topics = vec![crate::config::pattern::Topic::Pattern(Box::new(pattern))];
+        plan.source.topics = vec![crate::config::pattern::SourceTopic::Pattern(Box::new(pattern))];
     });
     let told =
         |rig: &Rig| rig.source.cx.health.faults().into_iter().map(|(_, fault)| fault.message).collect::<String>();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::model::{Position, Slot};
+use crate::model::{PartitionId, Position};
 use crate::mutants::{self, Mutant};
 
 /// How long a member without partitions waits for some. In the cooperative protocol one that joins is given nothing at
@@ -24,7 +24,7 @@ struct Mark {
 
 /// What must be known of a partition to judge it.
 #[derive(Debug, Clone, Copy)]
-pub struct Standing {
+pub struct PartitionFacts {
     /// Nothing of it is open, held, or waiting for a seek.
     pub idle: bool,
     /// Everything below is resolved.
@@ -38,7 +38,7 @@ pub struct Standing {
 /// The marks of a bounded run. A mark outlives a revoke: the end is pinned once.
 #[derive(Debug, Default)]
 pub struct Marks {
-    marks: BTreeMap<Slot, Mark>,
+    marks: BTreeMap<PartitionId, Mark>,
     assigned_at: Option<Instant>,
 }
 
@@ -57,21 +57,21 @@ impl Marks {
     }
 
     /// Pins a partition's end, the first time it is seen.
-    pub fn pin(&mut self, slot: Slot, end: Position, from: Option<Position>) {
+    pub fn pin(&mut self, slot: PartitionId, end: Position, from: Option<Position>) {
         let mark = self.marks.entry(slot).or_insert(Mark { end, from: None, passed: false, fetched: 0 });
         mark.from = mark.from.max(from).filter(|_| !mutants::on(Mutant::EmptiedPartitionHasNoEnd));
     }
 
     /// The mark: records at or above it are not read.
     #[must_use]
-    pub fn mark(&self, slot: Slot) -> Option<Position> {
+    pub fn mark(&self, slot: PartitionId) -> Option<Position> {
         self.marks.get(&slot).map(|mark| mark.end)
     }
 
     /// The next offset the client will fetch, of its statistics; `None` while the partition is not running, or its broker is
     /// away: then the client does not go back by itself to what it dropped. `seen_empty`: the shared queue was, since the
     /// statistics before. One alone proves nothing: it may have waited in the queue since before a seek.
-    pub fn next_offset(&mut self, slot: Slot, next_offset: Option<Position>, seen_empty: bool) {
+    pub fn next_offset(&mut self, slot: PartitionId, next_offset: Option<Position>, seen_empty: bool) {
         if let Some(mark) = self.marks.get_mut(&slot) {
             mark.fetched = match next_offset {
                 Some(next) if next >= mark.end && seen_empty => mark.fetched.saturating_add(1),
@@ -83,7 +83,7 @@ impl Marks {
 
     /// The client was told to pause or resume a partition: it may have dropped what it had fetched, and its statistics may
     /// still be those of before.
-    pub fn disturbed(&mut self, slot: Slot) {
+    pub fn disturbed(&mut self, slot: PartitionId) {
         if let Some(mark) = self.marks.get_mut(&slot) {
             mark.fetched = 0;
         }
@@ -95,7 +95,7 @@ impl Marks {
     }
 
     /// A record at or behind the mark came, in its turn.
-    pub fn passed(&mut self, slot: Slot) {
+    pub fn passed(&mut self, slot: PartitionId) {
         if let Some(mark) = self.marks.get_mut(&slot) {
             mark.passed = true;
         }
@@ -103,12 +103,12 @@ impl Marks {
 
     /// Whether one came since the partition last went back.
     #[must_use]
-    pub fn is_passed(&self, slot: Slot) -> bool {
+    pub fn is_passed(&self, slot: PartitionId) -> bool {
         self.marks.get(&slot).is_some_and(|mark| mark.passed)
     }
 
     /// A rewind makes the partition not done.
-    pub fn not_done(&mut self, slot: Slot) {
+    pub fn not_done(&mut self, slot: PartitionId) {
         if let Some(mark) = self.marks.get_mut(&slot) {
             mark.fetched = 0;
             mark.passed = false;
@@ -118,14 +118,14 @@ impl Marks {
 
     /// The partition is not ours any more. What our share is, the assignment that follows will say: a member that has just
     /// given everything up must not take itself for one too many.
-    pub fn revoke(&mut self, slot: Slot) {
+    pub fn revoke(&mut self, slot: PartitionId) {
         self.assigned_at = None;
         self.not_done(slot);
     }
 
     /// Whether everything below the mark is resolved.
     #[must_use]
-    pub fn is_done(&self, slot: Slot, standing: Standing) -> bool {
+    pub fn is_done(&self, slot: PartitionId, standing: PartitionFacts) -> bool {
         let Some(mark) = self.marks.get(&slot) else { return false };
         let reached = |position: Option<Position>| position.is_some_and(|position| position >= mark.end);
         standing.idle
@@ -140,10 +140,10 @@ impl Marks {
 mod tests {
     use super::*;
 
-    const SLOT: Slot = Slot(3);
+    const SLOT: PartitionId = PartitionId(3);
 
-    fn standing(position: i64) -> Standing {
-        Standing { idle: true, position: Some(Position(position)), queue_seen_empty: false, damaged: false }
+    fn standing(position: i64) -> PartitionFacts {
+        PartitionFacts { idle: true, position: Some(Position(position)), queue_seen_empty: false, damaged: false }
     }
 
     #[test]
@@ -153,9 +153,9 @@ mod tests {
         until.pin(SLOT, Position(10), Some(Position(0)));
         assert!(!until.is_done(SLOT, standing(9)));
         assert!(until.is_done(SLOT, standing(10)));
-        assert!(!until.is_done(SLOT, Standing { idle: false, ..standing(10) }), "something is open");
+        assert!(!until.is_done(SLOT, PartitionFacts { idle: false, ..standing(10) }), "something is open");
 
-        let empty = Standing { queue_seen_empty: true, ..standing(8) };
+        let empty = PartitionFacts { queue_seen_empty: true, ..standing(8) };
         let (below, at_end) = (Some(Position(9)), Some(Position(10)));
         until.next_offset(SLOT, at_end, true);
         assert!(!until.is_done(SLOT, empty), "may be older than a seek");
@@ -164,8 +164,8 @@ mod tests {
         until.next_offset(SLOT, at_end, true);
         assert!(!until.is_done(SLOT, standing(8)), "records may wait in the queue");
         assert!(until.is_done(SLOT, empty), "a transactional tail");
-        assert!(!until.is_done(SLOT, Standing { damaged: true, ..empty }), "or a batch that cannot be read");
-        assert!(until.is_done(SLOT, Standing { damaged: true, ..standing(10) }), "which lies behind the end");
+        assert!(!until.is_done(SLOT, PartitionFacts { damaged: true, ..empty }), "or a batch that cannot be read");
+        assert!(until.is_done(SLOT, PartitionFacts { damaged: true, ..standing(10) }), "which lies behind the end");
         for reset in [below, None] {
             until.next_offset(SLOT, reset, true);
             until.next_offset(SLOT, at_end, true);
@@ -184,7 +184,10 @@ mod tests {
         until.next_offset(SLOT, at_end, true);
         assert!(!until.is_done(SLOT, empty), "rewound");
         until.passed(SLOT);
-        assert!(until.is_done(SLOT, Standing { damaged: true, ..standing(8) }), "a record from behind the end came");
+        assert!(
+            until.is_done(SLOT, PartitionFacts { damaged: true, ..standing(8) }),
+            "a record from behind the end came"
+        );
         until.not_done(SLOT);
         assert!(!until.is_done(SLOT, standing(8)), "rewound");
     }
@@ -206,7 +209,7 @@ mod tests {
     fn an_emptied_partition_is_done_at_once_and_the_end_is_pinned_once() {
         let mut until = Marks::default();
         until.pin(SLOT, Position(50), Some(Position(50)));
-        assert!(until.is_done(SLOT, Standing { position: None, ..standing(0) }));
+        assert!(until.is_done(SLOT, PartitionFacts { position: None, ..standing(0) }));
         until.revoke(SLOT);
         until.pin(SLOT, Position(80), Some(Position(50)));
         assert_eq!(until.mark(SLOT), Some(Position(50)));

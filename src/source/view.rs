@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::model::{Position, Slot, TopicPartition};
+use crate::model::{PartitionId, Position, TopicPartition};
 
 use super::ledger::{Ledger, Tally};
 
@@ -45,7 +45,7 @@ impl SourceView {
     }
 
     /// Copies the books when it is time.
-    pub fn publish(&self, ledger: &Ledger, assigned: &[(Slot, TopicPartition)], last_progress: Instant) {
+    pub fn publish(&self, ledger: &Ledger, assigned: &[(PartitionId, TopicPartition)], last_progress: Instant) {
         if !self.wants() {
             return;
         }

@@ -19,11 +19,11 @@ pub(super) fn left_out(plan: &SourcePlan) -> Option<String> {
 }
 
 /// A choice among the topics of a cluster.
-pub(super) struct Choice {
+pub(super) struct TopicChoice {
     left_out: Vec<Pattern>,
 }
 
-impl Choice {
+impl TopicChoice {
     pub(super) fn new(plan: &SourcePlan) -> Self {
         let patterns = left_out(plan).unwrap_or_default();
         Self { left_out: patterns.split(',').filter_map(|pattern| Pattern::new(pattern).ok()).collect() }
@@ -41,15 +41,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::pattern::Topic;
+    use crate::config::pattern::SourceTopic;
     use crate::config::plan::{KafkaConnection, OnDamaged, Start};
 
     fn plan(topics: &[&str], left_out: Option<&str>) -> SourcePlan {
         let properties: BTreeMap<_, _> =
             left_out.map(|patterns| (LEFT_OUT.to_owned(), patterns.into())).into_iter().collect();
         let topic = |text: &&str| match Pattern::new(text) {
-            Ok(pattern) if text.starts_with('^') => Topic::Pattern(Box::new(pattern)),
-            Ok(_) | Err(_) => Topic::from(*text),
+            Ok(pattern) if text.starts_with('^') => SourceTopic::Pattern(Box::new(pattern)),
+            Ok(_) | Err(_) => SourceTopic::from(*text),
         };
         SourcePlan {
             connection: KafkaConnection { name: "k".into(), brokers: vec!["h:1".into()], properties },
@@ -65,13 +65,13 @@ mod tests {
 
     #[test]
     fn kafkas_own_topics_are_read_only_by_who_asks_for_them() {
-        let all = Choice::new(&plan(&["^.*"], None));
+        let all = TopicChoice::new(&plan(&["^.*"], None));
         assert!(all.takes("orders") && all.takes("__mine") && !all.takes("__consumer_offsets"));
         for asked in ["__consumer_offsets", "^__.*", "^__consumer_offsets$"] {
-            assert!(Choice::new(&plan(&[asked], None)).takes("__consumer_offsets"), "{asked}");
+            assert!(TopicChoice::new(&plan(&[asked], None)).takes("__consumer_offsets"), "{asked}");
             assert_eq!(left_out(&plan(&[asked], None)), None, "{asked}");
         }
-        let users = Choice::new(&plan(&["^o.*"], Some("^orders-test,internal")));
+        let users = TopicChoice::new(&plan(&["^o.*"], Some("^orders-test,internal")));
         assert!(!users.takes("orders-test-1") && !users.takes("an-internal-one") && users.takes("orders"));
         assert!(!users.takes("__transaction_state"));
     }

@@ -9,7 +9,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, 
 use prometheus_client::registry::Registry;
 
 use super::board::Board;
-use super::families::{Family, Value, families};
+use super::families::{Family, MetricValue, families};
 use super::process;
 
 /// Media type of the answer.
@@ -44,13 +44,13 @@ impl Collector for Scrape {
     }
 }
 
-fn encode(metric: &mut MetricEncoder<'_>, value: &Value) -> fmt::Result {
+fn encode(metric: &mut MetricEncoder<'_>, value: &MetricValue) -> fmt::Result {
     match value {
-        Value::Count(count) => metric.encode_counter::<NoLabelSet, _, u64>(count, None),
-        Value::CountSeconds(seconds) => metric.encode_counter::<NoLabelSet, _, u64>(seconds, None),
-        Value::Level(level) => metric.encode_gauge(level),
-        Value::LevelSeconds(seconds) => metric.encode_gauge(seconds),
-        Value::Histogram { sum, buckets } => {
+        MetricValue::Count(count) => metric.encode_counter::<NoLabelSet, _, u64>(count, None),
+        MetricValue::CountSeconds(seconds) => metric.encode_counter::<NoLabelSet, _, u64>(seconds, None),
+        MetricValue::Level(level) => metric.encode_gauge(level),
+        MetricValue::LevelSeconds(seconds) => metric.encode_gauge(seconds),
+        MetricValue::Histogram { sum, buckets } => {
             let count = buckets.iter().map(|(_, n)| n).sum();
             metric.encode_histogram::<NoLabelSet>(*sum, count, buckets, None)
         }

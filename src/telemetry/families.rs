@@ -33,12 +33,12 @@ pub struct Sample {
     /// Label names and values.
     pub labels: Vec<(&'static str, String)>,
     /// The value.
-    pub value: Value,
+    pub value: MetricValue,
 }
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub enum MetricValue {
     /// A counter.
     Count(u64),
     /// A counter of seconds.
@@ -76,7 +76,7 @@ struct Page<'a> {
     families: Vec<Family>,
 }
 
-type Series = (Vec<(&'static str, String)>, Value);
+type Series = (Vec<(&'static str, String)>, MetricValue);
 
 impl Page<'_> {
     fn each<S>(&mut self, name: &'static str, help: &'static str, kind: MetricType, series: S)
@@ -95,21 +95,21 @@ impl Page<'_> {
     }
 
     fn count(&mut self, name: &'static str, help: &'static str, value: impl Fn(&PipelineMetrics) -> u64) {
-        self.each(name, help, MetricType::Counter, |view| vec![plain(Value::Count(value(&view.metrics)))]);
+        self.each(name, help, MetricType::Counter, |view| vec![plain(MetricValue::Count(value(&view.metrics)))]);
     }
 
     fn level(&mut self, name: &'static str, help: &'static str, value: impl Fn(&PipelineMetrics) -> Option<i64>) {
         self.each(name, help, MetricType::Gauge, |view| {
-            value(&view.metrics).map(|level| plain(Value::Level(level))).into_iter().collect()
+            value(&view.metrics).map(|level| plain(MetricValue::Level(level))).into_iter().collect()
         });
     }
 }
 
-fn plain(value: Value) -> Series {
+fn plain(value: MetricValue) -> Series {
     (Vec::new(), value)
 }
 
-fn labelled(key: &'static str, label: impl Into<String>, value: Value) -> Series {
+fn labelled(key: &'static str, label: impl Into<String>, value: MetricValue) -> Series {
     (vec![(key, label.into())], value)
 }
 
@@ -119,24 +119,25 @@ fn build(page: &mut Page<'_>, board: &Board) {
         ("commit", board.build.commit.clone()),
         ("librdkafka", board.build.librdkafka.clone()),
     ];
-    let samples = vec![Sample { labels, value: Value::Level(1) }];
+    let samples = vec![Sample { labels, value: MetricValue::Level(1) }];
     page.families.push(Family { name: "build_info", help: "What runs", kind: MetricType::Gauge, samples });
 }
 
 fn records(page: &mut Page<'_>) {
     page.each("source_records", "Records read, by topic", MetricType::Counter, |view| {
         let topics = view.metrics.topics.snapshot();
-        topics.into_iter().map(|(topic, n)| labelled("topic", &*topic, Value::Count(n.records))).collect()
+        topics.into_iter().map(|(topic, n)| labelled("topic", &*topic, MetricValue::Count(n.records))).collect()
     });
     page.each("source_bytes", "Bytes of keys and values read, by topic", MetricType::Counter, |view| {
         let topics = view.metrics.topics.snapshot();
-        topics.into_iter().map(|(topic, n)| labelled("topic", &*topic, Value::Count(n.bytes))).collect()
+        topics.into_iter().map(|(topic, n)| labelled("topic", &*topic, MetricValue::Count(n.bytes))).collect()
     });
     page.each("records", "Records by how they ended", MetricType::Counter, |view| {
-        let outcome =
-            |outcome: Outcome| labelled("outcome", outcome.name(), Value::Count(view.metrics.outcome(outcome).get()));
+        let outcome = |outcome: Outcome| {
+            labelled("outcome", outcome.name(), MetricValue::Count(view.metrics.outcome(outcome).get()))
+        };
         let mut series: Vec<Series> = Outcome::ALL.into_iter().map(outcome).collect();
-        series.push(labelled("outcome", "rewound", Value::Count(view.metrics.rewound.get())));
+        series.push(labelled("outcome", "rewound", MetricValue::Count(view.metrics.rewound.get())));
         series
     });
     page.level("open_records", "Records read and not resolved", |metrics| Some(metrics.open_records.get()));
@@ -150,7 +151,7 @@ fn records(page: &mut Page<'_>) {
         m.damaged_offsets_skipped.get()
     });
     page.each("conservation_difference_records", "Records the conservation sum misses", MetricType::Gauge, |view| {
-        vec![plain(Value::Level(Counts::read(&view.metrics).difference()))]
+        vec![plain(MetricValue::Level(Counts::read(&view.metrics).difference()))]
     });
     page.count("conservation_errors", "Times the conservation sum was found not to hold", |m| {
         m.conservation_errors.get()
@@ -162,7 +163,7 @@ fn lag(page: &mut Page<'_>, now_ms: i64) {
         by_partition(view, |lag| Some(level(lag.records)))
     });
     page.each("consumer_lag_seconds", "Age of the oldest record not resolved", MetricType::Gauge, |view| {
-        by_partition(view, |lag| lag.seconds(now_ms).map(Value::LevelSeconds))
+        by_partition(view, |lag| lag.seconds(now_ms).map(MetricValue::LevelSeconds))
     });
     page.each(
         "stalled_partitions",
@@ -181,15 +182,15 @@ fn lag(page: &mut Page<'_>, now_ms: i64) {
             (_, ..=0) => None,
             (_, since) => Some(now_ms.saturating_sub(since).max(0) as f64 / 1e3),
         };
-        age.map(|age| plain(Value::LevelSeconds(age))).into_iter().collect()
+        age.map(|age| plain(MetricValue::LevelSeconds(age))).into_iter().collect()
     });
     page.each("last_delivered_timestamp_seconds", "When the sink last acknowledged", MetricType::Gauge, |view| {
         let at = view.metrics.last_delivered_ms.get();
-        (at > 0).then(|| plain(Value::LevelSeconds(at as f64 / 1e3))).into_iter().collect()
+        (at > 0).then(|| plain(MetricValue::LevelSeconds(at as f64 / 1e3))).into_iter().collect()
     });
 }
 
-fn by_partition(view: &PipelineView, value: impl Fn(Lag) -> Option<Value>) -> Vec<Series> {
+fn by_partition(view: &PipelineView, value: impl Fn(Lag) -> Option<MetricValue>) -> Vec<Series> {
     let labels = |partition: TopicPartition| {
         vec![("topic", partition.topic.to_string()), ("partition", partition.partition.to_string())]
     };
@@ -197,8 +198,8 @@ fn by_partition(view: &PipelineView, value: impl Fn(Lag) -> Option<Value>) -> Ve
     known.filter_map(|(partition, lag)| value(lag).map(|value| (labels(partition), value))).collect()
 }
 
-fn level(value: u64) -> Value {
-    Value::Level(i64::try_from(value).unwrap_or(i64::MAX))
+fn level(value: u64) -> MetricValue {
+    MetricValue::Level(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
 fn stages_and_queues(page: &mut Page<'_>) {
@@ -219,7 +220,7 @@ fn known(limit: i64) -> Option<i64> {
 }
 
 fn stage_seconds(stage: StageName, nanos: u64) -> Series {
-    labelled("stage", stage.name(), Value::CountSeconds(nanos as f64 / 1e9))
+    labelled("stage", stage.name(), MetricValue::CountSeconds(nanos as f64 / 1e9))
 }
 
 /// Which powers of two become bounds, and what divides the recorded unit into the exposed one.
@@ -254,13 +255,13 @@ fn histogram(distribution: &Distribution, scale: Scale) -> Vec<Series> {
     let bound = |bound: Option<u64>| bound.map_or(f64::INFINITY, |bound| bound as f64 / scale.divisor);
     let buckets = distribution.buckets(scale.first, scale.last);
     let buckets = buckets.into_iter().map(|(limit, n)| (bound(limit), n)).collect();
-    vec![plain(Value::Histogram { sum: distribution.sum() as f64 / scale.divisor, buckets })]
+    vec![plain(MetricValue::Histogram { sum: distribution.sum() as f64 / scale.divisor, buckets })]
 }
 
 fn sink(page: &mut Page<'_>, now_ms: i64) {
     let kind = MetricType::Counter;
     page.each("sink_requests", "Requests by class of status", kind, |view| {
-        let class = |class: RequestClass| Value::Count(view.metrics.sink_request(class).get());
+        let class = |class: RequestClass| MetricValue::Count(view.metrics.sink_request(class).get());
         RequestClass::ALL.map(|one| labelled("status", one.name(), class(one))).into()
     });
     page.each("sink_item_errors", "Items or delivery reports with an error", kind, |view| {
@@ -269,7 +270,7 @@ fn sink(page: &mut Page<'_>, now_ms: i64) {
             let status = if status == 0 { "none".to_owned() } else { status.to_string() };
             vec![("status", status), ("type", kind.to_owned())]
         };
-        errors.map(|(status, kind, n)| (labels(status, kind), Value::Count(n))).collect()
+        errors.map(|(status, kind, n)| (labels(status, kind), MetricValue::Count(n))).collect()
     });
     page.level("sink_requests_in_flight", "Bulk requests out", |m| {
         known(m.requests_in_flight_limit.get()).map(|_| m.requests_in_flight.get())
@@ -279,15 +280,15 @@ fn sink(page: &mut Page<'_>, now_ms: i64) {
     });
     page.count("retries", "Sends repeated in place", |metrics| metrics.retries.get());
     page.each("rewinds", "Partitions that went back, by cause", kind, |view| {
-        let cause = |cause| Value::Count(view.metrics.rewind(cause).get());
+        let cause = |cause| MetricValue::Count(view.metrics.rewind(cause).get());
         RewindCause::ALL.map(|one| labelled("cause", one.name(), cause(one))).into()
     });
     page.each("rejects", "Rejected records by reason", kind, |view| {
-        let reason = |reason| Value::Count(view.metrics.reject(reason).get());
+        let reason = |reason| MetricValue::Count(view.metrics.reject(reason).get());
         RejectReason::ALL.map(|one| labelled("reason", one.name(), reason(one))).into()
     });
     page.each("lookup_keys", "Look-up keys by result", kind, |view| {
-        let result = |result| Value::Count(view.metrics.lookup(result).get());
+        let result = |result| MetricValue::Count(view.metrics.lookup(result).get());
         LookupResult::ALL.map(|one| labelled("result", one.name(), result(one))).into()
     });
     page.count("rebalances", "Rebalance events", |metrics| metrics.rebalances.get());
@@ -301,7 +302,7 @@ fn sink(page: &mut Page<'_>, now_ms: i64) {
         |view| {
             let since = view.metrics.commit_unanswered_since_ms.get();
             let age = if since > 0 { now_ms.saturating_sub(since).max(0) as f64 / 1e3 } else { 0.0 };
-            vec![plain(Value::LevelSeconds(age))]
+            vec![plain(MetricValue::LevelSeconds(age))]
         },
     );
     page.count("stale_parts", "Settlements of tickets that had already ended", |metrics| metrics.stale_parts.get());

@@ -62,7 +62,7 @@ impl State {
 
 /// Who has trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Room {
+pub enum Component {
     /// The Kafka source.
     Source,
     /// The consumer group.
@@ -79,7 +79,7 @@ pub enum Room {
     DeadLetter,
 }
 
-impl Room {
+impl Component {
     /// Name in `/status`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -107,9 +107,9 @@ pub struct Fault {
 #[derive(Debug)]
 struct Inner {
     state: State,
-    faults: BTreeMap<Room, Fault>,
+    faults: BTreeMap<Component, Fault>,
     last_errors: Vec<String>,
-    reached: BTreeMap<Room, bool>,
+    reached: BTreeMap<Component, bool>,
     source_tick: Instant,
     has_ticked: bool,
 }
@@ -154,7 +154,7 @@ impl Health {
     }
 
     /// Names a fault; logs once when it is new. The message must be redacted already.
-    pub fn raise(&self, room: Room, message: impl Into<String>) {
+    pub fn raise(&self, room: Component, message: impl Into<String>) {
         let message = message.into();
         let fresh = self.with(|inner| {
             if inner.last_errors.last() != Some(&message) {
@@ -174,7 +174,7 @@ impl Health {
     }
 
     /// The fault is over; logs once.
-    pub fn clear(&self, room: Room) {
+    pub fn clear(&self, room: Component) {
         if let Some(fault) = self.with(|inner| inner.faults.remove(&room)) {
             tracing::info!(room = room.name(), after = ?fault.since.elapsed(), "recovered: {}", fault.message);
         }
@@ -182,7 +182,7 @@ impl Health {
 
     /// Faults now.
     #[must_use]
-    pub fn faults(&self) -> Vec<(Room, Fault)> {
+    pub fn faults(&self) -> Vec<(Component, Fault)> {
         self.with(|inner| inner.faults.iter().map(|(room, fault)| (*room, fault.clone())).collect())
     }
 
@@ -193,14 +193,14 @@ impl Health {
     }
 
     /// A server this room needs has answered at least once (`/readyz`).
-    pub fn reached(&self, room: Room) {
+    pub fn reached(&self, room: Component) {
         self.with(|inner| {
             inner.reached.insert(room, true);
         });
     }
 
     /// A room declares that it needs a server.
-    pub fn needs(&self, room: Room) {
+    pub fn needs(&self, room: Component) {
         self.with(|inner| {
             inner.reached.entry(room).or_insert(false);
         });
@@ -208,7 +208,7 @@ impl Health {
 
     /// Rooms whose servers have not answered yet.
     #[must_use]
-    pub fn unreached(&self) -> Vec<Room> {
+    pub fn unreached(&self) -> Vec<Component> {
         self.with(|inner| inner.reached.iter().filter(|(_, ok)| !**ok).map(|(room, _)| *room).collect())
     }
 

@@ -62,10 +62,10 @@ pub struct Endpoint {
     address: SocketAddr,
 }
 
-/// Whoever holds it keeps the endpoint serving; dropping it, or [`Shutdown::now`], ends it.
-pub struct Shutdown(watch::Sender<()>);
+/// Whoever holds it keeps the endpoint serving; dropping it, or [`EndpointShutdown::now`], ends it.
+pub struct EndpointShutdown(watch::Sender<()>);
 
-impl Shutdown {
+impl EndpointShutdown {
     /// Ends the endpoint: no new connection, open ones finish their answer.
     pub fn now(self) {
         drop(self.0);
@@ -91,16 +91,16 @@ impl Endpoint {
         self.address
     }
 
-    /// Serves the board on the current tokio runtime until the returned [`Shutdown`] is used or dropped.
+    /// Serves the board on the current tokio runtime until the returned [`EndpointShutdown`] is used or dropped.
     #[must_use]
-    pub fn serve(self, board: Arc<Board>) -> Shutdown {
+    pub fn serve(self, board: Arc<Board>) -> EndpointShutdown {
         self.serve_within(board, HEAD_TIMEOUT)
     }
 
-    fn serve_within(self, board: Arc<Board>, head_timeout: Duration) -> Shutdown {
+    fn serve_within(self, board: Arc<Board>, head_timeout: Duration) -> EndpointShutdown {
         let (shutdown, ended) = watch::channel(());
         tokio::spawn(accept(self.listener, router(board), head_timeout, ended));
-        Shutdown(shutdown)
+        EndpointShutdown(shutdown)
     }
 }
 

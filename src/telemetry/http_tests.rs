@@ -6,11 +6,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::telemetry::board::tests::board_of_two;
-use crate::telemetry::health::{Room, State as Lifecycle};
+use crate::telemetry::health::{Component, State as Lifecycle};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-async fn serving(board: &Arc<Board>) -> (SocketAddr, Shutdown) {
+async fn serving(board: &Arc<Board>) -> (SocketAddr, EndpointShutdown) {
     let endpoint = Endpoint::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
     assert_ne!(endpoint.address().port(), 0);
     (endpoint.address(), endpoint.serve(board.clone()))
@@ -71,7 +71,7 @@ async fn readiness_names_what_is_missing_and_liveness_never_depends_on_servers()
     let board = board_of_two();
     let (address, _serving) = serving(&board).await;
     let [relay, index] = board.pipelines.as_slice() else { panic!("two pipelines") };
-    index.health.needs(Room::Sink);
+    index.health.needs(Component::Sink);
     relay.metrics.assigned_partitions.set(2);
     let (status, _, body) = ask(address, "GET", "/readyz").await;
     assert_eq!(
@@ -82,7 +82,7 @@ async fn readiness_names_what_is_missing_and_liveness_never_depends_on_servers()
 
     // Standby: a rebalance that gave nothing.
     index.metrics.rebalances.add(1);
-    index.health.reached(Room::Sink);
+    index.health.reached(Component::Sink);
     assert_eq!(ask(address, "GET", "/readyz").await.0, 200);
     relay.health.set_state(Lifecycle::Failed);
     let (status, _, body) = ask(address, "GET", "/readyz").await;
@@ -106,7 +106,7 @@ async fn status_is_json_with_the_promised_members() {
     let relay = &board.pipelines[0];
     relay.metrics.drained(&"events".into(), 5, 50);
     relay.metrics.balance(5);
-    relay.health.raise(Room::Sink, "503 from node a");
+    relay.health.raise(Component::Sink, "503 from node a");
     let (address, _serving) = serving(&board).await;
     let status: serde_json::Value = serde_json::from_str(&ask(address, "GET", "/status").await.2).expect("JSON");
     assert_eq!(status["version"], "1.2.3");

@@ -36,7 +36,7 @@ pub type LogFile = Box<dyn Write + Send>;
 /// Reads, judges, publishes, logs, collects.
 pub struct Reporter {
     board: Arc<Board>,
-    desks: Vec<Desk>,
+    desks: Vec<PipelineReport>,
     log: LatencyLog<LogFile>,
     /// During a warm-up: the file the log will be written to.
     log_to_come: Option<LogFile>,
@@ -48,7 +48,7 @@ pub struct Reporter {
 }
 
 /// What is remembered of one pipeline.
-struct Desk {
+struct PipelineReport {
     watch: Watch,
     sampler: Sampler,
     before: Levels,
@@ -89,7 +89,7 @@ impl Reporter {
     /// # Errors
     /// What writing the log's head answers.
     pub fn new(board: Arc<Board>, limits: WatchLimits, log: Option<LogFile>, now: Instant) -> io::Result<Self> {
-        let desk = |view: &Arc<PipelineView>| Desk {
+        let desk = |view: &Arc<PipelineView>| PipelineReport {
             watch: Watch::new(limits, view.workers, view.lanes),
             sampler: Sampler::new(now, Levels::default()),
             before: Levels::default(),
@@ -242,7 +242,7 @@ impl ReporterHandle {
     }
 }
 
-impl Desk {
+impl PipelineReport {
     fn refresh_percentiles(&mut self) {
         for stage in Stage::ALL {
             let (now, before) = (&self.window[stage as usize], &self.window_before[stage as usize]);
@@ -347,7 +347,7 @@ mod tests {
     use crate::model::{Outcome, Position};
     use crate::telemetry::board::tests::board_of_two;
     use crate::telemetry::exposition;
-    use crate::telemetry::health::Room;
+    use crate::telemetry::health::Component;
     use crate::telemetry::lag::Lag;
 
     #[test]
@@ -438,7 +438,7 @@ mod tests {
         }
         assert_eq!(named, [Arc::<str>::from("index")]);
         assert_eq!(index.metrics.conservation_errors.get(), 1, "3 open of 0 consumed");
-        index.health.raise(Room::Sink, "connection refused");
+        index.health.raise(Component::Sink, "connection refused");
         reporter.turn(start + Duration::from_secs(41), SystemTime::now());
         let judged = index.judgement().expect("published");
         assert!(judged.why.contains(&"sink: connection refused".to_owned()), "{:?}", judged.why);

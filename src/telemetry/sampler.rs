@@ -57,7 +57,7 @@ pub struct SeriesPoint {
     pub p999_ms: Option<f64>,
 }
 
-struct Point {
+struct SamplePoint {
     at: Duration,
     levels: Levels,
     /// End-to-end histogram, serialized; a plain one would take 180 KiB a point. Empty: nothing recorded.
@@ -68,7 +68,7 @@ struct Point {
 pub struct Sampler {
     started: Instant,
     step: Duration,
-    points: Vec<Point>,
+    points: Vec<SamplePoint>,
     running: Histogram<u64>,
     before: Levels,
     serializer: V2DeflateSerializer,
@@ -121,14 +121,14 @@ impl Sampler {
         if !self.running.is_empty() {
             self.running.reset();
         }
-        self.points.push(Point { at, levels, latency });
+        self.points.push(SamplePoint { at, levels, latency });
         if self.points.len() >= MOST_POINTS {
             self.halve();
         }
     }
 
     fn halve(&mut self) {
-        let mut halved: Vec<Point> = Vec::with_capacity(MOST_POINTS);
+        let mut halved: Vec<SamplePoint> = Vec::with_capacity(MOST_POINTS);
         let mut pairs = std::mem::take(&mut self.points).into_iter();
         while let Some(first) = pairs.next() {
             let Some(second) = pairs.next() else {
@@ -139,7 +139,7 @@ impl Sampler {
             add(&mut merged, &unpack(&second.latency));
             let latency = pack(&mut self.serializer, &merged);
             // Counters are cumulative and levels are of the end: the later point's stand for both.
-            halved.push(Point { latency, ..second });
+            halved.push(SamplePoint { latency, ..second });
         }
         self.points = halved;
         self.step *= 2;
@@ -167,7 +167,7 @@ fn add(into: &mut Histogram<u64>, from: &Histogram<u64>) {
     }
 }
 
-fn finished((begin, before): (Duration, Levels), point: &Point) -> SeriesPoint {
+fn finished((begin, before): (Duration, Levels), point: &SamplePoint) -> SeriesPoint {
     let seconds = point.at.saturating_sub(begin).as_secs_f64();
     let rate = |before: u64, after: u64| rounded(after.saturating_sub(before) as f64 / seconds.max(1e-9), 1);
     let histogram = unpack(&point.latency);

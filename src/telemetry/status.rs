@@ -190,7 +190,7 @@ fn pipeline(view: &PipelineView, now_ms: i64) -> PipelineStatus {
     let judged = judged.as_deref();
     let counts = Counts::read(&view.metrics);
     let metrics = &view.metrics;
-    let fault = |(room, fault): (super::health::Room, super::health::Fault)| FaultStatus {
+    let fault = |(room, fault): (super::health::Component, super::health::Fault)| FaultStatus {
         room: room.name(),
         message: fault.message,
         seconds: fault.since.elapsed().as_secs_f64(),

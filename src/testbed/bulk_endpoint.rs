@@ -18,39 +18,39 @@ mod request;
 mod script;
 mod watch;
 
-pub use documents::Document;
-pub use script::{Fault, ItemAnswer, LogEntry, Version};
-pub use watch::{Heard, Watch, Worked};
+pub use documents::StoredDocument;
+pub use script::{EndpointVersion, ItemAnswer, LogEntry, ScriptedFault};
+pub use watch::{EndpointEvent, EndpointWatch, Worked};
 
 use documents::Documents;
 
 /// Is given the id and the document of an item.
-pub type Look = fn(&[u8], &[u8]);
+pub type ItemObserver = fn(&[u8], &[u8]);
 
 /// What an endpoint is.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct EndpointOptions {
     /// Port on 127.0.0.1; 0 = any free one.
     pub port: u16,
     /// What it says it is, and how strict it is about mapping types.
-    pub version: Version,
+    pub version: EndpointVersion,
     /// Whether documents are kept. Without, requests are only split into lines and counted: cheap, for perf.
     pub store: bool,
     /// Whether every item is logged with its body, for checks of order.
     pub log: bool,
     /// Larger bodies are answered with 413.
     pub max_bytes: Option<usize>,
-    /// Hears of every request that is worked on; for runs too long to log. Only without [`Options::store`].
-    pub watch: Option<Watch>,
+    /// Hears of every request that is worked on; for runs too long to log. Only without [`EndpointOptions::store`].
+    pub watch: Option<EndpointWatch>,
     /// Called with the id and the document of every item, where none are kept.
-    pub look: Option<Look>,
+    pub look: Option<ItemObserver>,
 }
 
-impl Default for Options {
+impl Default for EndpointOptions {
     fn default() -> Self {
         Self {
             port: 0,
-            version: Version::Elasticsearch(8),
+            version: EndpointVersion::Elasticsearch(8),
             store: true,
             log: false,
             max_bytes: None,
@@ -62,9 +62,9 @@ impl Default for Options {
 
 /// Rules that hold until they are lifted.
 #[derive(Debug, Default)]
-struct Rules {
-    script: VecDeque<Fault>,
-    always: Option<Fault>,
+struct EndpointRules {
+    script: VecDeque<ScriptedFault>,
+    always: Option<ScriptedFault>,
     poison: BTreeSet<String>,
     by_id: BTreeMap<String, ItemAnswer>,
     by_index: BTreeMap<String, ItemAnswer>,
@@ -74,12 +74,12 @@ struct Rules {
     root: Option<(u16, String)>,
 }
 
-struct State {
-    options: Options,
-    rules: Mutex<Rules>,
+struct EndpointState {
+    options: EndpointOptions,
+    rules: Mutex<EndpointRules>,
     documents: Documents,
     log: Mutex<Vec<LogEntry>>,
-    /// Requests whose answer was sent whole, and when that began; empty unless `Options::log`.
+    /// Requests whose answer was sent whole, and when that began; empty unless `EndpointOptions::log`.
     told: Mutex<BTreeMap<u64, SystemTime>>,
     requests: AtomicU64,
     items: AtomicU64,
@@ -109,7 +109,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A running endpoint with a thread of its own; stops when dropped.
 pub struct BulkEndpoint {
-    state: Arc<State>,
+    state: Arc<EndpointState>,
     address: SocketAddr,
     runtime: Option<tokio::runtime::Runtime>,
 }
@@ -119,7 +119,7 @@ impl BulkEndpoint {
     ///
     /// # Errors
     /// When the port is taken or no thread can be had.
-    pub fn start(options: Options) -> std::io::Result<Self> {
+    pub fn start(options: EndpointOptions) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("bulk-endpoint")
@@ -133,8 +133,8 @@ impl BulkEndpoint {
             let _inside = runtime.enter();
             TcpListener::from_std(listener)?
         };
-        let rules = Mutex::new(Rules { max_bytes: options.max_bytes, ..Rules::default() });
-        let state = Arc::new(State {
+        let rules = Mutex::new(EndpointRules { max_bytes: options.max_bytes, ..EndpointRules::default() });
+        let state = Arc::new(EndpointState {
             options,
             rules,
             documents: Documents::default(),
@@ -166,7 +166,7 @@ impl BulkEndpoint {
     }
 
     /// The next bulk request without a fault yet gets this one.
-    pub fn script(&self, fault: Fault) {
+    pub fn script(&self, fault: ScriptedFault) {
         lock(&self.state.rules).script.push_back(fault);
     }
 
@@ -177,7 +177,7 @@ impl BulkEndpoint {
     }
 
     /// Every bulk request without a scripted fault gets this one, until `None`.
-    pub fn always(&self, fault: Option<Fault>) {
+    pub fn always(&self, fault: Option<ScriptedFault>) {
         lock(&self.state.rules).always = fault;
     }
 
@@ -226,7 +226,7 @@ impl BulkEndpoint {
 
     /// A document.
     #[must_use]
-    pub fn document(&self, index: &str, id: &str) -> Option<Document> {
+    pub fn document(&self, index: &str, id: &str) -> Option<StoredDocument> {
         self.state.documents.get(index, id)
     }
 
@@ -238,11 +238,11 @@ impl BulkEndpoint {
 
     /// All documents of an index by id.
     #[must_use]
-    pub fn documents(&self, index: &str) -> BTreeMap<String, Document> {
+    pub fn documents(&self, index: &str) -> BTreeMap<String, StoredDocument> {
         self.state.documents.all(index)
     }
 
-    /// What was asked, in the order it was worked on; empty unless `Options::log`.
+    /// What was asked, in the order it was worked on; empty unless `EndpointOptions::log`.
     #[must_use]
     pub fn log(&self) -> Vec<LogEntry> {
         let mut log = lock(&self.state.log).clone();
@@ -264,7 +264,7 @@ impl BulkEndpoint {
     }
 
     /// Sum of the [`id_digest`]s of all items counted, wrapping: equal for equal sets of ids in any order. Only without
-    /// [`Options::store`].
+    /// [`EndpointOptions::store`].
     #[must_use]
     pub fn id_digests(&self) -> u64 {
         self.state.ids.load(Ordering::Acquire)
@@ -325,12 +325,13 @@ mod tests {
     #[test]
     fn servers_that_name_their_product_do_so() {
         for (version, named) in [
-            (Version::Elasticsearch(6), false),
-            (Version::Elasticsearch(7), true),
-            (Version::Elasticsearch(8), true),
-            (Version::OpenSearch(2), false),
+            (EndpointVersion::Elasticsearch(6), false),
+            (EndpointVersion::Elasticsearch(7), true),
+            (EndpointVersion::Elasticsearch(8), true),
+            (EndpointVersion::OpenSearch(2), false),
         ] {
-            let endpoint = BulkEndpoint::start(Options { version, ..Options::default() }).expect("an endpoint");
+            let endpoint =
+                BulkEndpoint::start(EndpointOptions { version, ..EndpointOptions::default() }).expect("an endpoint");
             let answer = ask(&endpoint, "GET / HTTP/1.1\r\nconnection: close\r\n\r\n");
             assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
             assert_eq!(answer.contains("x-elastic-product: Elasticsearch\r\n"), named, "{version:?}");
@@ -343,7 +344,7 @@ mod tests {
         fn look(id: &[u8], document: &[u8]) {
             lock(&SEEN).push(format!("{} {}", String::from_utf8_lossy(id), String::from_utf8_lossy(document)));
         }
-        let options = Options { store: false, look: Some(look), ..Options::default() };
+        let options = EndpointOptions { store: false, look: Some(look), ..EndpointOptions::default() };
         let endpoint = BulkEndpoint::start(options).expect("an endpoint");
         let body = "{\"index\":{\"_id\":\"a\"}}\n{\"n\":1}\n{\"delete\":{\"_id\":\"b\"}}\n{\"index\":{\"_id\":\"c\"}}\n{\"n\":2}\n";
         let head = format!("POST /i/_bulk HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());

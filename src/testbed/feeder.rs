@@ -129,12 +129,12 @@ pub struct FeedHooks {
 
 /// A running feeder.
 pub struct Feeder {
-    shared: Arc<Shared>,
+    shared: Arc<FeederShared>,
     thread: JoinHandle<Result<Fed, FeedError>>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct FeederShared {
     fed: AtomicU64,
     finish: AtomicBool,
     failure: Mutex<Option<String>>,
@@ -151,7 +151,7 @@ impl Feeder {
         plan: FeedPlan,
         hooks: FeedHooks,
     ) -> Result<Self, FeedError> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(FeederShared::default());
         let feeding = Feeding::open(brokers, plan, hooks, shared.clone())?;
         let thread = std::thread::Builder::new()
             .name("feeder".into())

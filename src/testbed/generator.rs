@@ -1,6 +1,6 @@
 //! The seeded load generator: one source of records for tests, benches, `demo` and performance runs.
 //!
-//! Record number `i` is a pure function of the [`Shape`] and `i`, so a checker can make any record again instead of keeping
+//! Record number `i` is a pure function of the [`LoadShape`] and `i`, so a checker can make any record again instead of keeping
 //! it. Values are `{"meta":{…},"result":{…}}`. They are copied from templates built once and patched at fixed places,
 //! which costs a copy and a few dozen bytes of writing a record.
 
@@ -13,10 +13,10 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-pub use poison::{Fate, Poison};
+pub use poison::{Poison, RecordFate};
 
 use random::Random;
-use template::{Patch, Template};
+use template::{Patch, ValueTemplate};
 
 /// Smallest value that can be asked for, in bytes.
 pub const SMALLEST_VALUE_BYTES: usize = 128;
@@ -29,7 +29,7 @@ const UNKNOWN_USER_EVERY: u64 = 10;
 
 /// What is generated.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shape {
+pub struct LoadShape {
     /// Everything random follows from it.
     pub seed: u64,
     /// Exact size of each ordinary value, clamped to [`SMALLEST_VALUE_BYTES`]..=[`LARGEST_VALUE_BYTES`]. The default gives
@@ -55,7 +55,7 @@ pub struct Shape {
     pub poison: Vec<Poison>,
 }
 
-impl Default for Shape {
+impl Default for LoadShape {
     fn default() -> Self {
         Self {
             seed: 1,
@@ -75,13 +75,13 @@ impl Default for Shape {
 
 /// Reused memory of one thread that generates.
 #[derive(Debug, Default)]
-pub struct Scratch {
+pub struct GeneratorScratch {
     key: Vec<u8>,
     value: Vec<u8>,
     trace: [u8; 16],
 }
 
-/// One record. Borrowed from the [`Scratch`] it was written into.
+/// One record. Borrowed from the [`GeneratorScratch`] it was written into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Generated<'s> {
     /// Its number, from 0.
@@ -111,18 +111,18 @@ impl Generated<'_> {
 
     /// What must become of it.
     #[must_use]
-    pub fn fate(&self) -> Fate {
+    pub fn fate(&self) -> RecordFate {
         match self.poison {
             Some(poison) => poison.fate(),
-            None if self.value.is_none() => Fate::Tombstone,
-            None => Fate::Delivered,
+            None if self.value.is_none() => RecordFate::Tombstone,
+            None => RecordFate::Delivered,
         }
     }
 }
 
 /// A user of the look-up table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct User {
+pub struct LookupUser {
     /// The name of its Redis hash: `user:u-000042`.
     pub key: String,
     /// Field `name`.
@@ -134,32 +134,33 @@ pub struct User {
 /// Makes records of one shape. Cheap to share between threads: it never changes.
 #[derive(Debug)]
 pub struct Generator {
-    shape: Shape,
-    templates: Vec<Template>,
+    shape: LoadShape,
+    templates: Vec<ValueTemplate>,
 }
 
 impl Generator {
     /// A generator of `shape`, with its out-of-range members clamped.
     #[must_use]
-    pub fn new(mut shape: Shape) -> Self {
+    pub fn new(mut shape: LoadShape) -> Self {
         shape.value_bytes = shape.value_bytes.clamp(SMALLEST_VALUE_BYTES, LARGEST_VALUE_BYTES);
         shape.users = shape.users.clamp(1, 999_999);
         shape.hot_percent = if shape.hot_keys == 0 { 0 } else { shape.hot_percent.min(100) };
         if shape.poison.is_empty() {
             shape.poison_every = 0;
         }
-        let templates = (0..TEMPLATES).map(|variant| Template::build(shape.seed, variant, shape.value_bytes)).collect();
+        let templates =
+            (0..TEMPLATES).map(|variant| ValueTemplate::build(shape.seed, variant, shape.value_bytes)).collect();
         Self { shape, templates }
     }
 
     /// Its shape, as clamped.
     #[must_use]
-    pub fn shape(&self) -> &Shape {
+    pub fn shape(&self) -> &LoadShape {
         &self.shape
     }
 
     /// Record number `index`, written into `scratch`.
-    pub fn record<'s>(&self, index: u64, scratch: &'s mut Scratch) -> Generated<'s> {
+    pub fn record<'s>(&self, index: u64, scratch: &'s mut GeneratorScratch) -> Generated<'s> {
         let mut random = Random::of(self.shape.seed, index);
         let key_number = self.draw_key(&mut random, index);
         write_key(key_number, &mut scratch.key);
@@ -199,12 +200,14 @@ impl Generator {
     }
 
     /// The users the look-up knows: nine in ten of those the records name.
-    pub fn users(&self) -> impl Iterator<Item = User> + '_ {
+    pub fn users(&self) -> impl Iterator<Item = LookupUser> + '_ {
         const TIERS: [&str; 3] = ["gold", "silver", "basic"];
-        (0..self.shape.users).filter(|user| user % UNKNOWN_USER_EVERY != UNKNOWN_USER_EVERY - 1).map(|user| User {
-            key: format!("user:u-{user:06}"),
-            name: format!("{} {user}", template::NAMES[(user % template::NAMES.len() as u64) as usize]),
-            tier: TIERS[(user % 3) as usize],
+        (0..self.shape.users).filter(|user| user % UNKNOWN_USER_EVERY != UNKNOWN_USER_EVERY - 1).map(|user| {
+            LookupUser {
+                key: format!("user:u-{user:06}"),
+                name: format!("{} {user}", template::NAMES[(user % template::NAMES.len() as u64) as usize]),
+                tier: TIERS[(user % 3) as usize],
+            }
         })
     }
 

@@ -38,7 +38,7 @@ pub enum Plant {
 const HIT: i64 = 40;
 
 /// The documents written, by id.
-pub type Documents = Arc<Mutex<HashMap<String, Map<String, Value>>>>;
+pub type NaiveDocuments = Arc<Mutex<HashMap<String, Map<String, Value>>>>;
 
 /// Finds the JSON text for a look-up key.
 pub type LookUp = Box<dyn FnMut(&str) -> Option<Bytes> + Send>;
@@ -56,7 +56,7 @@ pub struct Wiring {
     /// Partitions of each input topic.
     pub partitions: i32,
     /// Where the second pipeline puts its documents.
-    pub documents: Documents,
+    pub documents: NaiveDocuments,
     /// Its look-up.
     pub look_up: LookUp,
 }
@@ -187,7 +187,7 @@ fn relay(
 
 fn index(
     mut look_up: LookUp,
-    documents: Documents,
+    documents: NaiveDocuments,
     plant: Plant,
 ) -> impl FnMut(i32, i64, &[u8], &[u8]) -> bool + Send + 'static {
     move |partition, offset, key, value| {

@@ -16,7 +16,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 pub use documents::{DocumentVerdict, Enrichment, Write, check_documents};
-pub use output::{Observation, OutputOracle, OutputVerdict};
+pub use output::{KeySighting, OutputOracle, OutputVerdict};
 
 /// Most differences described in a verdict.
 const SAMPLES: usize = 20;
@@ -41,7 +41,7 @@ impl<'de> Visitor<'de> for FirstResult {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found = None;
-        while let Some(name) = map.next_key::<Name<'de>>()? {
+        while let Some(name) = map.next_key::<KeyName<'de>>()? {
             let value: &'de RawValue = map.next_value()?;
             if found.is_none() && name.0 == "result" {
                 found = Some(value);
@@ -52,7 +52,7 @@ impl<'de> Visitor<'de> for FirstResult {
 }
 
 #[derive(serde::Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+struct KeyName<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// A bounded list of differences, for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

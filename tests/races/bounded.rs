@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use sluicegate::config::plan::PipelinePlan;
 use sluicegate::model::{Exit, Outcome};
 use sluicegate::pipeline::Ending;
-use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Fault};
+use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, ScriptedFault};
 use sluicegate_testkit::services::shared::Need;
 use sluicegate_testkit::services::{KafkaClient, TransactionEnd};
 
@@ -34,7 +34,7 @@ fn two_members_share_a_bounded_run_and_both_end() {
     let client = KafkaClient::at(kafka.brokers());
     client.produce(TOPIC, (0..4).flat_map(|partition| padded(partition, 0, EACH))).unwrap();
     // The first member cannot finish before the second has joined.
-    search.always(Some(Fault::answer(503, "")));
+    search.always(Some(ScriptedFault::answer(503, "")));
     let plan = plans::pipeline(kafka.brokers(), TOPIC, GROUP, plans::bulk(&search.url()));
     let first = EngineRig::start_until(plan.clone(), true);
     wait_until("the first member has begun", || first.assigned() == 4 && search.requests() > 0);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use sluicegate::config::plan::OnReject;
 use sluicegate::model::{Exit, Outcome};
-use sluicegate::testbed::bulk_endpoint::{Fault, ItemAnswer};
+use sluicegate::testbed::bulk_endpoint::{ItemAnswer, ScriptedFault};
 use sluicegate::testbed::kafka::MockKafka;
 use sluicegate_testkit::services::{KafkaClient, NewRecord};
 
@@ -19,8 +19,8 @@ fn busy() -> ItemAnswer {
     ItemAnswer::error(429, "es_rejected_execution_exception", "full")
 }
 
-fn unavailable() -> Fault {
-    Fault::answer(503, r#"{"error":"no master","status":503}"#)
+fn unavailable() -> ScriptedFault {
+    ScriptedFault::answer(503, r#"{"error":"no master","status":503}"#)
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn an_acknowledged_item_behind_a_retried_one_of_its_id_is_sent_again_after_it() 
     let (kafka, search) = (cluster(1), endpoint());
     let client = KafkaClient::at(kafka.brokers());
     client.produce(TOPIC, [record(0, "id", 1), record(0, "id", 2)]).unwrap();
-    search.script(Fault::Items(vec![(0, busy())]));
+    search.script(ScriptedFault::Items(vec![(0, busy())]));
     search.always(Some(unavailable()));
     let rig = EngineRig::start(plans::pipeline(kafka.brokers(), TOPIC, GROUP, plans::bulk(&search.url())));
     wait_until("the first is being retried", || search.requests() >= 4);
@@ -130,8 +130,8 @@ mod the_scripts_own_hole {
     fn a_request_fails_as_a_whole() {
         let (kafka, search) = (cluster(4), endpoint());
         KafkaClient::at(kafka.brokers()).produce(TOPIC, input()).unwrap();
-        search.script(Fault::answer(500, r#"{"error":"internal","status":500}"#));
-        search.script(Fault::PartThenAnswer(3, 503, String::new()));
+        search.script(ScriptedFault::answer(500, r#"{"error":"internal","status":500}"#));
+        search.script(ScriptedFault::PartThenAnswer(3, 503, String::new()));
         let rig = EngineRig::start(plans::pipeline(kafka.brokers(), TOPIC, GROUP, plans::bulk(&search.url())));
         wait_until("all is committed", || rig.committed() == [Some(10); 4]);
         assert_eq!((search.count(INDEX), search.scripted()), (40, 0));

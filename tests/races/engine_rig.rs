@@ -4,7 +4,7 @@ use sluicegate::config::plan::PipelinePlan;
 use sluicegate::model::Outcome;
 use sluicegate::pipeline::{Ending, Engine, EngineOptions};
 use sluicegate::source::Until;
-use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Options};
+use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, EndpointOptions};
 use sluicegate_testkit::services::KafkaClient;
 
 use super::plans;
@@ -72,5 +72,5 @@ pub fn count(ending: &Ending, outcome: Outcome) -> u64 {
 
 /// An endpoint that keeps documents and notes every item.
 pub fn endpoint() -> BulkEndpoint {
-    BulkEndpoint::start(Options { log: true, ..Options::default() }).expect("an endpoint")
+    BulkEndpoint::start(EndpointOptions { log: true, ..EndpointOptions::default() }).expect("an endpoint")
 }

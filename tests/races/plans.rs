@@ -7,8 +7,8 @@ use secrecy::SecretString;
 use sluicegate::config::plan::{
     Action, Auth, BreakerPlan, ConcurrencyMode, DocumentId, ElasticsearchConnection, ElasticsearchSinkPlan,
     KafkaConnection, KafkaSinkPlan, OnDamaged, OnHalt, OnIndexFault, OnMissingTopic, OnReject, OnTombstone, OnTooLarge,
-    PipelinePlan, Plan, Pointer, RetryPlan, Segment, SelectPlan, ServerKind, SinkPlan, SourcePlan, Start, StepKind,
-    StepPlan, Template,
+    PipelinePlan, Plan, Pointer, RetryPlan, SelectPlan, ServerKind, SinkPlan, SourcePlan, Start, StepKind, StepPlan,
+    Template, TemplateSegment,
 };
 
 use crate::support::unique;
@@ -145,11 +145,11 @@ pub fn dead_letters(brokers: &str, topic: &str) -> OnReject {
 }
 
 pub fn literal(text: &str) -> Template {
-    Template { text: text.into(), segments: vec![Segment::Literal(text.into())] }
+    Template { text: text.into(), segments: vec![TemplateSegment::Literal(text.into())] }
 }
 
 fn key() -> Template {
-    Template { text: "{key}".into(), segments: vec![Segment::Key] }
+    Template { text: "{key}".into(), segments: vec![TemplateSegment::Key] }
 }
 
 fn pointer(member: &str) -> Pointer {

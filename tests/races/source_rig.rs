@@ -10,9 +10,9 @@ use std::time::Duration;
 use sluicegate::config::plan::PipelinePlan;
 use sluicegate::librdkafka::RecordBatch;
 use sluicegate::model::{
-    Budget, Outcome, Part, PartitionTable, Report, ReportSender, RewindCause, Run, Sequence, Slot, Stop, Wake,
+    Budget, Outcome, Part, PartitionId, PartitionTable, Report, ReportSender, RewindCause, Run, Sequence, Stop, Wake,
 };
-use sluicegate::source::{Source, SourceContext, SourceEnd, Until, Wire};
+use sluicegate::source::{InFlight, Source, SourceContext, SourceEnd, Until};
 use sluicegate::telemetry::health::Health;
 use sluicegate::telemetry::lag::LagTable;
 use sluicegate::telemetry::latency::LatencyBook;
@@ -43,10 +43,10 @@ impl Default for Options {
 /// A sink that never has anything on the wire.
 struct NoWire;
 
-impl Wire for NoWire {
-    fn ask(&self, _slot: Slot) {}
+impl InFlight for NoWire {
+    fn ask(&self, _slot: PartitionId) {}
 
-    fn is_quiet(&self, _slot: Slot) -> bool {
+    fn is_quiet(&self, _slot: PartitionId) -> bool {
         true
     }
 

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sluicegate::testbed::feeder::{FeedHooks, FeedPlan, Feeder};
-use sluicegate::testbed::generator::{Generator, Shape};
+use sluicegate::testbed::generator::{Generator, LoadShape};
 use sluicegate_testkit::services::elasticsearch::{self, Version};
 use sluicegate_testkit::services::kafka::{self, KafkaOptions};
 use sluicegate_testkit::services::{ElasticsearchClient, KafkaClient, RedisClient, Service, ServiceError, redis};
@@ -68,7 +68,7 @@ impl Bench {
             (upstream.join(), downstream.join(), elasticsearch.join(), redis.join())
         });
         let seed = seed();
-        let generator = Arc::new(Generator::new(Shape { seed, headers: true, ..Shape::default() }));
+        let generator = Arc::new(Generator::new(LoadShape { seed, headers: true, ..LoadShape::default() }));
         let bench = Bench {
             upstream: upstream.map_err(|_| gone())??,
             downstream: downstream.map_err(|_| gone())??,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sluicegate::testbed::generator::{Generator, Scratch};
+use sluicegate::testbed::generator::{Generator, GeneratorScratch};
 use sluicegate::testbed::oracle::{DocumentVerdict, Enrichment, OutputOracle, OutputVerdict, Write, check_documents};
 
 use super::bench::{Bench, PARTITIONS};
@@ -81,7 +81,7 @@ impl fmt::Display for Outcome {
 /// An oracle that expects the first `records` records.
 fn expected(generator: &Generator, records: u64) -> OutputOracle {
     let oracle = OutputOracle::new(i32::from(PARTITIONS));
-    let mut scratch = Scratch::default();
+    let mut scratch = GeneratorScratch::default();
     for index in 0..records {
         let record = generator.record(index, &mut scratch);
         oracle.expect(&record, Generator::partition(&record, i32::from(PARTITIONS)));

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
-use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Heard, Options, Version, Watch};
+use sluicegate::testbed::bulk_endpoint::{
+    BulkEndpoint, EndpointEvent, EndpointOptions, EndpointVersion, EndpointWatch,
+};
 use sluicegate::testbed::feeder::{FeedHooks, FeedPlan, Feeder};
-use sluicegate::testbed::generator::{Generator, Shape};
+use sluicegate::testbed::generator::{Generator, LoadShape};
 use sluicegate::testbed::tap::Tap;
 use sluicegate_testkit::checker::stream::StreamChecker;
 use sluicegate_testkit::checker::{Incident, Taken, Verdict};
@@ -132,7 +134,7 @@ impl Ground {
             ("message.timestamp.type", "LogAppendTime"),
         ];
         KafkaClient::new(&downstream).create_topic(CLEAN, PARTITIONS as u16, &kept)?;
-        let shape = Shape { seed, value_bytes: VALUE_BYTES, keys: KEYS, users: USERS, ..Shape::default() };
+        let shape = LoadShape { seed, value_bytes: VALUE_BYTES, keys: KEYS, users: USERS, ..LoadShape::default() };
         let generator = Arc::new(Generator::new(shape));
         let redis = filled(&generator)?;
         let relay = Side::start("relay", upstream.endpoint())?;
@@ -321,8 +323,8 @@ fn tap(brokers: &str, relay: Arc<Side>, odd: Arc<Odd>) -> anyhow::Result<Tap> {
 }
 
 fn endpoint(index: Arc<Side>, odd: Arc<Odd>) -> anyhow::Result<BulkEndpoint> {
-    let watch = Watch::new(move |heard| match heard {
-        Heard::Worked(request, items) => {
+    let watch = EndpointWatch::new(move |heard| match heard {
+        EndpointEvent::Worked(request, items) => {
             let wrong = items.iter().filter(|item| !is_looked_up(item.body)).count();
             odd.lookups.fetch_add(wrong as u64, Ordering::AcqRel);
             let mut checker = index.checker();
@@ -332,10 +334,14 @@ fn endpoint(index: Arc<Side>, odd: Arc<Odd>) -> anyhow::Result<BulkEndpoint> {
                 checker.seen(record_in(item.body).unwrap_or(u64::MAX), taken, at_us, *request);
             }
         }
-        Heard::Telling(request) => index.checker().told(*request, now_us()),
+        EndpointEvent::Telling(request) => index.checker().told(*request, now_us()),
     });
-    let options =
-        Options { version: Version::Elasticsearch(6), store: false, watch: Some(watch), ..Options::default() };
+    let options = EndpointOptions {
+        version: EndpointVersion::Elasticsearch(6),
+        store: false,
+        watch: Some(watch),
+        ..EndpointOptions::default()
+    };
     Ok(BulkEndpoint::start(options)?)
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::cli::figures;
-use crate::cli::machinery::{Ending, StageLatency, Tally};
+use crate::cli::machinery::{EngineEnding, PipelineCounts, StageLatency};
 use crate::cli::progress::grouped;
 use crate::model::Exit;
 use crate::telemetry::latency::Stage;
@@ -20,7 +20,7 @@ const REACHED: f64 = 0.99;
 
 /// One end of the measurement.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Mark {
+pub(super) struct MeasurementEnd {
     pub(super) at: Instant,
     /// Records resolved until then.
     pub(super) resolved: u64,
@@ -31,16 +31,16 @@ pub(super) struct Mark {
 }
 
 /// See the module.
-pub(super) struct Account {
+pub(super) struct BenchAccount {
     pub(super) pipeline: String,
     pub(super) load: Load,
     /// Warm-up included.
     pub(super) fed: Fed,
     /// Beginning and end; `None` when it did not come to that.
-    pub(super) marks: Option<(Mark, Mark)>,
+    pub(super) marks: Option<(MeasurementEnd, MeasurementEnd)>,
     /// What the sink's server got, where it can be asked.
     pub(super) arrived: Option<Result<u64, String>>,
-    pub(super) ending: Ending,
+    pub(super) ending: EngineEnding,
     pub(super) trouble: Vec<String>,
 }
 
@@ -53,10 +53,10 @@ pub(super) struct Means {
     pub(super) cpu_seconds_per_million: Option<f64>,
 }
 
-impl Account {
-    fn tally(&self) -> Tally {
+impl BenchAccount {
+    fn tally(&self) -> PipelineCounts {
         let found = self.ending.tallies.iter().find(|tally| tally.name == self.pipeline).cloned();
-        found.unwrap_or_else(|| Tally { name: self.pipeline.clone(), ..Tally::default() })
+        found.unwrap_or_else(|| PipelineCounts { name: self.pipeline.clone(), ..PipelineCounts::default() })
     }
 
     /// `None` when it did not come to a measurement.

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::cli::machinery::{Order, PATIENCE, Running, StartEngine};
+use crate::cli::machinery::{Order, PATIENCE, RunningEngine, StartEngine};
 use crate::cli::progress::Progress;
 use crate::telemetry::process::ProcessUse;
 use crate::testbed::feeder::{Fed, FeedHooks, FeedPlan, Feeder};
 
-use super::account::{Account, Mark};
-use super::target::Target;
+use super::account::{BenchAccount, MeasurementEnd};
+use super::target::BenchTarget;
 
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -26,9 +26,9 @@ pub(super) struct Load {
 
 /// Feeding and watching one engine.
 struct Measurement<'a> {
-    target: &'a Target,
+    target: &'a BenchTarget,
     load: &'a Load,
-    engine: &'a Running,
+    engine: &'a RunningEngine,
     progress: Progress,
     trouble: Vec<String>,
 }
@@ -37,7 +37,12 @@ struct Measurement<'a> {
 ///
 /// # Errors
 /// An engine or feeder that does not start. Everything later is in the account.
-pub(super) fn run(target: Target, load: Load, report: PathBuf, start: &StartEngine<'_>) -> Result<Account, String> {
+pub(super) fn run(
+    target: BenchTarget,
+    load: Load,
+    report: PathBuf,
+    start: &StartEngine<'_>,
+) -> Result<BenchAccount, String> {
     let settings = super::settings(&target.args, &load, target.settings.clone());
     let (plan, lookups) = (target.plan.clone(), target.lookups.clone());
     let engine = start(Order { plan, lookups, report, settings, warm_up: true })?;
@@ -50,11 +55,11 @@ pub(super) fn run(target: Target, load: Load, report: PathBuf, start: &StartEngi
     let ending = (engine.join)();
     progress.end();
     let arrived = target.testbed.as_ref().map(|testbed| testbed.arrived());
-    Ok(Account { pipeline: target.pipeline, load, fed, marks, arrived, ending, trouble })
+    Ok(BenchAccount { pipeline: target.pipeline, load, fed, marks, arrived, ending, trouble })
 }
 
 impl Measurement<'_> {
-    fn feed_and_watch(&mut self) -> (Fed, Option<(Mark, Mark)>) {
+    fn feed_and_watch(&mut self) -> (Fed, Option<(MeasurementEnd, MeasurementEnd)>) {
         if !self.await_assignment() {
             return (Fed::default(), None);
         }
@@ -107,7 +112,7 @@ impl Measurement<'_> {
     }
 
     /// The beginning and the end of the measurement; `None` when it did not come to that.
-    fn watch(&mut self, feeder: &Feeder) -> Option<(Mark, Mark)> {
+    fn watch(&mut self, feeder: &Feeder) -> Option<(MeasurementEnd, MeasurementEnd)> {
         let Load { warm_up, time, stall, .. } = *self.load;
         self.progress.note_next(&format!("warming up for {} s", warm_up.as_secs()));
         self.pass(feeder, warm_up)?;
@@ -154,9 +159,9 @@ impl Measurement<'_> {
         Some(())
     }
 
-    fn mark(&self, feeder: &Feeder) -> Mark {
+    fn mark(&self, feeder: &Feeder) -> MeasurementEnd {
         let (resolved, fed) = ((self.engine.resolved)(), feeder.fed());
-        Mark { at: Instant::now(), resolved, fed, cpu_seconds: ProcessUse::now().cpu_seconds }
+        MeasurementEnd { at: Instant::now(), resolved, fed, cpu_seconds: ProcessUse::now().cpu_seconds }
     }
 
     /// Until everything that was fed is resolved, or nothing moves any more.

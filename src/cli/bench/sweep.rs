@@ -5,7 +5,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::account::Account;
+use super::account::BenchAccount;
 use super::{BenchArgs, Rate, once};
 use crate::cli::figures::millis;
 use crate::cli::machinery::StartEngine;
@@ -44,8 +44,8 @@ pub(super) fn run(
     Ok(failed.unwrap_or(Exit::Done))
 }
 
-fn as_json(accounts: &[(u32, Account)]) -> Value {
-    let of_one = |(percent, account): &(u32, Account)| {
+fn as_json(accounts: &[(u32, BenchAccount)]) -> Value {
+    let of_one = |(percent, account): &(u32, BenchAccount)| {
         let mut object = account.measured_json();
         object["percent_of_maximum"] = json!(percent);
         object
@@ -53,7 +53,7 @@ fn as_json(accounts: &[(u32, Account)]) -> Value {
     json!({ "sweep": accounts.iter().map(of_one).collect::<Vec<_>>() })
 }
 
-fn table(accounts: &[(u32, Account)]) -> String {
+fn table(accounts: &[(u32, BenchAccount)]) -> String {
     let mut text = format!(
         "{:>6} {:>12} {:>12} {:>9} {:>9} {:>9} {:>9} {:>9} {:>10}\n",
         "load", "asked/s", "resolved/s", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms", "CPU-s/mln"
@@ -77,7 +77,7 @@ fn table(accounts: &[(u32, Account)]) -> String {
     text
 }
 
-fn row(percent: u32, account: &Account) -> String {
+fn row(percent: u32, account: &BenchAccount) -> String {
     let load = account.load.rate.map_or_else(|| "max".to_owned(), |_| format!("{percent} %"));
     let asked = account.load.rate.map_or_else(String::new, |rate| grouped(rate as u64));
     let means = account.means();

@@ -10,17 +10,17 @@ use serde_json::Value;
 use super::BenchArgs;
 use crate::cli::builtin::{self, Addresses, INDEX, INDEX_TOPIC, OUTPUT_TOPIC, PARTITIONS, RELAY, RELAY_TOPIC};
 use crate::cli::{Failure, Global};
-use crate::config::pattern::Topic;
+use crate::config::pattern::SourceTopic;
 use crate::config::plan::{PipelinePlan, Plan, Start};
 use crate::config::show;
 use crate::enrich::Lookups;
-use crate::testbed::bulk_endpoint::{BulkEndpoint, Fault, Options};
+use crate::testbed::bulk_endpoint::{BulkEndpoint, EndpointOptions, ScriptedFault};
 use crate::testbed::feeder::{FeedPlan, WINDOW_BYTES, partitions_of};
-use crate::testbed::generator::{Generator, Shape};
+use crate::testbed::generator::{Generator, LoadShape};
 use crate::testbed::kafka::MockKafka;
 
 /// See the module.
-pub(super) struct Target {
+pub(super) struct BenchTarget {
     pub(super) pipeline: String,
     pub(super) plan: Plan,
     pub(super) settings: Value,
@@ -42,7 +42,7 @@ pub(super) struct Testbed {
     to_kafka: bool,
 }
 
-impl Target {
+impl BenchTarget {
     /// The pipeline of the configuration, or a built-in one with servers of its own.
     ///
     /// # Errors
@@ -62,9 +62,10 @@ impl Target {
         };
         let upstream = MockKafka::start(&[(topic, PARTITIONS)]).map_err(failed)?;
         let downstream = MockKafka::start(&[(OUTPUT_TOPIC, PARTITIONS)]).map_err(failed)?;
-        let endpoint = BulkEndpoint::start(Options { store: false, ..Options::default() }).map_err(failed)?;
+        let endpoint =
+            BulkEndpoint::start(EndpointOptions { store: false, ..EndpointOptions::default() }).map_err(failed)?;
         if args.sink_delay_ms > 0 {
-            endpoint.always(Some(Fault::Delay(Duration::from_millis(args.sink_delay_ms))));
+            endpoint.always(Some(ScriptedFault::Delay(Duration::from_millis(args.sink_delay_ms))));
         }
         endpoint.limit_requests(args.sink_requests);
         let addresses =
@@ -126,7 +127,7 @@ fn failed(error: impl ToString) -> Failure {
 
 fn generator(args: &BenchArgs) -> Arc<Generator> {
     let value_bytes = args.record_bytes as usize;
-    Arc::new(Generator::new(Shape { seed: args.seed, keys: args.keys, value_bytes, ..Shape::default() }))
+    Arc::new(Generator::new(LoadShape { seed: args.seed, keys: args.keys, value_bytes, ..LoadShape::default() }))
 }
 
 /// Leaves only the pipeline named, or the only one, in the plan.
@@ -144,7 +145,7 @@ fn choose<'a>(plan: &'a mut Plan, name: Option<&str>) -> Result<&'a mut Pipeline
 
 fn only_topic(pipeline: &PipelinePlan) -> Result<String, String> {
     match pipeline.source.topics.as_slice() {
-        [Topic::Name(topic)] => Ok(topic.clone()),
+        [SourceTopic::Name(topic)] => Ok(topic.clone()),
         _ => {
             Err(format!("pipeline {} reads several topics, or a pattern: bench produces into one topic", pipeline.name))
         }

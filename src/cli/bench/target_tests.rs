@@ -23,10 +23,10 @@ pipelines:
     sink: { kafka: { connection: down, topic: clean } }
 "#;
 
-fn open(line: &[&str]) -> Result<Target, Failure> {
+fn open(line: &[&str]) -> Result<BenchTarget, Failure> {
     let cli = Cli::try_parse_from([&["sluicegate", "bench"], line].concat()).expect("a valid line");
     let crate::cli::Command::Bench(args) = &cli.command else { panic!("bench") };
-    Target::open(&cli.global, args)
+    BenchTarget::open(&cli.global, args)
 }
 
 fn refusal(line: &[&str]) -> String {

@@ -6,7 +6,7 @@ use clap::Parser;
 use serde_json::Value;
 
 use super::*;
-use crate::cli::machinery::{Ending, Order, Running, StageLatency, Tally};
+use crate::cli::machinery::{EngineEnding, Order, PipelineCounts, RunningEngine, StageLatency};
 use crate::cli::{Cli, Command, real};
 use crate::telemetry::latency::Stage;
 use crate::testbed::feeder::Fed;
@@ -101,22 +101,32 @@ fn full_speed_for_people() {
     }
 }
 
-fn account(change: impl FnOnce(&mut Account)) -> Account {
+fn account(change: impl FnOnce(&mut BenchAccount)) -> BenchAccount {
     let mut age = hdrhistogram::Histogram::new(3).expect("a histogram");
     age.record_n(3_000, 1_000).expect("recorded");
     let at = Instant::now();
-    let begin = account::Mark { at, resolved: 100, fed: 100, cpu_seconds: Some(1.0) };
-    let end = account::Mark { at: at + Duration::from_secs(10), resolved: 1_100, fed: 1_100, cpu_seconds: Some(3.0) };
-    let mut account = Account {
+    let begin = account::MeasurementEnd { at, resolved: 100, fed: 100, cpu_seconds: Some(1.0) };
+    let end = account::MeasurementEnd {
+        at: at + Duration::from_secs(10),
+        resolved: 1_100,
+        fed: 1_100,
+        cpu_seconds: Some(3.0),
+    };
+    let mut account = BenchAccount {
         pipeline: "relay".into(),
         load: Load { rate: Some(100.0), warm_up: Duration::from_secs(1), time: Duration::from_secs(10), stall: None },
         fed: Fed { records: 1_200, bytes: 1_200_000, ..Fed::default() },
         marks: Some((begin, end)),
         arrived: Some(Ok(1_200)),
-        ending: Ending {
+        ending: EngineEnding {
             exit: Exit::Done,
             halt: None,
-            tallies: vec![Tally { name: "relay".into(), consumed: 1_200, delivered: 1_200, ..Tally::default() }],
+            tallies: vec![PipelineCounts {
+                name: "relay".into(),
+                consumed: 1_200,
+                delivered: 1_200,
+                ..PipelineCounts::default()
+            }],
             latencies: vec![StageLatency { pipeline: "relay".into(), stage: Stage::Age, histogram: age }],
             run_file: serde_json::json!({ "format": 1 }),
         },
@@ -130,7 +140,7 @@ fn account(change: impl FnOnce(&mut Account)) -> Account {
 #[test]
 fn every_hole_in_the_account_is_a_fault() {
     assert_eq!((account(|_| ()).faults(), account(|_| ()).exit()), (vec![], Exit::Done));
-    let tally = |change: fn(&mut Tally)| account(|account| change(&mut account.ending.tallies[0]));
+    let tally = |change: fn(&mut PipelineCounts)| account(|account| change(&mut account.ending.tallies[0]));
     let table = [
         ("1199 read", tally(|tally| (tally.consumed, tally.delivered) = (1_199, 1_199))),
         ("1201 read", tally(|tally| (tally.consumed, tally.delivered) = (1_201, 1_201))),
@@ -154,7 +164,7 @@ fn every_hole_in_the_account_is_a_fault() {
     let shared = account(|account| {
         account.arrived = None;
         account.ending.tallies[0] =
-            Tally { name: "relay".into(), consumed: 1_300, delivered: 1_300, ..Tally::default() };
+            PipelineCounts { name: "relay".into(), consumed: 1_300, delivered: 1_300, ..PipelineCounts::default() };
     });
     assert_eq!(shared.faults(), Vec::<String>::new(), "others produce into a real topic");
 }
@@ -173,7 +183,7 @@ fn means_are_of_the_measurement_and_a_missed_rate_is_told() {
 
 #[test]
 fn an_engine_that_does_not_start_is_a_failure_with_its_words() {
-    let broken = |_: Order| -> Result<Running, String> { Err("no engine".to_owned()) };
+    let broken = |_: Order| -> Result<RunningEngine, String> { Err("no engine".to_owned()) };
     let failure = bench(&["--seconds", "1"], &broken).expect_err("fails");
     assert!(failure.to_string().contains("no engine"), "{failure}");
     assert_eq!(failure.exit(), Exit::Failure);

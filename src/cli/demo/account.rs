@@ -11,7 +11,7 @@ use crate::testbed::feeder::Fed;
 use crate::testbed::oracle::{DocumentVerdict, OutputVerdict};
 
 use crate::cli::figures;
-use crate::cli::machinery::{StageLatency, Tally};
+use crate::cli::machinery::{PipelineCounts, StageLatency};
 use crate::cli::progress::grouped;
 
 /// What one pipeline was fed and did.
@@ -20,11 +20,11 @@ pub(super) struct PipelineAccount {
     pub(super) fed: Fed,
     /// From the first record fed to the last one resolved.
     pub(super) elapsed: Duration,
-    pub(super) tally: Tally,
+    pub(super) tally: PipelineCounts,
 }
 
 /// The whole run.
-pub(super) struct Account {
+pub(super) struct DemoAccount {
     pub(super) pipelines: Vec<PipelineAccount>,
     pub(super) output: OutputVerdict,
     pub(super) documents: DocumentVerdict,
@@ -51,7 +51,7 @@ impl PipelineAccount {
     }
 }
 
-impl Account {
+impl DemoAccount {
     /// Everything that is not as it must be.
     pub(super) fn faults(&self) -> Vec<String> {
         let mut faults = self.trouble.clone();

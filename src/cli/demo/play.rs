@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use crate::enrich::Lookups;
 use crate::testbed::feeder::{Fed, FeedHooks, FeedPlan, Feeder};
-use crate::testbed::generator::{Generated, Generator, Shape};
+use crate::testbed::generator::{Generated, Generator, LoadShape};
 use crate::testbed::kafka::MockKafka;
 use crate::testbed::oracle::{DocumentVerdict, Enrichment, OutputOracle, Write, check_documents};
 use crate::testbed::tap::Tap;
 
-use super::account::{Account, PipelineAccount};
+use super::account::{DemoAccount, PipelineAccount};
 use super::{DemoArgs, SetUp, part};
 use crate::cli::builtin::{self, Addresses, INDEX, INDEX_TOPIC, OUTPUT_TOPIC, PARTITIONS, RELAY, RELAY_TOPIC};
-use crate::cli::machinery::{Endpoint, Machinery, Order, Running};
+use crate::cli::machinery::{BulkServer, Machinery, Order, RunningEngine};
 use crate::cli::progress::Progress;
 
 const LOOK: Duration = Duration::from_millis(100);
@@ -24,16 +24,16 @@ pub(super) struct Play {
     upstream: MockKafka,
     /// Kept for its brokers: the engine writes there and the tap reads.
     _downstream: MockKafka,
-    endpoint: Endpoint,
+    endpoint: BulkServer,
     oracle: Arc<OutputOracle>,
     tap: Tap,
-    engine: Running,
+    engine: RunningEngine,
     patience: Duration,
 }
 
 /// What feeding and waiting came to.
 #[derive(Default)]
-struct Outcome {
+struct PlayOutcome {
     fed: [Fed; 2],
     /// When each pipeline had resolved everything it was fed.
     finished: [Option<Duration>; 2],
@@ -50,7 +50,7 @@ struct Moved {
 impl Play {
     pub(super) fn open(args: &DemoArgs, machinery: Machinery<'_>) -> Result<Self, SetUp> {
         let value_bytes = args.value_bytes as usize;
-        let shape = Shape { seed: args.seed, keys: args.keys, value_bytes, ..Shape::default() };
+        let shape = LoadShape { seed: args.seed, keys: args.keys, value_bytes, ..LoadShape::default() };
         let generator = Arc::new(Generator::new(shape));
         let upstream = MockKafka::start(&[(RELAY_TOPIC, PARTITIONS), (INDEX_TOPIC, PARTITIONS)]).map_err(part)?;
         let downstream = MockKafka::start(&[(OUTPUT_TOPIC, PARTITIONS)]).map_err(part)?;
@@ -76,7 +76,7 @@ impl Play {
         Ok(Self { generator, upstream, _downstream: downstream, endpoint, oracle, tap, engine, patience })
     }
 
-    pub(super) fn run(self, args: &DemoArgs) -> Result<Account, SetUp> {
+    pub(super) fn run(self, args: &DemoArgs) -> Result<DemoAccount, SetUp> {
         let feeders = [self.feed_relay(args)?, self.feed_index(args)?];
         let outcome = self.attend(args, feeders);
         let progress = Progress::note("draining");
@@ -92,7 +92,7 @@ impl Play {
             PipelineAccount { name: name.to_owned(), fed, elapsed, tally }
         };
         let [relay_time, index_time] = outcome.finished.map(Option::unwrap_or_default);
-        Ok(Account {
+        Ok(DemoAccount {
             pipelines: vec![account(RELAY, relay, relay_time), account(INDEX, index, index_time)],
             output: self.oracle.verdict(),
             documents,
@@ -130,10 +130,10 @@ impl Play {
     }
 
     /// Shows progress until everything fed went all the way, or nothing moves any more.
-    fn attend(&self, args: &DemoArgs, feeders: [Feeder; 2]) -> Outcome {
+    fn attend(&self, args: &DemoArgs, feeders: [Feeder; 2]) -> PlayOutcome {
         let started = Instant::now();
         let mut progress = Progress::start(args.records());
-        let mut outcome = Outcome::default();
+        let mut outcome = PlayOutcome::default();
         let mut feeders = feeders.map(Some);
         let (mut moved, mut since) = (Moved::default(), started);
         while outcome.finished.contains(&None) && outcome.trouble.is_empty() {
@@ -159,7 +159,7 @@ impl Play {
         outcome
     }
 
-    fn note_finished(&self, feeders: &[Option<Feeder>; 2], outcome: &mut Outcome, moved: Moved, elapsed: Duration) {
+    fn note_finished(&self, feeders: &[Option<Feeder>; 2], outcome: &mut PlayOutcome, moved: Moved, elapsed: Duration) {
         let (expected, verified) = self.oracle.progress();
         let output_complete = [expected == verified, true];
         for pipeline in 0..2 {
@@ -193,7 +193,7 @@ impl Play {
 }
 
 /// Ends the feeders that still run, so that nothing produces any more.
-fn abandon(feeders: [Option<Feeder>; 2], outcome: &mut Outcome) {
+fn abandon(feeders: [Option<Feeder>; 2], outcome: &mut PlayOutcome) {
     feeders.iter().flatten().for_each(Feeder::finish);
     for (feeder, fed) in feeders.into_iter().zip(&mut outcome.fed) {
         match feeder.map(Feeder::join) {
@@ -205,7 +205,7 @@ fn abandon(feeders: [Option<Feeder>; 2], outcome: &mut Outcome) {
 }
 
 /// Takes the result of feeders that have ended.
-fn collect(feeders: &mut [Option<Feeder>; 2], outcome: &mut Outcome) {
+fn collect(feeders: &mut [Option<Feeder>; 2], outcome: &mut PlayOutcome) {
     for (slot, fed) in feeders.iter_mut().zip(&mut outcome.fed) {
         if !slot.as_ref().is_some_and(Feeder::is_finished) {
             continue;
@@ -218,7 +218,7 @@ fn collect(feeders: &mut [Option<Feeder>; 2], outcome: &mut Outcome) {
     }
 }
 
-fn compare_documents(generator: &Generator, records: u64, endpoint: &Endpoint) -> DocumentVerdict {
+fn compare_documents(generator: &Generator, records: u64, endpoint: &BulkServer) -> DocumentVerdict {
     let table = generator.lookup_table();
     let enrichment = Enrichment { table: &table, prefix: "user:", field: "user", into: "user_info" };
     let count = (endpoint.count)(builtin::INDEX_NAME);

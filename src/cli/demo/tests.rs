@@ -8,11 +8,13 @@ use serde_json::Value;
 
 use super::*;
 use crate::cli::builtin::{self, INDEX, INDEX_TOPIC, OUTPUT_TOPIC, PARTITIONS, RELAY, RELAY_TOPIC};
-use crate::cli::machinery::{self, Ending, Endpoint, Order, PATIENCE, PositionOf, Running, Tally};
+use crate::cli::machinery::{
+    self, BulkServer, EngineEnding, Order, PATIENCE, PipelineCounts, PositionOf, RunningEngine,
+};
 use crate::config::plan::{Plan, SinkPlan};
 use crate::enrich::{Enricher, Found, Lookups};
 use crate::telemetry::latency::Stage;
-use crate::testbed::naive::{Documents, LookUp, NaiveEngine, Plant, Wiring, lock};
+use crate::testbed::naive::{LookUp, NaiveDocuments, NaiveEngine, Plant, Wiring, lock};
 
 /// A lie in the engine's own account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +25,7 @@ enum Lie {
     Halted,
 }
 
-fn start(plan: &Plan, lookups: &Arc<Lookups>, documents: &Documents, plant: Plant, lie: Lie) -> Running {
+fn start(plan: &Plan, lookups: &Arc<Lookups>, documents: &NaiveDocuments, plant: Plant, lie: Lie) -> RunningEngine {
     let SinkPlan::Kafka(sink) = &plan.pipelines[0].sink else { panic!("a Kafka sink") };
     let wiring = Wiring {
         upstream: plan.pipelines[0].source.connection.brokers.join(","),
@@ -37,7 +39,7 @@ fn start(plan: &Plan, lookups: &Arc<Lookups>, documents: &Documents, plant: Plan
     let engine = NaiveEngine::start(wiring, plant);
     let (position, stop) = (engine.position(), engine.stop_switch());
     let position: PositionOf = Arc::new(move |_, topic, partition| position(topic, partition));
-    Running {
+    RunningEngine {
         position,
         ended: Box::new(move || lie == Lie::Halted),
         measure: Box::new(|| ()),
@@ -59,8 +61,13 @@ fn look_up(lookups: Arc<Lookups>) -> LookUp {
     })
 }
 
-fn ending(done: [u64; 2], lie: Lie) -> Ending {
-    let tally = |name: &str, done| Tally { name: name.into(), consumed: done, delivered: done, ..Tally::default() };
+fn ending(done: [u64; 2], lie: Lie) -> EngineEnding {
+    let tally = |name: &str, done| PipelineCounts {
+        name: name.into(),
+        consumed: done,
+        delivered: done,
+        ..PipelineCounts::default()
+    };
     let mut tallies = vec![tally(RELAY, done[0]), tally(INDEX, done[1])];
     tallies[0].consumed += u64::from(lie == Lie::WrongSum);
     if lie == Lie::LeftOpen {
@@ -70,7 +77,7 @@ fn ending(done: [u64; 2], lie: Lie) -> Ending {
     let halted = lie == Lie::Halted;
     let mut histogram = hdrhistogram::Histogram::new(3).expect("a histogram");
     histogram.record_n(2_000, done[0]).expect("recorded");
-    Ending {
+    EngineEnding {
         exit: if halted { Exit::Protocol } else { Exit::Done },
         halt: halted.then(|| "the server does not know _bulk".to_owned()),
         tallies,
@@ -91,14 +98,14 @@ fn arguments(line: &[&str]) -> DemoArgs {
 }
 
 fn play(line: &[&str], plant: Plant, lie: Lie) -> (Exit, String) {
-    let documents: Documents = Arc::default();
+    let documents: NaiveDocuments = Arc::default();
     let engine = |order: Order| {
         let lookups = order.lookups.expect("from memory");
         Ok(start(&order.plan, &lookups, &documents, plant, lie))
     };
     let endpoint = || {
         let (by_id, all) = (documents.clone(), documents.clone());
-        Ok(Endpoint {
+        Ok(BulkServer {
             url: "http://127.0.0.1:1".into(),
             document: Box::new(move |index, id| {
                 let documents = lock(&by_id);

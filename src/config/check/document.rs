@@ -2,11 +2,11 @@
 
 use super::Checker;
 use super::sink::action_name;
-use crate::config::pattern::Topic;
+use crate::config::pattern::SourceTopic;
 use crate::config::plan::{
-    Action, ActionBy, Choice, DocumentId, ElasticsearchSinkPlan, OnTombstone, Segment, Template, VersionSource,
+    Action, ActionBy, Choice, DocumentId, ElasticsearchSinkPlan, OnTombstone, Template, TemplateSegment, VersionSource,
 };
-use crate::config::written::sink::{self, ElasticsearchSink};
+use crate::config::written::sink::{self, ElasticsearchSinkKeys};
 use crate::leaf::template::{constant, literal_bytes};
 
 /// An id that no other record has.
@@ -45,22 +45,22 @@ impl Chosen {
     }
 }
 
-fn choice(written: sink::Choice) -> Choice {
+fn choice(written: sink::ActionChoice) -> Choice {
     match written {
-        sink::Choice::Upsert => Choice::Do(Action::Upsert),
-        sink::Choice::Index => Choice::Do(Action::Index),
-        sink::Choice::Create => Choice::Do(Action::Create),
-        sink::Choice::Update => Choice::Do(Action::Update),
-        sink::Choice::Delete => Choice::Do(Action::Delete),
-        sink::Choice::Drop => Choice::Drop,
-        sink::Choice::Reject => Choice::Reject,
+        sink::ActionChoice::Upsert => Choice::Do(Action::Upsert),
+        sink::ActionChoice::Index => Choice::Do(Action::Index),
+        sink::ActionChoice::Create => Choice::Do(Action::Create),
+        sink::ActionChoice::Update => Choice::Do(Action::Update),
+        sink::ActionChoice::Delete => Choice::Do(Action::Delete),
+        sink::ActionChoice::Drop => Choice::Drop,
+        sink::ActionChoice::Reject => Choice::Reject,
     }
 }
 
 impl Checker<'_> {
     /// The id and the action. What is not written must not make one document of many records, as the lines of a log with
     /// the host's name for a key: without both each record becomes a document of its own.
-    pub(super) fn id_and_action(&self, path: &str, written: &ElasticsearchSink) -> (Option<DocumentId>, Chosen) {
+    pub(super) fn id_and_action(&self, path: &str, written: &ElasticsearchSinkKeys) -> (Option<DocumentId>, Chosen) {
         let id_path = format!("{path}.id");
         if written.id.is_none() && self.index.is_written(&id_path) {
             self.error(&id_path, "is null", "write `id: none` to send no id, or leave it out for the default");
@@ -82,14 +82,14 @@ impl Checker<'_> {
         }
     }
 
-    fn chosen(&self, path: &str, written: &sink::Action) -> Chosen {
+    fn chosen(&self, path: &str, written: &sink::WrittenAction) -> Chosen {
         let by = match written {
-            sink::Action::Upsert => return Chosen::fixed(Action::Upsert),
-            sink::Action::Index => return Chosen::fixed(Action::Index),
-            sink::Action::Create => return Chosen::fixed(Action::Create),
-            sink::Action::Update => return Chosen::fixed(Action::Update),
-            sink::Action::Delete => return Chosen::fixed(Action::Delete),
-            sink::Action::By(by) => by,
+            sink::WrittenAction::Upsert => return Chosen::fixed(Action::Upsert),
+            sink::WrittenAction::Index => return Chosen::fixed(Action::Index),
+            sink::WrittenAction::Create => return Chosen::fixed(Action::Create),
+            sink::WrittenAction::Update => return Chosen::fixed(Action::Update),
+            sink::WrittenAction::Delete => return Chosen::fixed(Action::Delete),
+            sink::WrittenAction::By(by) => by,
         };
         if by.map.is_empty() {
             let example = "write an action for each value, such as `{ c: index, u: index, r: index, d: delete }`";
@@ -120,7 +120,7 @@ impl Checker<'_> {
         }
     }
 
-    fn id_by_key(&self, path: &str, chosen: &Chosen, written: &ElasticsearchSink) {
+    fn id_by_key(&self, path: &str, chosen: &Chosen, written: &ElasticsearchSinkKeys) {
         let merges = matches!(chosen.action, Action::Index | Action::Create | Action::Upsert);
         if chosen.by.is_none() && merges && written.version.is_none() {
             self.warn(
@@ -133,7 +133,7 @@ impl Checker<'_> {
     }
 
     /// Without an id only `index` and `create` know what to do, and nothing can carry a version.
-    fn without_id(&self, path: &str, chosen: &Chosen, written: &ElasticsearchSink) {
+    fn without_id(&self, path: &str, chosen: &Chosen, written: &ElasticsearchSinkKeys) {
         let needs_one = |action: &Action| !matches!(action, Action::Index | Action::Create);
         if let Some(action) = chosen.actions().into_iter().find(needs_one) {
             self.error(
@@ -155,7 +155,10 @@ impl Checker<'_> {
                 "is the same for every record: each would overwrite the last",
                 "use a template such as `{key}` or `{/id}`",
             );
-        } else if id.segments.iter().all(|one| matches!(one, Segment::Literal(_) | Segment::Topic | Segment::Partition))
+        } else if id
+            .segments
+            .iter()
+            .all(|one| matches!(one, TemplateSegment::Literal(_) | TemplateSegment::Topic | TemplateSegment::Partition))
         {
             self.error(
                 path,
@@ -171,7 +174,7 @@ impl Checker<'_> {
     pub(super) fn version(
         &self,
         path: &str,
-        written: Option<&sink::Version>,
+        written: Option<&sink::WrittenVersion>,
         chosen: &Chosen,
     ) -> Option<Option<VersionSource>> {
         let Some(version) = written else { return Some(None) };
@@ -187,31 +190,33 @@ impl Checker<'_> {
             );
         }
         let source = match version {
-            sink::Version::Offset => VersionSource::Offset,
-            sink::Version::Timestamp => VersionSource::Timestamp,
-            sink::Version::Header(name) if name.is_empty() => {
+            sink::WrittenVersion::Offset => VersionSource::Offset,
+            sink::WrittenVersion::Timestamp => VersionSource::Timestamp,
+            sink::WrittenVersion::Header(name) if name.is_empty() => {
                 self.error(&format!("{path}.header"), "is empty", "name the header");
                 return None;
             }
-            sink::Version::Header(name) => VersionSource::Header(name.clone()),
-            sink::Version::Pointer(text) => VersionSource::Field(self.pointer(&format!("{path}.pointer"), text)?),
+            sink::WrittenVersion::Header(name) => VersionSource::Header(name.clone()),
+            sink::WrittenVersion::Pointer(text) => {
+                VersionSource::Field(self.pointer(&format!("{path}.pointer"), text)?)
+            }
         };
         Some(Some(source))
     }
 
     /// Offsets count within one partition of one topic: the versions of a document must not come from several.
-    pub(super) fn version_lines(&self, path: &str, topics: &[Topic], sink: &ElasticsearchSinkPlan) {
+    pub(super) fn version_lines(&self, path: &str, topics: &[SourceTopic], sink: &ElasticsearchSinkPlan) {
         if sink.version != Some(VersionSource::Offset) {
             return;
         }
-        let names = |wanted: &Segment| {
+        let names = |wanted: &TemplateSegment| {
             let templates = [Some(&sink.index), sink.id.template()];
             templates.into_iter().flatten().any(|template| template.segments.contains(wanted))
         };
-        let several = topics.len() > 1 || topics.iter().any(|topic| matches!(topic, Topic::Pattern(_)));
+        let several = topics.len() > 1 || topics.iter().any(|topic| matches!(topic, SourceTopic::Pattern(_)));
         let other =
             "write `version: timestamp`, or `version: { pointer: … }` with a number that grows with each change";
-        if several && !names(&Segment::Topic) {
+        if several && !names(&TemplateSegment::Topic) {
             self.warn(
                 path,
                 "the offsets of several topics are no one line of numbers: of two records with one id the newer may have \
@@ -219,7 +224,7 @@ impl Checker<'_> {
                 format!("{other}; or put `{{topic}}` into `id` or `index`"),
             );
         }
-        if sink.id.template().is_some() && !names(&Segment::Key) && !names(&Segment::Partition) {
+        if sink.id.template().is_some() && !names(&TemplateSegment::Key) && !names(&TemplateSegment::Partition) {
             self.warn(
                 path,
                 "the offsets of several partitions are no one line of numbers, and nothing says that records with this \

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::Checker;
 use crate::config::plan::{BreakerPlan, OnReject, PipelinePlan, RetryPlan, SinkPlan, SourcePlan};
-use crate::config::written::pipeline::{self, DeadLetter, Pipeline, Retry, Source};
+use crate::config::written::pipeline::{self, DeadLetter, Pipeline, Retry, SourceKeys};
 use crate::leaf::quantity::{ByteSize, Interval};
 use crate::leaf::tree::join;
 use crate::preprocess::steps;
@@ -21,7 +21,7 @@ impl Checker<'_> {
     pub(super) fn pipeline(&self, name: &str, written: &Pipeline) -> Option<PipelinePlan> {
         let path = join("pipelines", name);
         self.time_zone(&format!("{path}.time_zone"), &written.time_zone);
-        let Source::Kafka(source) = &written.source;
+        let SourceKeys::Kafka(source) = &written.source;
         let source = self.source(&format!("{path}.source.kafka"), source);
         let redis = |path: &str, name: &str| self.redis(path, name);
         let steps = steps::check(&written.steps, &format!("{path}.steps"), self, &redis);
@@ -70,11 +70,11 @@ impl Checker<'_> {
         }
     }
 
-    fn on_reject(&self, path: &str, written: &pipeline::OnReject) -> Option<OnReject> {
+    fn on_reject(&self, path: &str, written: &pipeline::WrittenOnReject) -> Option<OnReject> {
         match written {
-            pipeline::OnReject::Stop => Some(OnReject::Stop),
-            pipeline::OnReject::Drop => Some(OnReject::Drop),
-            pipeline::OnReject::DeadLetter(DeadLetter::Kafka(dead)) => {
+            pipeline::WrittenOnReject::Stop => Some(OnReject::Stop),
+            pipeline::WrittenOnReject::Drop => Some(OnReject::Drop),
+            pipeline::WrittenOnReject::DeadLetter(DeadLetter::Kafka(dead)) => {
                 let path = format!("{path}.dead_letter.kafka");
                 let connection = self.kafka(&format!("{path}.connection"), &dead.connection);
                 let place = format!("{path}.topic");
@@ -92,7 +92,7 @@ impl Checker<'_> {
                 let (topic, on_too_large) = (dead.topic.clone(), dead.on_too_large);
                 Some(OnReject::DeadLetterKafka { connection: connection?, topic, on_too_large })
             }
-            pipeline::OnReject::DeadLetter(DeadLetter::File(dead)) => {
+            pipeline::WrittenOnReject::DeadLetter(DeadLetter::File(dead)) => {
                 let place = format!("{path}.dead_letter.file.path");
                 if dead.path.as_os_str().is_empty() || dead.path.is_dir() {
                     self.error(&place, "is not the path of a file", "write a path such as `dead.ndjson`");

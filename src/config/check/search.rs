@@ -8,10 +8,10 @@ use secrecy::SecretString;
 use super::Checker;
 use super::connection::client_files;
 use crate::config::plan::{Auth, ElasticsearchConnection, ServerKind};
-use crate::config::url::{User, host_and_port, user_info};
-use crate::config::written::connection::{Auth as WrittenAuth, Elasticsearch, NodeUrl};
+use crate::config::url::{UrlUser, host_and_port, user_info};
+use crate::config::written::connection::{Elasticsearch, NodeUrl, WrittenAuth};
 use crate::leaf::nearest;
-use crate::leaf::pointer::Refusal;
+use crate::leaf::pointer::PointerRefusal;
 use crate::leaf::tree::join;
 
 const SERVERS: [(&str, ServerKind); 8] = [
@@ -36,12 +36,12 @@ struct Url<'text> {
     secure: bool,
     host: &'text str,
     /// User name and password, percent-decoded.
-    user: Option<User>,
+    user: Option<UrlUser>,
 }
 
 /// The reason a text is not a node's URL never quotes it.
-fn url(text: &str) -> Result<Url<'_>, Refusal> {
-    let refuse = |reason: &str| Err(Refusal::new(reason, "write `http://host:9200` or `https://host:9200`"));
+fn url(text: &str) -> Result<Url<'_>, PointerRefusal> {
+    let refuse = |reason: &str| Err(PointerRefusal::new(reason, "write `http://host:9200` or `https://host:9200`"));
     if text.trim() != text {
         return refuse("the URL begins or ends with a blank or a line end");
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::Checker;
 use super::document::{Chosen, Deletes};
 use crate::config::plan::{
-    Action, DocumentId, ElasticsearchSinkPlan, KafkaSinkPlan, OnMissingTopic, Segment, ServerKind, SinkPlan, Template,
-    VersionSource,
+    Action, DocumentId, ElasticsearchSinkPlan, KafkaSinkPlan, OnMissingTopic, ServerKind, SinkPlan, Template,
+    TemplateSegment, VersionSource,
 };
-use crate::config::written::sink::{self, Batch, ElasticsearchSink, KafkaSink, Sink};
+use crate::config::written::sink::{self, BatchKeys, ElasticsearchSinkKeys, KafkaSinkKeys, Sink};
 use crate::leaf::quantity::ByteSize;
 use crate::leaf::template::{constant, literals};
 
@@ -33,7 +33,7 @@ impl Checker<'_> {
         }
     }
 
-    fn kafka_sink(&self, path: &str, written: &KafkaSink) -> Option<KafkaSinkPlan> {
+    fn kafka_sink(&self, path: &str, written: &KafkaSinkKeys) -> Option<KafkaSinkPlan> {
         let connection = self.kafka(&format!("{path}.connection"), &written.connection);
         let topic_path = format!("{path}.topic");
         let topic = self.template(&topic_path, &written.topic);
@@ -68,7 +68,7 @@ impl Checker<'_> {
         })
     }
 
-    fn search_sink(&self, path: &str, written: &ElasticsearchSink) -> Option<ElasticsearchSinkPlan> {
+    fn search_sink(&self, path: &str, written: &ElasticsearchSinkKeys) -> Option<ElasticsearchSinkPlan> {
         let connection = self.search(&format!("{path}.connection"), &written.connection);
         let index_path = format!("{path}.index");
         let index = self.template(&index_path, &written.index);
@@ -100,7 +100,7 @@ impl Checker<'_> {
             ("version", by_field),
         ];
         self.deletes_by_field(path, &chosen, named);
-        let own_id = id.template().is_some_and(|id| id.segments.contains(&Segment::Offset));
+        let own_id = id.template().is_some_and(|id| id.segments.contains(&TemplateSegment::Offset));
         let deletes = if id == DocumentId::Server {
             Deletes::NoId
         } else if own_id {
@@ -142,7 +142,7 @@ impl Checker<'_> {
         }
     }
 
-    fn batch(&self, path: &str, batch: &Batch, lanes: usize, sink: &str) {
+    fn batch(&self, path: &str, batch: &BatchKeys, lanes: usize, sink: &str) {
         if batch.records == 0 || batch.records > MAX_BATCH {
             self.error(&format!("{path}.records"), format!("must be from 1 to {MAX_BATCH}"), "the default is 5000");
         }
@@ -165,7 +165,7 @@ impl Checker<'_> {
         }
     }
 
-    fn server_rules(&self, path: &str, written: &ElasticsearchSink, server: ServerKind) {
+    fn server_rules(&self, path: &str, written: &ElasticsearchSinkKeys, server: ServerKind) {
         let knows_types = matches!(server, ServerKind::Auto | ServerKind::Elasticsearch(6));
         if !knows_types && self.index.is_written(&format!("{path}.type")) {
             self.warn(
@@ -191,7 +191,7 @@ impl Checker<'_> {
         }
     }
 
-    fn action_rules(&self, path: &str, written: &ElasticsearchSink, chosen: &Chosen) {
+    fn action_rules(&self, path: &str, written: &ElasticsearchSinkKeys, chosen: &Chosen) {
         let action = chosen.action;
         let updates = chosen.actions().iter().any(|action| matches!(action, Action::Upsert | Action::Update));
         let conflict = format!("{path}.retry_on_conflict");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Checker;
-use crate::config::pattern::{Pattern, Topic};
+use crate::config::pattern::{Pattern, SourceTopic};
 use crate::config::plan::SourcePlan;
 use crate::config::written::pipeline::KafkaSource;
 
@@ -52,7 +52,7 @@ impl Checker<'_> {
         })
     }
 
-    fn topics(&self, path: &str, topics: &[String]) -> Option<Vec<Topic>> {
+    fn topics(&self, path: &str, topics: &[String]) -> Option<Vec<SourceTopic>> {
         if topics.is_empty() {
             self.error(path, "the list is empty: nothing would be read", "name at least one topic");
         }
@@ -65,11 +65,11 @@ impl Checker<'_> {
         topics.map(|(number, topic)| self.topic(&format!("{path}[{number}]"), topic)).collect()
     }
 
-    fn topic(&self, path: &str, topic: &str) -> Option<Topic> {
+    fn topic(&self, path: &str, topic: &str) -> Option<SourceTopic> {
         if topic.is_empty() || topic == "^" {
             self.error(path, "is empty", "name a topic, or write a pattern such as `^orders-.*`");
         } else if topic.starts_with('^') {
-            return self.accept(path, Pattern::new(topic)).map(|pattern| Topic::Pattern(Box::new(pattern)));
+            return self.accept(path, Pattern::new(topic)).map(|pattern| SourceTopic::Pattern(Box::new(pattern)));
         } else if topic.contains(',') {
             self.error(path, "several topics in one text", "write a list: `[a, b]`");
         } else if topic.contains('*') {
@@ -89,7 +89,7 @@ impl Checker<'_> {
         } else {
             self.topic_name(path, topic);
         }
-        Some(Topic::from(topic))
+        Some(SourceTopic::from(topic))
     }
 
     fn group(&self, path: &str, group: &str) {

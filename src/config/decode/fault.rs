@@ -6,17 +6,17 @@ use super::scalar;
 use crate::leaf::finding::Finding;
 use crate::leaf::nearest;
 use crate::leaf::secret;
-use crate::leaf::tree::{Entry, Node, Origin, parent};
+use crate::leaf::tree::{MapEntry, Node, Origin, parent};
 
 /// One error of decoding.
 #[derive(Debug)]
-pub struct Fault {
+pub struct DecodeFault {
     place: Option<(String, Origin)>,
     reason: String,
     remedy: Option<String>,
 }
 
-impl Fault {
+impl DecodeFault {
     pub fn new(path: String, origin: Origin, reason: String) -> Self {
         Self { place: Some((path, origin)), reason, remedy: None }
     }
@@ -60,15 +60,15 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for DecodeFault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.reason)
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for DecodeFault {}
 
-impl serde::de::Error for Fault {
+impl serde::de::Error for DecodeFault {
     fn custom<T: fmt::Display>(message: T) -> Self {
         let message = message.to_string();
         match message.split_once(": write ") {
@@ -105,7 +105,7 @@ impl serde::de::Error for Fault {
 
 /// Path and " `name`" of an unknown key. In connections a key that resembles no known one may be a secret in the wrong
 /// place, so neither shows it.
-pub fn unknown_key(section: &Node, entry: &Entry, known: &[&str]) -> (String, String) {
+pub fn unknown_key(section: &Node, entry: &MapEntry, known: &[&str]) -> (String, String) {
     let shown = !secret::hides_values(&section.path);
     if secret::is_name(&entry.key) && (shown || nearest::nearest(&entry.key, known.iter().copied()).is_some()) {
         (entry.node.path.clone(), format!(" `{}`", entry.key))

@@ -2,8 +2,8 @@
 
 use serde::de::{Unexpected, Visitor};
 
-use super::fault::{Fault, may_quote};
-use crate::leaf::tree::{Node, Scalar, Style, Value};
+use super::fault::{DecodeFault, may_quote};
+use crate::leaf::tree::{Node, ScalarText, Style, TreeValue};
 use crate::model::Decimal;
 
 /// Longest value quoted in a message, in characters.
@@ -51,7 +51,7 @@ pub fn number(text: &str) -> Option<Decimal> {
 }
 
 /// Hands a constant to a visitor; a number comes as the bytes of its spelling.
-pub fn visit_constant<'de, V: Visitor<'de>>(scalar: &Scalar, visitor: V) -> Result<V::Value, Fault> {
+pub fn visit_constant<'de, V: Visitor<'de>>(scalar: &ScalarText, visitor: V) -> Result<V::Value, DecodeFault> {
     match number(&scalar.text).filter(|_| scalar.style == Style::Plain) {
         Some(number) => visitor.visit_bytes(number.text().as_bytes()),
         None => visit(scalar, visitor),
@@ -59,7 +59,7 @@ pub fn visit_constant<'de, V: Visitor<'de>>(scalar: &Scalar, visitor: V) -> Resu
 }
 
 /// Hands a scalar to a visitor with the type its text has; quoted text is a string.
-pub fn visit<'de, V: Visitor<'de>>(scalar: &Scalar, visitor: V) -> Result<V::Value, Fault> {
+pub fn visit<'de, V: Visitor<'de>>(scalar: &ScalarText, visitor: V) -> Result<V::Value, DecodeFault> {
     if scalar.style == Style::Quoted {
         visitor.visit_str(&scalar.text)
     } else if scalar.is_null() {
@@ -80,8 +80,8 @@ pub fn visit<'de, V: Visitor<'de>>(scalar: &Scalar, visitor: V) -> Result<V::Val
 /// The text as it stands in the file: variables not filled in, because their values may be secret.
 pub fn as_written(node: &Node) -> Option<&str> {
     match &node.value {
-        Value::Scalar(scalar) if !scalar.is_null() => Some(scalar.written.as_deref().unwrap_or(&scalar.text)),
-        Value::Scalar(_) | Value::List(_) | Value::Map(_) => None,
+        TreeValue::Scalar(scalar) if !scalar.is_null() => Some(scalar.written.as_deref().unwrap_or(&scalar.text)),
+        TreeValue::Scalar(_) | TreeValue::List(_) | TreeValue::Map(_) => None,
     }
 }
 
@@ -96,18 +96,18 @@ pub fn shown(node: &Node) -> String {
 /// What to write where `what` was expected.
 pub fn remedy(node: &Node, what: &str) -> String {
     match (&node.value, what) {
-        (Value::Scalar(_), "a list") => match as_written(node).filter(|_| may_quote(node)) {
+        (TreeValue::Scalar(_), "a list") => match as_written(node).filter(|_| may_quote(node)) {
             Some(text) => format!("write `[{text}]`"),
             None => "write a list: `[…, …]`".to_owned(),
         },
-        (Value::Scalar(scalar), _) if scalar.style == Style::Quoted && what.contains("number") => {
+        (TreeValue::Scalar(scalar), _) if scalar.style == Style::Quoted && what.contains("number") => {
             "write it without quotes".to_owned()
         }
-        (Value::Scalar(scalar), "a string") if scalar.is_null() && !scalar.text.is_empty() => {
+        (TreeValue::Scalar(scalar), "a string") if scalar.is_null() && !scalar.text.is_empty() => {
             format!("`{0}` is YAML's null: write `\"{0}\"` where the text is meant", scalar.text)
         }
-        (Value::List(_) | Value::Map(_), "a string") => "write one value; check the indentation".to_owned(),
-        (Value::Scalar(_) | Value::List(_) | Value::Map(_), _) => format!("write {what}"),
+        (TreeValue::List(_) | TreeValue::Map(_), "a string") => "write one value; check the indentation".to_owned(),
+        (TreeValue::Scalar(_) | TreeValue::List(_) | TreeValue::Map(_), _) => format!("write {what}"),
     }
 }
 

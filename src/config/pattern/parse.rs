@@ -1,7 +1,7 @@
 //! The text of a pattern → its parts. Takes what people from Java, Python and Perl write, where a topic's name can tell it.
 
-use super::{Alternatives, Item, Piece, Set};
-use crate::leaf::pointer::Refusal;
+use super::{Alternatives, PatternItem, Piece, Set};
+use crate::leaf::pointer::PointerRefusal;
 
 /// Longest pattern.
 const MAX_BYTES: usize = 1_024;
@@ -16,12 +16,12 @@ const LOOK_AROUND: &str = "say what is wanted, as in `^orders-(eu|us)$`; or keep
                            `librdkafka: { topic.blacklist: \"^orders-test\" }`";
 const EDGE: &str = "write which characters may stand there, as in `^orders(-.*)?$` or `[._-]`";
 
-type Parsed<T> = Result<T, Refusal>;
+type Parsed<T> = Result<T, PointerRefusal>;
 /// The rest of a class's name, and what it holds.
 type Class = (&'static str, fn(char) -> bool);
 
 fn refuse<T>(reason: impl Into<String>, remedy: impl Into<String>) -> Parsed<T> {
-    Err(Refusal::new(reason, remedy))
+    Err(PointerRefusal::new(reason, remedy))
 }
 
 /// Reads a whole pattern.
@@ -100,7 +100,7 @@ impl Reader {
     fn piece(&mut self) -> Parsed<Piece> {
         let item = self.item()?;
         let times = self.times()?;
-        if times.is_some() && matches!(item, Item::Start | Item::End) {
+        if times.is_some() && matches!(item, PatternItem::Start | PatternItem::End) {
             return refuse("a count behind `^` or `$` repeats nothing", "remove it, or write `.*`");
         }
         if times.is_some()
@@ -116,29 +116,30 @@ impl Reader {
         Ok(Piece { item, times })
     }
 
-    fn item(&mut self) -> Parsed<Item> {
+    fn item(&mut self) -> Parsed<PatternItem> {
         match self.next() {
-            Some('^') => Ok(Item::Start),
-            Some('$') => Ok(Item::End),
-            Some('.') => Ok(Item::Any),
-            Some('[') => self.bracket().map(Item::One),
+            Some('^') => Ok(PatternItem::Start),
+            Some('$') => Ok(PatternItem::End),
+            Some('.') => Ok(PatternItem::Any),
+            Some('[') => self.bracket().map(PatternItem::One),
             Some('(') => self.group(),
-            Some('\\') => {
-                self.escape().and_then(|set| none_refused(set, "`\\s` and its like stand for blanks")).map(Item::One)
-            }
+            Some('\\') => self
+                .escape()
+                .and_then(|set| none_refused(set, "`\\s` and its like stand for blanks"))
+                .map(PatternItem::One),
             Some(count @ ('*' | '+' | '?' | '{')) => refuse(
                 format!("`{count}` repeats nothing: there is nothing in front of it"),
                 format!("write `.{count}` for any character, or `\\{count}` for the character itself"),
             ),
             Some(character) => {
                 let set = Set::NONE.with(character);
-                none_refused(set, &format!("`{character}` stands in the pattern")).map(Item::One)
+                none_refused(set, &format!("`{character}` stands in the pattern")).map(PatternItem::One)
             }
             None => refuse("the pattern ends too early", "write the rest of it"),
         }
     }
 
-    fn group(&mut self) -> Parsed<Item> {
+    fn group(&mut self) -> Parsed<PatternItem> {
         if self.depth >= MAX_DEPTH {
             return refuse(format!("groups nested deeper than {MAX_DEPTH}"), "write it flatter");
         }
@@ -150,7 +151,7 @@ impl Reader {
         self.depth -= 1;
         // Alternatives of a group end before its `)`, or are refused.
         self.at += 1;
-        Ok(Item::Group(inner))
+        Ok(PatternItem::Group(inner))
     }
 
     /// What stands behind `(?`. A name makes no difference here.

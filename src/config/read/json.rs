@@ -32,14 +32,14 @@ fn refused(error: &serde_json::Error, file: &Arc<str>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::leaf::tree::{Style, Value};
+    use crate::leaf::tree::{Style, TreeValue};
 
     #[test]
     fn positions_and_escapes() {
         let text = "{\n\t\"a\": {\"b\": [1, \"\\ud83d\\ude00\\/\"]},\n\t\"c\": null}";
         let root = read(text, &Arc::from("t.json")).unwrap();
-        let Value::List(items) = &root.get("a").unwrap().get("b").unwrap().value else { panic!() };
-        let Value::Scalar(smile) = &items[1].value else { panic!() };
+        let TreeValue::List(items) = &root.get("a").unwrap().get("b").unwrap().value else { panic!() };
+        let TreeValue::Scalar(smile) = &items[1].value else { panic!() };
         assert_eq!((smile.text.as_str(), smile.style), ("😀/", Style::Quoted));
         assert_eq!(items[1].origin.to_string(), "t.json:2:17");
         assert_eq!(root.get("a").unwrap().origin.to_string(), "t.json:2:2");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::leaf::finding::Finding;
 use crate::leaf::secret::is_name;
-use crate::leaf::tree::{Entry, Node, Origin, Value};
+use crate::leaf::tree::{MapEntry, Node, Origin, TreeValue};
 
 mod json;
 mod toml;
@@ -17,7 +17,7 @@ pub const MAX_BYTES: u64 = 8 << 20;
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum FileFormat {
     /// YAML 1.2.
     Yaml,
     /// TOML 1.
@@ -26,7 +26,7 @@ pub enum Format {
     Json,
 }
 
-impl Format {
+impl FileFormat {
     /// By file extension; `None` for one we do not know.
     #[must_use]
     pub fn of_extension(extension: &str) -> Option<Self> {
@@ -43,18 +43,18 @@ impl Format {
 ///
 /// # Errors
 /// One finding when the text is not of that format, or its root is not a map.
-pub fn read(text: &str, format: Format, file: &Arc<str>) -> Result<Node, Finding> {
+pub fn read(text: &str, format: FileFormat, file: &Arc<str>) -> Result<Node, Finding> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut root = match format {
-        Format::Yaml => yaml::read(text, file),
-        Format::Toml => toml::read(text, file),
-        Format::Json => json::read(text, file),
+        FileFormat::Yaml => yaml::read(text, file),
+        FileFormat::Toml => toml::read(text, file),
+        FileFormat::Json => json::read(text, file),
     }?;
     if root.is_null() {
-        root.value = Value::Map(Vec::new());
+        root.value = TreeValue::Map(Vec::new());
     }
     root.origin = Origin::File { file: file.clone(), line: 1, column: 1 };
-    if !matches!(root.value, Value::Map(_)) {
+    if !matches!(root.value, TreeValue::Map(_)) {
         return Err(Finding::error(
             root.origin.clone(),
             "",
@@ -70,7 +70,7 @@ pub fn read(text: &str, format: Format, file: &Arc<str>) -> Result<Node, Finding
 fn refuse_duplicates(root: &Node) -> Result<(), Finding> {
     let mut found = None;
     root.walk(&mut |node| {
-        let Value::Map(entries) = &node.value else { return };
+        let TreeValue::Map(entries) = &node.value else { return };
         for (index, entry) in entries.iter().enumerate() {
             if let Some(first) = entries[..index].iter().find(|earlier| earlier.key == entry.key) {
                 found.get_or_insert_with(|| duplicate(first, entry));
@@ -80,7 +80,7 @@ fn refuse_duplicates(root: &Node) -> Result<(), Finding> {
     found.map_or(Ok(()), Err)
 }
 
-fn duplicate(first: &Entry, second: &Entry) -> Finding {
+fn duplicate(first: &MapEntry, second: &MapEntry) -> Finding {
     let name = if is_name(&second.key) { second.key.as_str() } else { "…" };
     let reason = format!("`{name}` is written twice in the same map; the first is at {}", first.key_origin);
     Finding::error(second.key_origin.clone(), name, reason).remedy("remove one of them, or give it another name")
@@ -100,9 +100,9 @@ fn origin_at(text: &str, file: &Arc<str>, offset: usize) -> Origin {
 }
 
 /// An entry; a map or list takes its key's place, where a reader looks for it.
-fn entry(key: String, key_origin: Origin, mut node: Node) -> Entry {
-    if !matches!(node.value, Value::Scalar(_)) {
+fn entry(key: String, key_origin: Origin, mut node: Node) -> MapEntry {
+    if !matches!(node.value, TreeValue::Scalar(_)) {
         node.origin = key_origin.clone();
     }
-    Entry { key, key_origin, node }
+    MapEntry { key, key_origin, node }
 }

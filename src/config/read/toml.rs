@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::leaf::finding::Finding;
-use crate::leaf::tree::{Node, Scalar, Style, Value};
+use crate::leaf::tree::{Node, ScalarText, Style, TreeValue};
 
 /// Reads a TOML document.
 ///
@@ -23,7 +23,7 @@ pub fn read(text: &str, file: &Arc<str>) -> Result<Node, Finding> {
 }
 
 /// A table; TOML's own table is sorted by name, so the order written is restored from the positions.
-fn map(table: DeTable<'_>, text: &str, file: &Arc<str>) -> Value {
+fn map(table: DeTable<'_>, text: &str, file: &Arc<str>) -> TreeValue {
     let mut pairs: Vec<_> = table.into_iter().collect();
     pairs.sort_by_key(|(key, _)| key.span().start);
     let entries = pairs
@@ -33,22 +33,22 @@ fn map(table: DeTable<'_>, text: &str, file: &Arc<str>) -> Value {
             super::entry(key.into_inner().into_owned(), origin, node(value, text, file))
         })
         .collect();
-    Value::Map(entries)
+    TreeValue::Map(entries)
 }
 
 fn node(value: Spanned<DeValue<'_>>, text: &str, file: &Arc<str>) -> Node {
     let origin = super::origin_at(text, file, value.span().start);
-    let plain = |shown: String| Value::Scalar(Scalar::new(shown, Style::Plain));
+    let plain = |shown: String| TreeValue::Scalar(ScalarText::new(shown, Style::Plain));
     let value = match value.into_inner() {
-        DeValue::String(string) => Value::Scalar(Scalar::new(string, Style::Quoted)),
+        DeValue::String(string) => TreeValue::Scalar(ScalarText::new(string, Style::Quoted)),
         DeValue::Integer(integer) => plain(
             i128::from_str_radix(integer.as_str(), integer.radix())
                 .map_or_else(|_| integer.as_str().to_owned(), |number| number.to_string()),
         ),
         DeValue::Float(float) => plain(float.as_str().to_owned()),
         DeValue::Boolean(boolean) => plain(boolean.to_string()),
-        DeValue::Datetime(datetime) => Value::Scalar(Scalar::new(datetime.to_string(), Style::Quoted)),
-        DeValue::Array(items) => Value::List(items.into_iter().map(|item| node(item, text, file)).collect()),
+        DeValue::Datetime(datetime) => TreeValue::Scalar(ScalarText::new(datetime.to_string(), Style::Quoted)),
+        DeValue::Array(items) => TreeValue::List(items.into_iter().map(|item| node(item, text, file)).collect()),
         DeValue::Table(table) => map(table, text, file),
     };
     Node::new(value, origin)
@@ -62,14 +62,14 @@ mod tests {
     fn order_types_and_positions() {
         let text = "version = 1\n[pipelines.z]\nb = \"x\"\na = [1_000, 0x10]\n[pipelines.a]\nc = 1.5\n";
         let root = read(text, &Arc::from("t.toml")).unwrap();
-        let Value::Map(pipelines) = &root.get("pipelines").unwrap().value else { panic!() };
+        let TreeValue::Map(pipelines) = &root.get("pipelines").unwrap().value else { panic!() };
         assert_eq!(pipelines.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>(), ["z", "a"]);
-        let Value::List(items) = &pipelines[0].node.get("a").unwrap().value else { panic!() };
+        let TreeValue::List(items) = &pipelines[0].node.get("a").unwrap().value else { panic!() };
         let texts: Vec<_> = items
             .iter()
             .map(|item| match &item.value {
-                Value::Scalar(scalar) => scalar.text.as_str(),
-                Value::List(_) | Value::Map(_) => panic!(),
+                TreeValue::Scalar(scalar) => scalar.text.as_str(),
+                TreeValue::List(_) | TreeValue::Map(_) => panic!(),
             })
             .collect();
         assert_eq!(texts, ["1000", "16"]);

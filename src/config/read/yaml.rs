@@ -11,7 +11,7 @@ use serde_saphyr::{Location, Spanned};
 
 use crate::leaf::finding::Finding;
 use crate::leaf::secret::is_name;
-use crate::leaf::tree::{Node, Origin, Scalar, Style, Value};
+use crate::leaf::tree::{Node, Origin, ScalarText, Style, TreeValue};
 
 /// Reads one YAML document.
 ///
@@ -36,7 +36,7 @@ pub(super) fn document(
         duplicate_keys: duplicates,
     };
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
-        return Ok(Node::new(Value::Map(Vec::new()), Origin::File { file: file.clone(), line: 1, column: 1 }));
+        return Ok(Node::new(TreeValue::Map(Vec::new()), Origin::File { file: file.clone(), line: 1, column: 1 }));
     }
     let raw: Spanned<Raw> =
         serde_saphyr::from_str_with_options(text, options).map_err(|error| refused(&error, text, file, language))?;
@@ -94,11 +94,11 @@ fn node(raw: Spanned<Raw>, text: &str, file: &Arc<str>, depth: usize) -> Result<
     }
     let source = slice(raw.defined, text);
     let value = match raw.value {
-        Raw::Text(parsed) => Value::Scalar(Scalar::new(parsed, style(raw.defined, source, text))),
-        Raw::Resolved => Value::Scalar(Scalar::new(source.trim(), Style::Plain)),
+        Raw::Text(parsed) => TreeValue::Scalar(ScalarText::new(parsed, style(raw.defined, source, text))),
+        Raw::Resolved => TreeValue::Scalar(ScalarText::new(source.trim(), Style::Plain)),
         Raw::List(items) => {
             let nodes: Result<_, _> = items.into_iter().map(|item| node(item, text, file, depth + 1)).collect();
-            Value::List(nodes?)
+            TreeValue::List(nodes?)
         }
         Raw::Map(pairs) => {
             let mut entries = Vec::with_capacity(pairs.len());
@@ -106,7 +106,7 @@ fn node(raw: Spanned<Raw>, text: &str, file: &Arc<str>, depth: usize) -> Result<
                 let child = node(item, text, file, depth + 1)?;
                 entries.push(super::entry(key.value, at_location(key.referenced, file), child));
             }
-            Value::Map(entries)
+            TreeValue::Map(entries)
         }
     };
     Ok(Node::new(value, origin))
@@ -240,15 +240,15 @@ mod tests {
         for (text, expected, style) in table {
             let root = tree(text);
             match &root.get("a").unwrap().value {
-                Value::Scalar(scalar) => {
+                TreeValue::Scalar(scalar) => {
                     assert_eq!((scalar.text.as_str(), scalar.style), (expected, style), "{text}");
                 }
-                Value::Map(entries) if entries.len() == 2 => {}
-                Value::Map(_) | Value::List(_) => {
+                TreeValue::Map(entries) if entries.len() == 2 => {}
+                TreeValue::Map(_) | TreeValue::List(_) => {
                     let mut inner = Vec::new();
                     root.walk(&mut |node| match &node.value {
-                        Value::Scalar(scalar) => inner.push((scalar.text.clone(), scalar.style)),
-                        Value::List(_) | Value::Map(_) => {}
+                        TreeValue::Scalar(scalar) => inner.push((scalar.text.clone(), scalar.style)),
+                        TreeValue::List(_) | TreeValue::Map(_) => {}
                     });
                     assert_eq!(inner, [(expected.to_owned(), style)], "{text}");
                 }
@@ -261,7 +261,7 @@ mod tests {
         let root = tree("a: 1\nb:\n  c: [x,  y]\n");
         let b = root.get("b").unwrap();
         assert_eq!(b.origin.to_string(), "t.yaml:2:1");
-        let Value::List(items) = &b.get("c").unwrap().value else { panic!() };
+        let TreeValue::List(items) = &b.get("c").unwrap().value else { panic!() };
         assert_eq!(items[1].origin.to_string(), "t.yaml:3:11");
     }
 

@@ -188,7 +188,7 @@ pub struct Elasticsearch {
     pub server: String,
     /// How sluicegate identifies itself; none by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub auth: Option<Auth>,
+    pub auth: Option<WrittenAuth>,
     /// Settings for `https` nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
@@ -222,7 +222,8 @@ impl Serialize for NodeUrl {
 /// How sluicegate identifies itself to Elasticsearch.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Auth {
+#[schemars(rename = "Auth")]
+pub enum WrittenAuth {
     /// User name and password.
     Basic(Basic),
     /// Encoded API key: `id:key` in Base64, as Kibana shows it.

@@ -32,13 +32,13 @@ pub struct Configuration {
     pub telemetry: Telemetry,
     /// Bounds of the whole process.
     #[serde(default)]
-    pub limits: Limits,
+    pub limits: LimitKeys,
     /// The start.
     #[serde(default)]
     pub startup: Startup,
     /// The end.
     #[serde(default)]
-    pub shutdown: Shutdown,
+    pub shutdown: ShutdownKeys,
     /// The last resort against a hang.
     #[serde(default)]
     pub watchdog: Watchdog,
@@ -69,7 +69,8 @@ impl Default for Telemetry {
 /// Bounds of the whole process.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Limits {
+#[schemars(rename = "Limits")]
+pub struct LimitKeys {
     /// Memory for records: prefetch, batches in flight, retry residue, dead letters. Shared out evenly over the pipelines.
     pub memory: ByteSize,
     /// Most records between the first unresolved and the last read, per partition; beyond it the partition is paused.
@@ -80,7 +81,7 @@ pub struct Limits {
     pub value: ByteSize,
 }
 
-impl Default for Limits {
+impl Default for LimitKeys {
     fn default() -> Self {
         Self { memory: ByteSize(256 << 20), span: 200_000, value: ByteSize(16 << 20) }
     }
@@ -103,13 +104,14 @@ impl Default for Startup {
 /// The end.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Shutdown {
+#[schemars(rename = "Shutdown")]
+pub struct ShutdownKeys {
     /// How long records that were read may take to be delivered after a signal; past it the process ends with exit code 75
     /// and they are read again.
     pub timeout: Interval,
 }
 
-impl Default for Shutdown {
+impl Default for ShutdownKeys {
     fn default() -> Self {
         Self { timeout: Interval::seconds(30) }
     }

@@ -15,7 +15,7 @@ use crate::preprocess::steps::Step;
 #[serde(deny_unknown_fields)]
 pub struct Pipeline {
     /// Where records come from.
-    pub source: Source,
+    pub source: SourceKeys,
     /// What is done to each record, in order; nothing by default.
     #[serde(default)]
     pub steps: Vec<Step>,
@@ -23,7 +23,7 @@ pub struct Pipeline {
     pub sink: Sink,
     /// What happens to records that cannot be processed or are refused by the sink.
     #[serde(default)]
-    pub on_reject: OnReject,
+    pub on_reject: WrittenOnReject,
     /// When rejects stop the pipeline instead of draining a topic into the dead letters.
     #[serde(default)]
     pub breaker: BreakerPlan,
@@ -52,7 +52,8 @@ fn utc() -> String {
 /// Where records come from.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Source {
+#[schemars(rename = "Source")]
+pub enum SourceKeys {
     /// Topics of a Kafka cluster.
     Kafka(KafkaSource),
 }
@@ -96,7 +97,8 @@ fn session_timeout() -> Interval {
 /// What happens to rejected records.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum OnReject {
+#[schemars(rename = "OnReject")]
+pub enum WrittenOnReject {
     /// The pipeline halts and names the record; nothing is lost.
     #[default]
     Stop,

@@ -13,15 +13,16 @@ use crate::leaf::quantity::{ByteSize, Interval};
 #[serde(rename_all = "snake_case")]
 pub enum Sink {
     /// A topic.
-    Kafka(KafkaSink),
+    Kafka(KafkaSinkKeys),
     /// An index of Elasticsearch or OpenSearch.
-    Elasticsearch(ElasticsearchSink),
+    Elasticsearch(ElasticsearchSinkKeys),
 }
 
 /// A topic.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct KafkaSink {
+#[schemars(rename = "KafkaSink")]
+pub struct KafkaSinkKeys {
     /// A name in `connections.kafka`.
     pub connection: String,
     /// Template of the topic's name.
@@ -162,7 +163,8 @@ impl Partitioner {
 /// An index of Elasticsearch or OpenSearch.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ElasticsearchSink {
+#[schemars(rename = "ElasticsearchSink")]
+pub struct ElasticsearchSinkKeys {
     /// A name in `connections.elasticsearch`.
     pub connection: String,
     /// Template of the index or alias.
@@ -177,10 +179,10 @@ pub struct ElasticsearchSink {
     pub id: Option<String>,
     /// What is done with each document. Default: `upsert` with an `id`, `index` without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub action: Option<Action>,
+    pub action: Option<WrittenAction>,
     /// External version, with `index` and `delete` only: an older record never overwrites a newer one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<Version>,
+    pub version: Option<WrittenVersion>,
     /// Template of the routing value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routing: Option<String>,
@@ -206,7 +208,7 @@ pub struct ElasticsearchSink {
     pub compression: HttpCompression,
     /// When a bulk request is closed.
     #[serde(default)]
-    pub batch: Batch,
+    pub batch: BatchKeys,
     /// Bulk requests in flight at most. Documents of one id always take the same lane, so their order is kept.
     #[serde(default = "lanes")]
     #[schemars(range(min = 1, max = 64))]
@@ -231,7 +233,8 @@ fn lanes() -> usize {
 /// What is done with each document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Action {
+#[schemars(rename = "Action")]
+pub enum WrittenAction {
     /// Merges into the document, or inserts it (`update` with `doc_as_upsert`).
     Upsert,
     /// Replaces the whole document. With `version` the safest: a late retry cannot undo a newer write.
@@ -243,26 +246,28 @@ pub enum Action {
     /// Deletes the document.
     Delete,
     /// Chosen for each record by a field of it, as change-data capture needs.
-    By(ActionBy),
+    By(WrittenActionBy),
 }
 
 /// An action for each value of a field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ActionBy {
+#[schemars(rename = "ActionBy")]
+pub struct WrittenActionBy {
     /// Pointer into the input, as the record is before the steps.
     pub field: String,
     /// The action by value. Records that are deleted, dropped or rejected skip the steps.
-    pub map: BTreeMap<String, Choice>,
+    pub map: BTreeMap<String, ActionChoice>,
     /// The action for any other value, and where there is none.
     #[serde(default)]
-    pub otherwise: Choice,
+    pub otherwise: ActionChoice,
 }
 
 /// What is done with a record of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Choice {
+#[schemars(rename = "Choice")]
+pub enum ActionChoice {
     /// As the action `upsert`.
     Upsert,
     /// As the action `index`.
@@ -283,7 +288,8 @@ pub enum Choice {
 /// Where an external version comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Version {
+#[schemars(rename = "Version")]
+pub enum WrittenVersion {
     /// The record's offset: for ids that always come from one partition.
     Offset,
     /// The record's timestamp in milliseconds.
@@ -308,7 +314,8 @@ pub enum HttpCompression {
 /// When a bulk request is closed.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Batch {
+#[schemars(rename = "Batch")]
+pub struct BatchKeys {
     /// At this many records,
     #[schemars(range(min = 1, max = 1_000_000))]
     pub records: usize,
@@ -318,7 +325,7 @@ pub struct Batch {
     pub linger: Interval,
 }
 
-impl Default for Batch {
+impl Default for BatchKeys {
     fn default() -> Self {
         Self { records: 5_000, bytes: ByteSize(5 << 20), linger: Interval::millis(100) }
     }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::plan::{
-    CachePlan, LookupPlan, LookupSource, OnLookupError, OnMiss, Pointer, RedisConnection, RetryPlan, Segment, Template,
+    CachePlan, LookupPlan, LookupSource, OnLookupError, OnMiss, Pointer, RedisConnection, RetryPlan, Template,
+    TemplateSegment,
 };
 use crate::model::Stop;
 use crate::telemetry::health::Health;
@@ -81,7 +82,8 @@ fn plan(connection: RedisConnection, source: LookupSource) -> LookupPlan {
 }
 
 pub(super) fn keyed(connection: RedisConnection, fields: &[&str]) -> LookupPlan {
-    let key = Template { text: "user:{/user}".to_owned(), segments: vec![Segment::Literal("user:".to_owned())] };
+    let key =
+        Template { text: "user:{/user}".to_owned(), segments: vec![TemplateSegment::Literal("user:".to_owned())] };
     plan(connection, LookupSource::Keyed { key, fields: fields.iter().map(|&field| field.to_owned()).collect() })
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::plan::OnLookupError;
 use crate::model::Exit;
-use crate::telemetry::health::Room;
+use crate::telemetry::health::Component;
 use crate::telemetry::metrics::LookupResult;
 
 use super::super::NotReady;
@@ -31,7 +31,7 @@ fn fields_are_found_in_order_once_and_then_cached() {
     hset(&mut admin, "u:2", &[("tier", "süß".as_bytes())]);
     hset(&mut admin, "u:3", &[("other", b"x")]);
     let bench = Bench::new(&[keyed(connection(&redis.url(), 5_000), &["name", "tier"])]);
-    assert_eq!(bench.health.unreached(), [Room::Enrich]);
+    assert_eq!(bench.health.unreached(), [Component::Enrich]);
     assert_eq!(bench.lookups.probe(), Ok(()));
     assert_eq!(bench.health.unreached(), []);
     let expected =

@@ -12,7 +12,7 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use super::connection;
 use crate::config::pem;
 use crate::config::plan::{ClientFiles, RedisConnection};
-use crate::enrich::server::Server;
+use crate::enrich::server::RedisServer;
 
 /// An authority `ca` and certificates of it for `server` and `client`; `None` where there is no openssl.
 pub(crate) fn certificates(folder: &Path) -> Option<()> {
@@ -94,7 +94,7 @@ fn an_authority_and_a_certificate_of_our_own() {
     let to = |port: u16, change: &dyn Fn(&mut RedisConnection)| {
         let mut plan = connection(&format!("rediss://localhost:{port}"), 2_000);
         change(&mut plan);
-        Server::new(&plan).expect("a plan").greet().map_err(|fault| fault.message().to_owned())
+        RedisServer::new(&plan).expect("a plan").greet().map_err(|fault| fault.message().to_owned())
     };
     assert_eq!(to(open, &|plan| plan.ca_file = ours.clone()), Ok(()));
     let stranger = to(open, &|_| ()).expect_err("nobody's authority");
@@ -108,12 +108,12 @@ fn an_authority_and_a_certificate_of_our_own() {
     });
     assert_eq!(named, Ok(()));
     let plain = connection(&format!("redis://localhost:{open}"), 2_000);
-    let told = Server::new(&plain).expect("a plan").greet().expect_err("it speaks TLS").message().to_owned();
+    let told = RedisServer::new(&plain).expect("a plan").greet().expect_err("it speaks TLS").message().to_owned();
     assert!(told.contains("`rediss://`"), "{told}");
     let unfit = RedisConnection {
         client: Some(ClientFiles { cert_file: folder.join("client.pem"), key_file: folder.join("server.key") }),
         ..connection("rediss://localhost:1", 1_000)
     };
-    let halt = Server::new(&unfit).err().expect("the key is another's");
+    let halt = RedisServer::new(&unfit).err().expect("the key is another's");
     assert!(halt.message.contains("connections.redis.lookups.tls"), "{}", halt.message);
 }

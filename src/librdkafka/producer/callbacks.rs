@@ -60,20 +60,20 @@ const KEPT_EVENTS: usize = 1024;
 /// Where callbacks put what they are told. Its address is the client's opaque pointer.
 #[derive(Default)]
 pub(super) struct Inbox {
-    told: UnsafeCell<Told>,
+    told: UnsafeCell<CallbackNotes>,
     hook: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// See [`Inbox`].
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct CallbackNotes {
     pub(super) reports: Vec<RawReport>,
     pub(super) events: Vec<ClientEvent>,
 }
 
 impl Inbox {
     pub(super) fn new(hook: Box<dyn Fn() + Send + Sync>) -> Self {
-        Self { told: UnsafeCell::new(Told::default()), hook: Some(hook) }
+        Self { told: UnsafeCell::new(CallbackNotes::default()), hook: Some(hook) }
     }
 
     /// What was told since the last call.
@@ -81,7 +81,7 @@ impl Inbox {
     /// # Safety
     /// The caller owns the client: no other thread polls it, and this thread is not inside one of its callbacks.
     #[expect(clippy::mut_from_ref, reason = "the cell is shared with callbacks that run only inside the owner's calls")]
-    pub(super) unsafe fn told(&self) -> &mut Told {
+    pub(super) unsafe fn told(&self) -> &mut CallbackNotes {
         // SAFETY: by the caller's promise nobody else is looking at the cell.
         unsafe { &mut *self.told.get() }
     }
@@ -91,7 +91,7 @@ impl Inbox {
 ///
 /// # Safety
 /// `opaque` is the address of the client's live [`Inbox`], and the callback runs inside the owner's poll.
-unsafe fn tell(opaque: *mut c_void, what: impl FnOnce(&mut Told)) {
+unsafe fn tell(opaque: *mut c_void, what: impl FnOnce(&mut CallbackNotes)) {
     // SAFETY: by the caller's promise the inbox lives and is not looked at by anyone else during the poll.
     let told = unsafe { (*opaque.cast::<Inbox>()).told() };
     let _ = catch_unwind(AssertUnwindSafe(|| what(told)));
@@ -176,7 +176,7 @@ pub(super) unsafe extern "C" fn on_ready(_client: *mut rd::rd_kafka_t, opaque: *
     }));
 }
 
-fn keep(told: &mut Told, event: ClientEvent) {
+fn keep(told: &mut CallbackNotes, event: ClientEvent) {
     if told.events.len() < KEPT_EVENTS {
         told.events.push(event);
     }

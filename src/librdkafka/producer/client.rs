@@ -16,7 +16,7 @@ use crate::librdkafka::conf::{ClientKind, Conf};
 use crate::librdkafka::native::Queue;
 
 /// The client's parts, in the order they are given up.
-pub(super) struct Client {
+pub(super) struct ProducerClient {
     pub(super) handle: *mut rd::rd_kafka_t,
     pub(super) main_queue: Option<Queue>,
     pub(super) inbox: *mut Inbox,
@@ -24,8 +24,8 @@ pub(super) struct Client {
 
 // SAFETY: librdkafka's handles may be used from any thread. The raw pointers are owned by this value alone, and all uses
 // go through `&mut self` or by value.
-unsafe impl Send for Client {}
-impl Client {
+unsafe impl Send for ProducerClient {}
+impl ProducerClient {
     pub(super) fn new(conf: Conf, inbox: Inbox) -> Result<Self, OpenError> {
         let inbox = Box::into_raw(Box::new(inbox));
         // SAFETY: `conf` is live. `inbox` lives until the client is destroyed. The callbacks have the types these setters take.
@@ -67,16 +67,16 @@ impl Client {
             return Err(ErrorCode::INVALID_ARG);
         };
         let headers = message.headers.map(|span| native_headers(payload, span)).transpose()?;
-        let mut fields = [field(rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_RKT, Value { rkt: topic }); 6];
-        fields[1] = field(rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_VALUE, Value { mem: memory(value) });
-        fields[2] = field(rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_KEY, Value { mem: memory(key) });
-        fields[3] = field(rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_OPAQUE, Value { ptr: opaque });
+        let mut fields = [field(rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_RKT, PropertyValue { rkt: topic }); 6];
+        fields[1] = field(rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_VALUE, PropertyValue { mem: memory(value) });
+        fields[2] = field(rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_KEY, PropertyValue { mem: memory(key) });
+        fields[3] = field(rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_OPAQUE, PropertyValue { ptr: opaque });
         // A timestamp of 0 is librdkafka's word for now, too.
         let timestamp = message.timestamp_ms.unwrap_or_default();
-        fields[4] = field(rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_TIMESTAMP, Value { i64_: timestamp });
+        fields[4] = field(rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_TIMESTAMP, PropertyValue { i64_: timestamp });
         let mut count = 5;
         if let Some(headers) = headers {
-            fields[5] = field(rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_HEADERS, Value { headers });
+            fields[5] = field(rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_HEADERS, PropertyValue { headers });
             count = 6;
         }
         // SAFETY: every field holds the union member its type names. Payload and key point into a lent buffer, which stays
@@ -103,9 +103,9 @@ impl Client {
     }
 }
 
-type Value = rd::rd_kafka_vu_s__bindgen_ty_1;
+type PropertyValue = rd::rd_kafka_vu_s__bindgen_ty_1;
 
-fn field(vtype: rd::rd_kafka_vtype_t, u: Value) -> rd::rd_kafka_vu_t {
+fn field(vtype: rd::rd_kafka_vtype_t, u: PropertyValue) -> rd::rd_kafka_vu_t {
     rd::rd_kafka_vu_s { vtype, u }
 }
 

@@ -18,7 +18,7 @@ pub struct DeliveryReport {
 
 /// A message that was not taken, for another reason than a full queue. No report follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ProduceRefusal {
     /// Its index, counted from the `first` its call was given.
     pub index: u32,
     /// Why.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::compile::Compiler;
 use super::super::document::{Cursor, Document, Value};
-use super::super::ending::{Ending, refuse};
+use super::super::ending::{StepEnding, refuse};
 use super::super::program::CostClass;
 use super::{Operation, Otherwise};
 use crate::leaf::short::ShortForms;
@@ -195,7 +195,7 @@ impl WherePlan {
         (Operation::Where(self.clone()), CostClass::Untouched)
     }
 
-    pub(super) fn run(&self, doc: &Document<'_>, window: Cursor, place: &StepName) -> Result<(), Ending> {
+    pub(super) fn run(&self, doc: &Document<'_>, window: Cursor, place: &StepName) -> Result<(), StepEnding> {
         for ConditionPlan { pointer, test } in &self.conditions {
             let found = doc.find(window, &pointer.members).map(|found| (found, doc.value(found)));
             if !holds(doc, test, found) {

@@ -1,7 +1,7 @@
 //! What the tests of all kinds of steps use.
 
 use super::super::document::Document;
-use super::super::ending::Ending;
+use super::super::ending::StepEnding;
 use super::super::tape::Parser;
 use super::{StepKind, StepPlan};
 use crate::config::{Findings, Surroundings, load_text};
@@ -40,12 +40,12 @@ pub(super) fn on<T>(text: &str, look: impl FnOnce(Document<'_>) -> T) -> T {
 }
 
 /// Reason and detail of a reject by the step `here`.
-pub(super) fn reject_of(ending: Ending) -> (RejectReason, String) {
+pub(super) fn reject_of(ending: StepEnding) -> (RejectReason, String) {
     match ending {
-        Ending::Rejected(reject) => {
+        StepEnding::Rejected(reject) => {
             assert_eq!(&*reject.step, "here");
             (reject.reason, reject.detail)
         }
-        Ending::Dropped => panic!("dropped"),
+        StepEnding::Dropped => panic!("dropped"),
     }
 }

@@ -15,7 +15,7 @@ use super::super::splice::member_text;
 use super::{FindRedis, Operation};
 use crate::leaf::quantity::{ByteSize, Interval};
 use crate::leaf::server::RedisConnection;
-use crate::leaf::{CheckContext, JsonText, Pointer, Segment, Template};
+use crate::leaf::{CheckContext, JsonText, Pointer, Template, TemplateSegment};
 use crate::model::StepName;
 
 mod question;
@@ -56,7 +56,7 @@ pub struct Lookup {
     pub on_error: OnLookupError,
     /// Cache of look-ups by `key`.
     #[serde(default)]
-    pub cache: Cache,
+    pub cache: CacheKeys,
 }
 
 /// Fields of a hash.
@@ -150,7 +150,8 @@ pub enum OnLookupError {
 /// Bounds of a look-up cache.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Cache {
+#[schemars(rename = "Cache")]
+pub struct CacheKeys {
     /// Most keys held.
     pub entries: u64,
     /// Most bytes held.
@@ -161,7 +162,7 @@ pub struct Cache {
     pub miss_ttl: Interval,
 }
 
-impl Default for Cache {
+impl Default for CacheKeys {
     fn default() -> Self {
         Self {
             entries: 100_000,
@@ -313,7 +314,7 @@ fn stray(context: &CheckContext<'_>, path: &str, form: &str, keys: &[(&str, bool
     }
 }
 
-impl Cache {
+impl CacheKeys {
     fn check(&self, path: &str, context: &CheckContext<'_>) -> CachePlan {
         for (key, count) in [("entries", self.entries), ("bytes", self.bytes.0)] {
             if count == 0 {
@@ -357,8 +358,8 @@ impl LookupPlan {
             return Err(error(place, format!("the default of `on_miss` is no JSON text: {fault}")));
         }
         compiler.cut_if(|other| {
-            let read = |segment: &Segment| {
-                matches!(segment.inner(), Segment::Field { pointer, .. } if reads(&pointer.members, other))
+            let read = |segment: &TemplateSegment| {
+                matches!(segment.inner(), TemplateSegment::Field { pointer, .. } if reads(&pointer.members, other))
             };
             reads(into, other) || reads(other, into) || key.segments.iter().any(read)
         });

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compile::Compiler;
 use super::document::Cursor;
-use super::ending::Ending;
+use super::ending::StepEnding;
 use super::evaluate::{Asked, Evaluation, Rendering};
 use super::program::{CompileError, CostClass};
 use crate::leaf::CheckContext;
@@ -161,7 +161,7 @@ impl Instruction {
         window: Cursor,
         asked: &mut Asked,
         rendering: &mut Rendering,
-    ) -> Result<Cursor, Ending> {
+    ) -> Result<Cursor, StepEnding> {
         match &self.operation {
             Operation::Select(select) => select.run(on.document, window, &self.place),
             Operation::Require(require) => require.run(on.document, window, &self.place).map(|()| window),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::compile::Compiler;
 use super::super::document::{Cursor, Document, Value};
-use super::super::ending::{Ending, missing, refuse};
+use super::super::ending::{StepEnding, missing, refuse};
 use super::super::program::CostClass;
 use super::{Operation, Otherwise};
 use crate::leaf::short::ShortForms;
@@ -72,7 +72,7 @@ impl RequirePlan {
         (Operation::Require(self.clone()), CostClass::Untouched)
     }
 
-    pub(super) fn run(&self, doc: &Document<'_>, window: Cursor, place: &StepName) -> Result<(), Ending> {
+    pub(super) fn run(&self, doc: &Document<'_>, window: Cursor, place: &StepName) -> Result<(), StepEnding> {
         for pointer in &self.pointers {
             let found = doc.find(window, &pointer.members).map(|found| doc.value(found));
             if matches!(found, None | Some(Value::Null)) {
@@ -113,7 +113,7 @@ mod tests {
                 Some(detail) => {
                     let expected = (RejectReason::Condition, detail.to_owned());
                     assert_eq!(reject_of(rejected.expect_err(text)), expected);
-                    assert_eq!(dropped, Err(Ending::Dropped));
+                    assert_eq!(dropped, Err(StepEnding::Dropped));
                 }
             }
         }

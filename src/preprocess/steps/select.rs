@@ -2,7 +2,7 @@
 
 use super::super::compile::Compiler;
 use super::super::document::{Cursor, Document, Value};
-use super::super::ending::{Ending, missing, rejected};
+use super::super::ending::{StepEnding, missing, rejected};
 use super::super::program::CostClass;
 use super::Operation;
 use crate::leaf::{CheckContext, Pointer};
@@ -27,7 +27,7 @@ impl SelectPlan {
     }
 
     #[inline(always)]
-    pub(super) fn run(&self, doc: &Document<'_>, window: Cursor, place: &StepName) -> Result<Cursor, Ending> {
+    pub(super) fn run(&self, doc: &Document<'_>, window: Cursor, place: &StepName) -> Result<Cursor, StepEnding> {
         let Some(found) = doc.find(window, &self.pointer.members) else {
             return Err(rejected(RejectReason::Missing, place, missing(doc, window, &self.pointer)));
         };
@@ -53,7 +53,7 @@ mod tests {
     use super::super::fixtures::{on, refuses, reject_of};
     use super::*;
 
-    fn selected(text: &str, path: &str) -> Result<Vec<u8>, Ending> {
+    fn selected(text: &str, path: &str) -> Result<Vec<u8>, StepEnding> {
         let plan = SelectPlan { pointer: pointer(path) };
         on(text, |doc| plan.run(&doc, doc.root(), &"here".into()).map(|found| doc.bytes(found).to_vec()))
     }

@@ -2,24 +2,24 @@
 
 use std::ops::Range;
 
-use super::super::ending::Ending;
-use super::super::evaluate::{NOTHING, Question, Rendering};
+use super::super::ending::StepEnding;
+use super::super::evaluate::{LookupQuestion, NOTHING, Rendering};
 use super::super::program::{Program, Tombstones};
 use super::super::splice::{self, Splice};
 use super::super::steps::lookup::CompiledLookup;
 use super::super::tape::Parser;
-use super::super::template::{Compiled, Fault, Part, Rendered};
+use super::super::template::{Compiled, RenderFault, Rendered, TemplatePart};
 use super::prepare::{Preprocessor, Tools, admit, end, is_current, place};
 use crate::enrich::{Found, LookupStop};
 use crate::model::{Encode, Exit, Halt, PartitionTable, Prepared, Record, Records, Run};
 
 /// Reused from batch to batch.
 #[derive(Default)]
-pub(super) struct Batch {
+pub(super) struct BatchBuffers {
     /// Records that go into the next phase, in input order; the first phase takes them from the input.
     live: Vec<Live>,
     /// Records between the passes of a phase, in input order.
-    held: Vec<Held>,
+    held: Vec<HeldRecord>,
     /// Answers of each look-up of the phase, by key.
     found: Vec<Vec<Found>>,
     /// Records rebuilt by the phase before.
@@ -30,11 +30,11 @@ pub(super) struct Batch {
 struct Live {
     run: usize,
     index: u32,
-    body: Body,
+    body: RecordBody,
 }
 
 /// What a record consists of at this point.
-enum Body {
+enum RecordBody {
     Tombstone,
     Input,
     Rebuilt(Range<usize>),
@@ -43,16 +43,16 @@ enum Body {
 }
 
 /// A record after the first pass of a phase.
-struct Held {
+struct HeldRecord {
     live: Live,
     /// The part of the body that is the record now, or how it ends unless a look-up ends it otherwise.
-    window: Result<Range<usize>, Ending>,
+    window: Result<Range<usize>, StepEnding>,
     questions: Range<usize>,
     /// Index of its first rendered template.
     templates: usize,
 }
 
-impl Batch {
+impl BatchBuffers {
     /// Gives back what a batch needed beyond `keep_bytes`.
     pub(super) fn trim(&mut self, keep_bytes: usize) {
         self.live.clear();
@@ -65,7 +65,7 @@ impl Batch {
     }
 }
 
-impl Body {
+impl RecordBody {
     fn bytes<'a>(&self, record: &Record<'a>, rebuilt: &'a [u8]) -> Option<&'a [u8]> {
         match self {
             Self::Tombstone | Self::Bare => None,
@@ -108,18 +108,18 @@ impl<E: Encode> Preprocessor<E> {
         prepared: &mut Prepared<E::Item>,
     ) {
         let Self { program, tools, batch, .. } = self;
-        let mut look = Look { program, phase: 0, tools, held: &mut batch.held };
+        let mut look = FirstPass { program, phase: 0, tools, held: &mut batch.held };
         for (number, run) in runs.iter().enumerate().filter(|(_, run)| is_current(run, table)) {
             for index in run.start..run.end {
                 let record = records.record(index as usize);
                 let place = admit(run, index, &record, prepared);
                 let body = match record.value {
-                    Some(_) => Body::Input,
+                    Some(_) => RecordBody::Input,
                     None if program.tombstones == Tombstones::Drop => {
-                        end(prepared, place, Ending::Dropped);
+                        end(prepared, place, StepEnding::Dropped);
                         continue;
                     }
-                    None => Body::Tombstone,
+                    None => RecordBody::Tombstone,
                 };
                 let live = Live { run: number, index, body };
                 if let Err(ending) = look.at(live, &record, record.value) {
@@ -138,7 +138,7 @@ impl<E: Encode> Preprocessor<E> {
         prepared: &mut Prepared<E::Item>,
     ) {
         let Self { program, tools, batch, .. } = self;
-        let mut look = Look { program, phase, tools, held: &mut batch.held };
+        let mut look = FirstPass { program, phase, tools, held: &mut batch.held };
         for live in batch.live.drain(..) {
             let record = records.record(live.index as usize);
             let place = place(runs[live.run].ticket, live.index, &record);
@@ -207,7 +207,7 @@ impl<E: Encode> Preprocessor<E> {
                     continue;
                 }
             };
-            let body = if window == NOTHING { Body::Bare } else { held.live.body };
+            let body = if window == NOTHING { RecordBody::Bare } else { held.live.body };
             let bytes = body.bytes(&record, &batch.rebuilt);
             if let Some(bytes) = bytes {
                 splice::assemble(bytes, window, &mut splices, &mut pieces);
@@ -225,20 +225,20 @@ impl<E: Encode> Preprocessor<E> {
 }
 
 /// The first pass of a phase over its records, one after the other.
-struct Look<'a> {
+struct FirstPass<'a> {
     program: &'a Program,
     phase: usize,
     tools: &'a mut Tools,
-    held: &'a mut Vec<Held>,
+    held: &'a mut Vec<HeldRecord>,
 }
 
-impl Look<'_> {
+impl FirstPass<'_> {
     /// Reads a record and holds it for the second pass.
     ///
     /// # Errors
     /// How it ends, where no question of it is open.
     #[inline(always)]
-    fn at(&mut self, live: Live, record: &Record<'_>, bytes: Option<&[u8]>) -> Result<(), Ending> {
+    fn at(&mut self, live: Live, record: &Record<'_>, bytes: Option<&[u8]>) -> Result<(), StepEnding> {
         let first = self.tools.asked.questions.len();
         let templates = self.tools.rendering.templates.len();
         let window = self.tools.read(self.program, self.phase, record, bytes);
@@ -246,7 +246,7 @@ impl Look<'_> {
         match window {
             Err(ending) if questions.is_empty() => Err(ending),
             window => {
-                self.held.push(Held { live, window, questions, templates });
+                self.held.push(HeldRecord { live, window, questions, templates });
                 Ok(())
             }
         }
@@ -256,11 +256,11 @@ impl Look<'_> {
 /// Turns the answers to one record's questions into splices, or the record's end.
 fn answer<'a>(
     lookups: &'a [CompiledLookup],
-    questions: &'a [Question],
+    questions: &'a [LookupQuestion],
     found: &'a [Vec<Found>],
     answers: &mut [Option<&'a [u8]>],
     splices: &mut Vec<Splice<'a>>,
-) -> Result<(), Ending> {
+) -> Result<(), StepEnding> {
     for question in questions {
         let lookup = &lookups[question.lookup];
         let json = match &found[question.lookup][question.key] {
@@ -281,7 +281,7 @@ fn finish(
     parser: &mut Parser,
     first: usize,
     answers: &[Option<&[u8]>],
-) -> Result<(), Ending> {
+) -> Result<(), StepEnding> {
     for (index, template) in program.templates.iter().enumerate() {
         if let Rendered::Late(outcomes) = rendering.templates[first + index] {
             let start = rendering.bytes.len();
@@ -299,16 +299,16 @@ fn late(
     parser: &mut Parser,
     outcomes: usize,
     answers: &[Option<&[u8]>],
-) -> Result<(), (usize, Fault)> {
+) -> Result<(), (usize, RenderFault)> {
     for (index, part) in template.parts.iter().enumerate() {
-        if let Part::Found { lookup, below, own } = part
+        if let TemplatePart::Found { lookup, below, own } = part
             && let Some(json) = answers[*lookup]
         {
             let found = parser.read(json, |doc| {
                 let found = doc.find(doc.root(), below).map(|cursor| (&doc, cursor));
                 own.render(found, &mut rendering.stamps, &mut rendering.bytes)
             });
-            found.unwrap_or(Err(Fault::NotJson)).map_err(|fault| (index, fault))?;
+            found.unwrap_or(Err(RenderFault::NotJson)).map_err(|fault| (index, fault))?;
         } else {
             let span = rendering.outcomes[outcomes + index].clone().map_err(|fault| (index, fault))?;
             rendering.bytes.extend_from_within(span);
@@ -318,14 +318,14 @@ fn late(
 }
 
 /// Writes a record's pieces out for the next phase.
-fn rebuild(body: &Body, pieces: &[&[u8]], next: &mut Vec<u8>) -> Body {
+fn rebuild(body: &RecordBody, pieces: &[&[u8]], next: &mut Vec<u8>) -> RecordBody {
     match body {
-        Body::Tombstone => Body::Tombstone,
-        Body::Bare => Body::Bare,
-        Body::Input | Body::Rebuilt(_) => {
+        RecordBody::Tombstone => RecordBody::Tombstone,
+        RecordBody::Bare => RecordBody::Bare,
+        RecordBody::Input | RecordBody::Rebuilt(_) => {
             let start = next.len();
             pieces.iter().for_each(|piece| next.extend_from_slice(piece));
-            Body::Rebuilt(start..next.len())
+            RecordBody::Rebuilt(start..next.len())
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::*;
 use crate::config::plan::{
-    JsonText, LookupSource, Pointer, RequirePlan, Segment, SelectPlan, StepPlan, Template, WherePlan,
+    JsonText, LookupSource, Pointer, RequirePlan, SelectPlan, StepPlan, Template, TemplateSegment, WherePlan,
 };
 use crate::enrich::Lookups;
 
@@ -85,19 +85,19 @@ fn get<'a>(json: &'a Json, path: &Pointer) -> Option<&'a Json> {
 }
 
 fn render(template: &Template, now: &Json, input: &Json) -> Result<String, RejectReason> {
-    let part = |segment: &Segment| match segment {
-        Segment::Literal(text) => Ok(text.clone()),
-        Segment::Field { pointer, fallback } => scalar(get(now, pointer), fallback.as_ref()),
-        Segment::Original { pointer, fallback } => scalar(get(input, pointer), fallback.as_ref()),
-        Segment::Key
-        | Segment::KeyField { .. }
-        | Segment::Topic
-        | Segment::Partition
-        | Segment::Offset
-        | Segment::Timestamp(_)
-        | Segment::Now
-        | Segment::Header(_)
-        | Segment::Formed { .. } => unreachable!("not generated"),
+    let part = |segment: &TemplateSegment| match segment {
+        TemplateSegment::Literal(text) => Ok(text.clone()),
+        TemplateSegment::Field { pointer, fallback } => scalar(get(now, pointer), fallback.as_ref()),
+        TemplateSegment::Original { pointer, fallback } => scalar(get(input, pointer), fallback.as_ref()),
+        TemplateSegment::Key
+        | TemplateSegment::KeyField { .. }
+        | TemplateSegment::Topic
+        | TemplateSegment::Partition
+        | TemplateSegment::Offset
+        | TemplateSegment::Timestamp(_)
+        | TemplateSegment::Now
+        | TemplateSegment::Header(_)
+        | TemplateSegment::Formed { .. } => unreachable!("not generated"),
     };
     template.segments.iter().map(part).collect()
 }

@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::super::document::Document;
-use super::super::ending::{Ending, rejected};
+use super::super::ending::{StepEnding, rejected};
 use super::super::evaluate::{Asked, Evaluation, NOTHING, Rendering};
 use super::super::program::{Program, Tombstones};
 use super::super::tape::{Malformed, Parser};
 use super::super::template::{Compiled, Rendered, Scope};
-use super::batch::Batch;
+use super::batch::BatchBuffers;
 use crate::enrich::{Enricher, LookupStop};
 use crate::model::{
     Encode, Kept, Outcome, Part, PartitionTable, Place, Prepared, Record, Records, RejectReason, Rejected, Run,
@@ -38,7 +38,7 @@ pub struct Preprocessor<E: Encode> {
     pub(super) enricher: Enricher,
     pub(super) output: Output<E>,
     pub(super) tools: Tools,
-    pub(super) batch: Batch,
+    pub(super) batch: BatchBuffers,
     /// Payload bytes of a record of the batch before, rounded up: what to reserve for the next one. Growing by doubling
     /// copies every byte once more and leaves up to half of the room unused.
     bytes_per_record: usize,
@@ -72,7 +72,7 @@ impl<E: Encode> Preprocessor<E> {
             enricher,
             output: Output { encoder, rendered: Vec::new() },
             tools,
-            batch: Batch::default(),
+            batch: BatchBuffers::default(),
             bytes_per_record: 0,
         }
     }
@@ -137,7 +137,7 @@ impl<E: Encode> Preprocessor<E> {
                 tools.rendering.clear();
                 let kept = match record.value {
                     Some(value) => tools.input(program, &record, value).map(|window| value.get(window)),
-                    None if program.tombstones == Tombstones::Drop => Err(Ending::Dropped),
+                    None if program.tombstones == Tombstones::Drop => Err(StepEnding::Dropped),
                     None => tools.tombstone(&program.templates, &program.sink, &record).map(|_| None),
                 };
                 match kept {
@@ -172,7 +172,7 @@ impl Tools {
         phase: usize,
         record: &Record<'_>,
         bytes: Option<&[u8]>,
-    ) -> Result<Range<usize>, Ending> {
+    ) -> Result<Range<usize>, StepEnding> {
         match bytes {
             None if record.value.is_some() => self.bare(program, phase, record),
             None => self.tombstone(program.templates_of(phase), &program.sink, record),
@@ -186,13 +186,13 @@ impl Tools {
         templates: &[Compiled],
         sink: &StepName,
         record: &Record<'_>,
-    ) -> Result<Range<usize>, Ending> {
+    ) -> Result<Range<usize>, StepEnding> {
         let scope = Scope { record, document: None, original: None };
         self.rendering.sink(templates, &scope, sink).map(|()| 0..0)
     }
 
     /// A record that skipped the steps of an earlier phase.
-    fn bare(&mut self, program: &Program, phase: usize, record: &Record<'_>) -> Result<Range<usize>, Ending> {
+    fn bare(&mut self, program: &Program, phase: usize, record: &Record<'_>) -> Result<Range<usize>, StepEnding> {
         let (templates, input) = (program.templates_of(phase), record.value.unwrap_or_default());
         if templates.is_empty() {
             return Ok(NOTHING);
@@ -208,7 +208,7 @@ impl Tools {
     /// Reads a record as it came. Inlined into its callers, of which the pass without look-ups is the one that counts: a
     /// small record costs about as much to hand down and up again as to look at.
     #[inline(always)]
-    fn input(&mut self, program: &Program, record: &Record<'_>, bytes: &[u8]) -> Result<Range<usize>, Ending> {
+    fn input(&mut self, program: &Program, record: &Record<'_>, bytes: &[u8]) -> Result<Range<usize>, StepEnding> {
         if bytes.len() > LARGE_BYTES.min(self.value_limit) {
             return self.large_input(program, record, bytes);
         }
@@ -217,7 +217,12 @@ impl Tools {
 
     #[cold]
     #[inline(never)]
-    fn large_input(&mut self, program: &Program, record: &Record<'_>, bytes: &[u8]) -> Result<Range<usize>, Ending> {
+    fn large_input(
+        &mut self,
+        program: &Program,
+        record: &Record<'_>,
+        bytes: &[u8],
+    ) -> Result<Range<usize>, StepEnding> {
         if bytes.len() > self.value_limit {
             return Err(too_large(program, bytes.len(), self.value_limit));
         }
@@ -226,7 +231,12 @@ impl Tools {
     }
 
     #[inline(always)]
-    fn parse_input(&mut self, program: &Program, record: &Record<'_>, bytes: &[u8]) -> Result<Range<usize>, Ending> {
+    fn parse_input(
+        &mut self,
+        program: &Program,
+        record: &Record<'_>,
+        bytes: &[u8],
+    ) -> Result<Range<usize>, StepEnding> {
         let Self { parser, rendering, asked, .. } = self;
         let (phase, templates, sink) = (&program.phases[0], program.templates_of(0), &program.sink);
         parser
@@ -245,7 +255,7 @@ impl Tools {
         phase: usize,
         record: &Record<'_>,
         bytes: &[u8],
-    ) -> Result<Range<usize>, Ending> {
+    ) -> Result<Range<usize>, StepEnding> {
         let Self { parser, second, rendering, asked, .. } = self;
         let _turn = large_turn(bytes.len().max(record.value.map_or(0, <[u8]>::len)));
         let (phase, templates, sink) = (&program.phases[phase], program.templates_of(phase), &program.sink);
@@ -275,12 +285,12 @@ fn large_turn(bytes: usize) -> Option<MutexGuard<'static, ()>> {
 }
 
 #[cold]
-fn malformed(program: &Program, fault: Malformed) -> Ending {
+fn malformed(program: &Program, fault: Malformed) -> StepEnding {
     rejected(fault.reason, &program.parse, fault.detail)
 }
 
 #[cold]
-fn too_large(program: &Program, bytes: usize, limit: usize) -> Ending {
+fn too_large(program: &Program, bytes: usize, limit: usize) -> StepEnding {
     let detail = format!("the value has {bytes} bytes, `limits.value` is {limit}");
     rejected(RejectReason::TooLarge, &program.parse, detail)
 }
@@ -356,10 +366,10 @@ pub(super) fn place(ticket: Ticket, index: u32, record: &Record<'_>) -> Place {
 }
 
 /// Writes down that a record goes no further. Records of one ticket dropped one after the other share a part.
-pub(super) fn end<I>(prepared: &mut Prepared<I>, place: Place, ending: Ending) {
+pub(super) fn end<I>(prepared: &mut Prepared<I>, place: Place, ending: StepEnding) {
     match ending {
-        Ending::Rejected(reject) => prepared.rejects.push(Rejected { place, reject: *reject }),
-        Ending::Dropped => match prepared.ended.last_mut() {
+        StepEnding::Rejected(reject) => prepared.rejects.push(Rejected { place, reject: *reject }),
+        StepEnding::Dropped => match prepared.ended.last_mut() {
             Some(part) if part.ticket == place.ticket && part.outcome == Outcome::Dropped => part.records += 1,
             Some(_) | None => {
                 prepared.ended.push(Part { ticket: place.ticket, outcome: Outcome::Dropped, records: 1 });

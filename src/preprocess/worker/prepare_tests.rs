@@ -8,7 +8,7 @@ use super::super::super::test_plans::{enricher, filter, lookup, pointer, record,
 use super::*;
 use crate::config::plan::{Action, ActionBy, Choice, Constant, JsonText, OnMiss, Otherwise, StepKind, Test};
 use crate::model::{
-    Charge, Epoch, Offset, OwnedRecord, Position, Reject, RejectReason, Slot, TicketId, TopicPartition,
+    Charge, Epoch, Offset, OwnedRecord, PartitionId, Position, Reject, RejectReason, TicketId, TopicPartition,
 };
 
 /// Shows what an encoder is given: the value, then each template, `-` for none.
@@ -362,7 +362,7 @@ fn a_fenced_run_yields_nothing() {
         outcomes(&prepared),
         ["1 invalid_json at parse", r#"2 {"id":1}|1"#, "7 invalid_json at parse", r#"8 {"id":1}|1"#]
     );
-    let ended: Vec<Slot> = prepared.ended.iter().map(|part| part.ticket.slot).collect();
+    let ended: Vec<PartitionId> = prepared.ended.iter().map(|part| part.ticket.slot).collect();
     assert_eq!(ended, [runs[0].ticket.slot, runs[2].ticket.slot]);
 }
 

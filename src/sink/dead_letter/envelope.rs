@@ -114,12 +114,12 @@ fn bytes(bytes: Option<&[u8]>) -> Value {
 pub(crate) mod tests {
     use super::*;
     use crate::librdkafka::producer::message::headers;
-    use crate::model::{Charge, Epoch, Offset, Place, RejectReason, Slot, Ticket, TicketId};
+    use crate::model::{Charge, Epoch, Offset, PartitionId, Place, RejectReason, Ticket, TicketId};
     use crate::sink::dead_letter::Letter;
 
     /// A letter of partition 3 of `events`, slot 0, epoch 1.
     pub(in crate::sink) fn letter(offset: i64, value: &[u8]) -> Letter {
-        let ticket = Ticket { id: TicketId(1), slot: Slot(0), epoch: Epoch(1) };
+        let ticket = Ticket { id: TicketId(1), slot: PartitionId(0), epoch: Epoch(1) };
         let mut reject = Reject::new(RejectReason::Missing, &"steps[0].select".into(), "/result not found");
         reject.status = Some(400);
         Letter {

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::envelope::append_line;
-use super::{Attempt, Letter};
+use super::{Letter, WriteAttempt};
 
 /// An append-only NDJSON file. A group of letters is written and synced as one; a group that failed half way is cut off
 /// again, so every line is whole. A line that a crash left unfinished is ended with a newline when the file is opened.
@@ -30,13 +30,13 @@ impl LetterFile {
     }
 
     /// Writes all letters or none. The flags say which are safe on disk.
-    pub(super) fn write(&mut self, letters: &[Letter], pipeline: &str) -> Attempt {
+    pub(super) fn write(&mut self, letters: &[Letter], pipeline: &str) -> WriteAttempt {
         self.lines.clear();
         for letter in letters {
             append_line(&mut self.lines, &letter.original, &letter.reject, pipeline);
         }
         match self.append() {
-            Ok(()) => Attempt { done: vec![true; letters.len()], too_large: false, fault: None },
+            Ok(()) => WriteAttempt { done: vec![true; letters.len()], too_large: false, fault: None },
             Err(error) => {
                 let path = self.path.display();
                 let fault = format!(
@@ -44,7 +44,7 @@ impl LetterFile {
                      tried again",
                     letters.len()
                 );
-                Attempt { done: vec![false; letters.len()], too_large: false, fault: Some(fault) }
+                WriteAttempt { done: vec![false; letters.len()], too_large: false, fault: Some(fault) }
             }
         }
     }

@@ -3,14 +3,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 
-use crate::model::{Offset, Slot};
+use crate::model::{Offset, PartitionId};
 
 use super::Letter;
 
 /// Letters remembered; beyond it the oldest is forgotten and would be written again.
 const REMEMBERED: usize = 65_536;
 
-type Key = (Slot, Offset);
+type Key = (PartitionId, Offset);
 
 /// Bounded memory of written letters, oldest out first. An offset is only known with the same bytes: after a topic was
 /// recreated its offsets name other records.

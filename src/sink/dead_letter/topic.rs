@@ -6,14 +6,14 @@ use secrecy::ExposeSecret;
 
 use crate::config::plan::KafkaConnection;
 use crate::librdkafka::producer::message::{Message, Span};
-use crate::librdkafka::producer::{ClientEvent, Probe, Producer, Refusal};
+use crate::librdkafka::producer::{ClientEvent, Probe, ProduceRefusal, Producer};
 use crate::librdkafka::{Bootstrap, ErrorCode, words};
 use crate::sink::kafka::settings::{ProducerSettings, properties};
-use crate::sink::reject::DeskHandles;
-use crate::telemetry::health::Room;
+use crate::sink::reject::RejectHandles;
+use crate::telemetry::health::Component;
 
 use super::envelope::append_headers;
-use super::{Attempt, GLANCE, Letter};
+use super::{GLANCE, Letter, WriteAttempt};
 
 /// Without an acknowledgement for this long the wait becomes a named fault.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -33,7 +33,7 @@ pub(super) struct LetterTopic {
     connection: KafkaConnection,
     topic: String,
     memory_bytes: usize,
-    handles: DeskHandles,
+    handles: RejectHandles,
     producer: Option<Producer>,
     woken: flume::Receiver<()>,
     /// When the cluster is asked again whether the topic is there; `None` once it answered.
@@ -49,7 +49,7 @@ impl LetterTopic {
         connection: &KafkaConnection,
         topic: &str,
         memory_bytes: usize,
-        handles: DeskHandles,
+        handles: RejectHandles,
     ) -> Result<Self, String> {
         let (producer, woken) = open_producer(connection, memory_bytes)?;
         let (connection, topic) = (connection.clone(), topic.to_owned());
@@ -73,12 +73,12 @@ impl LetterTopic {
             }
         };
         if self.next_greeting.is_none() {
-            self.handles.health.reached(Room::DeadLetter);
+            self.handles.health.reached(Component::DeadLetter);
         }
     }
 
     /// Writes letters and waits for every answer.
-    pub(super) fn write(&mut self, letters: &[Letter]) -> Attempt {
+    pub(super) fn write(&mut self, letters: &[Letter]) -> WriteAttempt {
         let mut answers = vec![None; letters.len()];
         match self.take_producer() {
             Ok(mut producer) => {
@@ -91,11 +91,11 @@ impl LetterTopic {
                 }
             }
             Err(fault) => {
-                return Attempt { done: vec![false; letters.len()], too_large: false, fault: Some(fault) };
+                return WriteAttempt { done: vec![false; letters.len()], too_large: false, fault: Some(fault) };
             }
         }
         if answers.contains(&Some(Ok(()))) {
-            self.handles.health.reached(Room::DeadLetter);
+            self.handles.health.reached(Component::DeadLetter);
         }
         let fault = letters
             .iter()
@@ -103,7 +103,7 @@ impl LetterTopic {
             .find(|(_, answer)| **answer != Some(Ok(())))
             .map(|(letter, answer)| self.fault(letter, *answer));
         let too_large = answers.iter().flatten().any(|answer| answer.is_err_and(is_too_large));
-        Attempt { done: answers.iter().map(|answer| *answer == Some(Ok(()))).collect(), too_large, fault }
+        WriteAttempt { done: answers.iter().map(|answer| *answer == Some(Ok(()))).collect(), too_large, fault }
     }
 
     pub(super) fn close(self) {
@@ -125,7 +125,7 @@ impl LetterTopic {
         let (payload, messages) = encode(letters, &self.handles.pipeline);
         let buffer = producer.lend(payload);
         let (mut reports, mut events) = (Vec::new(), Vec::new());
-        let mut refused: Vec<Refusal> = Vec::new();
+        let mut refused: Vec<ProduceRefusal> = Vec::new();
         let (mut next, mut last_answer) = (0, Instant::now());
         let (mut trouble, mut bootstrap) = (String::new(), Bootstrap::default());
         while answers.contains(&None) {
@@ -133,7 +133,7 @@ impl LetterTopic {
                 let rest = &messages[next..];
                 next += producer.produce(&self.topic, buffer, next as u32, rest, |message| *message, &mut refused);
             }
-            for Refusal { index, code } in refused.drain(..) {
+            for ProduceRefusal { index, code } in refused.drain(..) {
                 answers[index as usize] = Some(Err(code));
             }
             let _ = self.woken.recv_timeout(GLANCE);
@@ -148,7 +148,7 @@ impl LetterTopic {
             }
             note(&mut events, &mut trouble);
             if last_answer.elapsed() > PATIENCE && answers.contains(&None) {
-                self.handles.health.raise(Room::DeadLetter, self.waiting_fault(letters.len(), &trouble));
+                self.handles.health.raise(Component::DeadLetter, self.waiting_fault(letters.len(), &trouble));
             }
             if self.handles.stop.is_aborting() || producer.fatal().is_some() {
                 abandon(producer, &self.woken, answers);

@@ -21,7 +21,7 @@ pub const FEWEST: usize = 3;
 
 /// What the refusals of a request look like.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Look {
+pub enum RefusalShape {
     /// Faults of single records.
     Records,
     /// All of an index alike, and too few to tell.
@@ -38,12 +38,12 @@ pub fn look<'index>(
     refused: &[&ItemFault],
     index_of: impl Fn(usize) -> &'index str,
     terms: Terms,
-) -> Look {
+) -> RefusalShape {
     if refused.is_empty() || terms.on_index_fault == OnIndexFault::Reject || mutants::on(Mutant::AlikeIsNoFault) {
-        return Look::Records;
+        return RefusalShape::Records;
     }
     if terms.fixed_index {
-        return if refused.len() == sent { judge(refused, "", terms) } else { Look::Records };
+        return if refused.len() == sent { judge(refused, "", terms) } else { RefusalShape::Records };
     }
     let mut sent_to: BTreeMap<&str, usize> = BTreeMap::new();
     (0..sent).for_each(|place| *sent_to.entry(index_of(place)).or_default() += 1);
@@ -51,20 +51,20 @@ pub fn look<'index>(
     for fault in refused {
         groups.entry(index_of(fault.index)).or_default().push(fault);
     }
-    let mut worst = Look::Records;
+    let mut worst = RefusalShape::Records;
     for (index, group) in groups.into_iter().filter(|(index, group)| sent_to.get(index) == Some(&group.len())) {
         match judge(&group, index, terms) {
-            Look::Records => {}
-            Look::Doubt => worst = Look::Doubt,
-            halt @ Look::Halt(_) => return halt,
+            RefusalShape::Records => {}
+            RefusalShape::Doubt => worst = RefusalShape::Doubt,
+            halt @ RefusalShape::Halt(_) => return halt,
         }
     }
     worst
 }
 
-fn judge(group: &[&ItemFault], index: &str, terms: Terms) -> Look {
+fn judge(group: &[&ItemFault], index: &str, terms: Terms) -> RefusalShape {
     let Some((first, error)) = group.first().and_then(|first| Some((first, first.error.as_ref()?))) else {
-        return Look::Records;
+        return RefusalShape::Records;
     };
     let of_first = shape(&error.reason);
     let alike = |fault: &&ItemFault| {
@@ -73,13 +73,13 @@ fn judge(group: &[&ItemFault], index: &str, terms: Terms) -> Look {
     };
     let by_document = blames_the_document(error);
     if !group.iter().all(alike) || (by_document && terms.in_a_row == 0) {
-        return Look::Records;
+        return RefusalShape::Records;
     }
     let fewest = if by_document { (terms.in_a_row as usize).div_ceil(10).max(FEWEST) } else { FEWEST };
     if group.len() >= fewest {
-        return Look::Halt(halt(group.len(), index, first.status, error, by_document));
+        return RefusalShape::Halt(halt(group.len(), index, first.status, error, by_document));
     }
-    if by_document { Look::Records } else { Look::Doubt }
+    if by_document { RefusalShape::Records } else { RefusalShape::Doubt }
 }
 
 fn halt(records: usize, index: &str, status: u16, error: &ServerError, by_document: bool) -> Halt {
@@ -154,8 +154,8 @@ mod tests {
         terms: Terms,
     ) -> Option<Exit> {
         match look(sent, &faults.iter().collect::<Vec<_>>(), index_of, terms) {
-            Look::Halt(halt) => Some(halt.exit),
-            Look::Doubt | Look::Records => None,
+            RefusalShape::Halt(halt) => Some(halt.exit),
+            RefusalShape::Doubt | RefusalShape::Records => None,
         }
     }
 
@@ -185,8 +185,8 @@ mod tests {
         assert_eq!(fixed(2, &alike[..2]), None, "too few to tell");
         assert_eq!(fixed(1, &alike[..1]), None);
         let doubt = |faults: &[ItemFault]| look(faults.len(), &faults.iter().collect::<Vec<_>>(), |_| "", TERMS);
-        assert_eq!(doubt(&alike[..2]), Look::Doubt, "they are sent once more, with others");
-        assert_eq!(doubt(&[fault(0, "mapper_parsing_exception", "failed to parse")]), Look::Records);
+        assert_eq!(doubt(&alike[..2]), RefusalShape::Doubt, "they are sent once more, with others");
+        assert_eq!(doubt(&[fault(0, "mapper_parsing_exception", "failed to parse")]), RefusalShape::Records);
         assert_eq!(fixed(6, &alike), None, "one was taken");
         assert_eq!(fixed(3, &[alike[0].clone(), alike[1].clone(), other]), None, "refused, but not alike");
         let reject = Terms { on_index_fault: OnIndexFault::Reject, ..TERMS };

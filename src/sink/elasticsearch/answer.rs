@@ -84,7 +84,7 @@ pub fn read(body: &[u8], sent: usize) -> Result<Vec<ItemFault>, Unreadable> {
             &lossy
         }
     };
-    let Object(answer): Object<Answer<'_>> =
+    let AnswerObject(answer): AnswerObject<BulkAnswer<'_>> =
         serde_json::from_str(text).map_err(|error| Unreadable::Malformed(redact(&error.to_string())))?;
     let found = answer.items.len();
     if found != sent {
@@ -127,18 +127,18 @@ fn count_all_good(body: &[u8]) -> Option<usize> {
 }
 
 /// An object. The derived readers alone would also take an array for a struct, its elements for the members in order.
-struct Object<T>(T);
+struct AnswerObject<T>(T);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for AnswerObject<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct OnlyMembers<T>(PhantomData<T>);
         impl<'de, T: Deserialize<'de>> Visitor<'de> for OnlyMembers<T> {
-            type Value = Object<T>;
+            type Value = AnswerObject<T>;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object")
             }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<AnswerObject<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(AnswerObject)
             }
         }
         deserializer.deserialize_map(OnlyMembers(PhantomData))
@@ -146,12 +146,12 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 }
 
 #[derive(Deserialize)]
-struct Answer<'a> {
+struct BulkAnswer<'a> {
     #[serde(borrow)]
-    items: Vec<Item<'a>>,
+    items: Vec<AnswerItem<'a>>,
 }
 
-struct Item<'a> {
+struct AnswerItem<'a> {
     verb: Verb,
     inside: Inside<'a>,
 }
@@ -165,7 +165,7 @@ enum Verb {
     Other,
 }
 
-impl Item<'_> {
+impl AnswerItem<'_> {
     fn aside(&self) -> Option<Aside> {
         let Inside { status, error, failure_store, result } = &self.inside;
         let is = |member: &Option<&RawValue>, text: &str| member.is_some_and(|raw| raw.get() == text);
@@ -194,19 +194,20 @@ struct Inside<'a> {
 }
 
 /// An item is an object of one member, named after its action.
-impl<'de: 'a, 'a> Deserialize<'de> for Item<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for AnswerItem<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct OneMember;
         impl<'de> Visitor<'de> for OneMember {
-            type Value = Item<'de>;
+            type Value = AnswerItem<'de>;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object named after its action")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AnswerItem<'de>, A::Error> {
                 let missing = || serde::de::Error::custom("an item without an action");
-                let (verb, Object(inside)) = map.next_entry::<Verb, Object<Inside<'de>>>()?.ok_or_else(missing)?;
+                let (verb, AnswerObject(inside)) =
+                    map.next_entry::<Verb, AnswerObject<Inside<'de>>>()?.ok_or_else(missing)?;
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Item { verb, inside })
+                Ok(AnswerItem { verb, inside })
             }
         }
         deserializer.deserialize_map(OneMember)

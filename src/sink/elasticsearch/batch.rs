@@ -14,14 +14,14 @@ use crate::model::{Charge, Originals, OwnedRecord};
 use super::bulk::BulkItem;
 
 /// Bytes entries lie in, and their charge.
-pub struct Held {
+pub struct HeldBytes {
     /// The bytes.
     pub bytes: Bytes,
     /// What they cost; given back when the last entry lets go.
     _charge: Charge,
 }
 
-impl Held {
+impl HeldBytes {
     /// Bytes that cost `charge`.
     #[must_use]
     pub fn new(bytes: Bytes, charge: Charge) -> Arc<Self> {
@@ -30,7 +30,7 @@ impl Held {
 }
 
 /// One prepared batch, for as long as a record of it is open in any lane.
-pub struct Batch {
+pub struct OpenBatch {
     originals: Option<Arc<dyn Originals>>,
     /// Open records by index in the batch, only kept when originals are.
     open: Box<[AtomicU64]>,
@@ -47,7 +47,7 @@ pub struct Batch {
     pub oldest_timestamp_ms: Option<i64>,
 }
 
-impl Batch {
+impl OpenBatch {
     /// A batch with these open items. `charge` pays for everything but the payload; `overhead` is the part of it that
     /// thinning does not change.
     #[must_use]
@@ -133,9 +133,9 @@ impl Batch {
 /// One lane's share of a batch.
 pub struct Chunk {
     /// The batch.
-    pub batch: Arc<Batch>,
+    pub batch: Arc<OpenBatch>,
     /// Its payload.
-    pub payload: Arc<Held>,
+    pub payload: Arc<HeldBytes>,
     /// The items of this lane, in order.
     pub items: Vec<BulkItem>,
 }
@@ -143,7 +143,7 @@ pub struct Chunk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Budget, Epoch, Slot, Ticket, TicketId, Wake};
+    use crate::model::{Budget, Epoch, PartitionId, Ticket, TicketId, Wake};
     use crate::sink::elasticsearch::bulk::ItemAction;
     use crate::sink::elasticsearch::fixtures::item;
 
@@ -162,13 +162,13 @@ mod tests {
 
     #[test]
     fn thinning_keeps_exactly_the_open_records_once_and_charges_them() {
-        let ticket = Ticket { id: TicketId(1), slot: Slot(0), epoch: Epoch(1) };
+        let ticket = Ticket { id: TicketId(1), slot: PartitionId(0), epoch: Epoch(1) };
         let places = [0, 5, 63, 64, 130];
         let items = places.map(|index| item(ticket, i64::from(index), index, 0..0, ItemAction::Index));
         let budget = Budget::new(1 << 20, Arc::new(Wake::default()));
         let originals = Arc::new(Kept::default());
         let now = Instant::now();
-        let batch = Batch::new(&items, Some(originals.clone()), budget.charge(90_000), 50, now, now, None);
+        let batch = OpenBatch::new(&items, Some(originals.clone()), budget.charge(90_000), 50, now, now, None);
         batch.close(5);
         batch.close(64);
         assert!(batch.pins_fetch());
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!((budget.used(), batch.pins_fetch()), (350, false));
         drop(batch);
         assert_eq!(budget.used(), 0);
-        let closed = Batch::new(&items[..1], Some(originals), budget.charge(1), 1, now, now, None);
+        let closed = OpenBatch::new(&items[..1], Some(originals), budget.charge(1), 1, now, now, None);
         closed.close(0);
         assert!(!closed.pins_fetch(), "nothing is open");
     }

@@ -7,14 +7,16 @@ use super::rig::{Rig, plan_for, retry};
 use crate::config::plan::{Action, ConcurrencyMode, DocumentId, OnTombstone, RetryPlan, ServerKind, VersionSource};
 use crate::model::{Epoch, Exit, GiveUp, Outcome, Prepared, Report, RewindCause};
 use crate::telemetry::metrics::{RequestClass, StageName};
-use crate::testbed::bulk_endpoint::{BulkEndpoint, Fault, ItemAnswer, LogEntry, Options, Version};
+use crate::testbed::bulk_endpoint::{
+    BulkEndpoint, EndpointOptions, EndpointVersion, ItemAnswer, LogEntry, ScriptedFault,
+};
 
 fn endpoint() -> BulkEndpoint {
-    endpoint_of(Version::Elasticsearch(8))
+    endpoint_of(EndpointVersion::Elasticsearch(8))
 }
 
-fn endpoint_of(version: Version) -> BulkEndpoint {
-    BulkEndpoint::start(Options { version, log: true, ..Options::default() }).expect("an endpoint")
+fn endpoint_of(version: EndpointVersion) -> BulkEndpoint {
+    BulkEndpoint::start(EndpointOptions { version, log: true, ..EndpointOptions::default() }).expect("an endpoint")
 }
 
 fn source(endpoint: &BulkEndpoint, id: &str) -> String {
@@ -38,7 +40,7 @@ async fn delivers_everything_once_and_gives_all_memory_back() {
     plan.lanes = 4;
     plan.batch_records = 100;
     // One thread serves all connections: only a request that waits lets another one overtake it.
-    endpoint.script(Fault::Delay(Duration::from_millis(200)));
+    endpoint.script(ScriptedFault::Delay(Duration::from_millis(200)));
     let mut rig = Rig::start(plan, retry());
     for start in (0..3000).step_by(300) {
         rig.send_numbers(start..start + 300).await;
@@ -74,26 +76,26 @@ async fn batches_out_of_sequence_are_sent_in_sequence() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_whole_request_fault_ends_in_delivery_in_order() {
-    let busy = Fault::Answer { status: 429, body: String::new(), retry_after: Some(0), location: None };
+    let busy = ScriptedFault::Answer { status: 429, body: String::new(), retry_after: Some(0), location: None };
     let npe = r#"{"error":{"type":"null_pointer_exception","reason":"x"},"status":500}"#;
     let faults = [
-        ("503", vec![Fault::answer(503, "<html>")]),
-        ("502", vec![Fault::answer(502, "")]),
-        ("504", vec![Fault::answer(504, "")]),
-        ("408", vec![Fault::answer(408, "")]),
+        ("503", vec![ScriptedFault::answer(503, "<html>")]),
+        ("502", vec![ScriptedFault::answer(502, "")]),
+        ("504", vec![ScriptedFault::answer(504, "")]),
+        ("408", vec![ScriptedFault::answer(408, "")]),
         ("429 storm", vec![busy.clone(), busy.clone(), busy]),
-        ("reset", vec![Fault::Reset, Fault::Reset]),
-        ("reset in the answer", vec![Fault::ResetInAnswer]),
-        ("truncated answer", vec![Fault::Truncated]),
-        ("no JSON", vec![Fault::NotJson]),
-        ("too many items", vec![Fault::WrongCount(1)]),
-        ("too few items", vec![Fault::WrongCount(-1)]),
-        ("500 twice", vec![Fault::answer(500, npe), Fault::answer(500, npe)]),
-        ("500 often enough to bisect", (0..4).map(|_| Fault::answer(500, npe)).collect()),
-        ("unknown status", vec![Fault::answer(418, "")]),
+        ("reset", vec![ScriptedFault::Reset, ScriptedFault::Reset]),
+        ("reset in the answer", vec![ScriptedFault::ResetInAnswer]),
+        ("truncated answer", vec![ScriptedFault::Truncated]),
+        ("no JSON", vec![ScriptedFault::NotJson]),
+        ("too many items", vec![ScriptedFault::WrongCount(1)]),
+        ("too few items", vec![ScriptedFault::WrongCount(-1)]),
+        ("500 twice", vec![ScriptedFault::answer(500, npe), ScriptedFault::answer(500, npe)]),
+        ("500 often enough to bisect", (0..4).map(|_| ScriptedFault::answer(500, npe)).collect()),
+        ("unknown status", vec![ScriptedFault::answer(418, "")]),
         (
             "9.x: a part written, then 400",
-            vec![Fault::PartThenAnswer(
+            vec![ScriptedFault::PartThenAnswer(
                 2,
                 400,
                 r#"{"error":{"type":"x_content_parse_exception","reason":"bad"}}"#.to_owned(),
@@ -124,9 +126,11 @@ async fn every_whole_request_fault_ends_in_delivery_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_timeout_after_success_and_a_half_open_connection_lose_and_reorder_nothing() {
-    for fault in
-        [Fault::LateAnswer(Duration::from_millis(700)), Fault::HalfOpen, Fault::Delay(Duration::from_millis(400))]
-    {
+    for fault in [
+        ScriptedFault::LateAnswer(Duration::from_millis(700)),
+        ScriptedFault::HalfOpen,
+        ScriptedFault::Delay(Duration::from_millis(400)),
+    ] {
         let endpoint = endpoint();
         let mut plan = plan_for(&[&endpoint]);
         plan.connection.request_timeout = Duration::from_millis(200);
@@ -146,7 +150,7 @@ async fn a_timeout_after_success_and_a_half_open_connection_lose_and_reorder_not
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_node_is_left_alone_and_comes_back() {
     let (alive, other) = (endpoint(), endpoint());
-    other.always(Some(Fault::answer(503, "")));
+    other.always(Some(ScriptedFault::answer(503, "")));
     other.answer_root(Some((503, String::new())));
     let mut plan = plan_for(&[&other, &alive]);
     plan.connection.nodes.push("http://127.0.0.1:1".to_owned());
@@ -170,7 +174,9 @@ async fn a_dead_node_is_left_alone_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn poison_is_found_and_the_rest_goes_on_in_order() {
-    for version in [Version::Elasticsearch(6), Version::Elasticsearch(9), Version::OpenSearch(2)] {
+    for version in
+        [EndpointVersion::Elasticsearch(6), EndpointVersion::Elasticsearch(9), EndpointVersion::OpenSearch(2)]
+    {
         let endpoint = endpoint_of(version);
         endpoint.poison("id13");
         endpoint.poison("id77");
@@ -228,7 +234,7 @@ async fn refused_credentials_hold_and_recover() {
     for status in [401, 403] {
         let endpoint = endpoint();
         let body = r#"{"error":{"type":"security_exception","reason":"no"},"status":401}"#;
-        endpoint.always(Some(Fault::answer(status, body)));
+        endpoint.always(Some(ScriptedFault::answer(status, body)));
         let mut rig = Rig::start(plan_for(&[&endpoint]), retry());
         rig.send_numbers(0..10).await;
         rig.until("an alert", |rig| rig.fault().is_some_and(|fault| fault.contains("refused"))).await;
@@ -242,7 +248,7 @@ async fn refused_credentials_hold_and_recover() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_would_hit_every_request_halts() {
-    let moved = |status| Fault::Answer {
+    let moved = |status| ScriptedFault::Answer {
         status,
         body: String::new(),
         retry_after: None,
@@ -250,11 +256,11 @@ async fn what_would_hit_every_request_halts() {
     };
     let bad_type = r#"{"error":{"type":"illegal_argument_exception","reason":"Action/metadata line [1] contains an unknown parameter [_type]"},"status":400}"#;
     let faults = [
-        Fault::answer(404, ""),
-        Fault::answer(405, ""),
-        Fault::answer(501, ""),
-        Fault::answer(400, "<html>a proxy</html>"),
-        Fault::answer(400, bad_type),
+        ScriptedFault::answer(404, ""),
+        ScriptedFault::answer(405, ""),
+        ScriptedFault::answer(501, ""),
+        ScriptedFault::answer(400, "<html>a proxy</html>"),
+        ScriptedFault::answer(400, bad_type),
         moved(301),
         moved(307),
     ];
@@ -276,8 +282,8 @@ async fn retried_items_keep_the_order_of_their_id() {
     let conflict = ItemAnswer::error(409, "version_conflict_engine_exception", "conflict");
     for answer in [busy, conflict] {
         let endpoint = endpoint();
-        endpoint.script(Fault::Items(vec![(0, answer.clone()), (3, answer.clone())]));
-        endpoint.script(Fault::Items(vec![(0, answer.clone())]));
+        endpoint.script(ScriptedFault::Items(vec![(0, answer.clone()), (3, answer.clone())]));
+        endpoint.script(ScriptedFault::Items(vec![(0, answer.clone())]));
         let mut plan = plan_for(&[&endpoint]);
         plan.lanes = 1;
         plan.linger = Duration::from_millis(100);
@@ -345,7 +351,7 @@ async fn unknown_answers_are_retried_then_halt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn gives_up_once_frees_memory_and_reports_the_return() {
     let endpoint = endpoint();
-    endpoint.always(Some(Fault::answer(503, "")));
+    endpoint.always(Some(ScriptedFault::answer(503, "")));
     let mut rig = Rig::start(plan_for(&[&endpoint]), RetryPlan { in_place: Duration::from_millis(600), ..retry() });
     rig.until("identification", |_| endpoint.probes() > 0).await;
     endpoint.answer_root(Some((503, String::new())));
@@ -372,7 +378,7 @@ async fn gives_up_once_frees_memory_and_reports_the_return() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_an_old_epoch_is_sent_and_the_wire_tells_when_it_is_quiet() {
     let endpoint = endpoint();
-    endpoint.script(Fault::Delay(Duration::from_millis(600)));
+    endpoint.script(ScriptedFault::Delay(Duration::from_millis(600)));
     let mut plan = plan_for(&[&endpoint]);
     plan.lanes = 1;
     plan.batch_records = 10;
@@ -399,7 +405,7 @@ async fn closing_flushes_without_lingering_and_aborting_ends_an_outage() {
     let rig = rig.finish().await;
     assert_eq!((rig.count(Outcome::Delivered), endpoint.count("items")), (10, 10));
 
-    endpoint.always(Some(Fault::HalfOpen));
+    endpoint.always(Some(ScriptedFault::HalfOpen));
     let mut rig = Rig::start(plan_for(&[&endpoint]), retry());
     rig.send_numbers(10..20).await;
     rig.until("a request on the wire", |rig| !rig.wire.is_quiet(rig.slot)).await;
@@ -412,13 +418,13 @@ async fn closing_flushes_without_lingering_and_aborting_ends_an_outage() {
 async fn each_generation_is_recognised_and_served() {
     let no_root = Some((405, r#"{"error":"Incorrect HTTP method","status":405}"#.to_owned()));
     let table = [
-        (Version::Elasticsearch(6), None),
-        (Version::Elasticsearch(6), no_root.clone()),
-        (Version::Elasticsearch(7), None),
-        (Version::Elasticsearch(8), no_root),
-        (Version::Elasticsearch(9), Some((403, String::new()))),
-        (Version::OpenSearch(1), None),
-        (Version::OpenSearch(3), None),
+        (EndpointVersion::Elasticsearch(6), None),
+        (EndpointVersion::Elasticsearch(6), no_root.clone()),
+        (EndpointVersion::Elasticsearch(7), None),
+        (EndpointVersion::Elasticsearch(8), no_root),
+        (EndpointVersion::Elasticsearch(9), Some((403, String::new()))),
+        (EndpointVersion::OpenSearch(1), None),
+        (EndpointVersion::OpenSearch(3), None),
     ];
     for (version, root) in table {
         let endpoint = endpoint_of(version);
@@ -431,7 +437,7 @@ async fn each_generation_is_recognised_and_served() {
         rig.until_delivered(10).await;
         assert_eq!((endpoint.count("items"), endpoint.requests() <= 2), (10, true), "{version:?}");
     }
-    let endpoint = endpoint_of(Version::Elasticsearch(6));
+    let endpoint = endpoint_of(EndpointVersion::Elasticsearch(6));
     let mut plan = plan_for(&[&endpoint]);
     plan.connection.server = ServerKind::Elasticsearch(6);
     let mut rig = Rig::start(plan, retry());
@@ -449,7 +455,7 @@ async fn servers_that_come_late_are_waited_for() {
     let mut rig = Rig::start(plan, retry());
     rig.send_numbers(0..10).await;
     rig.until("an alert", |rig| rig.fault().is_some()).await;
-    let late = BulkEndpoint::start(Options { port, ..Options::default() }).expect("the same port");
+    let late = BulkEndpoint::start(EndpointOptions { port, ..EndpointOptions::default() }).expect("the same port");
     rig.until_delivered(10).await;
     assert_eq!(late.count("items"), 10);
     rig.until("the alert's end", |rig| rig.fault().is_none()).await;
@@ -580,7 +586,7 @@ async fn nothing_behind_a_lost_batch_is_sent_before_it_was_read_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn retry_after_is_honoured_and_a_timeout_asks_the_same_node_again() {
     let endpoint = endpoint();
-    endpoint.script(Fault::Answer { status: 503, body: String::new(), retry_after: Some(1), location: None });
+    endpoint.script(ScriptedFault::Answer { status: 503, body: String::new(), retry_after: Some(1), location: None });
     let mut rig = Rig::start(plan_for(&[&endpoint]), retry());
     let started = Instant::now();
     rig.send(&[("a", "{}")]).await;
@@ -590,7 +596,7 @@ async fn retry_after_is_honoured_and_a_timeout_asks_the_same_node_again() {
     for _ in 0..4 {
         let (one, other) = (self::endpoint(), self::endpoint());
         for endpoint in [&one, &other] {
-            endpoint.script(Fault::LateAnswer(Duration::from_millis(500)));
+            endpoint.script(ScriptedFault::LateAnswer(Duration::from_millis(500)));
         }
         let mut plan = plan_for(&[&one, &other]);
         plan.connection.request_timeout = Duration::from_millis(200);
@@ -626,7 +632,7 @@ async fn one_held_index_does_not_stop_the_others_and_its_alert_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_in_flight_settle_below_what_the_server_refuses() {
     let endpoint = endpoint();
-    endpoint.always(Some(Fault::Delay(Duration::from_millis(10))));
+    endpoint.always(Some(ScriptedFault::Delay(Duration::from_millis(10))));
     endpoint.limit_requests(Some(3));
     let mut plan = plan_for(&[&endpoint]);
     plan.lanes = 12;
@@ -658,7 +664,7 @@ async fn a_server_still_at_work_when_the_line_broke_finishes_before_it_is_asked_
     plan.lanes = 1;
     let mut rig = Rig::start(plan, RetryPlan { first: Duration::from_millis(300), ..retry() });
     for round in 1..=6 {
-        endpoint.script(Fault::ResetThenApply(Duration::from_millis(150)));
+        endpoint.script(ScriptedFault::ResetThenApply(Duration::from_millis(150)));
         rig.send_numbers(0..10).await;
         rig.until_delivered(round * 10).await;
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::model::Ticket;
 use crate::mutants::{self, Mutant};
 
-use super::batch::Held;
+use super::batch::HeldBytes;
 use super::chain::Chains;
-use super::lane::{Segment, Tenure};
+use super::lane::{LaneSegment, Tenure};
 use super::op::Op;
 use super::store::Store;
 
@@ -46,21 +46,21 @@ impl<'a> Fence<'a> {
 }
 
 /// A body under construction.
-pub(super) struct Body<'a> {
-    held: &'a Store<Arc<Held>>,
+pub(super) struct BulkBody<'a> {
+    held: &'a Store<Arc<HeldBytes>>,
     bytes: Vec<u8>,
     ops: Vec<Op>,
     /// Fenced operations met on the way.
     pub dropped: Vec<Op>,
 }
 
-impl<'a> Body<'a> {
-    pub fn new(capacity: usize, held: &'a Store<Arc<Held>>) -> Self {
+impl<'a> BulkBody<'a> {
+    pub fn new(capacity: usize, held: &'a Store<Arc<HeldBytes>>) -> Self {
         Self { held, bytes: Vec::with_capacity(capacity), ops: Vec::new(), dropped: Vec::new() }
     }
 
     /// Goes on with operations whose bytes lie in `bytes`.
-    pub fn resume(bytes: Vec<u8>, ops: Vec<Op>, held: &'a Store<Arc<Held>>) -> Self {
+    pub fn resume(bytes: Vec<u8>, ops: Vec<Op>, held: &'a Store<Arc<HeldBytes>>) -> Self {
         Self { held, bytes, ops, dropped: Vec::new() }
     }
 
@@ -89,15 +89,15 @@ impl<'a> Body<'a> {
 }
 
 /// The bytes of an operation's entry.
-pub(super) fn slice<'a>(held: &'a Store<Arc<Held>>, op: &Op) -> &'a [u8] {
+pub(super) fn slice<'a>(held: &'a Store<Arc<HeldBytes>>, op: &Op) -> &'a [u8] {
     let span = op.item.start as usize..op.item.end as usize;
     held.get(op.held).and_then(|held| held.bytes.get(span)).unwrap_or_default()
 }
 
 /// Fills from segments in front that are (not) under trial. A segment under trial is filled from alone.
 pub(super) fn fill(
-    body: &mut Body<'_>,
-    segments: &mut VecDeque<Segment>,
+    body: &mut BulkBody<'_>,
+    segments: &mut VecDeque<LaneSegment>,
     chains: &mut Chains,
     limits: (usize, usize),
     fence: &mut Fence<'_>,
@@ -116,7 +116,7 @@ pub(super) fn fill(
 
 /// Fills from fresh operations: the bytes taken away from them.
 pub(super) fn fill_fresh(
-    body: &mut Body<'_>,
+    body: &mut BulkBody<'_>,
     fresh: &mut VecDeque<Op>,
     chains: &mut Chains,
     limits: (usize, usize),
@@ -127,7 +127,7 @@ pub(super) fn fill_fresh(
 
 /// Moves operations from `source` until the body is full: bytes taken away from `source`, and whether it is full.
 fn fill_from(
-    body: &mut Body<'_>,
+    body: &mut BulkBody<'_>,
     source: &mut VecDeque<Op>,
     chains: &mut Chains,
     limits: (usize, usize),

@@ -8,7 +8,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use crate::config::plan::{
-    Action, ActionBy, Choice, DocumentId, ElasticsearchSinkPlan, OnTombstone, Segment, Template, VersionSource,
+    Action, ActionBy, Choice, DocumentId, ElasticsearchSinkPlan, OnTombstone, Template, TemplateSegment, VersionSource,
 };
 use crate::model::{Encode, Kept, Place, Record, Reject, RejectReason, StepName};
 use crate::mutants::{self, Mutant};
@@ -73,7 +73,7 @@ impl BulkItem {
 /// constant; routing if any; version if it is a field of the record; what chooses the action, if anything does.
 #[must_use]
 pub fn templates(plan: &ElasticsearchSinkPlan) -> Vec<Template> {
-    let key = || Template { text: "{key}".to_owned(), segments: vec![Segment::Key] };
+    let key = || Template { text: "{key}".to_owned(), segments: vec![TemplateSegment::Key] };
     let mut wanted = match &plan.id {
         DocumentId::KeyOrCoordinates => vec![key()],
         DocumentId::Template(template) => vec![template.clone()],
@@ -84,11 +84,11 @@ pub fn templates(plan: &ElasticsearchSinkPlan) -> Vec<Template> {
     }
     wanted.extend(plan.routing.clone());
     if let Some(VersionSource::Field(pointer)) = &plan.version {
-        let segments = vec![Segment::Field { pointer: pointer.clone(), fallback: None }];
+        let segments = vec![TemplateSegment::Field { pointer: pointer.clone(), fallback: None }];
         wanted.push(Template { text: "version".to_owned(), segments });
     }
     if let Some(by) = &plan.by {
-        let segments = vec![Segment::Original { pointer: by.pointer.clone(), fallback: Some(String::new()) }];
+        let segments = vec![TemplateSegment::Original { pointer: by.pointer.clone(), fallback: Some(String::new()) }];
         wanted.push(Template { text: "action".to_owned(), segments });
     }
     wanted
@@ -101,18 +101,18 @@ pub fn constant_index(plan: &ElasticsearchSinkPlan) -> Option<String> {
         .segments
         .iter()
         .map(|segment| match segment {
-            Segment::Literal(text) => Some(text.as_str()),
-            Segment::Key
-            | Segment::KeyField { .. }
-            | Segment::Topic
-            | Segment::Partition
-            | Segment::Offset
-            | Segment::Timestamp(_)
-            | Segment::Now
-            | Segment::Header(_)
-            | Segment::Field { .. }
-            | Segment::Original { .. }
-            | Segment::Formed { .. } => None,
+            TemplateSegment::Literal(text) => Some(text.as_str()),
+            TemplateSegment::Key
+            | TemplateSegment::KeyField { .. }
+            | TemplateSegment::Topic
+            | TemplateSegment::Partition
+            | TemplateSegment::Offset
+            | TemplateSegment::Timestamp(_)
+            | TemplateSegment::Now
+            | TemplateSegment::Header(_)
+            | TemplateSegment::Field { .. }
+            | TemplateSegment::Original { .. }
+            | TemplateSegment::Formed { .. } => None,
         })
         .collect()
 }
@@ -348,7 +348,7 @@ impl Encode for BulkEncoder {
                 }
                 (ItemAction::Delete | ItemAction::Drop, _) | (_, None) => None,
             };
-            let target = entry::Target { id, index, routing, version };
+            let target = entry::DocumentTarget { id, index, routing, version };
             self.line.write(action, wanted, &target, body, payload);
             Ok(match id {
                 Some(id) => ID_HASH.hash_one(id.as_bytes()),

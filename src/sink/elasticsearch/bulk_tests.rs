@@ -3,14 +3,15 @@
 use super::bulk::*;
 use super::fixtures::{sink_plan, template};
 use crate::config::plan::{
-    Action, ActionBy, Choice, DocumentId, ElasticsearchSinkPlan, OnTombstone, Pointer, Segment, Template, VersionSource,
+    Action, ActionBy, Choice, DocumentId, ElasticsearchSinkPlan, OnTombstone, Pointer, Template, TemplateSegment,
+    VersionSource,
 };
 use crate::model::{
-    Encode, Epoch, Kept, NoHeaders, Offset, OwnedRecord, Place, Record, RejectReason, Slot, Ticket, TicketId,
+    Encode, Epoch, Kept, NoHeaders, Offset, OwnedRecord, PartitionId, Place, Record, RejectReason, Ticket, TicketId,
 };
 
 fn place() -> Place {
-    let ticket = Ticket { id: TicketId(1), slot: Slot(0), epoch: Epoch(1) };
+    let ticket = Ticket { id: TicketId(1), slot: PartitionId(0), epoch: Epoch(1) };
     Place { ticket, offset: Offset(41), index: 0 }
 }
 
@@ -71,8 +72,10 @@ fn every_action_has_its_lines() {
 #[test]
 fn templates_are_rendered_in_the_order_they_are_read() {
     let mut plan = sink_plan("items");
-    plan.index =
-        Template { text: "i-{partition}".into(), segments: vec![Segment::Literal("i-".into()), Segment::Partition] };
+    plan.index = Template {
+        text: "i-{partition}".into(),
+        segments: vec![TemplateSegment::Literal("i-".into()), TemplateSegment::Partition],
+    };
     plan.action = Action::Index;
     plan.id = DocumentId::Template(template("the id"));
     plan.routing = Some(template("the routing"));
@@ -83,7 +86,7 @@ fn templates_are_rendered_in_the_order_they_are_read() {
         wanted.iter().map(|t| t.text.as_str()).collect::<Vec<_>>(),
         ["the id", "i-{partition}", "the routing", "version"]
     );
-    assert_eq!(wanted[3].segments, [Segment::Field { pointer, fallback: None }]);
+    assert_eq!(wanted[3].segments, [TemplateSegment::Field { pointer, fallback: None }]);
     assert_eq!(
         text(&plan, "{}", &[Some(b"7"), Some(b"i-3"), Some(b"r\"1"), Some(b"12")]),
         "{\"index\":{\"_id\":\"7\",\"_index\":\"i-3\",\"routing\":\"r\\\"1\",\"version\":12,\"version_type\":\"external_gte\"}}\n{}\n"
@@ -165,8 +168,10 @@ fn without_an_id_the_action_line_names_none_and_nothing_is_deleted() {
     assert!(templates(&plan).is_empty());
     assert_eq!(text(&plan, "{\"a\":1}", &[]), "{\"create\":{}}\n{\"a\":1}\n");
     assert_eq!(encode(&plan, None, &[]).err(), Some(RejectReason::Tombstone));
-    plan.index =
-        Template { text: "i-{partition}".into(), segments: vec![Segment::Literal("i-".into()), Segment::Partition] };
+    plan.index = Template {
+        text: "i-{partition}".into(),
+        segments: vec![TemplateSegment::Literal("i-".into()), TemplateSegment::Partition],
+    };
     plan.routing = Some(template("the routing"));
     plan.action = Action::Index;
     assert_eq!(templates(&plan).len(), 2, "the first one rendered is the index");
@@ -242,7 +247,7 @@ fn tombstones_follow_the_rule() {
     plan.on_tombstone = OnTombstone::Delete;
     let from_document = |members: &str| Template {
         text: members.into(),
-        segments: vec![Segment::Field { pointer: Pointer { members: vec![members.into()] }, fallback: None }],
+        segments: vec![TemplateSegment::Field { pointer: Pointer { members: vec![members.into()] }, fallback: None }],
     };
     plan.routing = Some(from_document("tenant"));
     assert_eq!(encode(&plan, None, &[Some(b"7"), None]).err(), Some(RejectReason::Tombstone));

@@ -7,31 +7,31 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::mutants::{self, Mutant};
 
-use super::op::{End, Op};
+use super::op::{Op, OpEnd};
 
 /// How an operation that was sent stands.
 #[derive(Debug)]
-pub enum Standing {
+pub enum OpState {
     /// It must be sent (again).
     Again,
     /// Its last sending was answered for good; it waits for earlier ones of its id.
-    Final(End),
+    Final(OpEnd),
 }
 
 /// A sent operation in a chain.
 #[derive(Debug)]
-pub struct Link {
+pub struct ChainLink {
     /// The operation.
     pub op: Op,
     /// Its last answer.
-    pub standing: Standing,
+    pub standing: OpState,
 }
 
 /// The unsettled operations of one id, in order: those sent before, then those not sent yet.
 #[derive(Debug, Default)]
 pub struct Chain {
     /// Sent at least once. Empty while they are all in the lane's current request.
-    pub sent: VecDeque<Link>,
+    pub sent: VecDeque<ChainLink>,
     /// Not sent: they wait, so that a chain is not sent over and over.
     pub waiting: VecDeque<Op>,
 }
@@ -70,7 +70,7 @@ impl Chains {
     }
 
     /// Puts links of one id, just answered, before what is left of its chain.
-    pub fn put_back(&mut self, id_hash: u64, links: Vec<Link>) {
+    pub fn put_back(&mut self, id_hash: u64, links: Vec<ChainLink>) {
         self.links += links.len();
         let chain = self.by_id.entry(id_hash).or_default();
         for link in links.into_iter().rev() {
@@ -91,7 +91,7 @@ impl Chains {
             let mut full = false;
             while let Some(link) = chain.sent.pop_front() {
                 if let Err(op) = take(link.op) {
-                    chain.sent.push_front(Link { op, standing: link.standing });
+                    chain.sent.push_front(ChainLink { op, standing: link.standing });
                     full = true;
                     break;
                 }
@@ -101,7 +101,7 @@ impl Chains {
             if taken > 0 {
                 drawn.push(id);
                 for link in &mut chain.sent {
-                    link.standing = Standing::Again;
+                    link.standing = OpState::Again;
                 }
             }
             if full {
@@ -137,7 +137,7 @@ impl Chains {
         on_wire: &[u64],
         wanted: &mut dyn FnMut(&Op) -> bool,
         drop: &mut dyn FnMut(Op),
-        end: &mut dyn FnMut(Op, End),
+        end: &mut dyn FnMut(Op, OpEnd),
     ) -> VecDeque<Op> {
         let mut freed = VecDeque::new();
         self.by_id.retain(|id, chain| {
@@ -146,8 +146,8 @@ impl Chains {
             for link in sent {
                 match (link.standing, wanted(&link.op)) {
                     (_, false) => drop(link.op),
-                    (Standing::Final(verdict), true) if free_to_end && chain.sent.is_empty() => end(link.op, verdict),
-                    (standing, true) => chain.sent.push_back(Link { op: link.op, standing }),
+                    (OpState::Final(verdict), true) if free_to_end && chain.sent.is_empty() => end(link.op, verdict),
+                    (standing, true) => chain.sent.push_back(ChainLink { op: link.op, standing }),
                 }
             }
             for op in std::mem::take(&mut chain.waiting) {

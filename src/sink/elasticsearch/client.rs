@@ -22,8 +22,8 @@ use super::log_in;
 use super::nodes::Nodes;
 use super::patience::LONGEST_RETRY_AFTER;
 use super::redact::redact;
-use super::server::Server;
-use super::verdict::Reply;
+use super::server::ServerVersion;
+use super::verdict::RequestReply;
 use super::words;
 
 /// Bound on a probe.
@@ -32,7 +32,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest answer that is read: a bulk answer has at most about 1 KiB an item.
 const LONGEST_ANSWER_BYTES: u64 = 64 << 20;
 
-struct Node {
+struct NodeClient {
     transport: Transport,
     base: Url,
     /// Credentials beside a client certificate.
@@ -41,7 +41,7 @@ struct Node {
 
 /// The nodes of one connection.
 pub struct Cluster {
-    nodes: Vec<Node>,
+    nodes: Vec<NodeClient>,
     health: Mutex<Nodes>,
     timeout: Duration,
 }
@@ -52,7 +52,7 @@ impl Cluster {
     /// # Errors
     /// [`ConnectFault`] when the configuration cannot work.
     pub fn new(plan: &ElasticsearchConnection) -> Result<Self, ConnectFault> {
-        let nodes: Vec<Node> = plan.nodes.iter().map(|url| node(plan, url)).collect::<Result<_, _>>()?;
+        let nodes: Vec<NodeClient> = plan.nodes.iter().map(|url| node(plan, url)).collect::<Result<_, _>>()?;
         if nodes.is_empty() {
             let (connection, node) = (plan.name.to_string(), String::new());
             return Err(ConnectFault::Address { connection, node, cause: "no nodes are given".to_owned() });
@@ -66,7 +66,7 @@ impl Cluster {
     }
 
     /// Sends one bulk request: the node that was asked, and what came back. `same` is asked again if it is alive.
-    pub async fn bulk(&self, path: &str, body: Bytes, gzipped: bool, same: Option<usize>) -> (usize, Reply) {
+    pub async fn bulk(&self, path: &str, body: Bytes, gzipped: bool, same: Option<usize>) -> (usize, RequestReply) {
         let node = self.health(|nodes| nodes.take(same, fastrand::usize(..)));
         let _busy = Busy { cluster: self, node };
         let mut headers = headers("application/x-ndjson");
@@ -75,9 +75,11 @@ impl Cluster {
         }
         let reply = self.exchange(node, Method::Post, path, headers, Some(body), self.timeout).await;
         self.health(|nodes| match &reply {
-            Reply::Timeout => nodes.timed_out(node, Instant::now()),
-            Reply::Broken(_) | Reply::Answer { status: 502..=504, .. } => nodes.broken(node, Instant::now()),
-            Reply::Answer { .. } => nodes.answered(node),
+            RequestReply::Timeout => nodes.timed_out(node, Instant::now()),
+            RequestReply::Broken(_) | RequestReply::Answer { status: 502..=504, .. } => {
+                nodes.broken(node, Instant::now())
+            }
+            RequestReply::Answer { .. } => nodes.answered(node),
         });
         (node, reply)
     }
@@ -90,8 +92,8 @@ impl Cluster {
         mut headers: HeaderMap,
         body: Option<Bytes>,
         timeout: Duration,
-    ) -> Reply {
-        let Node { transport, base, log_in } = &self.nodes[node];
+    ) -> RequestReply {
+        let NodeClient { transport, base, log_in } = &self.nodes[node];
         if let Some(log_in) = log_in {
             headers.insert(AUTHORIZATION, log_in.clone());
         }
@@ -105,22 +107,24 @@ impl Cluster {
         let status = if moved { 302 } else { response.status_code().as_u16() };
         let retry_after = retry_after(&response);
         if response.content_length().is_some_and(|bytes| bytes > LONGEST_ANSWER_BYTES) {
-            return Reply::Broken(format!("{}: the answer is longer than 64 MiB", redact(base.as_str())));
+            return RequestReply::Broken(format!("{}: the answer is longer than 64 MiB", redact(base.as_str())));
         }
         match response.bytes().await {
-            Ok(body) => Reply::Answer { status, retry_after, body },
+            Ok(body) => RequestReply::Answer { status, retry_after, body },
             Err(error) => broken(&error, base),
         }
     }
 
     /// `GET` with a short bound.
-    async fn get(&self, node: usize, path: &str) -> Reply {
+    async fn get(&self, node: usize, path: &str) -> RequestReply {
         let timeout = self.timeout.min(PROBE_TIMEOUT);
         let reply = self.exchange(node, Method::Get, path, headers("application/json"), None, timeout).await;
         let now = Instant::now();
         self.health(|nodes| match &reply {
-            Reply::Timeout | Reply::Broken(_) | Reply::Answer { status: 502..=504, .. } => nodes.broken(node, now),
-            Reply::Answer { .. } => nodes.answered(node),
+            RequestReply::Timeout | RequestReply::Broken(_) | RequestReply::Answer { status: 502..=504, .. } => {
+                nodes.broken(node, now)
+            }
+            RequestReply::Answer { .. } => nodes.answered(node),
         });
         reply
     }
@@ -128,7 +132,7 @@ impl Cluster {
     /// Whether any node answers `GET /` with anything but a gateway's error.
     pub async fn answers(&self) -> bool {
         for node in 0..self.nodes.len() {
-            if matches!(self.get(node, "").await, Reply::Answer { status: 0..=499, .. }) {
+            if matches!(self.get(node, "").await, RequestReply::Answer { status: 0..=499, .. }) {
                 return true;
             }
         }
@@ -140,16 +144,16 @@ impl Cluster {
         let mut said = "no node answers".to_owned();
         for node in 0..self.nodes.len() {
             match self.get(node, path).await {
-                Reply::Answer { status: 200, body, .. } => {
+                RequestReply::Answer { status: 200, body, .. } => {
                     return serde_json::from_slice(&body)
                         .map_or_else(|_| Seen::Unknown("the answer is not JSON".to_owned()), Seen::Found);
                 }
-                Reply::Answer { status: 404, .. } => return Seen::Absent,
-                Reply::Answer { status: 401 | 403, .. } => {
+                RequestReply::Answer { status: 404, .. } => return Seen::Absent,
+                RequestReply::Answer { status: 401 | 403, .. } => {
                     return Seen::Unknown("these credentials may not look at it".to_owned());
                 }
-                Reply::Answer { status, .. } => said = format!("the server answered {status}"),
-                Reply::Timeout | Reply::Broken(_) => {}
+                RequestReply::Answer { status, .. } => said = format!("the server answered {status}"),
+                RequestReply::Timeout | RequestReply::Broken(_) => {}
             }
         }
         Seen::Unknown(said)
@@ -166,7 +170,7 @@ impl Cluster {
     ///
     /// # Errors
     /// [`Unidentified`], by the best answer any node gave.
-    pub async fn identify(&self) -> Result<Server, Unidentified> {
+    pub async fn identify(&self) -> Result<ServerVersion, Unidentified> {
         let mut worst = Unidentified::Unreachable("no node was asked".to_owned());
         for node in 0..self.nodes.len() {
             match self.identify_node(node).await {
@@ -182,23 +186,23 @@ impl Cluster {
         Err(worst)
     }
 
-    async fn identify_node(&self, node: usize) -> Result<Server, Unidentified> {
+    async fn identify_node(&self, node: usize) -> Result<ServerVersion, Unidentified> {
         let root = self.get(node, "").await;
-        if let Reply::Answer { status: 200, body, .. } = &root
-            && let Some(server) = Server::from_root(body)
+        if let RequestReply::Answer { status: 200, body, .. } = &root
+            && let Some(server) = ServerVersion::from_root(body)
         {
             return Ok(server);
         }
         match root {
-            Reply::Timeout => return Err(Unidentified::Unreachable(format!("{}: no answer", self.name(node)))),
-            Reply::Broken(cause) => return Err(Unidentified::Unreachable(cause)),
-            Reply::Answer { status: status @ (429 | 500..=599), body, .. } => {
+            RequestReply::Timeout => return Err(Unidentified::Unreachable(format!("{}: no answer", self.name(node)))),
+            RequestReply::Broken(cause) => return Err(Unidentified::Unreachable(cause)),
+            RequestReply::Answer { status: status @ (429 | 500..=599), body, .. } => {
                 let said = words::said(&body);
                 return Err(Unidentified::Unreachable(format!("{} is not ready ({status}{said})", self.name(node))));
             }
-            Reply::Answer { .. } => {}
+            RequestReply::Answer { .. } => {}
         }
-        if let Reply::Answer { body, .. } = &root
+        if let RequestReply::Answer { body, .. } = &root
             && let Some(help) = words::of_page(body)
         {
             let said = words::title(body).unwrap_or_default();
@@ -206,23 +210,23 @@ impl Cluster {
         }
         // Some gateways and bare distributions do not answer GET /.
         match self.get(node, "_nodes?filter_path=nodes.*.version").await {
-            Reply::Answer { status: 200, body, .. } => Server::from_nodes(&body)
+            RequestReply::Answer { status: 200, body, .. } => ServerVersion::from_nodes(&body)
                 .ok_or_else(|| Unidentified::Unclear(format!("{} does not name its version", self.name(node)))),
-            Reply::Answer { status: 401, .. } => {
+            RequestReply::Answer { status: 401, .. } => {
                 Err(Unidentified::Refused(format!("{} refused our credentials (401)", self.name(node))))
             }
-            Reply::Answer { status, body, .. } => Err(Unidentified::Unclear(format!(
+            RequestReply::Answer { status, body, .. } => Err(Unidentified::Unclear(format!(
                 "{} answered {status}{} to GET / and GET /_nodes",
                 self.name(node),
                 words::said(&body)
             ))),
-            Reply::Timeout => Err(Unidentified::Unreachable(format!("{}: no answer", self.name(node)))),
-            Reply::Broken(cause) => Err(Unidentified::Unreachable(cause)),
+            RequestReply::Timeout => Err(Unidentified::Unreachable(format!("{}: no answer", self.name(node)))),
+            RequestReply::Broken(cause) => Err(Unidentified::Unreachable(cause)),
         }
     }
 
     /// What each node is, for `check --connect` and the probe at start.
-    pub async fn survey(&self) -> Vec<(String, Result<Server, Unidentified>)> {
+    pub async fn survey(&self) -> Vec<(String, Result<ServerVersion, Unidentified>)> {
         let mut findings = Vec::new();
         for node in 0..self.nodes.len() {
             findings.push((self.name(node), self.identify_node(node).await));
@@ -266,9 +270,9 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
 }
 
-fn broken(error: &elasticsearch::Error, base: &Url) -> Reply {
+fn broken(error: &elasticsearch::Error, base: &Url) -> RequestReply {
     if error.is_timeout() {
-        return Reply::Timeout;
+        return RequestReply::Timeout;
     }
     // The outer texts name the URL only; the innermost says what happened.
     let mut cause: &dyn std::error::Error = error;
@@ -277,12 +281,12 @@ fn broken(error: &elasticsearch::Error, base: &Url) -> Reply {
     }
     let said = redact(&format!("{base}: {cause}"));
     match words::of_cause(base.scheme() == "https", &said) {
-        Some(help) => Reply::Broken(format!("{said}; {help}")),
-        None => Reply::Broken(said),
+        Some(help) => RequestReply::Broken(format!("{said}; {help}")),
+        None => RequestReply::Broken(said),
     }
 }
 
-fn node(plan: &ElasticsearchConnection, address: &str) -> Result<Node, ConnectFault> {
+fn node(plan: &ElasticsearchConnection, address: &str) -> Result<NodeClient, ConnectFault> {
     let connection = || plan.name.to_string();
     let fault = |cause: String| ConnectFault::Address { connection: connection(), node: redact(address), cause };
     let mut base = Url::parse(address).map_err(|error| fault(error.to_string()))?;
@@ -316,7 +320,7 @@ fn node(plan: &ElasticsearchConnection, address: &str) -> Result<Node, ConnectFa
     let transport = builder
         .build()
         .map_err(|error| ConnectFault::Client { connection: connection(), cause: redact(&error.to_string()) })?;
-    Ok(Node { transport, base, log_in })
+    Ok(NodeClient { transport, base, log_in })
 }
 
 fn is_loopback(base: &Url) -> bool {

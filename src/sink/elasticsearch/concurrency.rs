@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::model::Backoff;
 
 use super::op::Pace;
-use super::verdict::Reply;
+use super::verdict::RequestReply;
 
 /// Clean answers that make a round: as many as requests may be out, but at least so many.
 const SMALLEST_ROUND: usize = 4;
@@ -44,9 +44,11 @@ pub enum Sign {
 impl Sign {
     /// The sign of an answer, and of what it means for its lane.
     #[must_use]
-    pub fn of(reply: &Reply, pace: &Pace) -> Self {
+    pub fn of(reply: &RequestReply, pace: &Pace) -> Self {
         match (reply, pace) {
-            (Reply::Timeout, _) | (Reply::Answer { status: 408 | 429 | 503 | 504, .. }, _) => Self::Overload,
+            (RequestReply::Timeout, _) | (RequestReply::Answer { status: 408 | 429 | 503 | 504, .. }, _) => {
+                Self::Overload
+            }
             (_, Pace::Residue { overload: true, .. }) => Self::Overload,
             (_, Pace::Go | Pace::Residue { overload: false, .. }) => Self::Clean,
             (_, Pace::Whole { .. } | Pace::Split | Pace::Refused(_) | Pace::Halt(_)) => Self::Nothing,
@@ -56,7 +58,7 @@ impl Sign {
 
 /// One request that has ended.
 #[derive(Debug, Clone, Copy)]
-pub struct Sample {
+pub struct EndedRequest {
     /// When it was sent.
     pub sent: Instant,
     /// Bytes of its body.
@@ -120,7 +122,7 @@ impl Concurrency {
     }
 
     /// Takes a request that ended at `now`.
-    pub fn ended(&mut self, now: Instant, sample: Sample) {
+    pub fn ended(&mut self, now: Instant, sample: EndedRequest) {
         match sample.sign {
             Sign::Nothing => {}
             Sign::Overload => self.overloaded(now, sample.sent),
@@ -140,7 +142,7 @@ impl Concurrency {
         (self.changed, self.shrunk, self.round) = (now, Some(now), Round::default());
     }
 
-    fn clean(&mut self, now: Instant, sample: Sample) {
+    fn clean(&mut self, now: Instant, sample: EndedRequest) {
         let ratio = self.ratio(now, sample);
         if sample.sent < self.changed {
             return;
@@ -172,7 +174,7 @@ impl Concurrency {
     }
 
     /// How long an answer took, in the least time known for its size. By the byte, since sizes of a class differ.
-    fn ratio(&mut self, now: Instant, sample: Sample) -> f64 {
+    fn ratio(&mut self, now: Instant, sample: EndedRequest) -> f64 {
         let bytes = sample.bytes.max(1);
         let seconds = now.duration_since(sample.sent).as_secs_f64().max(1e-9) / bytes as f64;
         let class = ((bytes as f64).log2() * 2.0) as usize;

@@ -6,8 +6,8 @@ use std::collections::BinaryHeap;
 use super::*;
 use crate::sink::elasticsearch::verdict::Trouble;
 
-fn answer(status: u16) -> Reply {
-    Reply::Answer { status, retry_after: None, body: bytes::Bytes::new() }
+fn answer(status: u16) -> RequestReply {
+    RequestReply::Answer { status, retry_after: None, body: bytes::Bytes::new() }
 }
 
 #[test]
@@ -26,8 +26,8 @@ fn what_answers_say() {
         (answer(500), whole(Trouble::Unclear), Sign::Nothing),
         (answer(413), Pace::Split, Sign::Nothing),
         (answer(401), Pace::Refused(String::new()), Sign::Nothing),
-        (Reply::Timeout, whole(Trouble::Timeout), Sign::Overload),
-        (Reply::Broken("reset".into()), whole(Trouble::Connection), Sign::Nothing),
+        (RequestReply::Timeout, whole(Trouble::Timeout), Sign::Overload),
+        (RequestReply::Broken("reset".into()), whole(Trouble::Connection), Sign::Nothing),
     ];
     for (reply, pace, sign) in table {
         assert_eq!(Sign::of(&reply, &pace), sign, "{reply:?} {pace:?}");
@@ -51,7 +51,7 @@ impl Bench {
         let sent = self.now;
         self.now += Duration::from_millis(millis);
         for _ in 0..self.concurrency.limit() {
-            self.concurrency.ended(self.now, Sample { sent, bytes, pressed, sign });
+            self.concurrency.ended(self.now, EndedRequest { sent, bytes, pressed, sign });
         }
         self.concurrency.limit()
     }
@@ -101,7 +101,7 @@ fn shrinks_once_a_round_trip_however_many_requests_are_refused() {
     let sent = bench.now;
     for number in 0..16 {
         bench.now += Duration::from_millis(1);
-        let sample = Sample { sent, bytes: 1, pressed: true, sign: Sign::Overload };
+        let sample = EndedRequest { sent, bytes: 1, pressed: true, sign: Sign::Overload };
         bench.concurrency.ended(bench.now, sample);
         assert_eq!(bench.concurrency.limit(), 12, "refusal {number}");
     }
@@ -169,7 +169,7 @@ fn larger_requests_may_take_longer_and_one_slow_answer_means_nothing() {
         let sent = bench.now;
         let millis = if turn % 3 == 0 { 200 } else { 10 };
         bench.now += Duration::from_millis(millis);
-        bench.concurrency.ended(bench.now, Sample { sent, bytes: 5_000, pressed: true, sign: Sign::Clean });
+        bench.concurrency.ended(bench.now, EndedRequest { sent, bytes: 5_000, pressed: true, sign: Sign::Clean });
     }
     assert_eq!(bench.concurrency.limit(), 4);
 }
@@ -205,7 +205,7 @@ struct Outcome {
 /// Lanes that always have something to send, `concurrency` deciding how many of them do; a refused one waits `backoff`.
 fn play(
     server: &Server,
-    mut limit: impl FnMut(Instant, Option<Sample>) -> usize,
+    mut limit: impl FnMut(Instant, Option<EndedRequest>) -> usize,
     lanes: usize,
     run: Duration,
 ) -> Outcome {
@@ -237,7 +237,7 @@ fn play(
         let pressed = out >= allowed;
         out -= 1;
         let sign = if taken { Sign::Clean } else { Sign::Overload };
-        allowed = limit(now, Some(Sample { sent, bytes: 1 << 20, pressed, sign }));
+        allowed = limit(now, Some(EndedRequest { sent, bytes: 1 << 20, pressed, sign }));
         if taken {
             outcome.answered += 1;
             outcome.working += working as u64;

@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::model::Ticket;
-use crate::telemetry::health::Room;
+use crate::telemetry::health::Component;
 use crate::telemetry::latency::Stage;
 use crate::telemetry::metrics::StageName;
 
 use super::batch::Chunk;
 use super::concurrency::Sign;
 use super::gzip::compress;
-use super::lane::{Lane, Request, Rules};
+use super::lane::{Lane, LaneRules, Request};
 use super::op::Pace;
 use super::pacing::{FaultChange, LaneAnswer, NextSend, Pacing, TICK};
-use super::shared::Shared;
-use super::slots::Slot;
+use super::shared::LanesShared;
+use super::slots::Permit;
 use super::target::Terms;
-use super::verdict::Reply;
+use super::verdict::RequestReply;
 
 /// A batch that old with open records is thinned.
 const PINNED_AT_MOST: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ const PINNED_AT_MOST: Duration = Duration::from_secs(1);
 /// One lane's task.
 pub struct Drive {
     number: usize,
-    shared: Arc<Shared>,
+    shared: Arc<LanesShared>,
     lane: Lane,
     inbox: flume::Receiver<Chunk>,
     open: bool,
@@ -40,9 +40,9 @@ pub struct Drive {
 impl Drive {
     /// Lane `number` of the sink.
     #[must_use]
-    pub fn new(number: usize, shared: Arc<Shared>, inbox: flume::Receiver<Chunk>) -> Self {
+    pub fn new(number: usize, shared: Arc<LanesShared>, inbox: flume::Receiver<Chunk>) -> Self {
         let plan = &shared.plan;
-        let rules = Rules {
+        let rules = LaneRules {
             records: plan.batch_records.max(1),
             bytes: plan.batch_bytes.max(1),
             linger: plan.linger,
@@ -102,7 +102,7 @@ impl Drive {
     }
 
     /// Waits for this lane's turn to have a request out, while more comes in: bulks grow. `None`: look again.
-    async fn slot(&mut self) -> Option<Slot> {
+    async fn slot(&mut self) -> Option<Permit> {
         let shared = self.shared.clone();
         if let Some(slot) = shared.slots.try_take() {
             return Some(slot);
@@ -173,7 +173,7 @@ impl Drive {
     }
 
     /// Sends the next request and takes its answer.
-    async fn send(&mut self, mut slot: Slot) {
+    async fn send(&mut self, mut slot: Permit) {
         self.pacing.sends();
         // While it waited for its slot, all sending may have been barred.
         let barred = self.shared.bars_lanes() || self.shared.patience(|patience| patience.has_given_up());
@@ -212,7 +212,7 @@ impl Drive {
     }
 
     /// `None` when the process aborts meanwhile.
-    async fn exchange(&mut self, request: &Request, slot: &mut Slot) -> Option<Reply> {
+    async fn exchange(&mut self, request: &Request, slot: &mut Permit) -> Option<RequestReply> {
         let shared = self.shared.clone();
         let path = shared.path.get()?;
         let (body, gzipped) = if shared.plan.gzip {
@@ -245,18 +245,18 @@ impl Drive {
         shared.count_reply(&reply);
         shared.ctx.latency.record(Stage::Request, started.elapsed(), u64::from(request.records));
         // After a timeout the server may still be at work: the same one is asked again first.
-        self.same_node = matches!(reply, Reply::Timeout).then_some(node);
+        self.same_node = matches!(reply, RequestReply::Timeout).then_some(node);
         Some(reply)
     }
 
-    fn take_answer(&mut self, reply: &Reply, records: u32) -> Sign {
+    fn take_answer(&mut self, reply: &RequestReply, records: u32) -> Sign {
         let pace = self.lane.answered(reply);
         let shared = self.shared.clone();
         let answer = LaneAnswer { reply, pace: &pace, has_residue: self.lane.has_residue() };
         let pacing = &mut self.pacing;
         let change = shared.patience(|patience| pacing.answered(Instant::now(), answer, fastrand::f64(), patience));
         if change.reached {
-            shared.ctx.health.reached(Room::Sink);
+            shared.ctx.health.reached(Component::Sink);
         }
         if change.wakes_all {
             shared.wake_all();
@@ -279,7 +279,7 @@ impl Drive {
             }
             Pace::Go | Pace::Residue { .. } | Pace::Refused(_) | Pace::Halt(_) => {}
         }
-        if matches!(reply, Reply::Answer { .. }) {
+        if matches!(reply, RequestReply::Answer { .. }) {
             self.thin_open();
         }
         Sign::of(reply, &pace)

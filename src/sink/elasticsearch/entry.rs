@@ -12,7 +12,7 @@ use super::bulk::ItemAction;
 const ID_MEMBER: &[u8] = b"\"_id\":\"";
 
 /// Where one document goes.
-pub struct Target<'a> {
+pub struct DocumentTarget<'a> {
     /// Document id, 1 to 512 bytes; `None`: the server makes one.
     pub id: Option<&'a str>,
     /// Index, unless the request's path names it.
@@ -50,7 +50,7 @@ impl ActionLine {
         &self,
         action: ItemAction,
         wanted: Action,
-        target: &Target<'_>,
+        target: &DocumentTarget<'_>,
         body: Option<&[&[u8]]>,
         out: &mut Vec<u8>,
     ) {

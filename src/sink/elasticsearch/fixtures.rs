@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use crate::config::plan::{
     Action, Auth, ConcurrencyMode, DocumentId, ElasticsearchConnection, ElasticsearchSinkPlan, OnIndexFault,
-    OnTombstone, Segment, ServerKind, Template,
+    OnTombstone, ServerKind, Template, TemplateSegment,
 };
 use crate::model::{Offset, Place, Ticket};
 
 use super::bulk::{BulkItem, ItemAction};
 use super::target::Terms;
-use super::verdict::Reply;
+use super::verdict::RequestReply;
 
 /// Faults of the target hold; all records go to one index.
 pub const TERMS: Terms = Terms { on_index_fault: OnIndexFault::Hold, fixed_index: true, routed: false, in_a_row: 100 };
@@ -25,7 +25,7 @@ pub fn item(ticket: Ticket, offset: i64, index: u32, span: Range<usize>, action:
 
 /// A template: `{key}` or text.
 pub fn template(text: &str) -> Template {
-    let segment = if text == "{key}" { Segment::Key } else { Segment::Literal(text.to_owned()) };
+    let segment = if text == "{key}" { TemplateSegment::Key } else { TemplateSegment::Literal(text.to_owned()) };
     Template { text: text.to_owned(), segments: vec![segment] }
 }
 
@@ -64,13 +64,13 @@ pub fn sink_plan(index: &str) -> ElasticsearchSinkPlan {
 }
 
 /// The answer to a request all of whose `records` were taken.
-pub fn good(records: u32) -> Reply {
+pub fn good(records: u32) -> RequestReply {
     let items = vec!["{\"index\":{\"status\":201}}"; records as usize].join(",");
     let body = format!("{{\"errors\":false,\"items\":[{items}]}}").into();
-    Reply::Answer { status: 200, body, retry_after: None }
+    RequestReply::Answer { status: 200, body, retry_after: None }
 }
 
 /// A reject desk; these tests look at what leaves a lane, not at what the desk does with it.
-pub fn desk() -> Arc<crate::sink::reject::RejectDesk> {
+pub fn desk() -> Arc<crate::sink::reject::Rejects> {
     crate::sink::reject::tests::idle_desk()
 }

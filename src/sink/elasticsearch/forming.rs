@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use crate::model::Charge;
 
-use super::batch::Held;
+use super::batch::HeldBytes;
 use super::body::slice;
 use super::op::Op;
 use super::store::{self, Store};
 
 /// Where the bytes of an operation in here are said to lie: in no place of a store.
-const HERE: store::Place = store::Place::MAX;
+const HERE: store::StoreIndex = store::StoreIndex::MAX;
 /// Room made at first, in bytes, while no request has shown how large they get.
 const FIRST_BYTES: usize = 64 << 10;
 /// Room beyond the last request's length.
@@ -47,7 +47,12 @@ impl Forming {
     }
 
     /// Takes the bytes of those at the front of `fresh` that make one request; what they lay in before may go.
-    pub fn take(&mut self, fresh: &mut VecDeque<Op>, held: &mut Store<Arc<Held>>, (records, bytes): (usize, usize)) {
+    pub fn take(
+        &mut self,
+        fresh: &mut VecDeque<Op>,
+        held: &mut Store<Arc<HeldBytes>>,
+        (records, bytes): (usize, usize),
+    ) {
         while let Some(op) = fresh.get_mut(self.operations) {
             let full = self.operations >= records || self.bytes.len() + op.item.bytes() > bytes;
             if full && self.operations > 0 {
@@ -76,7 +81,7 @@ impl Forming {
     }
 
     /// Gives every operation in here its bytes in a place of the store: they are fresh ones like all others.
-    pub fn dissolve(&mut self, fresh: &mut VecDeque<Op>, held: &mut Store<Arc<Held>>) {
+    pub fn dissolve(&mut self, fresh: &mut VecDeque<Op>, held: &mut Store<Arc<HeldBytes>>) {
         let operations = std::mem::take(&mut self.operations);
         if operations == 0 {
             return;
@@ -84,7 +89,7 @@ impl Forming {
         let charge = self.charge.another(self.bytes.len());
         self.charge.set(0);
         let bytes = std::mem::take(&mut self.bytes);
-        let place = held.insert(Held::new(bytes.into(), charge), operations as u32);
+        let place = held.insert(HeldBytes::new(bytes.into(), charge), operations as u32);
         fresh.iter_mut().take(operations).for_each(|op| op.held = place);
     }
 }
@@ -94,18 +99,23 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::model::{Budget, Epoch, Slot, Ticket, TicketId, Wake};
-    use crate::sink::elasticsearch::batch::{Batch, Chunk};
+    use crate::model::{Budget, Epoch, PartitionId, Ticket, TicketId, Wake};
+    use crate::sink::elasticsearch::batch::{Chunk, OpenBatch};
     use crate::sink::elasticsearch::bulk::ItemAction;
     use crate::sink::elasticsearch::fixtures::{TERMS, good, item};
-    use crate::sink::elasticsearch::lane::{Lane, Rules};
+    use crate::sink::elasticsearch::lane::{Lane, LaneRules};
     use crate::sink::elasticsearch::op::Pace;
 
     const EPOCHS: [Epoch; 2] = [Epoch(1), Epoch(2)];
 
     fn lane(budget: &Arc<Budget>) -> Lane {
-        let rules =
-            Rules { records: 3, bytes: 1_000, linger: std::time::Duration::ZERO, terms: TERMS, needs_original: false };
+        let rules = LaneRules {
+            records: 3,
+            bytes: 1_000,
+            linger: std::time::Duration::ZERO,
+            terms: TERMS,
+            needs_original: false,
+        };
         Lane::new(rules, budget.charge(0))
     }
 
@@ -115,15 +125,15 @@ mod tests {
         let items: Vec<_> = (0..count)
             .map(|at| {
                 let epoch = EPOCHS[usize::from(first + at) % 2];
-                let ticket = Ticket { id: TicketId(epoch.0), slot: Slot(0), epoch };
+                let ticket = Ticket { id: TicketId(epoch.0), slot: PartitionId(0), epoch };
                 let start = usize::from(at) * 2;
                 item(ticket, i64::from(first + at), u32::from(first + at), start..start + 2, ItemAction::Index)
             })
             .collect();
         let now = Instant::now();
-        let batch = Batch::new(&items, None, budget.charge(0), 0, now, now, None);
+        let batch = OpenBatch::new(&items, None, budget.charge(0), 0, now, now, None);
         let charge = budget.charge(payload.len());
-        Chunk { batch, payload: Held::new(payload.into(), charge), items }
+        Chunk { batch, payload: HeldBytes::new(payload.into(), charge), items }
     }
 
     fn budget() -> Arc<Budget> {

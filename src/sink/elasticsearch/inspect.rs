@@ -8,12 +8,12 @@ use crate::config::plan::{Action, DocumentId, ElasticsearchSinkPlan, OnTombstone
 
 use super::bulk::constant_index;
 use super::client::Cluster;
-use super::server::{Server, encode};
+use super::server::{ServerVersion, encode};
 use super::target::TargetFault;
 
 /// One thing found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct TargetFinding {
     /// Whether the pipeline can run with it.
     pub ok: bool,
     /// What it is, and what to do about it.
@@ -42,7 +42,7 @@ impl Seen {
 
 /// What the servers say about a target.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub struct TargetFacts {
     /// `GET /{index}/_alias`
     pub aliases: Seen,
     /// `GET /_data_stream/{index}`
@@ -62,12 +62,12 @@ pub struct Target {
 }
 
 /// Looks at the target of a sink and judges it. Of an index named by the record only the ingest pipeline can be looked at.
-pub async fn inspect(cluster: &Cluster, plan: &ElasticsearchSinkPlan) -> Vec<Finding> {
+pub async fn inspect(cluster: &Cluster, plan: &ElasticsearchSinkPlan) -> Vec<TargetFinding> {
     let Some(index) = constant_index(plan) else {
         let nothing = Seen::Absent;
         return lost(&pipelines(cluster, plan, &nothing).await).collect();
     };
-    let server = match Server::configured(plan.connection.server) {
+    let server = match ServerVersion::configured(plan.connection.server) {
         Some(server) => Some(server),
         None => cluster.identify().await.ok(),
     };
@@ -78,7 +78,7 @@ pub async fn inspect(cluster: &Cluster, plan: &ElasticsearchSinkPlan) -> Vec<Fin
     let state = cluster.ask(&format!("_cat/indices/{name}?h=status&format=json")).await;
     let creation = "_cluster/settings?include_defaults=true&filter_path=*.action.auto_create_index";
     let of_cluster = if aliases == Seen::Absent { cluster.ask(creation).await } else { Seen::Absent };
-    let knows_streams = server.is_none_or(Server::knows_data_streams);
+    let knows_streams = server.is_none_or(ServerVersion::knows_data_streams);
     let (stream, templates) = if knows_streams {
         let stream = cluster.ask(&format!("_data_stream/{name}")).await;
         let templates = if aliases == Seen::Absent { cluster.ask("_index_template").await } else { Seen::Absent };
@@ -87,8 +87,8 @@ pub async fn inspect(cluster: &Cluster, plan: &ElasticsearchSinkPlan) -> Vec<Fin
         (Seen::Absent, Seen::Absent)
     };
     let pipelines = pipelines(cluster, plan, &settings).await;
-    let typed = server.is_some_and(Server::needs_type);
-    let target = Target { aliases, stream, templates, settings, mapping, state, cluster: of_cluster, pipelines };
+    let typed = server.is_some_and(ServerVersion::needs_type);
+    let target = TargetFacts { aliases, stream, templates, settings, mapping, state, cluster: of_cluster, pipelines };
     judge(plan, &index, typed, &target)
 }
 
@@ -102,12 +102,12 @@ async fn pipelines(cluster: &Cluster, plan: &ElasticsearchSinkPlan, settings: &S
 }
 
 /// The pipelines that are not there.
-fn lost(pipelines: &[(String, Seen)]) -> impl Iterator<Item = Finding> {
+fn lost(pipelines: &[(String, Seen)]) -> impl Iterator<Item = TargetFinding> {
     let fault = TargetFault::NoPipeline;
-    pipelines
-        .iter()
-        .filter(|(_, seen)| *seen == Seen::Absent)
-        .map(move |(name, _)| Finding { ok: false, text: format!("{} ({name}); {}", fault.what(), fault.remedy()) })
+    pipelines.iter().filter(|(_, seen)| *seen == Seen::Absent).map(move |(name, _)| TargetFinding {
+        ok: false,
+        text: format!("{} ({name}); {}", fault.what(), fault.remedy()),
+    })
 }
 
 /// Ours and those the index itself names.
@@ -141,7 +141,7 @@ enum Kind {
     StreamToBe,
 }
 
-fn kind(index: &str, target: &Target) -> Option<Kind> {
+fn kind(index: &str, target: &TargetFacts) -> Option<Kind> {
     if let Some(stream) = target.stream.value().and_then(|value| value["data_streams"].get(0)) {
         return Some(Kind::Stream { routing: stream["allow_custom_routing"].as_bool() == Some(true) });
     }
@@ -196,7 +196,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 /// Judges what was seen.
 #[must_use]
-pub fn judge(plan: &ElasticsearchSinkPlan, index: &str, typed: bool, target: &Target) -> Vec<Finding> {
+pub fn judge(plan: &ElasticsearchSinkPlan, index: &str, typed: bool, target: &TargetFacts) -> Vec<TargetFinding> {
     let kind = kind(index, target);
     let mut faults = of_kind(plan, kind);
     let closed = |index: &Value| index["status"].as_str() == Some("close");
@@ -211,11 +211,11 @@ pub fn judge(plan: &ElasticsearchSinkPlan, index: &str, typed: bool, target: &Ta
     faults.extend(of_settings(plan, &target.settings));
     faults.extend(of_mapping(plan, typed, &target.mapping));
     faults.dedup();
-    let wrong = |fault: TargetFault| Finding { ok: false, text: format!("{}; {}", fault.what(), fault.remedy()) };
-    let mut findings: Vec<Finding> = faults.into_iter().map(wrong).collect();
+    let wrong = |fault: TargetFault| TargetFinding { ok: false, text: format!("{}; {}", fault.what(), fault.remedy()) };
+    let mut findings: Vec<TargetFinding> = faults.into_iter().map(wrong).collect();
     findings.extend(lost(&target.pipelines));
     if findings.is_empty() {
-        findings.push(Finding { ok: true, text: described(plan, kind, target) });
+        findings.push(TargetFinding { ok: true, text: described(plan, kind, target) });
     }
     findings
 }
@@ -283,7 +283,7 @@ fn of_mapping(plan: &ElasticsearchSinkPlan, typed: bool, mapping: &Seen) -> Vec<
     faults
 }
 
-fn described(plan: &ElasticsearchSinkPlan, kind: Option<Kind>, target: &Target) -> String {
+fn described(plan: &ElasticsearchSinkPlan, kind: Option<Kind>, target: &TargetFacts) -> String {
     let deletes = plan.on_tombstone == OnTombstone::Delete;
     let tombstones =
         if deletes { "; a record without a value would be refused: write `on_tombstone: drop`" } else { "" };
@@ -310,8 +310,8 @@ mod tests {
     use serde_json::json;
 
     /// A plain index `x`.
-    fn plain() -> Target {
-        Target {
+    fn plain() -> TargetFacts {
+        TargetFacts {
             aliases: Seen::Found(json!({ "x": { "aliases": {} } })),
             stream: Seen::Absent,
             templates: Seen::Absent,
@@ -323,7 +323,7 @@ mod tests {
         }
     }
 
-    fn faults(plan: &ElasticsearchSinkPlan, typed: bool, target: &Target) -> Vec<String> {
+    fn faults(plan: &ElasticsearchSinkPlan, typed: bool, target: &TargetFacts) -> Vec<String> {
         judge(plan, "x", typed, target).into_iter().filter(|finding| !finding.ok).map(|finding| finding.text).collect()
     }
 
@@ -334,8 +334,8 @@ mod tests {
     #[test]
     fn an_index_that_fits_is_described() {
         let found = judge(&sink_plan("x"), "x", false, &plain());
-        assert_eq!(found, [Finding { ok: true, text: "an index".to_owned() }]);
-        let hidden = Target { aliases: Seen::Unknown("403".into()), ..plain() };
+        assert_eq!(found, [TargetFinding { ok: true, text: "an index".to_owned() }]);
+        let hidden = TargetFacts { aliases: Seen::Unknown("403".into()), ..plain() };
         let found = judge(&sink_plan("x"), "x", false, &hidden);
         assert!(found[0].ok && found[0].text.contains("403"), "not allowed to look is no fault: {found:?}");
     }
@@ -343,9 +343,9 @@ mod tests {
     #[test]
     fn an_index_that_is_closed_or_may_not_be_made_is_named() {
         let plan = sink_plan("x");
-        let closed = Target { state: Seen::Found(json!([{ "status": "close" }])), ..plain() };
+        let closed = TargetFacts { state: Seen::Found(json!([{ "status": "close" }])), ..plain() };
         assert!(told(&faults(&plan, false, &closed), TargetFault::Closed));
-        let absent = |cluster: Value| Target { aliases: Seen::Absent, cluster: Seen::Found(cluster), ..plain() };
+        let absent = |cluster: Value| TargetFacts { aliases: Seen::Absent, cluster: Seen::Found(cluster), ..plain() };
         let setting = |value: &str| json!({ "action": { "auto_create_index": value } });
         let never = json!({ "persistent": setting("false"), "defaults": setting("true") });
         assert!(told(&faults(&plan, false, &absent(never)), TargetFault::Missing));
@@ -364,7 +364,7 @@ mod tests {
         let alias = |links: &[Value]| {
             let indexes =
                 links.iter().enumerate().map(|(at, link)| (format!("x-{at}"), json!({"aliases": {"x": link}})));
-            Target { aliases: Seen::Found(Value::Object(indexes.collect())), ..plain() }
+            TargetFacts { aliases: Seen::Found(Value::Object(indexes.collect())), ..plain() }
         };
         let plan = sink_plan("x");
         let table = [
@@ -383,17 +383,17 @@ mod tests {
         let strict = ElasticsearchSinkPlan { require_alias: true, ..sink_plan("x") };
         assert!(faults(&strict, false, &alias(&[json!({})])).is_empty());
         assert!(told(&faults(&strict, false, &plain()), TargetFault::NoAlias));
-        assert!(told(&faults(&strict, false, &Target { aliases: Seen::Absent, ..plain() }), TargetFault::NoAlias));
+        assert!(told(&faults(&strict, false, &TargetFacts { aliases: Seen::Absent, ..plain() }), TargetFault::NoAlias));
     }
 
     #[test]
     fn a_data_stream_takes_create_only_also_before_it_exists() {
-        let exists = Target { stream: Seen::Found(json!({ "data_streams": [{ "name": "x" }] })), ..plain() };
+        let exists = TargetFacts { stream: Seen::Found(json!({ "data_streams": [{ "name": "x" }] })), ..plain() };
         let templates = json!({ "index_templates": [
             { "index_template": { "index_patterns": ["*"], "priority": 1 } },
             { "index_template": { "index_patterns": ["y*", "x*"], "priority": 5, "data_stream": {} } },
         ] });
-        let to_be = Target { aliases: Seen::Absent, templates: Seen::Found(templates), ..plain() };
+        let to_be = TargetFacts { aliases: Seen::Absent, templates: Seen::Found(templates), ..plain() };
         let create = ElasticsearchSinkPlan { action: Action::Create, ..sink_plan("x") };
         let index = ElasticsearchSinkPlan { action: Action::Index, ..sink_plan("x") };
         for target in [&exists, &to_be] {
@@ -409,10 +409,12 @@ mod tests {
     #[test]
     fn settings_mappings_and_pipelines_are_looked_at() {
         let plan = sink_plan("x");
-        let of =
-            |settings: Value| Target { settings: Seen::Found(json!({ "x": { "settings": settings } })), ..plain() };
+        let of = |settings: Value| TargetFacts {
+            settings: Seen::Found(json!({ "x": { "settings": settings } })),
+            ..plain()
+        };
         let mapped =
-            |mappings: Value| Target { mapping: Seen::Found(json!({ "x": { "mappings": mappings } })), ..plain() };
+            |mappings: Value| TargetFacts { mapping: Seen::Found(json!({ "x": { "mappings": mappings } })), ..plain() };
         let series = faults(&plan, false, &of(json!({ "index.mode": "time_series" })));
         assert!(series.iter().any(|text| text.contains(TargetFault::IdRefused.remedy())), "{series:?}");
         let without = ElasticsearchSinkPlan { id: DocumentId::Server, action: Action::Create, ..sink_plan("x") };
@@ -428,7 +430,7 @@ mod tests {
         let typed = ElasticsearchSinkPlan { doc_type: "itmes".to_owned(), ..sink_plan("x") };
         assert!(told(&faults(&typed, true, &mapped(json!({ "items": {} }))), TargetFault::OtherType));
         assert!(faults(&plan, true, &mapped(json!({ "items": {} }))).is_empty(), "_doc reaches every type");
-        let piped = Target { pipelines: vec![("enrich".to_owned(), Seen::Absent)], ..plain() };
+        let piped = TargetFacts { pipelines: vec![("enrich".to_owned(), Seen::Absent)], ..plain() };
         let found = faults(&plan, false, &piped);
         assert!(told(&found, TargetFault::NoPipeline) && found[0].contains("enrich"), "{found:?}");
         let named = of(json!({ "index.default_pipeline": "a", "index.final_pipeline": "_none" }));

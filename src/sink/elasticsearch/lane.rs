@@ -11,19 +11,19 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::model::{Charge, Epoch, Reject, Slot, Ticket};
+use crate::model::{Charge, Epoch, PartitionId, Reject, Ticket};
 
-use super::batch::{Batch, Chunk, Held};
-use super::body::{Body, Fence, count_tenure, fill, fill_fresh};
+use super::batch::{Chunk, HeldBytes, OpenBatch};
+use super::body::{BulkBody, Fence, count_tenure, fill, fill_fresh};
 use super::chain::Chains;
 use super::forming::Forming;
-use super::op::{Effects, End, Op, Refusal, count_into};
+use super::op::{Effects, ItemRefusal, Op, OpEnd, count_into};
 use super::store::Store;
 use super::target::Terms;
 
 /// Settings of a lane.
 #[derive(Debug, Clone, Copy)]
-pub struct Rules {
+pub struct LaneRules {
     /// Most records in a request.
     pub records: usize,
     /// Most bytes in a request; a single larger record still goes, alone.
@@ -50,7 +50,7 @@ pub struct Request {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tenure {
     /// The partition.
-    pub slot: Slot,
+    pub slot: PartitionId,
     /// The epoch.
     pub epoch: Epoch,
     /// How many records.
@@ -68,7 +68,7 @@ pub enum Ready {
     Idle,
 }
 
-pub(super) struct Segment {
+pub(super) struct LaneSegment {
     pub ops: VecDeque<Op>,
     pub trial: bool,
 }
@@ -95,18 +95,18 @@ pub(super) struct Trial {
 
 /// See the module.
 pub struct Lane {
-    pub(super) rules: Rules,
+    pub(super) rules: LaneRules,
     /// Learnt from 413.
     pub(super) ceiling: usize,
     pub(super) fresh: VecDeque<Op>,
     pub(super) fresh_bytes: usize,
     pub(super) forming: Forming,
-    pub(super) segments: VecDeque<Segment>,
+    pub(super) segments: VecDeque<LaneSegment>,
     pub(super) chains: Chains,
     pub(super) current: Option<Bulk>,
     pub(super) trial: Option<Trial>,
-    pub(super) batches: Store<Arc<Batch>>,
-    pub(super) held: Store<Arc<Held>>,
+    pub(super) batches: Store<Arc<OpenBatch>>,
+    pub(super) held: Store<Arc<HeldBytes>>,
     pub(super) effects: Effects,
     /// A charge of nothing on the pipeline's budget: the source of others.
     pub(super) purse: Charge,
@@ -115,7 +115,7 @@ pub struct Lane {
 impl Lane {
     /// An empty lane; bodies are charged to the budget of `purse`.
     #[must_use]
-    pub fn new(rules: Rules, purse: Charge) -> Self {
+    pub fn new(rules: LaneRules, purse: Charge) -> Self {
         Self {
             rules,
             ceiling: rules.bytes.max(1),
@@ -187,7 +187,7 @@ impl Lane {
     }
 
     /// Open batches.
-    pub fn batches(&self) -> impl Iterator<Item = &Arc<Batch>> {
+    pub fn batches(&self) -> impl Iterator<Item = &Arc<OpenBatch>> {
         self.batches.iter()
     }
 
@@ -257,7 +257,7 @@ impl Lane {
     /// Puts operations before everything but the current request and the chains.
     pub(super) fn put_first(&mut self, ops: VecDeque<Op>, trial: bool) {
         if !ops.is_empty() {
-            self.segments.push_front(Segment { ops, trial });
+            self.segments.push_front(LaneSegment { ops, trial });
         }
     }
 
@@ -266,8 +266,8 @@ impl Lane {
             let limits = (self.rules.records, self.limit_bytes());
             let formed = self.take_formed(limits.1, fence);
             let mut body = match formed {
-                Some((bytes, ops)) => Body::resume(bytes, ops, &self.held),
-                None => Body::new(self.likely_bytes(limits), &self.held),
+                Some((bytes, ops)) => BulkBody::resume(bytes, ops, &self.held),
+                None => BulkBody::new(self.likely_bytes(limits), &self.held),
             };
             let mut chained = Vec::new();
             let trial = self.segments.front().is_some_and(|segment| segment.trial);
@@ -339,7 +339,7 @@ impl Lane {
 
     pub(super) fn rehold(&mut self, ops: &mut [Op], bytes: Bytes) {
         let charge = self.purse.another(bytes.len());
-        let place = self.held.insert(Held::new(bytes, charge), ops.len() as u32);
+        let place = self.held.insert(HeldBytes::new(bytes, charge), ops.len() as u32);
         for op in ops {
             self.held.release(op.held);
             op.held = place;
@@ -347,10 +347,10 @@ impl Lane {
     }
 
     /// An operation has ended.
-    pub(super) fn end(&mut self, op: Op, end: End) {
+    pub(super) fn end(&mut self, op: Op, end: OpEnd) {
         let place = op.item.place;
         match end {
-            End::Delivered | End::Superseded | End::Redirected(_) => {
+            OpEnd::Delivered | OpEnd::Superseded | OpEnd::Redirected(_) => {
                 self.effects.taken(place, &end);
                 #[cfg(test)]
                 self.effects.delivered.push(place);
@@ -358,11 +358,11 @@ impl Lane {
                     count_into(&mut self.effects.acknowledged, batch);
                 }
             }
-            End::Rejected(mut reject) => {
+            OpEnd::Rejected(mut reject) => {
                 reject.attempts = op.attempts;
                 let batch = self.batches.get(op.batch).filter(|_| self.rules.needs_original);
                 let original = batch.and_then(|batch| batch.original(place.index));
-                self.effects.refusals.push(Refusal { place, reject: *reject, original });
+                self.effects.refusals.push(ItemRefusal { place, reject: *reject, original });
             }
         }
         self.discard(op);

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::batch::{Batch, Chunk, Held};
+use super::batch::{Chunk, HeldBytes, OpenBatch};
 use super::bulk::{BulkItem, ItemAction};
 use super::fixtures::{TERMS, item};
-use super::lane::{Lane, Ready, Rules};
+use super::lane::{Lane, LaneRules, Ready};
 use super::op::Pace;
-use super::verdict::Reply;
-use crate::model::{Budget, Epoch, Outcome, Slot, Ticket, TicketId, Wake};
+use super::verdict::RequestReply;
+use crate::model::{Budget, Epoch, Outcome, PartitionId, Ticket, TicketId, Wake};
 
 const SLOTS: u64 = 2;
 
@@ -42,12 +42,12 @@ struct World {
     documents: BTreeMap<u64, i64>,
     sendings: BTreeMap<(Input, u64), u32>,
     largest: usize,
-    rules: Rules,
+    rules: LaneRules,
     patient: f64,
 }
 
-fn rules(records: usize) -> Rules {
-    Rules { records, bytes: 900, linger: Duration::ZERO, terms: TERMS, needs_original: false }
+fn rules(records: usize) -> LaneRules {
+    LaneRules { records, bytes: 900, linger: Duration::ZERO, terms: TERMS, needs_original: false }
 }
 
 fn entry(input: Input, epoch: u64) -> String {
@@ -103,7 +103,7 @@ impl World {
         let (mut payload, mut items) = (Vec::new(), Vec::new());
         for (index, input) in of_slot[from..until].iter().enumerate() {
             let epoch = self.epochs[slot];
-            let ticket = Ticket { id: TicketId(epoch * 1000), slot: Slot(slot as u32), epoch: Epoch(epoch) };
+            let ticket = Ticket { id: TicketId(epoch * 1000), slot: PartitionId(slot as u32), epoch: Epoch(epoch) };
             let start = payload.len();
             payload.extend_from_slice(entry(*input, epoch).as_bytes());
             items.push(BulkItem {
@@ -112,8 +112,8 @@ impl World {
             });
         }
         let now = Instant::now();
-        let batch = Batch::new(&items, None, self.budget.charge(items.len()), 0, now, now, None);
-        let payload = Held::new(Bytes::from(payload.clone()), self.budget.charge(payload.len()));
+        let batch = OpenBatch::new(&items, None, self.budget.charge(items.len()), 0, now, now, None);
+        let payload = HeldBytes::new(Bytes::from(payload.clone()), self.budget.charge(payload.len()));
         self.lane.push(Chunk { batch, payload, items });
     }
 
@@ -223,8 +223,8 @@ impl World {
         sent
     }
 
-    fn serve(&mut self, sent: &[Input], bytes: usize) -> Reply {
-        let answer = |status, body: String| Reply::Answer { status, retry_after: None, body: Bytes::from(body) };
+    fn serve(&mut self, sent: &[Input], bytes: usize) -> RequestReply {
+        let answer = |status, body: String| RequestReply::Answer { status, retry_after: None, body: Bytes::from(body) };
         if self.random.u32(0..12) == 0 {
             // A proxy in between changes its mind.
             self.largest = self.random.usize(150..900);
@@ -244,12 +244,12 @@ impl World {
             return answer(400, kind.to_owned());
         }
         match trouble {
-            0 => Reply::Timeout,
+            0 => RequestReply::Timeout,
             1 => {
                 self.apply_some(sent);
-                Reply::Timeout
+                RequestReply::Timeout
             }
-            2 => Reply::Broken("reset".to_owned()),
+            2 => RequestReply::Broken("reset".to_owned()),
             3 => answer(503, "<html>".to_owned()),
             4 => {
                 self.apply_some(sent);
@@ -346,17 +346,17 @@ proptest! {
 #[test]
 fn a_request_refused_as_busy_for_ever_is_sent_in_smaller_parts() {
     let budget = Budget::new(1 << 30, Arc::new(Wake::default()));
-    let mut lane = Lane::new(Rules { bytes: 8 << 20, ..rules(1000) }, budget.charge(0));
-    let ticket = Ticket { id: TicketId(1), slot: Slot(0), epoch: Epoch(1) };
+    let mut lane = Lane::new(LaneRules { bytes: 8 << 20, ..rules(1000) }, budget.charge(0));
+    let ticket = Ticket { id: TicketId(1), slot: PartitionId(0), epoch: Epoch(1) };
     let entry = format!("{{\"delete\":{{\"_id\":\"{}\"}}}}\n", "x".repeat(100_000));
     let payload = Bytes::from(entry.repeat(40));
     let span = |index: usize| index * entry.len()..(index + 1) * entry.len();
     let items: Vec<BulkItem> =
         (0..40).map(|index| item(ticket, index as i64, index as u32, span(index), ItemAction::Delete)).collect();
     let now = Instant::now();
-    let batch = Batch::new(&items, None, budget.charge(0), 0, now, now, None);
-    lane.push(Chunk { batch, payload: Held::new(payload, budget.charge(0)), items });
-    let busy = Reply::Answer { status: 429, retry_after: None, body: Bytes::new() };
+    let batch = OpenBatch::new(&items, None, budget.charge(0), 0, now, now, None);
+    lane.push(Chunk { batch, payload: HeldBytes::new(payload, budget.charge(0)), items });
+    let busy = RequestReply::Answer { status: 429, retry_after: None, body: Bytes::new() };
     let mut sizes = Vec::new();
     for _ in 0..40 {
         let request = lane.next(true, &|_| true).expect("a request");
@@ -369,7 +369,7 @@ fn a_request_refused_as_busy_for_ever_is_sent_in_smaller_parts() {
     while let Some(request) = lane.next(true, &|_| true) {
         let items = vec!["{\"delete\":{\"status\":200}}"; request.records as usize].join(",");
         let body = Bytes::from(format!("{{\"errors\":false,\"items\":[{items}]}}"));
-        lane.answered(&Reply::Answer { status: 200, retry_after: None, body });
+        lane.answered(&RequestReply::Answer { status: 200, retry_after: None, body });
     }
     let offsets: Vec<i64> = lane.take_effects().delivered.iter().map(|place| place.offset.0).collect();
     assert_eq!(offsets, (0..40).collect::<Vec<_>>(), "all, in order");
@@ -388,12 +388,12 @@ impl OneId {
     }
 
     fn push(&mut self, slot: u32, offset: i64) {
-        let ticket = Ticket { id: TicketId(offset as u64), slot: Slot(slot), epoch: Epoch(1) };
+        let ticket = Ticket { id: TicketId(offset as u64), slot: PartitionId(slot), epoch: Epoch(1) };
         let payload = entry(Input { id: 0, offset }, 1).into_bytes();
         let items = vec![item(ticket, offset, 0, 0..payload.len(), ItemAction::Index)];
         let now = Instant::now();
-        let batch = Batch::new(&items, None, self.budget.charge(1), 0, now, now, None);
-        let payload = Held::new(Bytes::from(payload), self.budget.charge(1));
+        let batch = OpenBatch::new(&items, None, self.budget.charge(1), 0, now, now, None);
+        let payload = HeldBytes::new(Bytes::from(payload), self.budget.charge(1));
         self.lane.push(Chunk { batch, payload, items });
     }
 
@@ -414,7 +414,7 @@ impl OneId {
             |status: &u16| format!(r#"{{"index":{{"status":{status}{}}}}}"#, if *status == 429 { error } else { "" });
         let items: Vec<_> = statuses.iter().map(item).collect();
         let body = Bytes::from(format!(r#"{{"errors":true,"items":[{}]}}"#, items.join(",")));
-        self.lane.answered(&Reply::Answer { status: 200, retry_after: None, body });
+        self.lane.answered(&RequestReply::Answer { status: 200, retry_after: None, body });
         self.settled()
     }
 

@@ -59,20 +59,20 @@ pub use answer::{ItemFault, ServerError, Unreadable, read as read_answer};
 pub use bulk::{BulkEncoder, BulkItem, ItemAction, LONGEST_ID_BYTES, constant_index, templates};
 pub use client::Cluster;
 pub use connect_fault::{ConnectFault, Unidentified};
-pub use inspect::{Finding, inspect};
-pub use server::Server;
+pub use inspect::{TargetFinding, inspect};
+pub use server::ServerVersion;
 pub use sink::ElasticsearchSink;
-pub use wire::Wire;
+pub use wire::InFlightCounts;
 
 /// The parts that decide, for the simulation, which drives them with a clock and a server of its own.
 #[cfg(test)]
 pub(crate) mod pure {
     pub use super::bulk::{BulkItem, ItemAction};
-    pub use super::lane::{Lane, Rules, Tenure};
+    pub use super::lane::{Lane, LaneRules, Tenure};
     pub use super::op::Effects;
     pub use super::pacing::{LaneAnswer, NextSend, Pacing};
-    pub use super::patience::{PROBE_EVERY, Patience};
+    pub use super::patience::{GiveUpClock, PROBE_EVERY};
     pub use super::sink::split;
     pub use super::target::Terms;
-    pub use super::verdict::Reply;
+    pub use super::verdict::RequestReply;
 }

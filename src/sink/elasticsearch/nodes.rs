@@ -13,7 +13,7 @@ const DEAD_TIME: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_s
 const TIMEOUTS_OF_THE_DEAD: u32 = 3;
 
 #[derive(Debug, Clone, Default)]
-struct Node {
+struct NodeState {
     in_use: u32,
     /// Since when, and until when it is left alone.
     dead: Option<(Instant, Instant)>,
@@ -23,13 +23,13 @@ struct Node {
 
 /// Health of all nodes of a connection.
 #[derive(Debug)]
-pub struct Nodes(Vec<Node>);
+pub struct Nodes(Vec<NodeState>);
 
 impl Nodes {
     /// `count` nodes (at least 1), all thought alive.
     #[must_use]
     pub fn new(count: usize) -> Self {
-        Self(vec![Node::default(); count.max(1)])
+        Self(vec![NodeState::default(); count.max(1)])
     }
 
     /// The node to use, counted as busy until [`Nodes::release`]. `same` is wanted if it is alive. `chance` breaks ties.
@@ -63,7 +63,7 @@ impl Nodes {
     /// It answered.
     pub fn answered(&mut self, node: usize) {
         if let Some(node) = self.0.get_mut(node) {
-            *node = Node { in_use: node.in_use, ..Node::default() };
+            *node = NodeState { in_use: node.in_use, ..NodeState::default() };
         }
     }
 
@@ -87,7 +87,7 @@ impl Nodes {
     /// Dead nodes whose time is up: ask them with a small request.
     #[must_use]
     pub fn to_probe(&self, now: Instant) -> Vec<usize> {
-        let due = |node: &Node| node.dead.is_some_and(|(_, until)| until <= now);
+        let due = |node: &NodeState| node.dead.is_some_and(|(_, until)| until <= now);
         (0..self.0.len()).filter(|node| due(&self.0[*node])).collect()
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::model::{Halt, Outcome, OwnedRecord, Part, Place, Reject, Ticket};
 
 use super::answer::Aside;
-use super::batch::Batch;
+use super::batch::OpenBatch;
 use super::bulk::BulkItem;
 use super::store;
 use super::verdict::Trouble;
@@ -17,16 +17,16 @@ pub struct Op {
     /// What it is; its span points into `held`.
     pub item: BulkItem,
     /// Its batch, in the lane's store.
-    pub batch: store::Place,
+    pub batch: store::StoreIndex,
     /// Where its bytes lie, in the lane's store.
-    pub held: store::Place,
+    pub held: store::StoreIndex,
     /// How often it was sent.
     pub attempts: u32,
 }
 
 /// How an operation ended.
 #[derive(Debug)]
-pub enum End {
+pub enum OpEnd {
     /// Acknowledged.
     Delivered,
     /// The server had it or something newer.
@@ -39,7 +39,7 @@ pub enum End {
 
 /// A rejected record on its way to the reject desk.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct ItemRefusal {
     /// Which record.
     pub place: Place,
     /// Why.
@@ -51,7 +51,7 @@ pub struct Refusal {
 /// Records of one batch that were sent, or ended, together.
 pub struct Group {
     /// The batch.
-    pub batch: Arc<Batch>,
+    pub batch: Arc<OpenBatch>,
     /// How many.
     pub records: u32,
 }
@@ -89,7 +89,7 @@ pub struct Effects {
     /// Ended records, merged per ticket and outcome.
     pub parts: Vec<Part>,
     /// Rejected records.
-    pub refusals: Vec<Refusal>,
+    pub refusals: Vec<ItemRefusal>,
     /// Records that were taken and put aside; they are acknowledged too.
     pub redirected: Vec<(Place, Aside)>,
     /// Acknowledged records by batch, for latency.
@@ -119,15 +119,15 @@ impl Effects {
     }
 
     /// Counts a record the server has taken, or had.
-    pub fn taken(&mut self, place: Place, end: &End) {
+    pub fn taken(&mut self, place: Place, end: &OpEnd) {
         let outcome = match end {
-            End::Delivered => Outcome::Delivered,
-            End::Superseded => Outcome::Superseded,
-            End::Redirected(aside) => {
+            OpEnd::Delivered => Outcome::Delivered,
+            OpEnd::Superseded => Outcome::Superseded,
+            OpEnd::Redirected(aside) => {
                 self.redirected.push((place, *aside));
                 Outcome::Redirected
             }
-            End::Rejected(_) => return,
+            OpEnd::Rejected(_) => return,
         };
         self.part(place.ticket, outcome);
     }
@@ -149,7 +149,7 @@ impl Effects {
 }
 
 /// Counts a record into the group of its batch.
-pub fn count_into(groups: &mut Vec<Group>, batch: &Arc<Batch>) {
+pub fn count_into(groups: &mut Vec<Group>, batch: &Arc<OpenBatch>) {
     match groups.last_mut() {
         Some(group) if Arc::ptr_eq(&group.batch, batch) => group.records += 1,
         _ => groups.push(Group { batch: batch.clone(), records: 1 }),

@@ -1,6 +1,6 @@
 //! When a lane may send next, and what an answer changes about that. Pure: time and chance are arguments.
 //!
-//! [`Pacing`] is the state of one lane; the [`Patience`] all lanes of a sink share is handed in. `drive` gives it the clock
+//! [`Pacing`] is the state of one lane; the [`GiveUpClock`] all lanes of a sink share is handed in. `drive` gives it the clock
 //! and what servers answer; the simulation drives the same code with a clock and a server of its own.
 
 use std::time::{Duration, Instant};
@@ -10,8 +10,8 @@ use crate::model::{Backoff, Exit, Halt};
 
 use super::lane::{Lane, Ready};
 use super::op::Pace;
-use super::patience::{Patience, is_probed};
-use super::verdict::{Reply, Trouble};
+use super::patience::{GiveUpClock, is_probed};
+use super::verdict::{RequestReply, Trouble};
 
 /// How long anything waits before the fence, the stop switch and the clocks are looked at again.
 pub const TICK: Duration = Duration::from_millis(250);
@@ -34,7 +34,7 @@ pub enum NextSend {
 #[derive(Debug, Clone, Copy)]
 pub struct LaneAnswer<'a> {
     /// What came back.
-    pub reply: &'a Reply,
+    pub reply: &'a RequestReply,
     /// What the lane does next.
     pub pace: &'a Pace,
     /// Whether the lane has something to send again.
@@ -59,7 +59,7 @@ pub struct Consequences {
     pub reached: bool,
     /// The servers had been failing and answer again: every waiting lane looks again.
     pub wakes_all: bool,
-    /// Nothing was answered for `retry.in_place`: the source must be told, and [`Patience::announced`] called after.
+    /// Nothing was answered for `retry.in_place`: the source must be told, and [`GiveUpClock::announced`] called after.
     pub gives_up: bool,
     /// The lane's fault.
     pub fault: FaultChange,
@@ -100,7 +100,7 @@ impl Pacing {
         lane: &Lane,
         barred: bool,
         flush: bool,
-        patience: &mut Patience,
+        patience: &mut GiveUpClock,
     ) -> NextSend {
         let tick = now + TICK;
         let barred = barred || patience.has_given_up();
@@ -118,7 +118,7 @@ impl Pacing {
     }
 
     /// When something may be sent, `None` being now. Without anything to send, the tick decides.
-    fn due(&mut self, now: Instant, ready: Ready, patience: &mut Patience) -> Option<Instant> {
+    fn due(&mut self, now: Instant, ready: Ready, patience: &mut GiveUpClock) -> Option<Instant> {
         if let (Some(until), true) = (self.hold_until, ready != Ready::Idle) {
             if now < until {
                 self.probing = self.probed && patience.may_probe(now);
@@ -145,7 +145,7 @@ impl Pacing {
     }
 
     /// The turn passed without a request, or without its answer. If it was to be the probe, another lane may probe.
-    pub fn sent_nothing(&mut self, now: Instant, patience: &mut Patience) {
+    pub fn sent_nothing(&mut self, now: Instant, patience: &mut GiveUpClock) {
         if std::mem::take(&mut self.probing) {
             patience.probe_returned(now);
         }
@@ -180,7 +180,7 @@ impl Pacing {
         now: Instant,
         answer: LaneAnswer<'_>,
         chance: f64,
-        patience: &mut Patience,
+        patience: &mut GiveUpClock,
     ) -> Consequences {
         self.sent_nothing(now, patience);
         let reached = match answer.pace {
@@ -224,7 +224,7 @@ impl Pacing {
 
     /// Some items must be sent again. A busy server gives the whole lane a pause; otherwise only they wait, and a first
     /// failure (a version conflict, say) does not wait at all.
-    fn hold_residue(&mut self, now: Instant, overload: bool, alerts: bool, reply: &Reply, chance: f64) {
+    fn hold_residue(&mut self, now: Instant, overload: bool, alerts: bool, reply: &RequestReply, chance: f64) {
         self.failures += 1;
         let failures = if overload || alerts { self.failures } else { self.failures - 1 };
         if failures == 0 {
@@ -237,21 +237,28 @@ impl Pacing {
         self.hold_until = overload.then_some(now + wait);
     }
 
-    fn hold_lane(&mut self, now: Instant, trouble: Trouble, reply: &Reply, chance: f64, patience: &mut Patience) {
+    fn hold_lane(
+        &mut self,
+        now: Instant,
+        trouble: Trouble,
+        reply: &RequestReply,
+        chance: f64,
+        patience: &mut GiveUpClock,
+    ) {
         self.failures += 1;
         patience.failed(now, trouble, self.failures);
-        let asked = matches!(reply, Reply::Answer { retry_after: Some(_), .. });
+        let asked = matches!(reply, RequestReply::Answer { retry_after: Some(_), .. });
         self.probed = is_probed(trouble) && !asked;
         let wait = self.pause(self.failures, reply, chance);
         // A server may still be at work on what it did not answer, and apply it after newer requests: it gets a moment.
         let wait = match reply {
-            Reply::Timeout | Reply::Broken(_) => wait.max(self.retry.first),
-            Reply::Answer { .. } => wait,
+            RequestReply::Timeout | RequestReply::Broken(_) => wait.max(self.retry.first),
+            RequestReply::Answer { .. } => wait,
         };
         self.hold_until = Some(now + wait);
     }
 
-    fn refused(&mut self, now: Instant, message: &str, change: &mut Consequences, patience: &mut Patience) {
+    fn refused(&mut self, now: Instant, message: &str, change: &mut Consequences, patience: &mut GiveUpClock) {
         self.failures += 1;
         if patience.refused(now) {
             let message = format!("{message}; it lasted 5 minutes: correct the credentials or the role's privileges");
@@ -268,11 +275,11 @@ impl Pacing {
     }
 
     /// Full jitter, or what the server asked for if that is longer.
-    fn pause(&self, failures: u32, reply: &Reply, chance: f64) -> Duration {
+    fn pause(&self, failures: u32, reply: &RequestReply, chance: f64) -> Duration {
         let own = self.backoff().jittered(failures, chance);
         match reply {
-            Reply::Answer { retry_after: Some(asked), .. } => own.max(*asked),
-            Reply::Answer { retry_after: None, .. } | Reply::Timeout | Reply::Broken(_) => own,
+            RequestReply::Answer { retry_after: Some(asked), .. } => own.max(*asked),
+            RequestReply::Answer { retry_after: None, .. } | RequestReply::Timeout | RequestReply::Broken(_) => own,
         }
     }
 }
@@ -283,12 +290,12 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::super::batch::{Batch, Chunk, Held};
+    use super::super::batch::{Chunk, HeldBytes, OpenBatch};
     use super::super::bulk::ItemAction;
     use super::super::fixtures::{TERMS, good, item};
-    use super::super::lane::Rules;
+    use super::super::lane::LaneRules;
     use super::*;
-    use crate::model::{Budget, Epoch, Slot, Ticket, TicketId, Wake};
+    use crate::model::{Budget, Epoch, PartitionId, Ticket, TicketId, Wake};
 
     const RETRY: RetryPlan = RetryPlan {
         first: Duration::from_millis(200),
@@ -300,7 +307,7 @@ mod tests {
     /// One lane, the patience it shares, and a clock.
     struct Rig {
         pacing: Pacing,
-        patience: Patience,
+        patience: GiveUpClock,
         lane: Lane,
         budget: Arc<Budget>,
         now: Instant,
@@ -309,18 +316,19 @@ mod tests {
     impl Rig {
         fn new() -> Self {
             let budget = Budget::new(1 << 20, Arc::new(Wake::default()));
-            let rules = Rules { records: 10, bytes: 1000, linger: Duration::ZERO, terms: TERMS, needs_original: false };
+            let rules =
+                LaneRules { records: 10, bytes: 1000, linger: Duration::ZERO, terms: TERMS, needs_original: false };
             let (lane, now) = (Lane::new(rules, budget.charge(0)), Instant::now());
-            Self { pacing: Pacing::new(RETRY, now), patience: Patience::new(RETRY), lane, budget, now }
+            Self { pacing: Pacing::new(RETRY, now), patience: GiveUpClock::new(RETRY), lane, budget, now }
         }
 
         /// A lane with one record.
         fn with_a_record() -> Self {
             let mut rig = Self::new();
-            let ticket = Ticket { id: TicketId(1), slot: Slot(0), epoch: Epoch(1) };
+            let ticket = Ticket { id: TicketId(1), slot: PartitionId(0), epoch: Epoch(1) };
             let items = vec![item(ticket, 0, 0, 0..ENTRY.len(), ItemAction::Index)];
-            let batch = Batch::new(&items, None, rig.budget.charge(0), 0, rig.now, rig.now, None);
-            let payload = Held::new(Bytes::from_static(ENTRY), rig.budget.charge(ENTRY.len()));
+            let batch = OpenBatch::new(&items, None, rig.budget.charge(0), 0, rig.now, rig.now, None);
+            let payload = HeldBytes::new(Bytes::from_static(ENTRY), rig.budget.charge(ENTRY.len()));
             rig.lane.push(Chunk { batch, payload, items });
             rig
         }
@@ -339,7 +347,7 @@ mod tests {
         }
 
         /// Sends, and takes an answer the lane reads for itself.
-        fn send(&mut self, reply: &Reply) -> Consequences {
+        fn send(&mut self, reply: &RequestReply) -> Consequences {
             assert_eq!(self.next(), NextSend::Now);
             self.pacing.sends();
             assert!(self.lane.next(self.pacing.residue_is_due(self.now), &|_| true).is_some());
@@ -349,11 +357,11 @@ mod tests {
         }
     }
 
-    fn answer(status: u16, retry_after: Option<Duration>, body: &str) -> Reply {
-        Reply::Answer { status, retry_after, body: Bytes::copy_from_slice(body.as_bytes()) }
+    fn answer(status: u16, retry_after: Option<Duration>, body: &str) -> RequestReply {
+        RequestReply::Answer { status, retry_after, body: Bytes::copy_from_slice(body.as_bytes()) }
     }
 
-    fn item_error(status: u16, kind: &str) -> Reply {
+    fn item_error(status: u16, kind: &str) -> RequestReply {
         let error = format!("{{\"type\":\"{kind}\",\"reason\":\"r\"}}");
         answer(
             200,
@@ -362,8 +370,8 @@ mod tests {
         )
     }
 
-    fn broken() -> Reply {
-        Reply::Broken("reset".to_owned())
+    fn broken() -> RequestReply {
+        RequestReply::Broken("reset".to_owned())
     }
 
     const TICK_MS: u64 = 250;
@@ -421,7 +429,7 @@ mod tests {
 
     #[test]
     fn after_no_answer_a_server_gets_a_moment_whatever_the_dice_say() {
-        for reply in [Reply::Timeout, broken()] {
+        for reply in [RequestReply::Timeout, broken()] {
             let mut rig = Rig::with_a_record();
             rig.pacing.sends();
             assert!(rig.lane.next(true, &|_| true).is_some());

@@ -19,7 +19,7 @@ pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 /// for item faults, not for a block an operator must lift, and not for the first timeout of a request, whose re-send may
 /// yet show that the server had been at work.
 #[derive(Debug)]
-pub struct Patience {
+pub struct GiveUpClock {
     in_place: Duration,
     failing_since: Option<Instant>,
     refused_since: Option<Instant>,
@@ -30,7 +30,7 @@ pub struct Patience {
     announced: bool,
 }
 
-impl Patience {
+impl GiveUpClock {
     /// Nothing has failed yet.
     #[must_use]
     pub fn new(retry: RetryPlan) -> Self {
@@ -64,7 +64,7 @@ impl Patience {
         }
     }
 
-    /// Whether to give up now; says so once, until [`Patience::resume`].
+    /// Whether to give up now; says so once, until [`GiveUpClock::resume`].
     pub fn gives_up(&mut self, now: Instant) -> bool {
         let exhausted = self.failing_since.is_some_and(|since| now.duration_since(since) >= self.in_place);
         if exhausted && self.gave_up.is_none() {
@@ -136,8 +136,8 @@ pub fn is_probed(trouble: Trouble) -> bool {
 mod tests {
     use super::*;
 
-    fn patience() -> Patience {
-        Patience::new(RetryPlan {
+    fn patience() -> GiveUpClock {
+        GiveUpClock::new(RetryPlan {
             first: Duration::from_millis(200),
             max: Duration::from_secs(30),
             in_place: Duration::from_secs(150),

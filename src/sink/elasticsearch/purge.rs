@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use crate::model::Ticket;
 
-use super::body::{Body, Fence};
+use super::body::{BulkBody, Fence};
 use super::lane::Lane;
 use super::op::Op;
 
@@ -81,7 +81,7 @@ impl Lane {
             self.current = Some(bulk);
             return;
         }
-        let mut body = Body::new(bulk.body.len(), &self.held);
+        let mut body = BulkBody::new(bulk.body.len(), &self.held);
         for op in std::mem::take(&mut bulk.ops) {
             if fence.wants(&op) {
                 body.append(op);

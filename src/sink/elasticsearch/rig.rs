@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use crate::config::plan::{ElasticsearchSinkPlan, RetryPlan};
 use crate::model::{
-    Budget, Encode, Epoch, Halt, Kept, NoHeaders, Offset, Outcome, PartitionTable, Place, Prepared, Record, Report,
-    ReportSender, Slot, Stop, Ticket, TicketId, TopicPartition, Wake,
+    Budget, Encode, Epoch, Halt, Kept, NoHeaders, Offset, Outcome, PartitionId, PartitionTable, Place, Prepared,
+    Record, Report, ReportSender, Stop, Ticket, TicketId, TopicPartition, Wake,
 };
 use crate::sink::context::SinkContext;
-use crate::telemetry::health::{Health, Room};
+use crate::telemetry::health::{Component, Health};
 use crate::telemetry::latency::LatencyBook;
 use crate::telemetry::metrics::PipelineMetrics;
 use crate::testbed::bulk_endpoint::BulkEndpoint;
@@ -19,15 +19,15 @@ use crate::testbed::bulk_endpoint::BulkEndpoint;
 use super::bulk::{BulkEncoder, BulkItem};
 use super::fixtures::{desk, sink_plan};
 use super::sink::ElasticsearchSink;
-use super::wire::Wire;
+use super::wire::InFlightCounts;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// See the module.
 pub struct Rig {
     pub ctx: SinkContext,
-    pub wire: Arc<Wire>,
-    pub slot: Slot,
+    pub wire: Arc<InFlightCounts>,
+    pub slot: PartitionId,
     pub task: tokio::task::JoinHandle<()>,
     intake: Option<flume::Sender<Prepared<BulkItem>>>,
     reports: flume::Receiver<Report>,
@@ -219,7 +219,7 @@ impl Rig {
 
     pub fn fault(&self) -> Option<String> {
         let faults = self.ctx.health.faults();
-        faults.into_iter().find(|(room, _)| *room == Room::Sink).map(|(_, fault)| fault.message)
+        faults.into_iter().find(|(room, _)| *room == Component::Sink).map(|(_, fault)| fault.message)
     }
 
     /// Closes the intake and waits for the sink's end.

@@ -11,7 +11,7 @@ use super::bulk::constant_index;
 
 /// Family and generation of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Server {
+pub struct ServerVersion {
     /// OpenSearch; otherwise Elasticsearch.
     pub opensearch: bool,
     /// Major version.
@@ -20,7 +20,7 @@ pub struct Server {
     pub minor: Option<u8>,
 }
 
-impl Server {
+impl ServerVersion {
     /// What is taken for granted when nobody says: the path every server since 7.0 understands.
     pub const ASSUMED: Self = Self { opensearch: false, major: 8, minor: None };
 
@@ -106,7 +106,7 @@ impl Server {
     }
 }
 
-impl std::fmt::Display for Server {
+impl std::fmt::Display for ServerVersion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if self.opensearch { "OpenSearch " } else { "Elasticsearch " })?;
         match self.minor {
@@ -134,8 +134,8 @@ mod tests {
     use super::*;
     use crate::sink::elasticsearch::fixtures::sink_plan;
 
-    fn server(opensearch: bool, major: u8, minor: u8) -> Server {
-        Server { opensearch, major, minor: Some(minor) }
+    fn server(opensearch: bool, major: u8, minor: u8) -> ServerVersion {
+        ServerVersion { opensearch, major, minor: Some(minor) }
     }
 
     #[test]
@@ -151,19 +151,19 @@ mod tests {
             ("<html>".to_owned(), None),
         ];
         for (body, want) in table {
-            assert_eq!(Server::from_root(body.as_bytes()), want, "{body}");
+            assert_eq!(ServerVersion::from_root(body.as_bytes()), want, "{body}");
         }
         let nodes = br#"{"nodes":{"a":{"version":"7.17.1"},"b":{"version":"6.8.2"}}}"#;
-        assert_eq!(Server::from_nodes(nodes), Some(server(false, 6, 8)), "a rolling upgrade: the oldest counts");
-        assert_eq!(Server::from_nodes(br#"{"nodes":{"a":{"version":"3.4.0"}}}"#), Some(server(true, 3, 4)));
-        assert_eq!(Server::from_nodes(br#"{"nodes":{}}"#), None);
+        assert_eq!(ServerVersion::from_nodes(nodes), Some(server(false, 6, 8)), "a rolling upgrade: the oldest counts");
+        assert_eq!(ServerVersion::from_nodes(br#"{"nodes":{"a":{"version":"3.4.0"}}}"#), Some(server(true, 3, 4)));
+        assert_eq!(ServerVersion::from_nodes(br#"{"nodes":{}}"#), None);
     }
 
     #[test]
     fn the_path_names_what_the_generation_wants() {
         let mut plan = sink_plan("items");
         plan.doc_type = "itmes".to_owned();
-        let path = |server: Server, plan: &ElasticsearchSinkPlan| {
+        let path = |server: ServerVersion, plan: &ElasticsearchSinkPlan| {
             let path = server.bulk_path(plan);
             path.replace(&format!("filter_path={FILTER_PATH}"), "F")
         };

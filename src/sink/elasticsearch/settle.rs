@@ -6,14 +6,14 @@ use crate::model::{Exit, Halt, Reject, RejectReason, StepName};
 use crate::mutants::{self, Mutant};
 use crate::telemetry::labelled::ItemErrors;
 
-use super::alike::{self, Look};
+use super::alike::{self, RefusalShape};
 use super::answer::{self, ItemFault, ServerError};
 use super::body::slice;
-use super::chain::{Link, Standing};
+use super::chain::{ChainLink, OpState};
 use super::lane::{Bulk, Lane, Trial};
-use super::op::{End, Op, Pace};
+use super::op::{Op, OpEnd, Pace};
 use super::target::TargetFault;
-use super::verdict::{ItemVerdict, Reply, RequestVerdict, Trouble, judge_item, judge_request};
+use super::verdict::{ItemVerdict, RequestReply, RequestVerdict, Trouble, judge_item, judge_request};
 
 /// Sendings of one item, or one request, that stay unknown before the pipeline halts.
 const UNKNOWN_SENDINGS: u32 = 8;
@@ -33,7 +33,7 @@ const SYSTEMIC: usize = 3;
 const SENDINGS_IN_DOUBT: u32 = 2;
 
 enum Judged {
-    Final(End),
+    Final(OpEnd),
     Again,
 }
 
@@ -49,36 +49,38 @@ struct Notes {
 
 impl Lane {
     /// Takes the answer to the current request.
-    pub fn answered(&mut self, reply: &Reply) -> Pace {
+    pub fn answered(&mut self, reply: &RequestReply) -> Pace {
         let Some(bulk) = self.current.take() else { return Pace::Go };
         match reply {
-            Reply::Timeout => {
+            RequestReply::Timeout => {
                 self.repeat(bulk, Trouble::Timeout, "the server did not answer within request_timeout".to_owned())
             }
-            Reply::Broken(cause) => self.repeat(bulk, Trouble::Connection, cause.clone()),
-            Reply::Answer { status, body, retry_after: _ } => match judge_request(*status, body, self.rules.terms) {
-                RequestVerdict::Items => self.items(bulk, body),
-                RequestVerdict::Retry(trouble) => {
-                    let said = answer::request_error(body).unwrap_or_default();
-                    let remedy = TargetFault::of(&said, self.rules.terms).map_or("", TargetFault::remedy);
-                    let gap = if remedy.is_empty() { "" } else { "; " };
-                    let message =
-                        format!("the server answered {status} to a bulk request ({}){gap}{remedy}", said.reason);
-                    self.repeat(bulk, trouble, message)
+            RequestReply::Broken(cause) => self.repeat(bulk, Trouble::Connection, cause.clone()),
+            RequestReply::Answer { status, body, retry_after: _ } => {
+                match judge_request(*status, body, self.rules.terms) {
+                    RequestVerdict::Items => self.items(bulk, body),
+                    RequestVerdict::Retry(trouble) => {
+                        let said = answer::request_error(body).unwrap_or_default();
+                        let remedy = TargetFault::of(&said, self.rules.terms).map_or("", TargetFault::remedy);
+                        let gap = if remedy.is_empty() { "" } else { "; " };
+                        let message =
+                            format!("the server answered {status} to a bulk request ({}){gap}{remedy}", said.reason);
+                        self.repeat(bulk, trouble, message)
+                    }
+                    RequestVerdict::RetryThenBisect(error) => self.retry_then_bisect(bulk, error),
+                    RequestVerdict::Bisect(error) => self.bisect(bulk, *status, &error, true),
+                    RequestVerdict::Halve => self.halve(bulk),
+                    RequestVerdict::Refused(message) => {
+                        self.current = Some(bulk);
+                        Pace::Refused(message)
+                    }
+                    RequestVerdict::Unknown(message) => self.retry_bounded(bulk, UNKNOWN_SENDINGS, message),
+                    RequestVerdict::Halt(halt) => {
+                        self.current = Some(bulk);
+                        Pace::Halt(halt)
+                    }
                 }
-                RequestVerdict::RetryThenBisect(error) => self.retry_then_bisect(bulk, error),
-                RequestVerdict::Bisect(error) => self.bisect(bulk, *status, &error, true),
-                RequestVerdict::Halve => self.halve(bulk),
-                RequestVerdict::Refused(message) => {
-                    self.current = Some(bulk);
-                    Pace::Refused(message)
-                }
-                RequestVerdict::Unknown(message) => self.retry_bounded(bulk, UNKNOWN_SENDINGS, message),
-                RequestVerdict::Halt(halt) => {
-                    self.current = Some(bulk);
-                    Pace::Halt(halt)
-                }
-            },
+            }
         }
     }
 
@@ -141,7 +143,7 @@ impl Lane {
         for op in bulk.ops {
             match &mut self.trial {
                 Some(trial) if bulk.trial && !trial.good => trial.guilty.push((op, reject.clone())),
-                Some(_) | None => self.end(op, End::Rejected(Box::new(reject.clone()))),
+                Some(_) | None => self.end(op, OpEnd::Rejected(Box::new(reject.clone()))),
             }
         }
         self.free_chains(&bulk.chained);
@@ -163,7 +165,7 @@ impl Lane {
         );
         let reject = refusal(RejectReason::TooLarge, 413, detail);
         for op in bulk.ops {
-            self.end(op, End::Rejected(Box::new(reject.clone())));
+            self.end(op, OpEnd::Rejected(Box::new(reject.clone())));
         }
         if let (true, Some(trial)) = (bulk.trial, &mut self.trial) {
             trial.total = trial.total.saturating_sub(1);
@@ -211,7 +213,7 @@ impl Lane {
 
     fn file(&mut self, guilty: Vec<(Op, Reject)>) {
         for (op, reject) in guilty {
-            self.end(op, End::Rejected(Box::new(reject)));
+            self.end(op, OpEnd::Rejected(Box::new(reject)));
         }
     }
 
@@ -236,13 +238,13 @@ impl Lane {
         let mut notes = Notes::default();
         if faults.is_empty() && self.chains.is_empty() {
             for op in bulk.ops {
-                self.end(op, End::Delivered);
+                self.end(op, OpEnd::Delivered);
             }
         } else {
             match self.look(&bulk.ops, &faults) {
-                Look::Records => {}
-                Look::Doubt => notes.doubt = !bulk.trial,
-                Look::Halt(halt) => notes.halt = Some(halt),
+                RefusalShape::Records => {}
+                RefusalShape::Doubt => notes.doubt = !bulk.trial,
+                RefusalShape::Halt(halt) => notes.halt = Some(halt),
             }
             self.settle_in_order(bulk.ops, &faults, bulk.body.len(), &mut notes);
             self.free_chains(&bulk.chained);
@@ -261,10 +263,10 @@ impl Lane {
     }
 
     /// Whether an index refuses everything: none of what it refused is rejected then.
-    fn look(&self, ops: &[Op], faults: &[ItemFault]) -> Look {
+    fn look(&self, ops: &[Op], faults: &[ItemFault]) -> RefusalShape {
         let terms = self.rules.terms;
         if terms.fixed_index && faults.len() < ops.len() {
-            return Look::Records;
+            return RefusalShape::Records;
         }
         let is_refused = |fault: &&ItemFault| {
             ops.get(fault.index).is_some_and(|op| {
@@ -277,19 +279,19 @@ impl Lane {
 
     /// Settles what may be settled; the rest goes into chains, in order.
     fn settle_in_order(&mut self, ops: Vec<Op>, faults: &[ItemFault], body_bytes: usize, notes: &mut Notes) {
-        let mut unsettled: BTreeMap<u64, Vec<Link>> = BTreeMap::new();
+        let mut unsettled: BTreeMap<u64, Vec<ChainLink>> = BTreeMap::new();
         let mut faults = faults.iter().peekable();
         for (index, op) in ops.into_iter().enumerate() {
             let fault = faults.next_if(|fault| fault.index == index);
-            let judged = fault.map_or(Judged::Final(End::Delivered), |fault| self.judge(fault, &op, notes));
+            let judged = fault.map_or(Judged::Final(OpEnd::Delivered), |fault| self.judge(fault, &op, notes));
             let earlier = unsettled.get_mut(&op.item.id_hash);
             match (judged, earlier) {
                 (Judged::Final(end), None) => self.end(op, end),
                 (Judged::Final(end), Some(_)) if mutants::on(Mutant::SettleAheadOfAnEarlier) => self.end(op, end),
-                (Judged::Final(end), Some(links)) => links.push(Link { op, standing: Standing::Final(end) }),
-                (Judged::Again, Some(links)) => links.push(Link { op, standing: Standing::Again }),
+                (Judged::Final(end), Some(links)) => links.push(ChainLink { op, standing: OpState::Final(end) }),
+                (Judged::Again, Some(links)) => links.push(ChainLink { op, standing: OpState::Again }),
                 (Judged::Again, None) => {
-                    unsettled.insert(op.item.id_hash, vec![Link { op, standing: Standing::Again }]);
+                    unsettled.insert(op.item.id_hash, vec![ChainLink { op, standing: OpState::Again }]);
                 }
             }
         }
@@ -301,7 +303,7 @@ impl Lane {
     }
 
     /// Few left of a large body: they get a small one of their own, so that the large one can go.
-    fn compact(&mut self, unsettled: &mut BTreeMap<u64, Vec<Link>>, body_bytes: usize) {
+    fn compact(&mut self, unsettled: &mut BTreeMap<u64, Vec<ChainLink>>, body_bytes: usize) {
         let bytes: usize = unsettled.values().flatten().map(|link| link.op.item.bytes()).sum();
         if bytes == 0 || bytes * 2 > body_bytes {
             return;
@@ -329,9 +331,9 @@ impl Lane {
         }
         let error = fault.error.clone().unwrap_or_default();
         match judge_item(fault, op.item.action, op.item.versioned, self.rules.terms) {
-            ItemVerdict::Delivered => Judged::Final(End::Delivered),
-            ItemVerdict::Superseded => Judged::Final(End::Superseded),
-            ItemVerdict::Redirected(aside) => Judged::Final(End::Redirected(aside)),
+            ItemVerdict::Delivered => Judged::Final(OpEnd::Delivered),
+            ItemVerdict::Superseded => Judged::Final(OpEnd::Superseded),
+            ItemVerdict::Redirected(aside) => Judged::Final(OpEnd::Redirected(aside)),
             ItemVerdict::Retry { overload } => {
                 notes.overload |= overload;
                 Judged::Again
@@ -349,7 +351,7 @@ impl Lane {
             ItemVerdict::Reject(_) if notes.doubt && op.attempts < SENDINGS_IN_DOUBT => Judged::Again,
             ItemVerdict::Reject(reason) => {
                 let detail = format!("{}: {}", error.kind, error.reason);
-                Judged::Final(End::Rejected(Box::new(refusal(reason, fault.status, detail))))
+                Judged::Final(OpEnd::Rejected(Box::new(refusal(reason, fault.status, detail))))
             }
             ItemVerdict::Unknown => {
                 if op.attempts >= UNKNOWN_SENDINGS {

@@ -9,18 +9,18 @@ use tokio::sync::watch;
 use crate::config::plan::{ElasticsearchSinkPlan, RetryPlan};
 use crate::model::{GiveUp, Halt, Report};
 use crate::sink::context::SinkContext;
-use crate::telemetry::health::Room;
+use crate::telemetry::health::Component;
 use crate::telemetry::metrics::RequestClass;
 
 use super::client::Cluster;
-use super::patience::Patience;
-use super::slots::Slots;
-use super::verdict::Reply;
-use super::wire::Wire;
+use super::patience::GiveUpClock;
+use super::slots::Permits;
+use super::verdict::RequestReply;
+use super::wire::InFlightCounts;
 use super::words;
 
 /// See the module.
-pub struct Shared {
+pub struct LanesShared {
     /// The pipeline's handles.
     pub ctx: SinkContext,
     /// The servers.
@@ -30,14 +30,14 @@ pub struct Shared {
     /// Backoff.
     pub retry: RetryPlan,
     /// What is on the wire.
-    pub wire: Arc<Wire>,
+    pub wire: Arc<InFlightCounts>,
     /// How many requests may be out.
-    pub slots: Arc<Slots>,
+    pub slots: Arc<Permits>,
     /// Path and query of bulk requests; unset until the servers' kind is known. Nothing is sent before.
     pub path: OnceLock<String>,
     /// Largest request the servers are known to take, learnt from 413.
     pub ceiling: AtomicUsize,
-    patience: Mutex<Patience>,
+    patience: Mutex<GiveUpClock>,
     /// Changes when waiting lanes should look again: the servers answer, or everything is over.
     pub wakes: watch::Sender<u64>,
     halted: AtomicBool,
@@ -45,24 +45,24 @@ pub struct Shared {
     faults: Mutex<Vec<Option<String>>>,
 }
 
-impl Shared {
+impl LanesShared {
     /// Nothing has happened yet.
     #[must_use]
     pub fn new(
         plan: ElasticsearchSinkPlan,
         retry: RetryPlan,
         cluster: Cluster,
-        wire: Arc<Wire>,
+        wire: Arc<InFlightCounts>,
         ctx: SinkContext,
     ) -> Self {
         Self {
             faults: Mutex::new(vec![None; plan.lanes.max(1) + 1]),
             ceiling: AtomicUsize::new(plan.batch_bytes),
-            patience: Mutex::new(Patience::new(retry)),
+            patience: Mutex::new(GiveUpClock::new(retry)),
             path: OnceLock::new(),
             wakes: watch::Sender::new(0),
             halted: AtomicBool::new(false),
-            slots: Slots::new(plan.concurrency, plan.lanes, Instant::now(), ctx.metrics.clone()),
+            slots: Permits::new(plan.concurrency, plan.lanes, Instant::now(), ctx.metrics.clone()),
             ctx,
             cluster,
             plan,
@@ -72,7 +72,7 @@ impl Shared {
     }
 
     /// Asks or tells the patience all lanes share: once a decision, because each takes the lock.
-    pub fn patience<T>(&self, change: impl FnOnce(&mut Patience) -> T) -> T {
+    pub fn patience<T>(&self, change: impl FnOnce(&mut GiveUpClock) -> T) -> T {
         change(&mut self.patience.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -94,7 +94,7 @@ impl Shared {
     /// Halts the pipeline; the first cause counts.
     pub fn halt(&self, halt: Halt) {
         if !self.halted.swap(true, Ordering::AcqRel) {
-            self.ctx.health.raise(Room::Sink, halt.message.clone());
+            self.ctx.health.raise(Component::Sink, halt.message.clone());
             self.ctx.report(Report::Halt(halt));
             self.wake_all();
         }
@@ -115,8 +115,8 @@ impl Shared {
         let any = faults.iter().any(Option::is_some);
         drop(faults);
         match fault {
-            Some(message) => self.ctx.health.raise(Room::Sink, message),
-            None if had && !any && !self.is_halted() => self.ctx.health.clear(Room::Sink),
+            Some(message) => self.ctx.health.raise(Component::Sink, message),
+            None if had && !any && !self.is_halted() => self.ctx.health.clear(Component::Sink),
             None => {}
         }
     }
@@ -148,10 +148,10 @@ impl Shared {
     }
 
     /// Counts an answer by class.
-    pub fn count_reply(&self, reply: &Reply) {
+    pub fn count_reply(&self, reply: &RequestReply) {
         let class = match reply {
-            Reply::Timeout | Reply::Broken(_) => RequestClass::NoAnswer,
-            Reply::Answer { status, .. } => RequestClass::of_http(*status),
+            RequestReply::Timeout | RequestReply::Broken(_) => RequestClass::NoAnswer,
+            RequestReply::Answer { status, .. } => RequestClass::of_http(*status),
         };
         self.ctx.metrics.sink_request(class).add(1);
     }

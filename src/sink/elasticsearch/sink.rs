@@ -11,19 +11,19 @@ use crate::config::plan::{ElasticsearchSinkPlan, RetryPlan};
 use crate::model::{Exit, Halt, Outcome, Part, Prepared, Report};
 use crate::sink::context::SinkContext;
 use crate::sink::sequencer::Sequencer;
-use crate::telemetry::health::Room;
+use crate::telemetry::health::Component;
 
-use super::batch::{Batch, Chunk, Held};
+use super::batch::{Chunk, HeldBytes, OpenBatch};
 use super::bulk::{BulkItem, ItemAction};
 use super::client::Cluster;
 use super::connect_fault::{ConnectFault, Unidentified};
 use super::drive::Drive;
 use super::op::{Effects, Op};
 use super::patience::PROBE_EVERY;
-use super::server::Server;
-use super::shared::Shared;
+use super::server::ServerVersion;
+use super::shared::LanesShared;
 use super::verdict::Trouble;
-use super::wire::Wire;
+use super::wire::InFlightCounts;
 
 /// Chunks between intake and a lane. A lane takes them at once; what it holds is bounded by the byte budget.
 const INBOX_CHUNKS: usize = 16;
@@ -32,7 +32,7 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// The Elasticsearch sink of one pipeline.
 pub struct ElasticsearchSink {
-    shared: Arc<Shared>,
+    shared: Arc<LanesShared>,
     ring: usize,
 }
 
@@ -48,17 +48,17 @@ impl ElasticsearchSink {
         ctx: SinkContext,
     ) -> Result<Self, ConnectFault> {
         let cluster = Cluster::new(&plan.connection)?;
-        ctx.health.needs(Room::Sink);
+        ctx.health.needs(Component::Sink);
         // Every record here is charged at least its operation.
         ctx.metrics.queue_records_limit.set((ctx.budget.limit() / size_of::<Op>()) as i64);
         ctx.metrics.queue_bytes_limit.set(ctx.budget.limit() as i64);
-        let shared = Arc::new(Shared::new(plan, retry, cluster, Arc::new(Wire::default()), ctx));
+        let shared = Arc::new(LanesShared::new(plan, retry, cluster, Arc::new(InFlightCounts::default()), ctx));
         Ok(Self { shared, ring })
     }
 
     /// Lets the source know whether anything of a partition is on the wire.
     #[must_use]
-    pub fn wire(&self) -> Arc<Wire> {
+    pub fn wire(&self) -> Arc<InFlightCounts> {
         self.shared.wire.clone()
     }
 
@@ -102,7 +102,7 @@ fn task_lost(how: &str) -> Halt {
 }
 
 /// Finds out what the servers are, then looks after dead nodes and, after giving up, for the sink's return.
-async fn keep(shared: Arc<Shared>) {
+async fn keep(shared: Arc<LanesShared>) {
     identify(&shared).await;
     loop {
         tokio::time::sleep(PROBE_EVERY).await;
@@ -113,7 +113,7 @@ async fn keep(shared: Arc<Shared>) {
     }
 }
 
-fn resume(shared: &Shared) {
+fn resume(shared: &LanesShared) {
     shared.patience(|patience| patience.resume());
     shared.ctx.report(Report::SinkAnswers);
     shared.wake_all();
@@ -121,8 +121,8 @@ fn resume(shared: &Shared) {
 
 /// Sets the path of bulk requests. Unreachable servers are asked again every second; servers that answer without naming
 /// their version are taken for what the configuration or common sense says, which never stops ingest.
-async fn identify(shared: &Shared) {
-    let configured = Server::configured(shared.plan.connection.server);
+async fn identify(shared: &LanesShared) {
+    let configured = ServerVersion::configured(shared.plan.connection.server);
     let mut asked: u32 = 0;
     let server = loop {
         if let Some(server) = configured {
@@ -134,10 +134,10 @@ async fn identify(shared: &Shared) {
             Err(Unidentified::Unclear(why) | Unidentified::Refused(why)) => {
                 tracing::warn!(
                     "{why}; taken for {}: set `server` of connection {} if that is wrong",
-                    Server::ASSUMED,
+                    ServerVersion::ASSUMED,
                     shared.plan.connection.name
                 );
-                break Server::ASSUMED;
+                break ServerVersion::ASSUMED;
             }
             Err(Unidentified::Unreachable(why)) => {
                 asked += 1;
@@ -157,7 +157,7 @@ async fn identify(shared: &Shared) {
         tracing::warn!("{server} does not know require_alias; it is left out");
     }
     if configured.is_none() {
-        shared.ctx.health.reached(Room::Sink);
+        shared.ctx.health.reached(Component::Sink);
     }
     // Set once, here.
     let _ = shared.path.set(server.bulk_path(&shared.plan));
@@ -173,7 +173,7 @@ async fn identify(shared: &Shared) {
 }
 
 struct Intake {
-    shared: Arc<Shared>,
+    shared: Arc<LanesShared>,
     ring: Sequencer<Prepared<BulkItem>>,
     inboxes: Vec<flume::Sender<Chunk>>,
 }
@@ -244,8 +244,8 @@ pub fn split(batch: Prepared<BulkItem>, lanes: usize, now: Instant) -> Vec<(usiz
     let overhead = items.len() * size_of::<Op>();
     let kept_for_originals = if originals.is_some() { charge.bytes() } else { 0 };
     charge.set(overhead + kept_for_originals);
-    let shared = Batch::new(&items, originals, charge, overhead, polled, now, oldest_timestamp_ms);
-    let payload = Held::new(Bytes::from(payload), payload_charge);
+    let shared = OpenBatch::new(&items, originals, charge, overhead, polled, now, oldest_timestamp_ms);
+    let payload = HeldBytes::new(Bytes::from(payload), payload_charge);
     let mut by_lane: Vec<Vec<BulkItem>> = Vec::new();
     if lanes == 1 {
         by_lane.push(items);

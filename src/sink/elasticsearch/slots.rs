@@ -1,4 +1,4 @@
-//! Slots for requests in flight: lanes wait for one in turn, and how many there are follows [`Concurrency`].
+//! Permits for requests in flight: lanes wait for one in turn, and how many there are follows [`Concurrency`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -8,17 +8,17 @@ use tokio::sync::Semaphore;
 use crate::config::plan::ConcurrencyMode;
 use crate::telemetry::metrics::PipelineMetrics;
 
-use super::concurrency::{Concurrency, Sample, Sign};
+use super::concurrency::{Concurrency, EndedRequest, Sign};
 
 /// The slots of one sink.
-pub struct Slots {
+pub struct Permits {
     /// Hands free slots to lanes in the order they asked.
     free: Semaphore,
-    state: Mutex<State>,
+    state: Mutex<PermitState>,
     metrics: Arc<PipelineMetrics>,
 }
 
-struct State {
+struct PermitState {
     /// `None`: the number is fixed.
     adaptive: Option<Concurrency>,
     /// How many there should be.
@@ -28,14 +28,14 @@ struct State {
     taken: usize,
 }
 
-/// A taken slot. Given back by drop; without [`Slot::ended`] it tells nothing about the servers.
-pub struct Slot {
-    slots: Arc<Slots>,
-    sample: Sample,
+/// A taken slot. Given back by drop; without [`Permit::ended`] it tells nothing about the servers.
+pub struct Permit {
+    slots: Arc<Permits>,
+    sample: EndedRequest,
 }
 
-impl Slots {
-    /// Slots for at most `lanes` requests.
+impl Permits {
+    /// Permits for at most `lanes` requests.
     #[must_use]
     pub fn new(mode: ConcurrencyMode, lanes: usize, now: Instant, metrics: Arc<PipelineMetrics>) -> Arc<Self> {
         let lanes = lanes.max(1);
@@ -45,13 +45,13 @@ impl Slots {
         };
         let limit = adaptive.as_ref().map_or(lanes, Concurrency::limit);
         metrics.requests_in_flight_limit.set(limit as i64);
-        let state = Mutex::new(State { adaptive, limit, existing: limit, taken: 0 });
+        let state = Mutex::new(PermitState { adaptive, limit, existing: limit, taken: 0 });
         Arc::new(Self { free: Semaphore::new(limit), state, metrics })
     }
 
     /// A slot, if one is free and nobody waits for it.
     #[must_use]
-    pub fn try_take(self: &Arc<Self>) -> Option<Slot> {
+    pub fn try_take(self: &Arc<Self>) -> Option<Permit> {
         self.free.try_acquire().ok().map(|permit| {
             permit.forget();
             self.taken()
@@ -59,7 +59,7 @@ impl Slots {
     }
 
     /// Waits for a slot, in turn. Dropping this gives the place in the queue up.
-    pub async fn take(self: Arc<Self>) -> Slot {
+    pub async fn take(self: Arc<Self>) -> Permit {
         match self.free.acquire().await {
             Ok(permit) => permit.forget(),
             // Nobody ever closes it.
@@ -68,22 +68,22 @@ impl Slots {
         self.taken()
     }
 
-    fn taken(self: &Arc<Self>) -> Slot {
+    fn taken(self: &Arc<Self>) -> Permit {
         let pressed = self.change(|state| {
             state.taken += 1;
             state.taken >= state.limit
         });
         self.metrics.requests_in_flight.add(1);
-        let sample = Sample { sent: Instant::now(), bytes: 0, pressed, sign: Sign::Nothing };
-        Slot { slots: self.clone(), sample }
+        let sample = EndedRequest { sent: Instant::now(), bytes: 0, pressed, sign: Sign::Nothing };
+        Permit { slots: self.clone(), sample }
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut PermitState) -> T) -> T {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Takes a slot back and makes their number what it must be now.
-    fn give_back(&self, now: Instant, sample: Sample) {
+    fn give_back(&self, now: Instant, sample: EndedRequest) {
         self.metrics.requests_in_flight.add(-1);
         self.change(|state| {
             state.taken -= 1;
@@ -103,7 +103,7 @@ impl Slots {
     }
 }
 
-impl Slot {
+impl Permit {
     /// The request of this slot goes out now, `bytes` long.
     pub fn sends(&mut self, now: Instant, bytes: usize) {
         self.sample.sent = now;
@@ -116,7 +116,7 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.slots.give_back(Instant::now(), self.sample);
     }
@@ -126,9 +126,9 @@ impl Drop for Slot {
 mod tests {
     use super::*;
 
-    fn slots(mode: ConcurrencyMode, lanes: usize) -> (Arc<Slots>, Arc<PipelineMetrics>) {
+    fn slots(mode: ConcurrencyMode, lanes: usize) -> (Arc<Permits>, Arc<PipelineMetrics>) {
         let metrics = PipelineMetrics::new("test");
-        (Slots::new(mode, lanes, Instant::now(), metrics.clone()), metrics)
+        (Permits::new(mode, lanes, Instant::now(), metrics.clone()), metrics)
     }
 
     fn shown(metrics: &PipelineMetrics) -> (i64, i64) {
@@ -139,7 +139,7 @@ mod tests {
     fn a_fixed_number_stays() {
         let (slots, metrics) = slots(ConcurrencyMode::Fixed, 3);
         for _ in 0..20 {
-            let all: Vec<Slot> = std::iter::from_fn(|| slots.try_take()).collect();
+            let all: Vec<Permit> = std::iter::from_fn(|| slots.try_take()).collect();
             assert_eq!((all.len(), shown(&metrics)), (3, (3, 3)));
             all.into_iter().for_each(|slot| slot.ended(Sign::Overload));
             assert_eq!(shown(&metrics), (0, 3));
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn there_are_as_many_as_the_limit_says_also_after_it_fell_while_all_were_taken() {
         let (slots, metrics) = slots(ConcurrencyMode::Adaptive, 8);
-        let take_all = || std::iter::from_fn(|| slots.try_take()).collect::<Vec<Slot>>();
+        let take_all = || std::iter::from_fn(|| slots.try_take()).collect::<Vec<Permit>>();
         let mut rounds = 0;
         while shown(&metrics).1 < 8 {
             let all = take_all();

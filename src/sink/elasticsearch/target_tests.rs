@@ -8,9 +8,9 @@ use super::fixtures::TERMS;
 use super::rig::{Rig, plan_for, retry};
 use super::target::{Cure, TargetFault, Terms};
 use super::verdict::{ItemVerdict, RequestVerdict, Trouble, judge_item, judge_request};
-use crate::config::plan::{Action, OnIndexFault, Segment, Template};
+use crate::config::plan::{Action, OnIndexFault, Template, TemplateSegment};
 use crate::model::{Exit, RejectReason};
-use crate::testbed::bulk_endpoint::{BulkEndpoint, Fault, ItemAnswer, Options, Version};
+use crate::testbed::bulk_endpoint::{BulkEndpoint, EndpointOptions, EndpointVersion, ItemAnswer, ScriptedFault};
 
 const ILLEGAL: &str = "illegal_argument_exception";
 
@@ -345,15 +345,17 @@ fn a_whole_request_refused_for_its_target_is_held_or_halts() {
     assert!(matches!(verdict, RequestVerdict::Bisect(_)), "the record that named it is found: {verdict:?}");
 }
 
-fn endpoint(version: Version) -> BulkEndpoint {
-    BulkEndpoint::start(Options { version, log: true, ..Options::default() }).expect("an endpoint")
+fn endpoint(version: EndpointVersion) -> BulkEndpoint {
+    BulkEndpoint::start(EndpointOptions { version, log: true, ..EndpointOptions::default() }).expect("an endpoint")
 }
 
 const NO_WRITE_INDEX: &str = "no write index is defined for alias [items]. The write index may be explicitly disabled";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alias_without_a_write_index_holds_every_record_until_it_has_one() {
-    for version in [Version::Elasticsearch(7), Version::Elasticsearch(9), Version::OpenSearch(3)] {
+    for version in
+        [EndpointVersion::Elasticsearch(7), EndpointVersion::Elasticsearch(9), EndpointVersion::OpenSearch(3)]
+    {
         let endpoint = endpoint(version);
         endpoint.answer_index("items", Some(ItemAnswer::error(400, ILLEGAL, NO_WRITE_INDEX)));
         let mut rig = Rig::start(plan_for(&[&endpoint]), retry());
@@ -365,9 +367,9 @@ async fn an_alias_without_a_write_index_holds_every_record_until_it_has_one() {
         rig.until("the alert's end", |rig| rig.fault().is_none()).await;
     }
     // 6.8 refuses the whole request.
-    let endpoint = endpoint(Version::Elasticsearch(6));
+    let endpoint = endpoint(EndpointVersion::Elasticsearch(6));
     let refused = serde_json::json!({ "error": { "type": ILLEGAL, "reason": NO_WRITE_INDEX }, "status": 400 });
-    endpoint.always(Some(Fault::answer(400, &refused.to_string())));
+    endpoint.always(Some(ScriptedFault::answer(400, &refused.to_string())));
     let mut rig = Rig::start(plan_for(&[&endpoint]), retry());
     rig.send_numbers(0..60).await;
     rig.until("an alert", |rig| rig.fault().is_some_and(|fault| fault.contains("is_write_index"))).await;
@@ -378,7 +380,7 @@ async fn an_alias_without_a_write_index_holds_every_record_until_it_has_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_data_stream_with_another_action_halts_and_rejects_nobody() {
-    let endpoint = endpoint(Version::Elasticsearch(8));
+    let endpoint = endpoint(EndpointVersion::Elasticsearch(8));
     let only_create = "only write ops with an op_type of create are allowed in data streams";
     endpoint.answer_index("items", Some(ItemAnswer::error(400, ILLEGAL, only_create)));
     let mut rig = Rig::start(plan_for(&[&endpoint]), retry());
@@ -392,7 +394,7 @@ async fn a_data_stream_with_another_action_halts_and_rejects_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_without_a_known_text_that_hits_all_halts_and_a_record_alone_is_rejected() {
-    let endpoint = endpoint(Version::Elasticsearch(8));
+    let endpoint = endpoint(EndpointVersion::Elasticsearch(8));
     let mut plan = plan_for(&[&endpoint]);
     plan.lanes = 1;
     endpoint.answer_id("alone", Some(ItemAnswer::error(400, ILLEGAL, "the stars are wrong for [alone]")));
@@ -415,9 +417,9 @@ async fn a_fault_without_a_known_text_that_hits_all_halts_and_a_record_alone_is_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_small_request_is_not_judged_before_others_have_come() {
-    let endpoint = endpoint(Version::Elasticsearch(8));
+    let endpoint = endpoint(EndpointVersion::Elasticsearch(8));
     endpoint.answer_index("items", Some(ItemAnswer::error(400, ILLEGAL, "the stars are wrong")));
-    endpoint.script(Fault::Delay(Duration::from_millis(300)));
+    endpoint.script(ScriptedFault::Delay(Duration::from_millis(300)));
     let mut plan = plan_for(&[&endpoint]);
     plan.lanes = 1;
     let mut rig = Rig::start(plan, retry());
@@ -430,12 +432,12 @@ async fn a_first_small_request_is_not_judged_before_others_have_come() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_indexes_named_by_records_only_the_faulty_one_waits() {
-    let endpoint = endpoint(Version::Elasticsearch(8));
+    let endpoint = endpoint(EndpointVersion::Elasticsearch(8));
     endpoint.answer_index("bad", Some(ItemAnswer::error(400, ILLEGAL, "pipeline with id [enrich] does not exist")));
     let mut plan = plan_for(&[&endpoint]);
     plan.lanes = 1;
     plan.action = Action::Index;
-    plan.index = Template { text: "{key}".to_owned(), segments: vec![Segment::Key] };
+    plan.index = Template { text: "{key}".to_owned(), segments: vec![TemplateSegment::Key] };
     let mut rig = Rig::start(plan, retry());
     rig.send(&[("good", r#"{"n":1}"#), ("bad", r#"{"n":1}"#), ("better", r#"{"n":1}"#)]).await;
     rig.until_delivered(2).await;

@@ -7,9 +7,9 @@ use crate::telemetry::latency::Stage;
 
 use super::answer::Aside;
 use super::op::Effects;
-use super::shared::Shared;
+use super::shared::LanesShared;
 
-impl Shared {
+impl LanesShared {
     /// What left a lane is no longer waiting in the sink.
     pub fn count_left(&self, effects: &Effects) {
         self.ctx.metrics.queue_records.add(-i64::from(effects.left));

@@ -13,7 +13,7 @@ use super::words;
 
 /// What came back for a request.
 #[derive(Debug, Clone)]
-pub enum Reply {
+pub enum RequestReply {
     /// An HTTP answer.
     Answer {
         /// Its status. An answer from another place than asked counts as 302: the HTTP client follows redirects unasked.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::model::Slot;
+use crate::model::PartitionId;
 
 use super::lane::Tenure;
 
@@ -12,13 +12,13 @@ use super::lane::Tenure;
 /// The rule that makes it exact: lanes count *before* they look at the fence, the source moves the fence *before* it asks.
 /// Both go through one lock, so either the source sees the count, or the lane sees the new fence and does not send.
 #[derive(Debug, Default)]
-pub struct Wire(Mutex<BTreeMap<Slot, u64>>);
+pub struct InFlightCounts(Mutex<BTreeMap<PartitionId, u64>>);
 
-impl Wire {
+impl InFlightCounts {
     /// Whether nothing of this partition is on the wire. Asked after its fence was moved, a yes holds for every older
     /// epoch; what a client timeout left behind at the server cannot be known.
     #[must_use]
-    pub fn is_quiet(&self, slot: Slot) -> bool {
+    pub fn is_quiet(&self, slot: PartitionId) -> bool {
         !self.lock().contains_key(&slot)
     }
 
@@ -43,7 +43,7 @@ impl Wire {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Slot, u64>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<PartitionId, u64>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -55,15 +55,15 @@ mod tests {
 
     #[test]
     fn is_quiet_when_everything_counted_came_back() {
-        let wire = Wire::default();
-        let tenure = |slot, epoch, records| Tenure { slot: Slot(slot), epoch: Epoch(epoch), records };
+        let wire = InFlightCounts::default();
+        let tenure = |slot, epoch, records| Tenure { slot: PartitionId(slot), epoch: Epoch(epoch), records };
         let both = [tenure(1, 1, 3), tenure(2, 1, 1)];
         let newer = [tenure(1, 2, 4)];
         wire.add(&both);
         wire.add(&newer);
         wire.remove(&both);
-        assert!(!wire.is_quiet(Slot(1)) && wire.is_quiet(Slot(2)));
+        assert!(!wire.is_quiet(PartitionId(1)) && wire.is_quiet(PartitionId(2)));
         wire.remove(&newer);
-        assert!(wire.is_quiet(Slot(1)));
+        assert!(wire.is_quiet(PartitionId(1)));
     }
 }

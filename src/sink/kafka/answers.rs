@@ -9,10 +9,10 @@ use crate::librdkafka::producer::{ClientEvent, DeliveryReport};
 use crate::librdkafka::words;
 use crate::model::{Halt, Outcome, Place, Report, RewindCause};
 use crate::mutants::{self, Mutant};
-use crate::telemetry::health::Room;
+use crate::telemetry::health::Component;
 
 use super::flight::{Flight, wall_clock_ms};
-use super::sink::{Due, KafkaSink, Phase};
+use super::sink::{KafkaSink, SinkDue, SinkPhase};
 use super::tickets::parts;
 use super::verdict::{Company, Verdict, class, judge, kind};
 
@@ -23,7 +23,7 @@ impl KafkaSink {
         let named = self.named_partitions(&reports);
         self.count_answers(&reports);
         self.settle(&reports, now);
-        let halted = self.phase == Phase::Halted;
+        let halted = self.phase == SinkPhase::Halted;
         for report in reports.iter().filter(|report| report.error.is_some() && !halted) {
             if mutants::on(Mutant::IgnoreADeliveryError) {
                 continue;
@@ -201,11 +201,11 @@ impl KafkaSink {
                      by itself"
                 );
                 self.doomed.insert(place.ticket.slot, place.ticket.epoch);
-                self.is_due(Due::GiveUp { topic: topic.cloned(), message });
+                self.is_due(SinkDue::GiveUp { topic: topic.cloned(), message });
             }
             Verdict::Fatal => {
                 self.rewind(place.ticket, RewindCause::Producer);
-                self.is_due(Due::Replace);
+                self.is_due(SinkDue::Replace);
             }
             Verdict::Halt(exit) => {
                 let message = format!(
@@ -213,7 +213,7 @@ impl KafkaSink {
                      skipped. Correct the rights or the credentials of this user, then start again",
                     self.ctx.pipeline
                 );
-                self.is_due(Due::Halt(Halt { exit, message }));
+                self.is_due(SinkDue::Halt(Halt { exit, message }));
             }
         }
     }
@@ -226,16 +226,16 @@ impl KafkaSink {
         self.trouble.last.clear();
         self.trouble.heard.clear();
         self.arrived_there();
-        if self.trouble.named && self.phase == Phase::Running {
+        if self.trouble.named && self.phase == SinkPhase::Running {
             self.trouble.named = false;
-            self.ctx.health.clear(Room::Sink);
+            self.ctx.health.clear(Component::Sink);
         }
     }
 
     pub(super) fn arrived_there(&mut self) {
         if !self.reached {
             self.reached = true;
-            self.ctx.health.reached(Room::Sink);
+            self.ctx.health.reached(Component::Sink);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::plan::{KafkaSinkPlan, Segment, Template};
+use crate::config::plan::{KafkaSinkPlan, Template, TemplateSegment};
 use crate::librdkafka::producer::message::{Message, Span, append_header};
 use crate::model::{Encode, Kept, Place, Record, Reject, RejectReason, StepName};
 
@@ -41,18 +41,18 @@ pub fn constant_topic(plan: &KafkaSinkPlan) -> Option<Arc<str>> {
     let mut name = String::new();
     for segment in &plan.topic.segments {
         match segment {
-            Segment::Literal(text) => name.push_str(text),
-            Segment::Key
-            | Segment::KeyField { .. }
-            | Segment::Topic
-            | Segment::Partition
-            | Segment::Offset
-            | Segment::Timestamp(_)
-            | Segment::Now
-            | Segment::Header(_)
-            | Segment::Field { .. }
-            | Segment::Original { .. }
-            | Segment::Formed { .. } => return None,
+            TemplateSegment::Literal(text) => name.push_str(text),
+            TemplateSegment::Key
+            | TemplateSegment::KeyField { .. }
+            | TemplateSegment::Topic
+            | TemplateSegment::Partition
+            | TemplateSegment::Offset
+            | TemplateSegment::Timestamp(_)
+            | TemplateSegment::Now
+            | TemplateSegment::Header(_)
+            | TemplateSegment::Field { .. }
+            | TemplateSegment::Original { .. }
+            | TemplateSegment::Formed { .. } => return None,
         }
     }
     Some(name.into())
@@ -167,11 +167,11 @@ fn append(payload: &mut Vec<u8>, bytes: &[u8]) -> Option<Span> {
 mod tests {
     use super::*;
     use crate::librdkafka::producer::message::headers;
-    use crate::model::{Epoch, Offset, OwnedRecord, Slot, Ticket, TicketId};
+    use crate::model::{Epoch, Offset, OwnedRecord, PartitionId, Ticket, TicketId};
     use crate::sink::kafka::tests::{connection, sink_plan};
 
     fn place() -> Place {
-        let ticket = Ticket { id: TicketId(1), slot: Slot(0), epoch: Epoch(1) };
+        let ticket = Ticket { id: TicketId(1), slot: PartitionId(0), epoch: Epoch(1) };
         Place { ticket, offset: Offset(9), index: 4 }
     }
 
@@ -189,8 +189,10 @@ mod tests {
 
     fn dynamic() -> KafkaSinkPlan {
         let mut plan = sink_plan(connection("127.0.0.1:1"), "out");
-        plan.topic =
-            Template { text: "{topic}-x".into(), segments: vec![Segment::Topic, Segment::Literal("-x".into())] };
+        plan.topic = Template {
+            text: "{topic}-x".into(),
+            segments: vec![TemplateSegment::Topic, TemplateSegment::Literal("-x".into())],
+        };
         plan
     }
 

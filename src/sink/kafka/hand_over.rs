@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::librdkafka::ErrorCode;
-use crate::librdkafka::producer::Refusal;
+use crate::librdkafka::producer::ProduceRefusal;
 use crate::librdkafka::producer::buffers::BufferId;
 use crate::model::{Place, Prepared, Reject, RejectReason, Report, Ticket};
 use crate::sink::sequencer::Sequencer;
@@ -14,12 +14,12 @@ use crate::sink::sequencer::Sequencer;
 use super::KafkaItem;
 use super::flight::Flight;
 use super::roll::Roll;
-use super::sink::{KafkaSink, Phase};
-use super::targets::Target;
+use super::sink::{KafkaSink, SinkPhase};
+use super::targets::TopicPlan;
 use super::verdict::{Verdict, judge_refusal};
 
 /// What became of one step.
-enum Step {
+enum HandOverStep {
     /// Go on.
     Moved,
     /// Nothing can be handed over now: the queue is full, a probe or answers are awaited.
@@ -32,8 +32,8 @@ impl KafkaSink {
         loop {
             while let Some((buffer, next)) = self.handing {
                 match self.step(buffer, next) {
-                    Step::Moved => {}
-                    Step::Held => return,
+                    HandOverStep::Moved => {}
+                    HandOverStep::Held => return,
                 }
             }
             if let Some(batch) = self.roll.as_mut().and_then(Roll::take_found) {
@@ -56,7 +56,7 @@ impl KafkaSink {
         self.ctx.lost(std::mem::take(&mut batch.lost));
         let items = std::mem::take(&mut batch.items);
         let rejects = std::mem::take(&mut batch.rejects);
-        if self.phase == Phase::Halted {
+        if self.phase == SinkPhase::Halted {
             self.ctx.metrics.queue_records.add(-(items.len() as i64));
             return;
         }
@@ -88,25 +88,25 @@ impl KafkaSink {
     }
 
     /// Moves the batch in hand on by one run, one record or one producer.
-    fn step(&mut self, buffer: BufferId, next: usize) -> Step {
+    fn step(&mut self, buffer: BufferId, next: usize) -> HandOverStep {
         let Some(item) = self.flight(buffer).and_then(|flight| flight.items.get(next)).copied() else {
             self.finish_handing(buffer);
-            return Step::Moved;
+            return HandOverStep::Moved;
         };
         let ticket = item.place.ticket;
-        if self.phase == Phase::Halted || !self.may_send(ticket) {
+        if self.phase == SinkPhase::Halted || !self.may_send(ticket) {
             self.advance(buffer, self.end_of_run(buffer, next));
-            return Step::Moved;
+            return HandOverStep::Moved;
         }
-        if self.phase != Phase::Running {
-            return Step::Held;
+        if self.phase != SinkPhase::Running {
+            return HandOverStep::Held;
         }
         let mut end = self.end_of_stretch(buffer, next);
         if !self.suspects.is_empty() {
             if let Some(reject) = self.sentence(buffer, &item) {
                 self.reject(buffer, next as u32, item.place, reject);
                 self.advance(buffer, next + 1);
-                return Step::Moved;
+                return HandOverStep::Moved;
             }
             let change = self.suspects.next_change(ticket.slot, item.place.offset);
             end = self.flight(buffer).map_or(end, |flight| {
@@ -114,27 +114,27 @@ impl KafkaSink {
             });
         }
         let topic = match self.target(buffer, next, end, &item) {
-            Target::To(topic) => topic,
-            Target::Done => return Step::Moved,
-            Target::Full => return Step::Held,
+            TopicPlan::To(topic) => topic,
+            TopicPlan::Done => return HandOverStep::Moved,
+            TopicPlan::Full => return HandOverStep::Held,
         };
         let alone = self.suspects.is_suspect(ticket.slot, item.place.offset);
         if alone != self.line.alone {
             // The other producer must not overtake this one.
             if !self.open.is_empty() {
-                return Step::Held;
+                return HandOverStep::Held;
             }
             self.renew(alone);
-            return Step::Moved;
+            return HandOverStep::Moved;
         }
         self.produce(buffer, next..end, &item, &topic)
     }
 
     /// Produces items of one ticket and topic.
-    fn produce(&mut self, buffer: BufferId, range: Range<usize>, item: &KafkaItem, topic: &Arc<str>) -> Step {
+    fn produce(&mut self, buffer: BufferId, range: Range<usize>, item: &KafkaItem, topic: &Arc<str>) -> HandOverStep {
         let Range { start: next, end } = range;
         let mut refused = std::mem::take(&mut self.scratch.refused);
-        let Some(Some(flight)) = self.flights.get_mut(buffer.0 as usize) else { return Step::Held };
+        let Some(Some(flight)) = self.flights.get_mut(buffer.0 as usize) else { return HandOverStep::Held };
         let items = &flight.items[next..end];
         let considered =
             self.line.producer.produce(topic, buffer, next as u32, items, |item| item.message, &mut refused);
@@ -148,10 +148,10 @@ impl KafkaSink {
         self.scratch.refused = refused;
         self.act();
         // A give-up or a new producer on the way may have taken the batch out of our hands.
-        if next + considered < end && self.handing.is_some() { Step::Held } else { Step::Moved }
+        if next + considered < end && self.handing.is_some() { HandOverStep::Held } else { HandOverStep::Moved }
     }
 
-    fn refuse(&mut self, buffer: BufferId, Refusal { index, code }: Refusal, topic: &Arc<str>) {
+    fn refuse(&mut self, buffer: BufferId, ProduceRefusal { index, code }: ProduceRefusal, topic: &Arc<str>) {
         let Some(place) =
             self.flight(buffer).and_then(|flight| flight.items.get(index as usize)).map(|item| item.place)
         else {

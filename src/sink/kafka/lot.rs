@@ -17,11 +17,11 @@ const OVERHEAD: usize = 256;
 
 /// See the module. Every byte is charged to the pipeline's budget.
 pub(super) struct Lot {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<LotEntry>,
     charge: Charge,
 }
 
-struct Entry {
+struct LotEntry {
     /// Its spans lie in `bytes`.
     item: KafkaItem,
     bytes: Box<[u8]>,
@@ -29,7 +29,7 @@ struct Entry {
     since: Instant,
 }
 
-impl Entry {
+impl LotEntry {
     fn weight(&self) -> usize {
         self.bytes.len() + self.original.as_ref().map_or(0, OwnedRecord::bytes) + OVERHEAD
     }
@@ -56,7 +56,7 @@ impl Lot {
         let Message { value, key, headers, timestamp_ms } = item.message;
         let message = Message { value: carry(value), key: carry(key), headers: carry(headers), timestamp_ms };
         let item = KafkaItem { place: item.place, message, topic: carry(item.topic) };
-        let entry = Entry { item, bytes: bytes.into_boxed_slice(), original, since: now };
+        let entry = LotEntry { item, bytes: bytes.into_boxed_slice(), original, since: now };
         self.charge.set(self.charge.bytes() + entry.weight());
         self.entries.push_back(entry);
     }
@@ -131,7 +131,7 @@ impl Originals for Copies {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Budget, Epoch, Offset, Slot, TicketId, Wake};
+    use crate::model::{Budget, Epoch, Offset, PartitionId, TicketId, Wake};
 
     fn item(offset: i64, slot: u32, payload: &mut Vec<u8>) -> KafkaItem {
         let mut append = |text: String| {
@@ -139,7 +139,7 @@ mod tests {
             payload.extend_from_slice(text.as_bytes());
             Span::since(start, payload)
         };
-        let ticket = Ticket { id: TicketId(1), slot: Slot(slot), epoch: Epoch(1) };
+        let ticket = Ticket { id: TicketId(1), slot: PartitionId(slot), epoch: Epoch(1) };
         let message =
             Message { value: append(format!("value-{offset}")), key: None, headers: None, timestamp_ms: Some(offset) };
         KafkaItem { place: Place { ticket, offset: Offset(offset), index: 7 }, message, topic: append("ev-x".into()) }
@@ -181,7 +181,7 @@ mod tests {
     fn what_may_not_be_sent_any_more_is_dropped_with_its_bytes() {
         let (budget, mut lot) = filled(100);
         let held = budget.used();
-        assert_eq!(lot.sweep(&|ticket| ticket.slot == Slot(1)), 50);
+        assert_eq!(lot.sweep(&|ticket| ticket.slot == PartitionId(1)), 50);
         assert!(lot.records() == 50 && budget.used() < held * 6 / 10, "{}", budget.used());
         assert_eq!(lot.pop().map(|(place, _)| place.offset), Some(Offset(1)));
         assert_eq!(lot.sweep(&|_| false), 49);

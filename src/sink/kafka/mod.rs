@@ -30,19 +30,19 @@ mod targets;
 mod tickets;
 mod verdict;
 
-use crate::model::Slot;
+use crate::model::PartitionId;
 
 pub use encode::{KafkaEncoder, KafkaItem, constant_topic, templates};
 pub use sink::{KafkaSink, Setup};
 
 /// What the source asks of a running sink, over a channel of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
+pub enum SinkCommand {
     /// Answer [`crate::model::Report::Quiet`] for this partition once nothing of it is at the producer except records of
     /// its current epoch. Sent after the fence was moved.
-    Quiesce(Slot),
+    Quiesce(PartitionId),
     /// Purge the producer, queue and wire, and make it anew. Everything open is reported: what was acknowledged is
-    /// settled, the rest comes as a rewind. Open [`Command::Quiesce`] questions are answered at once.
+    /// settled, the rest comes as a rewind. Open [`SinkCommand::Quiesce`] questions are answered at once.
     Purge,
 }
 

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 /// Runs while records are open and none is acknowledged.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct AckTimer {
     limit: Duration,
     since: Option<Instant>,
 }
 
-impl Patience {
+impl AckTimer {
     pub(super) fn new(limit: Duration) -> Self {
         Self { limit, since: None }
     }
@@ -47,7 +47,7 @@ mod tests {
     fn it_runs_only_while_something_is_open_and_unanswered() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut patience = Patience::new(Duration::from_secs(10));
+        let mut patience = AckTimer::new(Duration::from_secs(10));
         patience.observe(at(0), false);
         assert!(!patience.is_spent(at(100)), "idle");
         patience.observe(at(100), true);

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use crate::librdkafka::ErrorCode;
 use crate::librdkafka::producer::Probe;
 use crate::model::{Backoff, Exit, GiveUp, Halt, Report, RewindCause, Ticket};
-use crate::telemetry::health::Room;
+use crate::telemetry::health::Component;
 
 use super::flight::Flight;
-use super::sink::{Due, KafkaSink, Phase, open_line};
-use super::verdict::{Answer, Verdict, judge_fatal, judge_probe};
+use super::sink::{KafkaSink, SinkDue, SinkPhase, open_line};
+use super::verdict::{TopicAnswer, Verdict, judge_fatal, judge_probe};
 
 /// Between probes.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -31,15 +31,15 @@ impl KafkaSink {
     /// Deadlines: faults to name, giving up, probes, thinning, questions.
     pub(super) fn tick(&mut self, now: Instant) {
         self.patience.observe(now, !self.open.is_empty());
-        if self.line.producer.fatal().is_some() && self.phase != Phase::Halted {
-            self.is_due(Due::Replace);
+        if self.line.producer.fatal().is_some() && self.phase != SinkPhase::Halted {
+            self.is_due(SinkDue::Replace);
             self.act();
         }
         if self.patience.waited(now) >= NAMED_AFTER {
             self.name_fault();
         }
         self.look_at_brokers(now);
-        if self.phase == Phase::Running && self.patience.is_spent(now) {
+        if self.phase == SinkPhase::Running && self.patience.is_spent(now) {
             let message = self.fault_text();
             self.give_up(GiveUp::Unacknowledged, self.topic.clone(), &message);
         }
@@ -54,7 +54,7 @@ impl KafkaSink {
 
     /// Names the bootstrap servers again when nothing has been answered for long.
     fn look_at_brokers(&mut self, now: Instant) {
-        let probing = matches!(self.phase, Phase::Probing { .. });
+        let probing = matches!(self.phase, SinkPhase::Probing { .. });
         if !probing && self.patience.waited(now) < NAMED_AFTER {
             self.bootstrap.answered();
         } else if self.bootstrap.is_due(now) {
@@ -64,11 +64,11 @@ impl KafkaSink {
     }
 
     /// Keeps what is due; a halt outweighs a give-up, which outweighs a replacement.
-    pub(super) fn is_due(&mut self, due: Due) {
-        let rank = |due: &Due| match due {
-            Due::Replace => 0,
-            Due::GiveUp { .. } => 1,
-            Due::Halt(_) => 2,
+    pub(super) fn is_due(&mut self, due: SinkDue) {
+        let rank = |due: &SinkDue| match due {
+            SinkDue::Replace => 0,
+            SinkDue::GiveUp { .. } => 1,
+            SinkDue::Halt(_) => 2,
         };
         if self.due.as_ref().is_none_or(|known| rank(known) < rank(&due)) {
             self.due = Some(due);
@@ -79,9 +79,9 @@ impl KafkaSink {
     pub(super) fn act(&mut self) {
         match self.due.take() {
             None => {}
-            Some(Due::Replace) => self.replace_fatal(),
-            Some(Due::GiveUp { topic, message }) => self.give_up(GiveUp::MissingTopic, topic, &message),
-            Some(Due::Halt(halt)) => self.halt(halt),
+            Some(SinkDue::Replace) => self.replace_fatal(),
+            Some(SinkDue::GiveUp { topic, message }) => self.give_up(GiveUp::MissingTopic, topic, &message),
+            Some(SinkDue::Halt(halt)) => self.halt(halt),
         }
     }
 
@@ -94,9 +94,9 @@ impl KafkaSink {
 
     /// Ends the pipeline: nothing is produced or settled any more.
     pub(super) fn halt(&mut self, halt: Halt) {
-        if self.phase != Phase::Halted {
-            self.phase = Phase::Halted;
-            self.ctx.health.raise(Room::Sink, halt.message.clone());
+        if self.phase != SinkPhase::Halted {
+            self.phase = SinkPhase::Halted;
+            self.ctx.health.raise(Component::Sink, halt.message.clone());
             self.ctx.report(Report::Halt(halt));
             self.line.producer.purge();
         }
@@ -120,31 +120,31 @@ impl KafkaSink {
         }
         self.renewals += 1;
         let pause = Backoff::new(self.setup.retry.first, self.setup.retry.max).after(self.renewals);
-        if matches!(self.phase, Phase::Running | Phase::Resting { .. }) {
-            self.phase = Phase::Resting { until: Instant::now() + pause };
+        if matches!(self.phase, SinkPhase::Running | SinkPhase::Resting { .. }) {
+            self.phase = SinkPhase::Resting { until: Instant::now() + pause };
         }
     }
 
     /// Gives all memory back: the producer is purged and made anew, the source rewinds everything and waits for a probe.
     pub(super) fn give_up(&mut self, why: GiveUp, topic: Option<Arc<str>>, message: &str) {
-        if matches!(self.phase, Phase::Halted | Phase::Probing { .. }) {
+        if matches!(self.phase, SinkPhase::Halted | SinkPhase::Probing { .. }) {
             return;
         }
         self.trouble.named = true;
-        self.ctx.health.raise(Room::Sink, message);
+        self.ctx.health.raise(Component::Sink, message);
         // These have unresolved records, so the source takes them back; until it does, nothing of them is produced.
         for ticket in self.renew(false) {
             self.doomed.insert(ticket.slot, ticket.epoch);
         }
-        if self.phase == Phase::Halted {
+        if self.phase == SinkPhase::Halted {
             return;
         }
         self.ctx.report(Report::GaveUp(why));
-        self.phase = Phase::Probing { next: Instant::now() + PROBE_INTERVAL, topic };
+        self.phase = SinkPhase::Probing { next: Instant::now() + PROBE_INTERVAL, topic };
     }
 
     pub(super) fn purge_on_order(&mut self) {
-        if self.phase == Phase::Halted {
+        if self.phase == SinkPhase::Halted {
             self.purge_and_serve();
             return;
         }
@@ -207,20 +207,20 @@ impl KafkaSink {
 
     fn turn_phase(&mut self, now: Instant) {
         match &self.phase {
-            Phase::Resting { until } if now >= *until => self.phase = Phase::Running,
-            Phase::Probing { next, topic } if now >= *next => {
+            SinkPhase::Resting { until } if now >= *until => self.phase = SinkPhase::Running,
+            SinkPhase::Probing { next, topic } if now >= *next => {
                 let topic = topic.clone();
                 self.probe(topic);
             }
-            Phase::Running if !self.reached && self.open.is_empty() && self.handing.is_none() => self.greet(now),
-            Phase::Running | Phase::Resting { .. } | Phase::Probing { .. } | Phase::Halted => {}
+            SinkPhase::Running if !self.reached && self.open.is_empty() && self.handing.is_none() => self.greet(now),
+            SinkPhase::Running | SinkPhase::Resting { .. } | SinkPhase::Probing { .. } | SinkPhase::Halted => {}
         }
     }
 
     fn probe(&mut self, topic: Option<Arc<str>>) {
         match self.line.producer.probe(topic.as_deref(), PROBE_LIMIT) {
             Probe::Answers => {
-                self.phase = Phase::Running;
+                self.phase = SinkPhase::Running;
                 self.acknowledged(Instant::now());
                 self.ctx.report(Report::SinkAnswers);
             }
@@ -229,10 +229,10 @@ impl KafkaSink {
                     let message = format!("pipeline {}: the output topic refuses us: {code}", self.ctx.pipeline);
                     self.halt(Halt { exit, message });
                 } else {
-                    self.phase = Phase::Probing { next: Instant::now() + PROBE_INTERVAL, topic };
+                    self.phase = SinkPhase::Probing { next: Instant::now() + PROBE_INTERVAL, topic };
                 }
             }
-            Probe::Silent(_) => self.phase = Phase::Probing { next: Instant::now() + PROBE_INTERVAL, topic },
+            Probe::Silent(_) => self.phase = SinkPhase::Probing { next: Instant::now() + PROBE_INTERVAL, topic },
         }
     }
 
@@ -249,7 +249,7 @@ impl KafkaSink {
             }
             Probe::Topic(code) => {
                 self.arrived_there();
-                let missing = matches!(judge_probe(&Probe::Topic(code), true), Answer::Missing(_));
+                let missing = matches!(judge_probe(&Probe::Topic(code), true), TopicAnswer::Missing(_));
                 if missing && self.open.is_empty() {
                     self.trouble.last = format!("it does not exist ({code}); create it");
                 }
@@ -277,7 +277,7 @@ impl KafkaSink {
         if !self.trouble.named {
             self.trouble.named = true;
             let text = self.fault_text();
-            self.ctx.health.raise(Room::Sink, text);
+            self.ctx.health.raise(Component::Sink, text);
         }
     }
 

@@ -16,7 +16,7 @@ use crate::mutants::{self, Mutant};
 
 use super::KafkaItem;
 use super::lot::Lot;
-use super::verdict::Answer;
+use super::verdict::TopicAnswer;
 
 /// How long a topic may take to appear before records that name it are rejected: brokers hear of a new topic late, and one
 /// that is made by its first use takes a moment.
@@ -34,7 +34,7 @@ const ABSENT: usize = 1_024;
 
 /// What becomes of a record that names this topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum TopicStanding {
     /// It is produced.
     There(Arc<str>),
     /// Somebody must ask first.
@@ -47,7 +47,7 @@ pub(super) enum Standing {
 
 /// What follows from an answer for a topic that was missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum AnswerEffect {
     /// Nothing.
     None,
     /// The records that wait are to be handed over.
@@ -78,19 +78,19 @@ pub(super) struct Absent {
     pub(super) code: ErrorCode,
     /// Whether it was told.
     pub(super) told: bool,
-    state: State,
+    state: TopicState,
     pub(super) lot: Lot,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum TopicState {
     Waits,
     Found,
     Rejected,
 }
 
 /// Who named a missing topic, and when.
-pub(super) struct Named {
+pub(super) struct NamedBy {
     pub(super) first: Place,
     pub(super) code: ErrorCode,
     pub(super) delivered: u64,
@@ -106,17 +106,19 @@ impl Roll {
         self.policy
     }
 
-    pub(super) fn standing(&self, name: &str) -> Standing {
+    pub(super) fn standing(&self, name: &str) -> TopicStanding {
         if let Some(name) = self.there.get(name) {
-            return Standing::There(name.clone());
+            return TopicStanding::There(name.clone());
         }
         match self.absent.get_key_value(name) {
-            Some((name, Absent { state: State::Rejected, .. })) => Standing::Rejected(name.clone()),
-            Some((name, Absent { state: State::Found, .. })) if mutants::on(Mutant::WaitingRecordsOvertaken) => {
-                Standing::There(name.clone())
+            Some((name, Absent { state: TopicState::Rejected, .. })) => TopicStanding::Rejected(name.clone()),
+            Some((name, Absent { state: TopicState::Found, .. })) if mutants::on(Mutant::WaitingRecordsOvertaken) => {
+                TopicStanding::There(name.clone())
             }
-            Some((name, Absent { state: State::Waits | State::Found, .. })) => Standing::Waits(name.clone()),
-            None => Standing::Unasked,
+            Some((name, Absent { state: TopicState::Waits | TopicState::Found, .. })) => {
+                TopicStanding::Waits(name.clone())
+            }
+            None => TopicStanding::Unasked,
         }
     }
 
@@ -142,7 +144,7 @@ impl Roll {
     }
 
     /// The topic is missing, as an answer or a report says. `false`: too many are, nothing was noted.
-    pub(super) fn is_missing(&mut self, name: &Arc<str>, named: Named, now: Instant) -> bool {
+    pub(super) fn is_missing(&mut self, name: &Arc<str>, named: NamedBy, now: Instant) -> bool {
         self.there.remove(name);
         if self.absent.contains_key(name) {
             return true;
@@ -153,7 +155,7 @@ impl Roll {
         if self.absent.len() >= ABSENT {
             return false;
         }
-        let Named { first, code, delivered, charge } = named;
+        let NamedBy { first, code, delivered, charge } = named;
         let absent = Absent {
             since: now,
             asked: now,
@@ -163,7 +165,7 @@ impl Roll {
             delivered,
             code,
             told: false,
-            state: State::Waits,
+            state: TopicState::Waits,
             lot: Lot::new(charge),
         };
         self.absent.insert(name.clone(), absent);
@@ -190,36 +192,36 @@ impl Roll {
 
     /// The topic whose next question is due and was asked for longest ago.
     pub(super) fn next_to_ask(&self, now: Instant) -> Option<Arc<str>> {
-        let due = self.absent.iter().filter(|(_, absent)| absent.state == State::Waits && absent.is_due(now));
+        let due = self.absent.iter().filter(|(_, absent)| absent.state == TopicState::Waits && absent.is_due(now));
         due.min_by_key(|(_, absent)| absent.asked).map(|(name, _)| name.clone())
     }
 
     /// What an answer for a missing topic leads to.
-    pub(super) fn heard(&mut self, name: &Arc<str>, answer: Answer, now: Instant) -> Turn {
+    pub(super) fn heard(&mut self, name: &Arc<str>, answer: TopicAnswer, now: Instant) -> AnswerEffect {
         let policy = self.policy;
-        let Some(absent) = self.absent.get_mut(name) else { return Turn::None };
+        let Some(absent) = self.absent.get_mut(name) else { return AnswerEffect::None };
         absent.asked = now;
         absent.questions += 1;
         match answer {
-            Answer::There if absent.lot.records() == 0 => {
+            TopicAnswer::There if absent.lot.records() == 0 => {
                 self.found(name);
-                Turn::Found
+                AnswerEffect::Found
             }
-            Answer::There => {
-                absent.state = State::Found;
-                Turn::Found
+            TopicAnswer::There => {
+                absent.state = TopicState::Found;
+                AnswerEffect::Found
             }
-            Answer::Missing(code) => {
+            TopicAnswer::Missing(code) => {
                 absent.code = code;
                 let spent = now.saturating_duration_since(absent.since) >= WAIT;
-                if policy == OnMissingTopic::Reject && absent.state == State::Waits && spent {
-                    absent.state = State::Rejected;
+                if policy == OnMissingTopic::Reject && absent.state == TopicState::Waits && spent {
+                    absent.state = TopicState::Rejected;
                     absent.named = now;
-                    return Turn::Rejected;
+                    return AnswerEffect::Rejected;
                 }
-                Turn::None
+                AnswerEffect::None
             }
-            Answer::Silent => Turn::None,
+            TopicAnswer::Silent => AnswerEffect::None,
         }
     }
 
@@ -230,7 +232,7 @@ impl Roll {
 
     /// Records of a topic that was found, in their order; the topic counts as there once the last of them was taken.
     pub(super) fn take_found(&mut self) -> Option<Prepared<KafkaItem>> {
-        let name = self.absent.iter().find(|(_, absent)| absent.state == State::Found)?.0.clone();
+        let name = self.absent.iter().find(|(_, absent)| absent.state == TopicState::Found)?.0.clone();
         let absent = self.absent.get_mut(&name)?;
         let batch = absent.lot.take();
         if absent.lot.records() == 0 {
@@ -241,12 +243,12 @@ impl Roll {
 
     /// Whether a topic was found, and records of it still wait to be handed over.
     pub(super) fn is_found(&self, name: &str) -> bool {
-        self.absent.get(name).is_some_and(|absent| absent.state == State::Found)
+        self.absent.get(name).is_some_and(|absent| absent.state == TopicState::Found)
     }
 
     /// Whether records of a topic that was found wait to be handed over.
     pub(super) fn has_found(&self) -> bool {
-        self.absent.values().any(|absent| absent.state == State::Found)
+        self.absent.values().any(|absent| absent.state == TopicState::Found)
     }
 
     /// Takes the first record to be rejected out of a topic's lot.
@@ -272,12 +274,12 @@ impl Roll {
 
     /// Missing topics that are waited for.
     pub(super) fn waits(&self) -> usize {
-        self.absent.values().filter(|absent| absent.state == State::Waits).count()
+        self.absent.values().filter(|absent| absent.state == TopicState::Waits).count()
     }
 
     /// Their names.
     pub(super) fn waiting_names(&self) -> Vec<Arc<str>> {
-        let waits = self.absent.iter().filter(|(_, absent)| absent.state == State::Waits);
+        let waits = self.absent.iter().filter(|(_, absent)| absent.state == TopicState::Waits);
         waits.map(|(name, _)| name.clone()).collect()
     }
 
@@ -315,30 +317,30 @@ impl Absent {
 mod tests {
     use super::*;
     use crate::librdkafka::producer::message::Message;
-    use crate::model::{Epoch, Offset, Slot, TicketId};
+    use crate::model::{Epoch, Offset, PartitionId, TicketId};
 
-    const MISSING: Answer = Answer::Missing(ErrorCode::UNKNOWN_TOPIC_OR_PART);
+    const MISSING: TopicAnswer = TopicAnswer::Missing(ErrorCode::UNKNOWN_TOPIC_OR_PART);
 
     fn item(offset: i64) -> KafkaItem {
-        let ticket = Ticket { id: TicketId(1), slot: Slot(0), epoch: Epoch(1) };
+        let ticket = Ticket { id: TicketId(1), slot: PartitionId(0), epoch: Epoch(1) };
         let message = Message { value: None, key: None, headers: None, timestamp_ms: None };
         KafkaItem { place: Place { ticket, offset: Offset(offset), index: 0 }, message, topic: None }
     }
 
-    fn named() -> Named {
+    fn named() -> NamedBy {
         let code = ErrorCode::UNKNOWN_TOPIC_OR_PART;
-        Named { first: item(1).place, code, delivered: 0, charge: Charge::none() }
+        NamedBy { first: item(1).place, code, delivered: 0, charge: Charge::none() }
     }
 
     /// A roll with one missing topic for which records 1 to 3 wait.
     fn waiting(policy: OnMissingTopic) -> (Roll, Arc<str>, Instant) {
         let (mut roll, name, start): (Roll, Arc<str>, _) = (Roll::new(policy), "ev-x".into(), Instant::now());
-        assert_eq!(roll.standing(&name), Standing::Unasked);
+        assert_eq!(roll.standing(&name), TopicStanding::Unasked);
         assert!(roll.is_missing(&name, named(), start));
         for offset in 1..4 {
             roll.lot(&name, start).expect("missing").push(&item(offset), &[], None, start);
         }
-        assert_eq!(roll.standing(&name), Standing::Waits(name.clone()));
+        assert_eq!(roll.standing(&name), TopicStanding::Waits(name.clone()));
         (roll, name, start)
     }
 
@@ -350,7 +352,7 @@ mod tests {
             let now = start + Duration::from_millis(at);
             if let Some(due) = roll.next_to_ask(now) {
                 assert_eq!(due, name);
-                assert_eq!(roll.heard(&due, MISSING, now), Turn::None);
+                assert_eq!(roll.heard(&due, MISSING, now), AnswerEffect::None);
                 asked.push(at);
             }
         }
@@ -360,20 +362,24 @@ mod tests {
     #[test]
     fn only_after_the_wait_and_only_on_an_answer_records_are_rejected() {
         let (mut roll, name, start) = waiting(OnMissingTopic::Reject);
-        assert_eq!(roll.heard(&name, MISSING, start + WAIT - Duration::from_millis(1)), Turn::None);
-        assert_eq!(roll.heard(&name, Answer::Silent, start + WAIT * 2), Turn::None, "nobody knows");
-        assert_eq!(roll.heard(&name, MISSING, start + WAIT * 2), Turn::Rejected);
-        assert_eq!(roll.standing(&name), Standing::Rejected(name.clone()));
+        assert_eq!(roll.heard(&name, MISSING, start + WAIT - Duration::from_millis(1)), AnswerEffect::None);
+        assert_eq!(roll.heard(&name, TopicAnswer::Silent, start + WAIT * 2), AnswerEffect::None, "nobody knows");
+        assert_eq!(roll.heard(&name, MISSING, start + WAIT * 2), AnswerEffect::Rejected);
+        assert_eq!(roll.standing(&name), TopicStanding::Rejected(name.clone()));
         assert_eq!(roll.pop(&name).map(|(place, _)| place.offset), Some(Offset(1)));
         let (mut held, name, start) = waiting(OnMissingTopic::Hold);
-        assert_eq!(held.heard(&name, MISSING, start + WAIT * 1_000), Turn::None, "held for as long as it takes");
+        assert_eq!(
+            held.heard(&name, MISSING, start + WAIT * 1_000),
+            AnswerEffect::None,
+            "held for as long as it takes"
+        );
     }
 
     #[test]
     fn a_topic_that_was_rejected_is_asked_for_while_it_is_named_and_forgotten_afterwards() {
         let (mut roll, name, start) = waiting(OnMissingTopic::Reject);
         let late = start + WAIT;
-        assert_eq!(roll.heard(&name, MISSING, late), Turn::Rejected);
+        assert_eq!(roll.heard(&name, MISSING, late), AnswerEffect::Rejected);
         while roll.pop(&name).is_some() {}
         assert!(
             roll.names_again(&name, late + ASKED.after(u32::MAX)) && !roll.names_again(&name, late + ASKED.after(1))
@@ -382,21 +388,21 @@ mod tests {
         other.forget(late + FORGET * 9);
         assert_eq!(other.absentees(), 1, "records wait for it");
         roll.forget(late + ASKED.after(u32::MAX));
-        assert_eq!(roll.standing(&name), Standing::Rejected(name.clone()), "though nothing waits for it any more");
+        assert_eq!(roll.standing(&name), TopicStanding::Rejected(name.clone()), "though nothing waits for it any more");
         roll.forget(late + ASKED.after(u32::MAX) + FORGET);
-        assert_eq!(roll.standing(&name), Standing::Unasked, "it is waited for again");
+        assert_eq!(roll.standing(&name), TopicStanding::Unasked, "it is waited for again");
     }
 
     #[test]
     fn what_waited_goes_first_and_in_its_order() {
         let (mut roll, name, start) = waiting(OnMissingTopic::Hold);
-        assert_eq!(roll.heard(&name, Answer::There, start), Turn::Found);
-        assert_eq!(roll.standing(&name), Standing::Waits(name.clone()), "what comes now must not overtake");
+        assert_eq!(roll.heard(&name, TopicAnswer::There, start), AnswerEffect::Found);
+        assert_eq!(roll.standing(&name), TopicStanding::Waits(name.clone()), "what comes now must not overtake");
         roll.lot(&name, start).expect("there").push(&item(4), &[], None, start);
         let batch = roll.take_found().expect("found");
         let offsets: Vec<i64> = batch.items.iter().map(|item| item.place.offset.0).collect();
         assert_eq!(offsets, [1, 2, 3, 4]);
-        assert_eq!((roll.standing(&name), roll.absentees()), (Standing::There(name), 0));
+        assert_eq!((roll.standing(&name), roll.absentees()), (TopicStanding::There(name), 0));
         assert!(roll.take_found().is_none());
     }
 

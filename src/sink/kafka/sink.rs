@@ -10,22 +10,22 @@ use secrecy::ExposeSecret;
 use crate::config::plan::{KafkaSinkPlan, OnMissingTopic, RetryPlan};
 use crate::librdkafka::Bootstrap;
 use crate::librdkafka::producer::buffers::BufferId;
-use crate::librdkafka::producer::{ClientEvent, DeliveryReport, Producer, Refusal};
-use crate::model::{Epoch, Exit, Halt, Prepared, Report, Slot};
+use crate::librdkafka::producer::{ClientEvent, DeliveryReport, ProduceRefusal, Producer};
+use crate::model::{Epoch, Exit, Halt, PartitionId, Prepared, Report};
 use crate::sink::context::SinkContext;
 use crate::sink::sequencer::Sequencer;
-use crate::telemetry::health::Room;
+use crate::telemetry::health::Component;
 use crate::telemetry::metrics::StageName;
 
 use super::flight::Flight;
 use super::limit::max_message_bytes;
-use super::patience::Patience;
+use super::patience::AckTimer;
 use super::roll::Roll;
 use super::settings::{ProducerSettings, properties};
 use super::suspects::Suspects;
 use super::targets::Rounds;
-use super::tickets::{OpenTickets, Tally};
-use super::{Command, KafkaItem, constant_topic};
+use super::tickets::{OpenTickets, TicketCounts};
+use super::{KafkaItem, SinkCommand, constant_topic};
 
 /// How long reading the topic's limit may take at start.
 const LIMIT_READ: Duration = Duration::from_secs(5);
@@ -62,7 +62,7 @@ pub struct KafkaSink {
     /// Which topics are there; `None` where one fixed topic is waited for.
     pub(super) roll: Option<Roll>,
     pub(super) rounds: Rounds,
-    pub(super) line: Line,
+    pub(super) line: CurrentProducer,
     /// What the producer of `line` holds, by buffer.
     pub(super) flights: Vec<Option<Flight>>,
     /// The batch that is being handed over: its buffer and the index of its next item.
@@ -71,28 +71,28 @@ pub struct KafkaSink {
     ring_bytes: usize,
     pub(super) open: OpenTickets,
     /// Partitions that were reported for a rewind, with the epoch that will not be produced any more.
-    pub(super) doomed: HashMap<Slot, Epoch>,
+    pub(super) doomed: HashMap<PartitionId, Epoch>,
     pub(super) suspects: Suspects,
     /// Records acknowledged so far.
     pub(super) delivered: u64,
-    pub(super) patience: Patience,
-    pub(super) phase: Phase,
+    pub(super) patience: AckTimer,
+    pub(super) phase: SinkPhase,
     /// Producers made anew since the last acknowledgement.
     pub(super) renewals: u32,
     /// What must be done with the whole producer once the group at hand is through.
-    pub(super) due: Option<Due>,
-    pub(super) quiet_asked: Vec<Slot>,
-    pub(super) trouble: Trouble,
+    pub(super) due: Option<SinkDue>,
+    pub(super) quiet_asked: Vec<PartitionId>,
+    pub(super) trouble: ClientComplaint,
     pub(super) reached: bool,
     pub(super) bootstrap: Bootstrap,
     /// When the cluster is asked again whether it is there.
     pub(super) next_greeting: Option<Instant>,
     pub(super) message_max_bytes: Option<u32>,
-    pub(super) scratch: Scratch,
+    pub(super) scratch: SinkScratch,
 }
 
 /// The producer in use.
-pub(super) struct Line {
+pub(super) struct CurrentProducer {
     pub(super) producer: Producer,
     pub(super) woken: flume::Receiver<()>,
     /// Whether it sends one record a request.
@@ -101,7 +101,7 @@ pub(super) struct Line {
 
 /// What the sink may do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum SinkPhase {
     /// Produce.
     Running,
     /// Wait before the new producer is used.
@@ -122,7 +122,7 @@ pub(super) enum Phase {
 
 /// See [`KafkaSink::due`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Due {
+pub(super) enum SinkDue {
     /// The producer is unusable.
     Replace,
     /// Everything goes back until a probe is answered.
@@ -138,7 +138,7 @@ pub(super) enum Due {
 
 /// What the client complained of last.
 #[derive(Default)]
-pub(super) struct Trouble {
+pub(super) struct ClientComplaint {
     pub(super) last: String,
     /// What broke a connection, where the client only logs it and something can be done.
     pub(super) heard: String,
@@ -149,13 +149,13 @@ pub(super) struct Trouble {
 
 /// Reused buffers.
 #[derive(Default)]
-pub(super) struct Scratch {
+pub(super) struct SinkScratch {
     pub(super) reports: Vec<DeliveryReport>,
     pub(super) events: Vec<ClientEvent>,
-    pub(super) refused: Vec<Refusal>,
+    pub(super) refused: Vec<ProduceRefusal>,
     /// What the broker said about single messages of the reports at hand.
     pub(super) said: BTreeMap<(BufferId, u32), String>,
-    pub(super) delivered: Tally,
+    pub(super) delivered: TicketCounts,
 }
 
 type Ring = Sequencer<(Instant, Prepared<KafkaItem>)>;
@@ -167,7 +167,7 @@ impl KafkaSink {
     /// A property is refused: a message that names it.
     pub fn open(setup: Setup, ctx: SinkContext) -> Result<Self, String> {
         let line = open_line(&setup, None, false)?;
-        ctx.health.needs(Room::Sink);
+        ctx.health.needs(Component::Sink);
         // The ring and the batch in hand; a batch has at most as many records as the source drains at once.
         ctx.metrics.queue_records_limit.set(((setup.ring + 1) * MOST_IN_A_BATCH) as i64);
         ctx.metrics.queue_bytes_limit.set(ctx.budget.limit() as i64);
@@ -183,17 +183,17 @@ impl KafkaSink {
             doomed: HashMap::new(),
             suspects: Suspects::default(),
             delivered: 0,
-            patience: Patience::new(setup.retry.in_place),
-            phase: Phase::Running,
+            patience: AckTimer::new(setup.retry.in_place),
+            phase: SinkPhase::Running,
             renewals: 0,
             due: None,
             quiet_asked: Vec::new(),
-            trouble: Trouble::default(),
+            trouble: ClientComplaint::default(),
             reached: false,
             bootstrap: Bootstrap::default(),
             next_greeting: None,
             message_max_bytes: None,
-            scratch: Scratch::default(),
+            scratch: SinkScratch::default(),
             setup,
             ctx,
         })
@@ -201,7 +201,7 @@ impl KafkaSink {
 
     /// Runs on the calling thread until `intake` is disconnected and every report was served, or, once the process
     /// aborts, until the producer was purged.
-    pub fn run(mut self, intake: flume::Receiver<Prepared<KafkaItem>>, commands: flume::Receiver<Command>) {
+    pub fn run(mut self, intake: flume::Receiver<Prepared<KafkaItem>>, commands: flume::Receiver<SinkCommand>) {
         self.learn_limit();
         let mut ring = Ring::new(self.setup.ring);
         let (mut intake, mut commands) = (Some(intake), Some(commands));
@@ -223,11 +223,11 @@ impl KafkaSink {
                 self.ctx.metrics.blocked(StageName::Sink).add(nanos(pause.elapsed()));
             }
             match heard {
-                Heard::Batch(Some(batch)) => self.enter(&mut ring, batch),
-                Heard::Batch(None) => intake = None,
-                Heard::Command(Some(command)) => self.obey(command),
-                Heard::Command(None) => commands = None,
-                Heard::Hook | Heard::Nothing => {}
+                WaitEnd::Batch(Some(batch)) => self.enter(&mut ring, batch),
+                WaitEnd::Batch(None) => intake = None,
+                WaitEnd::Command(Some(command)) => self.obey(command),
+                WaitEnd::Command(None) => commands = None,
+                WaitEnd::Hook | WaitEnd::Nothing => {}
             }
         }
         self.leave();
@@ -255,7 +255,7 @@ impl KafkaSink {
         }
     }
 
-    fn take_commands(&mut self, commands: &mut Option<flume::Receiver<Command>>) {
+    fn take_commands(&mut self, commands: &mut Option<flume::Receiver<SinkCommand>>) {
         while let Some(channel) = commands {
             match channel.try_recv() {
                 Ok(command) => self.obey(command),
@@ -299,14 +299,14 @@ impl KafkaSink {
         self.ctx.metrics.queue_bytes.set((self.ring_bytes + in_hand) as i64);
     }
 
-    fn obey(&mut self, command: Command) {
+    fn obey(&mut self, command: SinkCommand) {
         match command {
-            Command::Quiesce(slot) => {
+            SinkCommand::Quiesce(slot) => {
                 if !self.quiet_asked.contains(&slot) {
                     self.quiet_asked.push(slot);
                 }
             }
-            Command::Purge => self.purge_on_order(),
+            SinkCommand::Purge => self.purge_on_order(),
         }
     }
 
@@ -325,7 +325,7 @@ impl KafkaSink {
     fn is_finished(&self, intake_closed: bool) -> bool {
         let waits = self.roll.as_ref().is_some_and(|roll| roll.waiting() > 0);
         let drained = intake_closed && self.handing.is_none() && self.open.is_empty() && !waits;
-        drained || self.ctx.stop.is_aborting() || (intake_closed && self.phase == Phase::Halted)
+        drained || self.ctx.stop.is_aborting() || (intake_closed && self.phase == SinkPhase::Halted)
     }
 
     fn leave(mut self) {
@@ -337,31 +337,31 @@ impl KafkaSink {
     fn wait(
         &self,
         intake: Option<&flume::Receiver<Prepared<KafkaItem>>>,
-        commands: Option<&flume::Receiver<Command>>,
-    ) -> Heard {
+        commands: Option<&flume::Receiver<SinkCommand>>,
+    ) -> WaitEnd {
         let found = self.roll.as_ref().is_some_and(Roll::has_found);
-        let held = found || self.handing.is_some() || self.phase != Phase::Running || !self.quiet_asked.is_empty();
-        let mut selector = flume::Selector::new().recv(&self.line.woken, |_| Heard::Hook);
+        let held = found || self.handing.is_some() || self.phase != SinkPhase::Running || !self.quiet_asked.is_empty();
+        let mut selector = flume::Selector::new().recv(&self.line.woken, |_| WaitEnd::Hook);
         if let Some(intake) = intake {
-            selector = selector.recv(intake, |batch| Heard::Batch(batch.ok()));
+            selector = selector.recv(intake, |batch| WaitEnd::Batch(batch.ok()));
         }
         if let Some(commands) = commands {
-            selector = selector.recv(commands, |command| Heard::Command(command.ok()));
+            selector = selector.recv(commands, |command| WaitEnd::Command(command.ok()));
         }
-        selector.wait_timeout(if held { HELD_WAIT } else { IDLE_WAIT }).unwrap_or(Heard::Nothing)
+        selector.wait_timeout(if held { HELD_WAIT } else { IDLE_WAIT }).unwrap_or(WaitEnd::Nothing)
     }
 }
 
 /// What ended a wait.
-enum Heard {
+enum WaitEnd {
     Hook,
     Batch(Option<Prepared<KafkaItem>>),
-    Command(Option<Command>),
+    Command(Option<SinkCommand>),
     Nothing,
 }
 
 /// Makes a producer for the plan; its hook fills a channel of one place.
-pub(super) fn open_line(setup: &Setup, message_max_bytes: Option<u32>, alone: bool) -> Result<Line, String> {
+pub(super) fn open_line(setup: &Setup, message_max_bytes: Option<u32>, alone: bool) -> Result<CurrentProducer, String> {
     let plan = &setup.plan;
     let settings = ProducerSettings {
         linger: plan.linger,
@@ -382,7 +382,7 @@ pub(super) fn open_line(setup: &Setup, message_max_bytes: Option<u32>, alone: bo
         let _ = wake.try_send(());
     });
     producer
-        .map(|producer| Line { producer, woken, alone })
+        .map(|producer| CurrentProducer { producer, woken, alone })
         .map_err(|error| format!("connection {}: {error}", plan.connection.name))
 }
 

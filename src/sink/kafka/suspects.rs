@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use crate::model::{Offset, Reject, Slot};
+use crate::model::{Offset, PartitionId, Reject};
 
 /// Guilty records remembered; beyond it the oldest is forgotten and will be judged by the broker again.
 const GUILTY: usize = 4_096;
@@ -16,9 +16,9 @@ const STRETCHES: usize = 64;
 /// one record a request.
 #[derive(Default)]
 pub(super) struct Suspects {
-    guilty: HashMap<Slot, BTreeMap<i64, (u64, Reject)>>,
-    order: VecDeque<(Slot, i64)>,
-    stretches: HashMap<Slot, Vec<(i64, i64)>>,
+    guilty: HashMap<PartitionId, BTreeMap<i64, (u64, Reject)>>,
+    order: VecDeque<(PartitionId, i64)>,
+    stretches: HashMap<PartitionId, Vec<(i64, i64)>>,
 }
 
 impl Suspects {
@@ -27,7 +27,7 @@ impl Suspects {
         self.order.is_empty() && self.stretches.is_empty()
     }
 
-    pub(super) fn condemn(&mut self, slot: Slot, Offset(offset): Offset, print: u64, reject: Reject) {
+    pub(super) fn condemn(&mut self, slot: PartitionId, Offset(offset): Offset, print: u64, reject: Reject) {
         if self.guilty.entry(slot).or_default().insert(offset, (print, reject)).is_none() {
             self.order.push_back((slot, offset));
         }
@@ -40,13 +40,18 @@ impl Suspects {
     }
 
     /// Why this record was refused before, if it was.
-    pub(super) fn sentence(&self, slot: Slot, Offset(offset): Offset, print: impl FnOnce() -> u64) -> Option<&Reject> {
+    pub(super) fn sentence(
+        &self,
+        slot: PartitionId,
+        Offset(offset): Offset,
+        print: impl FnOnce() -> u64,
+    ) -> Option<&Reject> {
         let (known, reject) = self.guilty.get(&slot)?.get(&offset)?;
         (*known == print()).then_some(reject)
     }
 
     /// The first offset above this one that may have to be treated differently.
-    pub(super) fn next_change(&self, slot: Slot, Offset(offset): Offset) -> i64 {
+    pub(super) fn next_change(&self, slot: PartitionId, Offset(offset): Offset) -> i64 {
         let guilty = self.guilty.get(&slot).and_then(|of_slot| of_slot.range(offset.saturating_add(1)..).next());
         let edges = self.stretches.get(&slot).into_iter().flatten().flat_map(|(first, last)| [*first, *last + 1]);
         let edge = edges.filter(|edge| *edge > offset).min();
@@ -54,7 +59,7 @@ impl Suspects {
     }
 
     /// This record is to be sent alone when it is read again.
-    pub(super) fn suspect(&mut self, slot: Slot, Offset(offset): Offset) {
+    pub(super) fn suspect(&mut self, slot: PartitionId, Offset(offset): Offset) {
         let stretches = self.stretches.entry(slot).or_default();
         match stretches.iter_mut().find(|(first, last)| *first - 1 <= offset && offset <= *last + 1) {
             Some((first, last)) => (*first, *last) = ((*first).min(offset), (*last).max(offset)),
@@ -67,14 +72,14 @@ impl Suspects {
         }
     }
 
-    pub(super) fn is_suspect(&self, slot: Slot, Offset(offset): Offset) -> bool {
+    pub(super) fn is_suspect(&self, slot: PartitionId, Offset(offset): Offset) -> bool {
         self.stretches
             .get(&slot)
             .is_some_and(|stretches| stretches.iter().any(|(first, last)| (*first..=*last).contains(&offset)))
     }
 
     /// A record sent alone was answered: up to here the stretch is cleared.
-    pub(super) fn cleared(&mut self, slot: Slot, Offset(offset): Offset) {
+    pub(super) fn cleared(&mut self, slot: PartitionId, Offset(offset): Offset) {
         let Some(stretches) = self.stretches.get_mut(&slot) else { return };
         stretches.retain_mut(|(first, last)| {
             if *first <= offset {
@@ -93,7 +98,7 @@ mod tests {
     use super::*;
     use crate::model::RejectReason;
 
-    const SLOT: Slot = Slot(1);
+    const SLOT: PartitionId = PartitionId(1);
 
     fn reject() -> Reject {
         Reject::new(RejectReason::Refused, &"sink".into(), "no")
@@ -105,7 +110,7 @@ mod tests {
         suspects.condemn(SLOT, Offset(5), 77, reject());
         assert_eq!(suspects.sentence(SLOT, Offset(5), || 77), Some(&reject()));
         assert_eq!(suspects.sentence(SLOT, Offset(5), || 78), None);
-        assert_eq!(suspects.sentence(Slot(2), Offset(5), || 77), None);
+        assert_eq!(suspects.sentence(PartitionId(2), Offset(5), || 77), None);
         for offset in 0..GUILTY as i64 {
             suspects.condemn(SLOT, Offset(100 + offset), 1, reject());
         }

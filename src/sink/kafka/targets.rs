@@ -8,12 +8,12 @@ use crate::config::plan::OnMissingTopic;
 use crate::librdkafka::ErrorCode;
 use crate::librdkafka::producer::buffers::BufferId;
 use crate::model::{Place, Reject, RejectReason};
-use crate::telemetry::health::Room;
+use crate::telemetry::health::Component;
 
 use super::KafkaItem;
-use super::roll::{Named, Roll, Standing, Turn, WAIT};
-use super::sink::{KafkaSink, Phase};
-use super::verdict::{Answer, judge_probe};
+use super::roll::{AnswerEffect, NamedBy, Roll, TopicStanding, WAIT};
+use super::sink::{KafkaSink, SinkPhase};
+use super::verdict::{TopicAnswer, judge_probe};
 
 /// How long one question may block the thread.
 const ASK_LIMIT: Duration = Duration::from_millis(400);
@@ -34,7 +34,7 @@ const LINES: u32 = 10;
 const LINES_WITHIN: Duration = Duration::from_secs(60);
 
 /// What is done with a stretch of records that name one topic.
-pub(super) enum Target {
+pub(super) enum TopicPlan {
     /// They are produced.
     To(Arc<str>),
     /// They were put aside or rejected.
@@ -74,9 +74,9 @@ impl Rounds {
 
 impl KafkaSink {
     /// Where items `next..end` go, which are of one ticket and name one topic.
-    pub(super) fn target(&mut self, buffer: BufferId, next: usize, end: usize, item: &KafkaItem) -> Target {
+    pub(super) fn target(&mut self, buffer: BufferId, next: usize, end: usize, item: &KafkaItem) -> TopicPlan {
         if let (Some(topic), None) = (&self.topic, &self.roll) {
-            return Target::To(topic.clone());
+            return TopicPlan::To(topic.clone());
         }
         let payload = self.line.producer.payload(buffer).unwrap_or_default();
         let name = match &self.topic {
@@ -86,28 +86,28 @@ impl KafkaSink {
         let (Some(name), Some(roll)) = (name, &self.roll) else {
             let reject = Reject::new(RejectReason::InvalidTarget, &"sink.topic".into(), "the topic's name is lost");
             self.reject_all(buffer, next..end, &reject);
-            return Target::Done;
+            return TopicPlan::Done;
         };
         let standing = roll.standing(name);
-        if let Standing::There(topic) = standing {
-            return Target::To(topic);
+        if let TopicStanding::There(topic) = standing {
+            return TopicPlan::To(topic);
         }
         let name: Arc<str> = name.into();
         let standing = self.ask_where_due(standing, &name, item.place);
         match standing {
-            Standing::There(topic) => Target::To(topic),
+            TopicStanding::There(topic) => TopicPlan::To(topic),
             // They are what the others wait for.
-            Standing::Waits(topic) if self.is_found(buffer, &topic) => Target::To(topic),
-            Standing::Waits(topic) => {
+            TopicStanding::Waits(topic) if self.is_found(buffer, &topic) => TopicPlan::To(topic),
+            TopicStanding::Waits(topic) => {
                 self.put_aside(buffer, next..end, &topic);
-                Target::Done
+                TopicPlan::Done
             }
-            Standing::Rejected(topic) => {
+            TopicStanding::Rejected(topic) => {
                 let reject = self.missing_reject(&topic);
                 self.reject_all(buffer, next..end, &reject);
-                Target::Done
+                TopicPlan::Done
             }
-            Standing::Unasked => Target::Full,
+            TopicStanding::Unasked => TopicPlan::Full,
         }
     }
 
@@ -118,12 +118,12 @@ impl KafkaSink {
     }
 
     /// Asks for a topic nobody asked for, and again for one whose records are rejected.
-    fn ask_where_due(&mut self, standing: Standing, name: &Arc<str>, place: Place) -> Standing {
+    fn ask_where_due(&mut self, standing: TopicStanding, name: &Arc<str>, place: Place) -> TopicStanding {
         let now = Instant::now();
         match &standing {
-            Standing::There(_) | Standing::Waits(_) => standing,
-            Standing::Unasked => self.ask_first(name, place, now),
-            Standing::Rejected(_) => {
+            TopicStanding::There(_) | TopicStanding::Waits(_) => standing,
+            TopicStanding::Unasked => self.ask_first(name, place, now),
+            TopicStanding::Rejected(_) => {
                 if self.roll.as_mut().is_some_and(|roll| roll.names_again(name, now)) {
                     self.ask_again(name);
                 }
@@ -132,31 +132,31 @@ impl KafkaSink {
         }
     }
 
-    fn ask_first(&mut self, name: &Arc<str>, place: Place, now: Instant) -> Standing {
-        let there = || Standing::There(name.clone());
+    fn ask_first(&mut self, name: &Arc<str>, place: Place, now: Instant) -> TopicStanding {
+        let there = || TopicStanding::There(name.clone());
         if self.roll.as_ref().is_none_or(|roll| roll.trusts(now)) {
             return there();
         }
         let answer = self.ask(name);
         // The cluster answers: what is open waits for these questions, not for an acknowledgement that fails to come.
-        if answer != Answer::Silent {
+        if answer != TopicAnswer::Silent {
             self.patience.acknowledged(Instant::now());
         }
         match answer {
-            Answer::There => {
+            TopicAnswer::There => {
                 if let Some(roll) = &mut self.roll {
                     roll.is_there(name);
                 }
                 self.arrived_there();
                 there()
             }
-            Answer::Silent => {
+            TopicAnswer::Silent => {
                 if let Some(roll) = &mut self.roll {
                     roll.trust(Instant::now());
                 }
                 there()
             }
-            Answer::Missing(code) => {
+            TopicAnswer::Missing(code) => {
                 self.note_missing(name, place, code);
                 self.roll.as_ref().map_or_else(there, |roll| roll.standing(name))
             }
@@ -165,11 +165,11 @@ impl KafkaSink {
 
     /// Notes that a topic is missing. `false`: too many are.
     pub(super) fn note_missing(&mut self, name: &Arc<str>, first: Place, code: ErrorCode) -> bool {
-        let named = Named { first, code, delivered: self.delivered, charge: self.ctx.budget.charge(0) };
+        let named = NamedBy { first, code, delivered: self.delivered, charge: self.ctx.budget.charge(0) };
         self.roll.as_mut().is_some_and(|roll| roll.is_missing(name, named, Instant::now()))
     }
 
-    fn ask(&mut self, name: &Arc<str>) -> Answer {
+    fn ask(&mut self, name: &Arc<str>) -> TopicAnswer {
         let knows_others = self.roll.as_ref().is_some_and(Roll::knows_any);
         judge_probe(&self.line.producer.probe(Some(name), ASK_LIMIT), knows_others)
     }
@@ -180,16 +180,16 @@ impl KafkaSink {
         self.heard(name, answer);
     }
 
-    fn heard(&mut self, name: &Arc<str>, answer: Answer) {
+    fn heard(&mut self, name: &Arc<str>, answer: TopicAnswer) {
         let Some(roll) = &mut self.roll else { return };
         match roll.heard(name, answer, Instant::now()) {
-            Turn::None => {}
-            Turn::Found => tracing::info!(
+            AnswerEffect::None => {}
+            AnswerEffect::Found => tracing::info!(
                 pipeline = %self.ctx.pipeline,
                 "topic {name} of connection {} is there now: records that name it go on",
                 self.setup.plan.connection.name
             ),
-            Turn::Rejected => self.reject_waiting(name),
+            AnswerEffect::Rejected => self.reject_waiting(name),
         }
     }
 
@@ -246,7 +246,7 @@ impl KafkaSink {
         if self.roll.as_ref().is_none_or(|roll| roll.absentees() == 0 && !self.rounds.raised) {
             return;
         }
-        if self.phase == Phase::Running {
+        if self.phase == SinkPhase::Running {
             self.ask_for_missing(now);
         }
         if Rounds::is_due(&mut self.rounds.next_look, now, LOOK) {
@@ -274,10 +274,10 @@ impl KafkaSink {
         let waiting: Vec<_> = self.roll.iter().flat_map(Roll::waiting_names).collect();
         for name in waiting {
             let answer = if there.contains(&*name) {
-                Answer::There
+                TopicAnswer::There
             } else {
                 let code = self.roll.as_ref().and_then(|roll| roll.absent(&name)).map(|absent| absent.code);
-                Answer::Missing(code.unwrap_or(ErrorCode::UNKNOWN_TOPIC_OR_PART))
+                TopicAnswer::Missing(code.unwrap_or(ErrorCode::UNKNOWN_TOPIC_OR_PART))
             };
             self.heard(&name, answer);
         }
@@ -285,7 +285,7 @@ impl KafkaSink {
 
     fn look_at_what_waits(&mut self, now: Instant) {
         let Some(mut roll) = self.roll.take() else { return };
-        let halted = self.phase == Phase::Halted;
+        let halted = self.phase == SinkPhase::Halted;
         let dropped = roll.sweep(&|ticket| !halted && self.may_send(ticket));
         self.ctx.metrics.queue_records.add(-(dropped as i64));
         roll.forget(now);
@@ -300,10 +300,10 @@ impl KafkaSink {
         }
         if self.rounds.raised {
             match roll.longest() {
-                Some((name, _)) => self.ctx.health.raise(Room::Target, self.missing_text(&roll, name)),
+                Some((name, _)) => self.ctx.health.raise(Component::Target, self.missing_text(&roll, name)),
                 None => {
                     self.rounds.raised = false;
-                    self.ctx.health.clear(Room::Target);
+                    self.ctx.health.clear(Component::Target);
                 }
             }
         }

@@ -14,15 +14,17 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{ClientConfig, Offset as ReadFrom, TopicPartitionList};
 
 use super::*;
-use crate::config::plan::{KafkaConnection, KafkaSinkPlan, OnMissingTopic, OnReject, RetryPlan, Segment, Template};
+use crate::config::plan::{
+    KafkaConnection, KafkaSinkPlan, OnMissingTopic, OnReject, RetryPlan, Template, TemplateSegment,
+};
 use crate::model::{
-    Budget, Charge, Encode, Epoch, Exit, GiveUp, Kept, Offset, Originals, Outcome, OwnedRecord, Part, PartitionTable,
-    Place, Prepared, Reject, RejectReason, Rejected, Report, ReportSender, RewindCause, Slot, Stop, Ticket, TicketId,
-    TopicPartition, Wake,
+    Budget, Charge, Encode, Epoch, Exit, GiveUp, Kept, Offset, Originals, Outcome, OwnedRecord, Part, PartitionId,
+    PartitionTable, Place, Prepared, Reject, RejectReason, Rejected, Report, ReportSender, RewindCause, Stop, Ticket,
+    TicketId, TopicPartition, Wake,
 };
 use crate::sink::context::SinkContext;
 use crate::sink::reject::tests::desk;
-use crate::telemetry::health::{Health, Room};
+use crate::telemetry::health::{Component, Health};
 use crate::telemetry::latency::{LatencyBook, Stage};
 use crate::telemetry::metrics::{PipelineMetrics, RequestClass};
 
@@ -44,8 +46,8 @@ pub(crate) fn connection(brokers: &str) -> KafkaConnection {
 pub(crate) fn sink_plan(connection: KafkaConnection, topic: &str) -> KafkaSinkPlan {
     KafkaSinkPlan {
         connection,
-        topic: Template { text: topic.into(), segments: vec![Segment::Literal(topic.into())] },
-        key: Template { text: "{key}".into(), segments: vec![Segment::Key] },
+        topic: Template { text: topic.into(), segments: vec![TemplateSegment::Literal(topic.into())] },
+        key: Template { text: "{key}".into(), segments: vec![TemplateSegment::Key] },
         on_missing_topic: OnMissingTopic::Hold,
         keep_headers: true,
         keep_timestamp: false,
@@ -76,7 +78,7 @@ impl Originals for Kept32 {
 /// A running sink, with the source's side in the test's hands.
 struct Rig {
     intake: Option<flume::Sender<Prepared<KafkaItem>>>,
-    commands: flume::Sender<Command>,
+    commands: flume::Sender<SinkCommand>,
     reports: flume::Receiver<Report>,
     ctx: SinkContext,
     plan: KafkaSinkPlan,
@@ -98,7 +100,7 @@ struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            topic: Template { text: TOPIC.into(), segments: vec![Segment::Literal(TOPIC.into())] },
+            topic: Template { text: TOPIC.into(), segments: vec![TemplateSegment::Literal(TOPIC.into())] },
             on_missing_topic: OnMissingTopic::Hold,
             on_reject: OnReject::Drop,
             // Reading the topic's limit is left out where a value is set; the mock cannot answer it.
@@ -162,18 +164,18 @@ impl Rig {
     }
 
     /// A slot of a partition with a fresh current epoch.
-    fn assign(&self, partition: i32) -> (Slot, Epoch) {
+    fn assign(&self, partition: i32) -> (PartitionId, Epoch) {
         let slot = self.ctx.table.slot(&TopicPartition { topic: "in".into(), partition }).expect("slot");
         (slot, self.fence(slot))
     }
 
-    fn fence(&self, slot: Slot) -> Epoch {
+    fn fence(&self, slot: PartitionId) -> Epoch {
         let epoch = Epoch::fresh();
         self.ctx.table.set_current(slot, epoch);
         epoch
     }
 
-    fn ticket(&mut self, (slot, epoch): (Slot, Epoch)) -> Ticket {
+    fn ticket(&mut self, (slot, epoch): (PartitionId, Epoch)) -> Ticket {
         self.tickets += 1;
         Ticket { id: TicketId(self.tickets), slot, epoch }
     }
@@ -211,7 +213,7 @@ impl Rig {
     }
 
     /// Sends offsets `range` of one partition as one batch of one ticket, values `v-OFFSET`, keys `OFFSET mod 5`.
-    fn send_range(&mut self, tenure: (Slot, Epoch), range: std::ops::Range<i64>) -> Ticket {
+    fn send_range(&mut self, tenure: (PartitionId, Epoch), range: std::ops::Range<i64>) -> Ticket {
         let ticket = self.ticket(tenure);
         let texts: Vec<(String, String)> = range.clone().map(|at| ((at % 5).to_string(), format!("v-{at}"))).collect();
         let records: Vec<(Ticket, i64, &str, &[u8])> =
@@ -616,8 +618,12 @@ fn a_silent_cluster_is_given_up_and_probed_until_it_answers() {
     cluster.broker_down(1).expect("down");
     let ticket = rig.send_range(tenure, 1..10);
     rig.await_reports("given up", |rig| rig.others.contains(&Report::GaveUp(GiveUp::Unacknowledged)));
-    let named =
-        rig.ctx.health.faults().into_iter().any(|(room, fault)| room == Room::Sink && fault.message.contains(TOPIC));
+    let named = rig
+        .ctx
+        .health
+        .faults()
+        .into_iter()
+        .any(|(room, fault)| room == Component::Sink && fault.message.contains(TOPIC));
     assert!(named, "the fault is named");
     // Of an epoch the source has not fenced yet: held, not lost.
     let held = rig.assign(1);
@@ -647,7 +653,7 @@ fn a_missing_topic_gives_everything_back_and_goes_on_when_it_is_there() {
     let tenure = rig.assign(0);
     rig.send_range(tenure, 0..5);
     rig.await_reports("given up", |rig| rig.others.contains(&Report::GaveUp(GiveUp::MissingTopic)));
-    let fault = rig.ctx.health.faults().into_iter().find(|(room, _)| *room == Room::Sink).expect("a fault").1;
+    let fault = rig.ctx.health.faults().into_iter().find(|(room, _)| *room == Component::Sink).expect("a fault").1;
     assert!(fault.message.contains(TOPIC) && fault.message.contains("Create it"), "{}", fault.message);
     cluster.topic_error(TOPIC, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).expect("topic error");
     rig.await_reports("answers", |rig| rig.others.contains(&Report::SinkAnswers));
@@ -663,7 +669,7 @@ fn records_choose_their_topic() {
     for topic in ["left", "right"] {
         cluster.create_topic(topic, 1, 1).expect("topic");
     }
-    let topic = Template { text: "{key}".into(), segments: vec![Segment::Key] };
+    let topic = Template { text: "{key}".into(), segments: vec![TemplateSegment::Key] };
     let mut rig = Rig::start(&cluster, Options { topic, ..Options::default() });
     let tenure = rig.assign(0);
     let ticket = rig.ticket(tenure);
@@ -685,7 +691,7 @@ fn a_lost_partition_is_quiet_after_its_reports_or_after_a_purge() {
     let cluster = cluster(1);
     let mut rig = Rig::start(&cluster, Options::default());
     let (lost, kept) = (rig.assign(0), rig.assign(1));
-    rig.commands.send(Command::Quiesce(lost.0)).expect("taken");
+    rig.commands.send(SinkCommand::Quiesce(lost.0)).expect("taken");
     rig.await_reports("quiet", |rig| rig.others.contains(&Report::Quiet(lost.0)));
     rig.others.clear();
     let ready = rig.send_range(kept, 0..1);
@@ -695,10 +701,10 @@ fn a_lost_partition_is_quiet_after_its_reports_or_after_a_purge() {
     let kept_open = rig.send_range(kept, 1..3);
     rig.await_released(3);
     rig.ctx.table.set_current(lost.0, Epoch::NONE);
-    rig.commands.send(Command::Quiesce(lost.0)).expect("taken");
+    rig.commands.send(SinkCommand::Quiesce(lost.0)).expect("taken");
     let early = rig.reports.recv_timeout(Duration::from_millis(300));
     assert!(early.is_err(), "its reports are open: {early:?}");
-    rig.commands.send(Command::Purge).expect("taken");
+    rig.commands.send(SinkCommand::Purge).expect("taken");
     rig.await_reports("quiet", |rig| rig.others.contains(&Report::Quiet(lost.0)));
     assert_eq!(rig.await_rewind(kept_open), RewindCause::Producer);
     cluster.broker_up(1).expect("up");

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::model::{Epoch, Outcome, Part, Slot, Ticket, TicketId};
+use crate::model::{Epoch, Outcome, Part, PartitionId, Ticket, TicketId};
 
 /// Records handed to the producer and not reported, by ticket.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ impl OpenTickets {
     }
 
     /// Whether records of this partition are open that are not of the epoch `current`.
-    pub(super) fn has_old(&self, slot: Slot, current: Epoch) -> bool {
+    pub(super) fn has_old(&self, slot: PartitionId, current: Epoch) -> bool {
         self.tickets.values().any(|(ticket, _)| ticket.slot == slot && ticket.epoch != current)
     }
 
@@ -46,12 +46,12 @@ impl OpenTickets {
 
 /// Counts records by ticket. Neighbours are mostly of one ticket, so the last one is looked at first.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct TicketCounts {
     counts: Vec<(Ticket, u32)>,
     places: HashMap<TicketId, usize, foldhash::fast::FixedState>,
 }
 
-impl Tally {
+impl TicketCounts {
     pub(super) fn add(&mut self, ticket: Ticket) {
         if let Some((last, records)) = self.counts.last_mut()
             && last.id == ticket.id
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     fn ticket(id: u64, slot: u32, epoch: u64) -> Ticket {
-        Ticket { id: TicketId(id), slot: Slot(slot), epoch: Epoch(epoch) }
+        Ticket { id: TicketId(id), slot: PartitionId(slot), epoch: Epoch(epoch) }
     }
 
     #[test]
@@ -94,7 +94,9 @@ mod tests {
         open.open(ticket(2, 1, 1), 0);
         open.close(ticket(1, 0, 1), 2);
         assert!(
-            open.has_old(Slot(0), Epoch(2)) && !open.has_old(Slot(0), Epoch(1)) && !open.has_old(Slot(1), Epoch(2))
+            open.has_old(PartitionId(0), Epoch(2))
+                && !open.has_old(PartitionId(0), Epoch(1))
+                && !open.has_old(PartitionId(1), Epoch(2))
         );
         open.close(ticket(1, 0, 1), 1);
         assert!(open.is_empty());
@@ -102,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_tally_merges_what_comes_mixed() {
-        let mut tally = Tally::default();
+        let mut tally = TicketCounts::default();
         for id in [1, 1, 2, 1, 2, 3, 3, 1] {
             tally.add(ticket(id, 0, 1));
         }

@@ -69,7 +69,7 @@ pub(super) fn judge_fatal(code: ErrorCode) -> Verdict {
 
 /// What the cluster says of a topic that a record names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum TopicAnswer {
     /// It is there, or soon has a leader.
     There,
     /// It is not there, as far as this broker knows.
@@ -80,17 +80,17 @@ pub(super) enum Answer {
 
 /// Judges a question for a topic. A cluster with access rules does not tell a topic that is missing from one that is not ours;
 /// where all are refused the rights are at fault, and the first report halts (`knows_others`: some topic was not refused).
-pub(super) fn judge_probe(probe: &Probe, knows_others: bool) -> Answer {
+pub(super) fn judge_probe(probe: &Probe, knows_others: bool) -> TopicAnswer {
     match probe {
-        Probe::Answers => Answer::There,
-        Probe::Silent(_) => Answer::Silent,
+        Probe::Answers => TopicAnswer::There,
+        Probe::Silent(_) => TopicAnswer::Silent,
         Probe::Topic(
             code @ (ErrorCode::UNKNOWN_TOPIC | ErrorCode::UNKNOWN_TOPIC_OR_PART | ErrorCode::TOPIC_EXCEPTION),
-        ) => Answer::Missing(*code),
+        ) => TopicAnswer::Missing(*code),
         Probe::Topic(ErrorCode::TOPIC_AUTHORIZATION_FAILED) if knows_others => {
-            Answer::Missing(ErrorCode::TOPIC_AUTHORIZATION_FAILED)
+            TopicAnswer::Missing(ErrorCode::TOPIC_AUTHORIZATION_FAILED)
         }
-        Probe::Topic(_) => Answer::There,
+        Probe::Topic(_) => TopicAnswer::There,
     }
 }
 
@@ -187,15 +187,15 @@ mod tests {
 
     #[test]
     fn only_a_topic_that_is_not_there_is_missing() {
-        let missing = |code| Answer::Missing(code);
+        let missing = |code| TopicAnswer::Missing(code);
         let table = [
-            (Probe::Answers, false, Answer::There),
-            (Probe::Silent(ErrorCode::MSG_TIMED_OUT), true, Answer::Silent),
+            (Probe::Answers, false, TopicAnswer::There),
+            (Probe::Silent(ErrorCode::MSG_TIMED_OUT), true, TopicAnswer::Silent),
             (Probe::Topic(ErrorCode::UNKNOWN_TOPIC_OR_PART), false, missing(ErrorCode::UNKNOWN_TOPIC_OR_PART)),
             (Probe::Topic(ErrorCode::TOPIC_EXCEPTION), false, missing(ErrorCode::TOPIC_EXCEPTION)),
             // It is being made, or it moves.
-            (Probe::Topic(ErrorCode::LEADER_NOT_AVAILABLE), true, Answer::There),
-            (Probe::Topic(ErrorCode::TOPIC_AUTHORIZATION_FAILED), false, Answer::There),
+            (Probe::Topic(ErrorCode::LEADER_NOT_AVAILABLE), true, TopicAnswer::There),
+            (Probe::Topic(ErrorCode::TOPIC_AUTHORIZATION_FAILED), false, TopicAnswer::There),
             (Probe::Topic(ErrorCode::TOPIC_AUTHORIZATION_FAILED), true, missing(ErrorCode::TOPIC_AUTHORIZATION_FAILED)),
         ];
         for (probe, knows_others, answer) in table {

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::config::plan::BreakerPlan;
-use crate::model::{Offset, Slot};
+use crate::model::{Offset, PartitionId};
 
 /// Stretches of rejected offsets remembered per partition; the lowest goes when there are more.
 const STRETCHES: usize = 256;
@@ -39,14 +39,14 @@ pub(super) enum Trip {
 #[derive(Debug)]
 pub(super) struct Breaker {
     plan: BreakerPlan,
-    preprocess: Window,
-    sink: Window,
-    rows: HashMap<Slot, BTreeMap<i64, i64>>,
+    preprocess: RejectWindow,
+    sink: RejectWindow,
+    rows: HashMap<PartitionId, BTreeMap<i64, i64>>,
 }
 
 impl Breaker {
     pub(super) fn new(plan: BreakerPlan) -> Self {
-        Self { plan, preprocess: Window::default(), sink: Window::default(), rows: HashMap::new() }
+        Self { plan, preprocess: RejectWindow::default(), sink: RejectWindow::default(), rows: HashMap::new() }
     }
 
     /// `records` came this far without a reject.
@@ -56,7 +56,7 @@ impl Breaker {
     }
 
     /// A record was rejected. Whether that trips the breaker.
-    pub(super) fn rejected(&mut self, side: Side, slot: Slot, offset: Offset) -> Option<Trip> {
+    pub(super) fn rejected(&mut self, side: Side, slot: PartitionId, offset: Offset) -> Option<Trip> {
         let plan = self.plan;
         let row = self.extend_row(slot, offset)?;
         if plan.in_a_row > 0 && row >= u64::from(plan.in_a_row) {
@@ -71,7 +71,7 @@ impl Breaker {
         trips.then_some(Trip::Ratio { rejects, records })
     }
 
-    fn window(&mut self, side: Side) -> &mut Window {
+    fn window(&mut self, side: Side) -> &mut RejectWindow {
         match side {
             Side::Preprocess => &mut self.preprocess,
             Side::Sink => &mut self.sink,
@@ -79,7 +79,7 @@ impl Breaker {
     }
 
     /// Length of the stretch of neighbouring rejected offsets around this one; `None` when it was known already.
-    fn extend_row(&mut self, slot: Slot, Offset(offset): Offset) -> Option<u64> {
+    fn extend_row(&mut self, slot: PartitionId, Offset(offset): Offset) -> Option<u64> {
         let stretches = self.rows.entry(slot).or_default();
         let below = stretches.range(..=offset).next_back().map(|(first, last)| (*first, *last));
         let (mut first, mut last) = (offset, offset);
@@ -104,11 +104,11 @@ impl Breaker {
 
 /// Records and rejects of the recent past, in buckets.
 #[derive(Debug, Default)]
-struct Window {
+struct RejectWindow {
     buckets: VecDeque<(u64, u64)>,
 }
 
-impl Window {
+impl RejectWindow {
     fn add(&mut self, records: u64, rejects: u64, size: u64) {
         match self.buckets.back_mut() {
             // A reject belongs to the records it came with, so it never opens a bucket of its own.
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     const PLAN: BreakerPlan = BreakerPlan { ratio: 0.1, window: 1000, in_a_row: 100, count_redirected: false };
-    const SLOT: Slot = Slot(0);
+    const SLOT: PartitionId = PartitionId(0);
 
     /// Rejects spread out so that no two are neighbours.
     fn spread(breaker: &mut Breaker, side: Side, from: i64, count: i64) -> Option<Trip> {
@@ -197,7 +197,7 @@ mod tests {
         for offset in [10, 12, 14, 13, 13, 13, 12] {
             assert_eq!(breaker.rejected(Side::Sink, SLOT, Offset(offset)), None);
         }
-        assert_eq!(breaker.rejected(Side::Sink, Slot(1), Offset(11)), None, "another partition");
+        assert_eq!(breaker.rejected(Side::Sink, PartitionId(1), Offset(11)), None, "another partition");
         assert_eq!(breaker.rejected(Side::Sink, SLOT, Offset(11)), Some(Trip::InARow { rejects: 5 }));
     }
 

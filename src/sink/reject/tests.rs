@@ -15,15 +15,15 @@ use crate::config::plan::{
 };
 use crate::model::{Epoch, Offset, RejectReason, Ticket, TicketId, TopicPartition, Wake};
 use crate::sink::kafka::tests::sink_plan;
-use crate::telemetry::health::Room;
+use crate::telemetry::health::Component;
 
 const WAIT: Duration = Duration::from_secs(20);
 
 /// A desk, what it reports, and the handles behind it.
 struct Office {
-    desk: Arc<RejectDesk>,
+    desk: Arc<Rejects>,
     reports: flume::Receiver<Report>,
-    handles: DeskHandles,
+    handles: RejectHandles,
     ticket: Ticket,
 }
 
@@ -64,7 +64,7 @@ const QUIET: BreakerPlan = BreakerPlan { ratio: 1.0, window: 1_000_000, in_a_row
 
 /// A desk that drops every reject and whose reports reach nobody, for tests of what stands before it.
 #[allow(dead_code, reason = "for the tests of other sinks")]
-pub(crate) fn idle_desk() -> Arc<RejectDesk> {
+pub(crate) fn idle_desk() -> Arc<Rejects> {
     let (sender, _) = flume::bounded(1);
     let wake = Arc::new(Wake::default());
     let reports = ReportSender::new(sender, wake.clone());
@@ -80,8 +80,8 @@ pub(crate) fn desk(
     budget: &Arc<Budget>,
     health: &Arc<Health>,
     stop: &Arc<Stop>,
-) -> Arc<RejectDesk> {
-    let handles = DeskHandles {
+) -> Arc<Rejects> {
+    let handles = RejectHandles {
         pipeline: "relay".into(),
         table: table.clone(),
         reports: reports.clone(),
@@ -90,7 +90,7 @@ pub(crate) fn desk(
         health: health.clone(),
         stop: stop.clone(),
     };
-    RejectDesk::open(&plan(on_reject, QUIET), handles).expect("opens")
+    Rejects::open(&plan(on_reject, QUIET), handles).expect("opens")
 }
 
 impl Office {
@@ -101,7 +101,7 @@ impl Office {
         let slot = table.slot(&TopicPartition { topic: "events".into(), partition: 3 }).expect("slot");
         let epoch = Epoch::fresh();
         table.set_current(slot, epoch);
-        let handles = DeskHandles {
+        let handles = RejectHandles {
             pipeline: "relay".into(),
             table,
             reports: ReportSender::new(sender, wake.clone()),
@@ -110,7 +110,7 @@ impl Office {
             health: Health::new(),
             stop: Arc::new(Stop::default()),
         };
-        let desk = RejectDesk::open(&plan(on_reject, breaker), handles.clone()).expect("opens");
+        let desk = Rejects::open(&plan(on_reject, breaker), handles.clone()).expect("opens");
         Self { desk, reports, handles, ticket: Ticket { id: TicketId(1), slot, epoch } }
     }
 
@@ -140,7 +140,7 @@ impl Office {
         let deadline = Instant::now() + WAIT;
         while Instant::now() < deadline {
             if let Some((_, fault)) =
-                self.handles.health.faults().into_iter().find(|(room, _)| *room == Room::DeadLetter)
+                self.handles.health.faults().into_iter().find(|(room, _)| *room == Component::DeadLetter)
             {
                 return fault.message;
             }

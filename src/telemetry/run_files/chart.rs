@@ -27,7 +27,7 @@ pub enum Unit {
 
 /// One line. Points where there was nothing to measure break it.
 #[derive(Debug, Clone)]
-pub struct Line {
+pub struct ChartLine {
     /// In the legend.
     pub name: String,
     /// `(x, y)`; `None` is a gap.
@@ -46,7 +46,7 @@ pub struct Chart {
     /// Of the vertical axis.
     pub unit: Unit,
     /// At most [`COLOURS`] lines are drawn in a colour of their own.
-    pub lines: Vec<Line>,
+    pub lines: Vec<ChartLine>,
 }
 
 /// Of the drawing, about as many pixels as it gets on a page, so that its text has the size of the page's text.
@@ -261,7 +261,7 @@ fn step(high: f64, parts: f64) -> f64 {
     factor.unwrap_or(10.0) * power
 }
 
-fn path(line: &Line, scales: &Scales) -> String {
+fn path(line: &ChartLine, scales: &Scales) -> String {
     let mut path = String::with_capacity(line.points.len() * 12);
     let mut drawing = false;
     for (x, y) in &line.points {
@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn a_gap_breaks_the_line_and_names_are_escaped() {
         let points = vec![(0.0, Some(1.0)), (1.0, None), (2.0, Some(2.0)), (3.0, Some(1.0))];
-        let line = Line { name: "<b>&".into(), points };
+        let line = ChartLine { name: "<b>&".into(), points };
         let chart = Chart { title: "t".into(), x: Axis::Time, y: Axis::Linear, unit: Unit::Count, lines: vec![line] };
         let svg = chart.svg(true);
         let path = svg.split(r#"<path class="line s0" d=""#).nth(1).expect("a line");

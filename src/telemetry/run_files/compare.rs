@@ -16,7 +16,7 @@ pub struct Comparison {
     /// Start and version of the second.
     pub second: String,
     /// Figures of the whole process.
-    pub process: Vec<Row>,
+    pub process: Vec<ComparedRow>,
     /// By pipeline that both runs have.
     pub pipelines: BTreeMap<String, PipelineComparison>,
     /// Pipelines of one run only.
@@ -27,14 +27,14 @@ pub struct Comparison {
 #[derive(Debug, Serialize)]
 pub struct PipelineComparison {
     /// Rates.
-    pub figures: Vec<Row>,
+    pub figures: Vec<ComparedRow>,
     /// Percentiles by stage timed in both runs, in pipeline order.
-    pub stages: Vec<(String, Vec<Row>)>,
+    pub stages: Vec<(String, Vec<ComparedRow>)>,
 }
 
 /// One figure in both runs.
 #[derive(Debug, PartialEq, Serialize)]
-pub struct Row {
+pub struct ComparedRow {
     /// What it is.
     pub name: String,
     /// Its unit.
@@ -47,7 +47,7 @@ pub struct Row {
     pub ratio: Option<f64>,
 }
 
-impl Row {
+impl ComparedRow {
     fn new(name: &str, unit: &'static str, first: f64, second: f64) -> Self {
         Self { name: name.to_owned(), unit, first, second, ratio: (first > 0.0).then(|| second / first) }
     }
@@ -83,8 +83,8 @@ fn only_pair<'a>(first: &'a RunFile, second: &'a RunFile) -> Option<(String, &'a
     Some((name, a, b))
 }
 
-fn process(first: &RunFile, second: &RunFile) -> Vec<Row> {
-    let row = |name, unit, a: Option<f64>, b: Option<f64>| Some(Row::new(name, unit, a?, b?));
+fn process(first: &RunFile, second: &RunFile) -> Vec<ComparedRow> {
+    let row = |name, unit, a: Option<f64>, b: Option<f64>| Some(ComparedRow::new(name, unit, a?, b?));
     let rows = [
         row("duration", "s", Some(first.seconds), Some(second.seconds)),
         row(
@@ -108,14 +108,14 @@ fn pair(first: &PipelineRun, second: &PipelineRun) -> PipelineComparison {
     let both = timed.filter_map(|stage| Some((stage, first.percentiles.get(stage)?, second.percentiles.get(stage)?)));
     PipelineComparison {
         figures: vec![
-            Row::new("records", "records/s", first.records_per_second, second.records_per_second),
-            Row::new("bytes", "bytes/s", first.bytes_per_second, second.bytes_per_second),
+            ComparedRow::new("records", "records/s", first.records_per_second, second.records_per_second),
+            ComparedRow::new("bytes", "bytes/s", first.bytes_per_second, second.bytes_per_second),
         ],
         stages: both.map(|(stage, a, b)| (stage.to_owned(), percentile_rows(a, b))).collect(),
     }
 }
 
-fn percentile_rows(first: &Percentiles, second: &Percentiles) -> Vec<Row> {
+fn percentile_rows(first: &Percentiles, second: &Percentiles) -> Vec<ComparedRow> {
     let pairs = first.rows().into_iter().zip(second.rows());
-    pairs.map(|((name, a), (_, b))| Row::new(name, "ms", a, b)).collect()
+    pairs.map(|((name, a), (_, b))| ComparedRow::new(name, "ms", a, b)).collect()
 }

@@ -7,8 +7,8 @@ use super::super::metrics::StageName;
 use super::super::percentiles::Percentiles;
 use super::super::sampler::SeriesPoint;
 use super::super::summary::{milliseconds, si, three_digits};
-use super::chart::{self, Axis, Chart, Line, Unit, escape};
-use super::compare::{Comparison, Row};
+use super::chart::{self, Axis, Chart, ChartLine, Unit, escape};
+use super::compare::{ComparedRow, Comparison};
 use super::model::{PipelineRun, RunFile};
 use super::text;
 
@@ -78,7 +78,7 @@ pub fn comparison(both: &Comparison, first: &RunFile, second: &RunFile) -> Strin
 #[must_use]
 pub fn percentile_chart(name: &str, pipeline: &PipelineRun) -> Chart {
     let curves = Stage::ALL.iter().filter_map(|stage| Some((stage.name(), pipeline.curves.get(stage.name())?)));
-    let lines = curves.map(|(stage, curve)| Line { name: stage.replace('_', " "), points: known(curve) });
+    let lines = curves.map(|(stage, curve)| ChartLine { name: stage.replace('_', " "), points: known(curve) });
     Chart {
         title: format!("{name}: latency by percentile"),
         x: Axis::Nines,
@@ -97,7 +97,7 @@ pub fn comparison_chart(name: &str, first: &RunFile, second: &RunFile) -> Chart 
         found.curves.get(Stage::EndToEnd.name()).cloned()
     };
     let line = |label: &str, curve: Option<Vec<(f64, f64)>>| {
-        curve.map(|curve| Line { name: label.into(), points: known(&curve) })
+        curve.map(|curve| ChartLine { name: label.into(), points: known(&curve) })
     };
     Chart {
         title: format!("{name}: polled → acknowledged by percentile"),
@@ -164,7 +164,7 @@ fn section(name: &str, pipeline: &PipelineRun, body: &mut String) {
 type Track = (&'static str, fn(&SeriesPoint) -> Option<f64>);
 
 fn over_time(title: &str, y: Axis, unit: Unit, pipeline: &PipelineRun, lines: &[Track]) -> Chart {
-    let line = |(name, value): &Track| Line {
+    let line = |(name, value): &Track| ChartLine {
         name: (*name).to_owned(),
         points: pipeline.series.iter().map(|point| (point.seconds, value(point))).collect(),
     };
@@ -228,7 +228,7 @@ fn stage_shares(pipeline: &PipelineRun, body: &mut String) {
     }
 }
 
-fn ratio_table(title: &str, rows: &[Row], body: &mut String) {
+fn ratio_table(title: &str, rows: &[ComparedRow], body: &mut String) {
     let mut lines = String::new();
     for row in rows {
         let ratio = row.ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.3}"));

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::super::latency::Stage;
 use super::super::percentiles::Percentiles;
 use super::super::summary::{milliseconds, si, three_digits};
-use super::compare::{Comparison, Row};
+use super::compare::{ComparedRow, Comparison};
 use super::model::{PipelineRun, RunFile};
 
 /// One run.
@@ -128,7 +128,7 @@ pub fn comparison(both: &Comparison) -> String {
     out
 }
 
-fn rows(rows: &[Row], out: &mut String) {
+fn rows(rows: &[ComparedRow], out: &mut String) {
     for row in rows {
         let ratio = row.ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.3}"));
         let (first, second) = (figure(row.first, row.unit), figure(row.second, row.unit));

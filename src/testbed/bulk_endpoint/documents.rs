@@ -15,7 +15,7 @@ const SHARDS: usize = 16;
 
 /// A document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
+pub struct StoredDocument {
     /// Its JSON, byte for byte as it was sent where no update merged it.
     pub source: Vec<u8>,
     /// Its version.
@@ -38,12 +38,12 @@ impl External {
 }
 
 /// Deleted documents keep their version, as real servers do for a while.
-struct Kept {
+struct KeptDocument {
     source: Option<Vec<u8>>,
     version: i64,
 }
 
-type Shard = Mutex<HashMap<Vec<u8>, Option<Kept>, foldhash::fast::FixedState>>;
+type Shard = Mutex<HashMap<Vec<u8>, Option<KeptDocument>, foldhash::fast::FixedState>>;
 
 /// All documents, by index and id.
 pub struct Documents {
@@ -68,7 +68,7 @@ pub enum Refused {
 }
 
 impl Documents {
-    fn with<T>(&self, index: &str, id: &str, change: impl FnOnce(&mut Option<Kept>) -> T) -> T {
+    fn with<T>(&self, index: &str, id: &str, change: impl FnOnce(&mut Option<KeptDocument>) -> T) -> T {
         let mut key = Vec::with_capacity(index.len() + id.len() + 1);
         key.extend_from_slice(index.as_bytes());
         key.push(0);
@@ -94,7 +94,7 @@ impl Documents {
                 return Err(Refused::Conflict);
             }
             let status = if kept.as_ref().is_some_and(|kept| kept.source.is_some()) { 200 } else { 201 };
-            *kept = Some(Kept {
+            *kept = Some(KeptDocument {
                 source: Some(source.to_vec()),
                 version: external.map_or(before + 1, |external| external.version),
             });
@@ -109,7 +109,7 @@ impl Documents {
                 return Err(Refused::Conflict);
             }
             let before = kept.as_ref().map_or(0, |kept| kept.version);
-            *kept = Some(Kept { source: Some(source.to_vec()), version: before + 1 });
+            *kept = Some(KeptDocument { source: Some(source.to_vec()), version: before + 1 });
             Ok(201)
         })
     }
@@ -117,7 +117,7 @@ impl Documents {
     /// Merges into a document; an unchanged one keeps its version.
     pub fn update(&self, index: &str, id: &str, doc: &str, upsert: bool) -> Result<u16, Refused> {
         self.with(index, id, |kept| match kept.as_mut() {
-            Some(Kept { source: Some(source), version }) => {
+            Some(KeptDocument { source: Some(source), version }) => {
                 let old = std::str::from_utf8(source).unwrap_or("{}");
                 let merged = merge(old, doc);
                 if merged.as_bytes() != source.as_slice() {
@@ -126,10 +126,10 @@ impl Documents {
                 }
                 Ok(200)
             }
-            Some(Kept { source: None, .. }) | None if !upsert => Err(Refused::Missing),
-            Some(Kept { source: None, .. }) | None => {
+            Some(KeptDocument { source: None, .. }) | None if !upsert => Err(Refused::Missing),
+            Some(KeptDocument { source: None, .. }) | None => {
                 let before = kept.as_ref().map_or(0, |kept| kept.version);
-                *kept = Some(Kept { source: Some(doc.as_bytes().to_vec()), version: before + 1 });
+                *kept = Some(KeptDocument { source: Some(doc.as_bytes().to_vec()), version: before + 1 });
                 Ok(201)
             }
         })
@@ -144,17 +144,20 @@ impl Documents {
             }
             let there = kept.as_ref().is_some_and(|kept| kept.source.is_some());
             if there || external.is_some() {
-                *kept = Some(Kept { source: None, version: external.map_or(before + 1, |external| external.version) });
+                *kept = Some(KeptDocument {
+                    source: None,
+                    version: external.map_or(before + 1, |external| external.version),
+                });
             }
             if there { Ok(200) } else { Err(Refused::NotFound) }
         })
     }
 
     /// A document.
-    pub fn get(&self, index: &str, id: &str) -> Option<Document> {
+    pub fn get(&self, index: &str, id: &str) -> Option<StoredDocument> {
         self.with(index, id, |kept| {
             let kept = kept.as_ref()?;
-            Some(Document { source: kept.source.clone()?, version: kept.version })
+            Some(StoredDocument { source: kept.source.clone()?, version: kept.version })
         })
     }
 
@@ -166,7 +169,7 @@ impl Documents {
     }
 
     /// Documents of an index by id.
-    pub fn all(&self, index: &str) -> BTreeMap<String, Document> {
+    pub fn all(&self, index: &str) -> BTreeMap<String, StoredDocument> {
         let mut all = BTreeMap::new();
         self.each(index, |id, document| {
             all.insert(String::from_utf8_lossy(id).into_owned(), document);
@@ -174,12 +177,12 @@ impl Documents {
         all
     }
 
-    fn each(&self, index: &str, mut visit: impl FnMut(&[u8], Document)) {
+    fn each(&self, index: &str, mut visit: impl FnMut(&[u8], StoredDocument)) {
         for shard in &self.shards {
             for (key, kept) in lock(shard).iter() {
                 let id = key.strip_prefix(index.as_bytes()).and_then(|rest| rest.strip_prefix(b"\0"));
-                if let (Some(id), Some(Kept { source: Some(source), version })) = (id, kept) {
-                    visit(id, Document { source: source.clone(), version: *version });
+                if let (Some(id), Some(KeptDocument { source: Some(source), version })) = (id, kept) {
+                    visit(id, StoredDocument { source: source.clone(), version: *version });
                 }
             }
         }
@@ -199,7 +202,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
                 let mut members: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
-                while let Some(name) = map.next_key::<Name<'de>>()? {
+                while let Some(name) = map.next_key::<DocumentName<'de>>()? {
                     members.push((name.0, map.next_value()?));
                 }
                 Ok(Members(members))
@@ -210,7 +213,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 }
 
 #[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+struct DocumentName<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The servers' merge: objects merge recursively, everything else replaces; null is stored, never removes.
 fn merge(old: &str, new: &str) -> String {

@@ -8,10 +8,10 @@ use std::time::SystemTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::request::{Answer, apply, count_only, count_update, judge_path};
-use super::script::{Fault, Version};
-use super::watch::Heard;
-use super::{State, lock};
+use super::request::{HttpAnswer, apply, count_only, count_update, judge_path};
+use super::script::{EndpointVersion, ScriptedFault};
+use super::watch::EndpointEvent;
+use super::{EndpointState, lock};
 
 /// Largest head of a request.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -19,7 +19,7 @@ const HEAD_BYTES: usize = 64 * 1024;
 const BODY_BYTES: usize = 256 * 1024 * 1024;
 
 /// Accepts until the runtime ends.
-pub async fn serve(listener: TcpListener, state: Arc<State>) {
+pub async fn serve(listener: TcpListener, state: Arc<EndpointState>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         // Without it small answers wait for delayed acknowledgements: 22 documents a second were measured.
@@ -37,7 +37,7 @@ struct Head {
     close: bool,
 }
 
-async fn connection(mut stream: TcpStream, state: Arc<State>) {
+async fn connection(mut stream: TcpStream, state: Arc<EndpointState>) {
     let mut buffer: Vec<u8> = Vec::new();
     loop {
         let Some(end) = read_head(&mut stream, &mut buffer).await else { return };
@@ -110,12 +110,13 @@ fn inflate(body: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// `None` closes the connection.
-async fn respond(stream: &mut TcpStream, state: &State, head: &Head, body: &[u8]) -> Option<()> {
+async fn respond(stream: &mut TcpStream, state: &EndpointState, head: &Head, body: &[u8]) -> Option<()> {
     let segments: Vec<&str> = head.path.split('/').filter(|segment| !segment.is_empty()).collect();
     if head.method == "POST" && segments.last() == Some(&"_bulk") {
         let Some(_working) = Working::admit(state) else {
             state.requests.fetch_add(1, Ordering::AcqRel);
-            let refused = Answer::error(429, "es_rejected_execution_exception", "rejected execution of coordinating");
+            let refused =
+                HttpAnswer::error(429, "es_rejected_execution_exception", "rejected execution of coordinating");
             return send(stream, state, &refused, None).await;
         };
         return bulk(stream, state, &segments, body).await;
@@ -124,27 +125,27 @@ async fn respond(stream: &mut TcpStream, state: &State, head: &Head, body: &[u8]
         ("GET" | "HEAD", []) => {
             state.probes.fetch_add(1, Ordering::AcqRel);
             let scripted = lock(&state.rules).root.clone();
-            scripted.map_or_else(|| root(state.options.version), |(status, body)| Answer::new(status, body))
+            scripted.map_or_else(|| root(state.options.version), |(status, body)| HttpAnswer::new(status, body))
         }
         ("GET", ["_nodes"]) => {
             let number = state.options.version.number();
-            Answer::new(200, format!("{{\"nodes\":{{\"a\":{{\"version\":\"{number}\"}}}}}}"))
+            HttpAnswer::new(200, format!("{{\"nodes\":{{\"a\":{{\"version\":\"{number}\"}}}}}}"))
         }
         ("POST", [index, kind, id, "_update"]) if !state.options.store => {
             state.requests.fetch_add(1, Ordering::AcqRel);
             count_update(state, &decode(index), &decode(kind), &decode(id))
         }
-        _ => Answer::new(405, "{\"error\":\"Incorrect HTTP method for uri\",\"status\":405}".to_owned()),
+        _ => HttpAnswer::new(405, "{\"error\":\"Incorrect HTTP method for uri\",\"status\":405}".to_owned()),
     };
     send(stream, state, &answer, None).await
 }
 
 /// A bulk request that is being worked on.
-struct Working<'a>(&'a State);
+struct Working<'a>(&'a EndpointState);
 
 impl<'a> Working<'a> {
     /// `None`: too many are.
-    fn admit(state: &'a State) -> Option<Self> {
+    fn admit(state: &'a EndpointState) -> Option<Self> {
         let max_requests = lock(&state.rules).max_requests;
         let now = state.in_flight.fetch_add(1, Ordering::AcqRel) + 1;
         let working = Self(state);
@@ -162,16 +163,16 @@ impl Drop for Working<'_> {
     }
 }
 
-fn root(version: Version) -> Answer {
+fn root(version: EndpointVersion) -> HttpAnswer {
     let distribution = match version {
-        Version::Elasticsearch(_) => "",
-        Version::OpenSearch(_) => "\"distribution\":\"opensearch\",",
+        EndpointVersion::Elasticsearch(_) => "",
+        EndpointVersion::OpenSearch(_) => "\"distribution\":\"opensearch\",",
     };
     let number = version.number();
-    Answer::new(200, format!("{{\"name\":\"testbed\",\"version\":{{{distribution}\"number\":\"{number}\"}}}}"))
+    HttpAnswer::new(200, format!("{{\"name\":\"testbed\",\"version\":{{{distribution}\"number\":\"{number}\"}}}}"))
 }
 
-async fn bulk(stream: &mut TcpStream, state: &State, segments: &[&str], body: &[u8]) -> Option<()> {
+async fn bulk(stream: &mut TcpStream, state: &EndpointState, segments: &[&str], body: &[u8]) -> Option<()> {
     let number = state.requests.fetch_add(1, Ordering::AcqRel);
     state.bytes.fetch_add(body.len() as u64, Ordering::AcqRel);
     let (fault, max_bytes, stalled_until) = {
@@ -183,7 +184,7 @@ async fn bulk(stream: &mut TcpStream, state: &State, segments: &[&str], body: &[
         tokio::time::sleep_until(until.into()).await;
     }
     if max_bytes.is_some_and(|most| body.len() > most) {
-        return send(stream, state, &Answer::new(413, String::new()), None).await;
+        return send(stream, state, &HttpAnswer::new(413, String::new()), None).await;
     }
     if let Some(refused) = judge_path(state, segments) {
         return send(stream, state, &refused, None).await;
@@ -199,47 +200,47 @@ async fn bulk(stream: &mut TcpStream, state: &State, segments: &[&str], body: &[
     let all = || work(&[], usize::MAX);
     match fault {
         None => tell(stream, state, number, &all()).await,
-        Some(Fault::Items(items)) => tell(stream, state, number, &work(&items, usize::MAX)).await,
-        Some(Fault::Answer { status, body, retry_after, location }) => {
-            send(stream, state, &Answer { status, body, retry_after, location }, None).await
+        Some(ScriptedFault::Items(items)) => tell(stream, state, number, &work(&items, usize::MAX)).await,
+        Some(ScriptedFault::Answer { status, body, retry_after, location }) => {
+            send(stream, state, &HttpAnswer { status, body, retry_after, location }, None).await
         }
-        Some(Fault::PartThenAnswer(applied, status, body)) => {
+        Some(ScriptedFault::PartThenAnswer(applied, status, body)) => {
             work(&[], applied);
-            send(stream, state, &Answer::new(status, body), None).await
+            send(stream, state, &HttpAnswer::new(status, body), None).await
         }
-        Some(Fault::LateAnswer(after)) => {
+        Some(ScriptedFault::LateAnswer(after)) => {
             let answer = all();
             tokio::time::sleep(after).await;
             tell(stream, state, number, &answer).await
         }
-        Some(Fault::Delay(before)) => {
+        Some(ScriptedFault::Delay(before)) => {
             tokio::time::sleep(before).await;
             tell(stream, state, number, &all()).await
         }
-        Some(Fault::HalfOpen) => std::future::pending().await,
-        Some(Fault::Reset) => None,
-        Some(Fault::ResetThenApply(after)) => {
+        Some(ScriptedFault::HalfOpen) => std::future::pending().await,
+        Some(ScriptedFault::Reset) => None,
+        Some(ScriptedFault::ResetThenApply(after)) => {
             let _ = stream.shutdown().await;
             tokio::time::sleep(after).await;
             all();
             None
         }
-        Some(Fault::ResetInAnswer) => {
+        Some(ScriptedFault::ResetInAnswer) => {
             let answer = all();
             let half = answer.body.len() / 2;
             send(stream, state, &answer, Some(half)).await?;
             None
         }
-        Some(Fault::Truncated) => {
+        Some(ScriptedFault::Truncated) => {
             let mut answer = all();
             answer.body.truncate(answer.body.len() / 2);
             send(stream, state, &answer, None).await
         }
-        Some(Fault::NotJson) => {
+        Some(ScriptedFault::NotJson) => {
             all();
-            send(stream, state, &Answer::new(200, "<html><body>welcome</body></html>".to_owned()), None).await
+            send(stream, state, &HttpAnswer::new(200, "<html><body>welcome</body></html>".to_owned()), None).await
         }
-        Some(Fault::WrongCount(by)) => {
+        Some(ScriptedFault::WrongCount(by)) => {
             let mut answer = all();
             answer.body = recount(&answer.body, by);
             send(stream, state, &answer, None).await
@@ -249,12 +250,12 @@ async fn bulk(stream: &mut TcpStream, state: &State, segments: &[&str], body: &[
 
 /// Sends the whole answer of a request and notes that its items' ends were told; before, because the client may act on
 /// the answer before this task runs again.
-async fn tell(stream: &mut TcpStream, state: &State, number: u64, answer: &Answer) -> Option<()> {
+async fn tell(stream: &mut TcpStream, state: &EndpointState, number: u64, answer: &HttpAnswer) -> Option<()> {
     if state.options.log {
         lock(&state.told).insert(number, SystemTime::now());
     }
     if let Some(watch) = &state.options.watch {
-        watch.hear(&Heard::Telling(number));
+        watch.hear(&EndpointEvent::Telling(number));
     }
     let sent = send(stream, state, answer, None).await;
     if sent.is_none() {
@@ -294,7 +295,7 @@ fn decode(segment: &str) -> String {
 }
 
 /// Sends an answer, or only the first `cut` bytes of its body.
-async fn send(stream: &mut TcpStream, state: &State, answer: &Answer, cut: Option<usize>) -> Option<()> {
+async fn send(stream: &mut TcpStream, state: &EndpointState, answer: &HttpAnswer, cut: Option<usize>) -> Option<()> {
     let mut out = format!(
         "HTTP/1.1 {} Scripted\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
         answer.status,

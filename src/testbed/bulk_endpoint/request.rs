@@ -8,12 +8,12 @@ use serde_json::value::RawValue;
 
 use super::documents::{External, Refused};
 use super::script::{ItemAnswer, LogEntry};
-use super::watch::{Heard, Worked};
-use super::{State, id_digest, lock};
+use super::watch::{EndpointEvent, Worked};
+use super::{EndpointState, id_digest, lock};
 
 /// A whole answer.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct HttpAnswer {
     /// HTTP status.
     pub status: u16,
     /// Body.
@@ -24,7 +24,7 @@ pub struct Answer {
     pub location: Option<String>,
 }
 
-impl Answer {
+impl HttpAnswer {
     pub fn new(status: u16, body: String) -> Self {
         Self { status, body, retry_after: None, location: None }
     }
@@ -38,7 +38,7 @@ impl Answer {
 }
 
 #[derive(Deserialize)]
-struct Action {
+struct RequestedAction {
     #[serde(rename = "_id", default)]
     id: Option<String>,
     #[serde(rename = "_index", default)]
@@ -57,7 +57,7 @@ struct Update<'a> {
     doc_as_upsert: bool,
 }
 
-struct Item<'a> {
+struct RequestItem<'a> {
     verb: &'static str,
     index: String,
     id: String,
@@ -67,31 +67,31 @@ struct Item<'a> {
 }
 
 /// Refuses what a real server of this version refuses by the path alone.
-pub fn judge_path(state: &State, segments: &[&str]) -> Option<Answer> {
+pub fn judge_path(state: &EndpointState, segments: &[&str]) -> Option<HttpAnswer> {
     let version = state.options.version;
     match segments {
         [_, _, "_bulk"] if version.refuses_type() => {
             let text = format!("no handler found for uri [/{}] and method [POST]", segments.join("/"));
-            Some(Answer::new(400, serde_json::json!({ "error": text }).to_string()))
+            Some(HttpAnswer::new(400, serde_json::json!({ "error": text }).to_string()))
         }
         ["_bulk"] | [_, "_bulk"] if version.needs_type() => {
             let reason = "Validation Failed: 1: type is missing;";
-            Some(Answer::error(400, "action_request_validation_exception", reason))
+            Some(HttpAnswer::error(400, "action_request_validation_exception", reason))
         }
         ["_bulk"] | [_, "_bulk"] | [_, _, "_bulk"] => None,
-        _ => Some(Answer::error(405, "method_not_allowed", "Incorrect HTTP method")),
+        _ => Some(HttpAnswer::error(405, "method_not_allowed", "Incorrect HTTP method")),
     }
 }
 
 /// Counts the items of a request without looking into them. `by_position` items are answered so and not counted; at most
 /// `limit` items are worked on.
 pub fn count_only(
-    state: &State,
+    state: &EndpointState,
     number: u64,
     body: &[u8],
     by_position: &[(usize, ItemAnswer)],
     limit: usize,
-) -> Answer {
+) -> HttpAnswer {
     let mut lines = memchr::memchr_iter(b'\n', body);
     let mut out = String::with_capacity(body.len() / 8 + 40);
     let mut worked = Vec::new();
@@ -125,17 +125,17 @@ pub fn count_only(
     state.ids.fetch_add(ids, Ordering::AcqRel);
     state.items.fetch_add(counted, Ordering::AcqRel);
     if let Some(watch) = &state.options.watch {
-        watch.hear(&Heard::Worked(number, &worked));
+        watch.hear(&EndpointEvent::Worked(number, &worked));
     }
-    Answer::new(200, format!("{{\"errors\":{},\"items\":[{out}]}}", counted != at as u64))
+    HttpAnswer::new(200, format!("{{\"errors\":{},\"items\":[{out}]}}", counted != at as u64))
 }
 
 /// Counts a single `_update`: what a client does that knows no bulk requests.
-pub fn count_update(state: &State, index: &str, kind: &str, id: &str) -> Answer {
+pub fn count_update(state: &EndpointState, index: &str, kind: &str, id: &str) -> HttpAnswer {
     state.ids.fetch_add(id_digest(id.as_bytes()), Ordering::AcqRel);
     state.items.fetch_add(1, Ordering::AcqRel);
     let answer = serde_json::json!({ "_index": index, "_type": kind, "_id": id, "_version": 1, "result": "created" });
-    Answer::new(201, answer.to_string())
+    HttpAnswer::new(201, answer.to_string())
 }
 
 /// The id in an action line as bulk clients write it: no blanks around the colon, no escapes.
@@ -154,13 +154,13 @@ fn verb_of(line: &[u8]) -> &'static str {
 
 /// Applies a request. `by_position` items are answered so and not applied; at most `limit` items are worked on.
 pub fn apply(
-    state: &State,
+    state: &EndpointState,
     number: u64,
     path_index: Option<&str>,
     body: &[u8],
     by_position: &[(usize, ItemAnswer)],
     limit: usize,
-) -> Answer {
+) -> HttpAnswer {
     let items = match parse(state, path_index, body) {
         Ok(items) => items,
         Err(answer) => return answer,
@@ -186,7 +186,7 @@ pub fn apply(
         write_item(&mut out, at, item.verb, &answer);
     }
     state.items.fetch_add(items.len().min(limit) as u64, Ordering::AcqRel);
-    Answer::new(200, format!("{{\"errors\":{errors},\"items\":[{out}]}}"))
+    HttpAnswer::new(200, format!("{{\"errors\":{errors},\"items\":[{out}]}}"))
 }
 
 fn write_item(out: &mut String, at: usize, verb: &str, answer: &ItemAnswer) {
@@ -200,12 +200,12 @@ fn write_item(out: &mut String, at: usize, verb: &str, answer: &ItemAnswer) {
     };
 }
 
-fn ruled(state: &State, item: &Item<'_>) -> Option<ItemAnswer> {
+fn ruled(state: &EndpointState, item: &RequestItem<'_>) -> Option<ItemAnswer> {
     let rules = lock(&state.rules);
     rules.by_index.get(&item.index).or_else(|| rules.by_id.get(&item.id)).cloned()
 }
 
-fn write(state: &State, item: &Item<'_>) -> ItemAnswer {
+fn write(state: &EndpointState, item: &RequestItem<'_>) -> ItemAnswer {
     let ok = |status| {
         let members = match (item.verb, status) {
             ("index", 201) => "\"result\":\"created\",",
@@ -214,7 +214,7 @@ fn write(state: &State, item: &Item<'_>) -> ItemAnswer {
         };
         ItemAnswer::taken(status, members)
     };
-    let Item { verb, index, id, version, body, update } = item;
+    let RequestItem { verb, index, id, version, body, update } = item;
     let is_object = || serde_json::from_slice::<&RawValue>(body).is_ok_and(|raw| raw.get().starts_with('{'));
     let done = match *verb {
         "delete" => state.documents.delete(index, id, *version),
@@ -239,17 +239,21 @@ fn write(state: &State, item: &Item<'_>) -> ItemAnswer {
 }
 
 /// Splits a request; what real servers refuse as a whole is refused as a whole.
-fn parse<'a>(state: &State, path_index: Option<&str>, body: &'a [u8]) -> Result<Vec<Item<'a>>, Answer> {
+fn parse<'a>(
+    state: &EndpointState,
+    path_index: Option<&str>,
+    body: &'a [u8],
+) -> Result<Vec<RequestItem<'a>>, HttpAnswer> {
     if body.last() != Some(&b'\n') {
         let reason = "The bulk request must be terminated by a newline [\\n]";
-        return Err(Answer::error(400, "illegal_argument_exception", reason));
+        return Err(HttpAnswer::error(400, "illegal_argument_exception", reason));
     }
     let poison = lock(&state.rules).poison.clone();
     let spoiled = |reason: &str| {
         if state.options.version.needs_type() {
-            Answer::error(500, "json_parse_exception", reason)
+            HttpAnswer::error(500, "json_parse_exception", reason)
         } else {
-            Answer::error(400, "x_content_parse_exception", reason)
+            HttpAnswer::error(400, "x_content_parse_exception", reason)
         }
     };
     let mut items = Vec::new();
@@ -258,11 +262,11 @@ fn parse<'a>(state: &State, path_index: Option<&str>, body: &'a [u8]) -> Result<
         let verb = verb_of(line);
         let action = std::str::from_utf8(line).ok().and_then(|line| {
             let inside = line.strip_prefix("{\"")?.strip_prefix(verb)?.strip_prefix("\":")?.strip_suffix('}')?;
-            serde_json::from_str::<Action>(inside).ok()
+            serde_json::from_str::<RequestedAction>(inside).ok()
         });
         let Some(action) = action else {
             let reason = format!("Malformed action/metadata line [{}]", items.len() + 1);
-            return Err(Answer::error(400, "illegal_argument_exception", &reason));
+            return Err(HttpAnswer::error(400, "illegal_argument_exception", &reason));
         };
         let body = if verb == "delete" { &[][..] } else { lines.next().unwrap_or_default() };
         let made = || format!("made-{}", state.ids_made.fetch_add(1, Ordering::AcqRel));
@@ -274,7 +278,7 @@ fn parse<'a>(state: &State, path_index: Option<&str>, body: &'a [u8]) -> Result<
         let index = action.index.or_else(|| path_index.map(str::to_owned)).unwrap_or_default();
         let or_equal = action.version_type.as_deref() == Some("external_gte");
         let version = action.version.map(|version| External { version, or_equal });
-        items.push(Item { verb, index, id, version, body, update });
+        items.push(RequestItem { verb, index, id, version, body, update });
     }
     Ok(items)
 }

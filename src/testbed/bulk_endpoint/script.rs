@@ -4,14 +4,14 @@ use std::time::{Duration, SystemTime};
 
 /// What the endpoint says it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
+pub enum EndpointVersion {
     /// Elasticsearch of this major version, 6 to 9.
     Elasticsearch(u8),
     /// OpenSearch of this major version, 1 to 3.
     OpenSearch(u8),
 }
 
-impl Version {
+impl EndpointVersion {
     /// Whether a mapping type must be named.
     #[must_use]
     pub fn needs_type(self) -> bool {
@@ -77,7 +77,7 @@ impl ItemAnswer {
 
 /// What goes wrong with one bulk request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
+pub enum ScriptedFault {
     /// This answer; nothing is applied.
     Answer {
         /// HTTP status.
@@ -113,7 +113,7 @@ pub enum Fault {
     WrongCount(i32),
 }
 
-impl Fault {
+impl ScriptedFault {
     /// A whole-request answer without further headers.
     #[must_use]
     pub fn answer(status: u16, body: &str) -> Self {

@@ -14,7 +14,7 @@ pub struct Worked<'b> {
 
 /// What is heard.
 #[derive(Debug, Clone, Copy)]
-pub enum Heard<'b> {
+pub enum EndpointEvent<'b> {
     /// Items of this request were worked on, in order.
     Worked(u64, &'b [Worked<'b>]),
     /// The whole answer of this request is about to be sent.
@@ -23,21 +23,21 @@ pub enum Heard<'b> {
 
 /// Called from the endpoint's own threads: it should be quick.
 #[derive(Clone)]
-pub struct Watch(Arc<dyn Fn(&Heard<'_>) + Send + Sync>);
+pub struct EndpointWatch(Arc<dyn Fn(&EndpointEvent<'_>) + Send + Sync>);
 
-impl Watch {
+impl EndpointWatch {
     /// One that calls this.
-    pub fn new(hear: impl Fn(&Heard<'_>) + Send + Sync + 'static) -> Self {
+    pub fn new(hear: impl Fn(&EndpointEvent<'_>) + Send + Sync + 'static) -> Self {
         Self(Arc::new(hear))
     }
 
-    pub(super) fn hear(&self, heard: &Heard<'_>) {
+    pub(super) fn hear(&self, heard: &EndpointEvent<'_>) {
         (self.0)(heard);
     }
 }
 
-impl fmt::Debug for Watch {
+impl fmt::Debug for EndpointWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Watch")
+        f.write_str("EndpointWatch")
     }
 }

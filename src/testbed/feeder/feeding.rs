@@ -12,10 +12,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::testbed::generator::{Generated, Generator, Scratch};
+use crate::testbed::generator::{Generated, Generator, GeneratorScratch};
 
-use super::window::Window;
-use super::{Fed, FeedError, FeedHooks, FeedPlan, Shared};
+use super::window::FeedWindow;
+use super::{Fed, FeedError, FeedHooks, FeedPlan, FeederShared};
 
 /// Shortest pause of an open loop: a system call a record would be most of its cost. Records that are late by it carry
 /// the moment they were meant for all the same.
@@ -33,8 +33,8 @@ pub(super) struct Feeding {
     producer: BaseProducer<Reports>,
     plan: FeedPlan,
     hooks: FeedHooks,
-    windows: Vec<Window>,
-    shared: Arc<Shared>,
+    windows: Vec<FeedWindow>,
+    shared: Arc<FeederShared>,
     fed: Fed,
 }
 
@@ -44,20 +44,20 @@ impl Feeding {
         brokers: &str,
         plan: FeedPlan,
         hooks: FeedHooks,
-        shared: Arc<Shared>,
+        shared: Arc<FeederShared>,
     ) -> Result<Self, FeedError> {
         let refused = |source| FeedError::Kafka { topic: plan.topic.clone(), source };
         let producer = producer(brokers, &plan.properties, shared.clone()).map_err(refused)?;
         let mut windows = Vec::new();
         for partition in 0..plan.partitions {
             let end = end_of(&producer, &plan.topic, partition).map_err(refused)?;
-            windows.push(Window::new(plan.window_bytes, end));
+            windows.push(FeedWindow::new(plan.window_bytes, end));
         }
         Ok(Self { producer, plan, hooks, windows, shared, fed: Fed::default() })
     }
 
     pub(super) fn run(mut self, generator: &Generator) -> Result<Fed, FeedError> {
-        let mut scratch = Scratch::default();
+        let mut scratch = GeneratorScratch::default();
         let started = (Instant::now(), SystemTime::now());
         self.fed.by_partition = vec![0; self.windows.len()];
         while self.fed.records < self.plan.records && !self.shared.finish.load(Ordering::Acquire) {
@@ -191,7 +191,7 @@ fn end_of(producer: &BaseProducer<Reports>, topic: &str, partition: i32) -> Resu
 }
 
 /// Keeps the first failed delivery report.
-struct Reports(Arc<Shared>);
+struct Reports(Arc<FeederShared>);
 
 impl ClientContext for Reports {}
 
@@ -224,7 +224,7 @@ pub(super) fn partitions_of(
 fn producer(
     brokers: &str,
     properties: &BTreeMap<String, SecretString>,
-    shared: Arc<Shared>,
+    shared: Arc<FeederShared>,
 ) -> Result<BaseProducer<Reports>, KafkaError> {
     let mut config = ClientConfig::new();
     config

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicI64;
 use std::time::Instant;
 
 use super::*;
-use crate::testbed::generator::Shape;
+use crate::testbed::generator::LoadShape;
 use crate::testbed::kafka::MockKafka;
 use crate::testbed::oracle::OutputOracle;
 use crate::testbed::tap::Tap;
@@ -28,7 +28,7 @@ fn no_hooks() -> FeedHooks {
 #[test]
 fn more_than_the_broker_keeps_goes_through_without_a_loss() {
     let kafka = MockKafka::start(&[("in", PARTITIONS)]).expect("a cluster");
-    let shape = Shape { value_bytes: 6_000, keys: 200, ..Shape::default() };
+    let shape = LoadShape { value_bytes: 6_000, keys: 200, ..LoadShape::default() };
     let generator = Arc::new(Generator::new(shape));
     let records = 4_000;
     let oracle = Arc::new(OutputOracle::new(PARTITIONS));
@@ -70,7 +70,7 @@ fn more_than_the_broker_keeps_goes_through_without_a_loss() {
 #[test]
 fn without_a_consumer_it_stops_at_the_window_and_says_so() {
     let kafka = MockKafka::start(&[("in", PARTITIONS)]).expect("a cluster");
-    let generator = Arc::new(Generator::new(Shape::default()));
+    let generator = Arc::new(Generator::new(LoadShape::default()));
     let mut plan = FeedPlan::new("in", PARTITIONS, 20_000);
     plan.patience = Duration::from_millis(300);
     plan.window_bytes = 200_000;
@@ -86,7 +86,7 @@ fn without_a_consumer_it_stops_at_the_window_and_says_so() {
 #[test]
 fn an_open_loop_keeps_its_rate_and_stamps_the_intended_moments() {
     let kafka = MockKafka::start(&[("in", 1)]).expect("a cluster");
-    let generator = Arc::new(Generator::new(Shape { value_bytes: 128, ..Shape::default() }));
+    let generator = Arc::new(Generator::new(LoadShape { value_bytes: 128, ..LoadShape::default() }));
     let mut plan = FeedPlan::new("in", 1, u64::MAX);
     plan.rate = Some(1_000.0);
     let stamps = Arc::new(Mutex::new(Vec::new()));
@@ -121,7 +121,8 @@ fn an_open_loop_keeps_its_rate_and_stamps_the_intended_moments() {
 #[test]
 fn headers_null_keys_and_null_values_travel() {
     let kafka = MockKafka::start(&[("in", PARTITIONS)]).expect("a cluster");
-    let shape = Shape { headers: true, keyless_every: 3, tombstone_every: 4, value_bytes: 128, ..Shape::default() };
+    let shape =
+        LoadShape { headers: true, keyless_every: 3, tombstone_every: 4, value_bytes: 128, ..LoadShape::default() };
     let generator = Arc::new(Generator::new(shape));
     let (counts, total) = (Arc::new(Mutex::new((0, 0, 0))), Arc::new(AtomicU64::new(0)));
     let (counting, all) = (counts.clone(), total.clone());
@@ -147,7 +148,7 @@ fn a_broker_that_refuses_ends_the_feeding_with_its_reason() {
     let kafka = MockKafka::start(&[("in", PARTITIONS)]).expect("a cluster");
     let errors = [rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; 50];
     kafka.fail_requests(rdkafka::types::RDKafkaApiKey::Produce, &errors).expect("scripted");
-    let generator = Arc::new(Generator::new(Shape { value_bytes: 128, ..Shape::default() }));
+    let generator = Arc::new(Generator::new(LoadShape { value_bytes: 128, ..LoadShape::default() }));
     let feeder = Feeder::start(kafka.brokers(), generator, FeedPlan::new("in", PARTITIONS, 10), no_hooks());
     let error = feeder.expect("a feeder").join().expect_err("refused");
     assert!(matches!(error, FeedError::Delivery { .. } | FeedError::Kafka { .. }), "{error}");

@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 
 /// The window of one partition.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(super) struct FeedWindow {
     limit: usize,
     unconsumed: usize,
     position: i64,
     sizes: VecDeque<u32>,
 }
 
-impl Window {
+impl FeedWindow {
     /// An empty window whose next record gets offset `end`.
     pub(super) fn new(limit: usize, end: i64) -> Self {
         Self { limit, unconsumed: 0, position: end, sizes: VecDeque::new() }
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn room_comes_back_as_the_position_moves() {
-        let mut window = Window::new(100, 40);
+        let mut window = FeedWindow::new(100, 40);
         assert!(window.has_room(1_000), "an empty window takes any record");
         window.produced(60);
         window.produced(40);
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_position_that_goes_back_or_too_far_changes_nothing() {
-        let mut window = Window::new(100, 0);
+        let mut window = FeedWindow::new(100, 0);
         window.produced(10);
         assert!(window.consumed(99));
         assert_eq!((window.unconsumed(), window.position()), (0, 1));

@@ -2,7 +2,7 @@
 
 use crate::model::RejectReason;
 
-use super::template::Template;
+use super::template::ValueTemplate;
 
 /// Levels of [`Poison::DeepNesting`]; with its closing brackets well below the default of `message.max.bytes`.
 const DEEP_LEVELS: usize = 400_000;
@@ -52,7 +52,7 @@ pub enum Poison {
 
 /// What must become of a record that selects `/result`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum RecordFate {
     /// Delivered, the selected bytes unchanged.
     Delivered,
     /// Rejected for this reason.
@@ -115,22 +115,24 @@ impl Poison {
 
     /// What must become of such a record.
     #[must_use]
-    pub fn fate(self) -> Fate {
+    pub fn fate(self) -> RecordFate {
         match self {
-            Self::InvalidUtf8 => Fate::Rejected(RejectReason::InvalidUtf8),
+            Self::InvalidUtf8 => RecordFate::Rejected(RejectReason::InvalidUtf8),
             Self::Truncated | Self::NotANumber | Self::LoneSurrogate | Self::TrailingBytes => {
-                Fate::Rejected(RejectReason::InvalidJson)
+                RecordFate::Rejected(RejectReason::InvalidJson)
             }
-            Self::DeepNesting => Fate::Rejected(RejectReason::TooDeep),
-            Self::NumberRange => Fate::Rejected(RejectReason::NumberRange),
-            Self::Empty => Fate::Rejected(RejectReason::Empty),
-            Self::ResultMissing => Fate::Rejected(RejectReason::Missing),
-            Self::ResultNull => Fate::Rejected(RejectReason::Null),
-            Self::ResultNotObject => Fate::Rejected(RejectReason::WrongType),
-            Self::Oversized => Fate::SinkLimit,
-            Self::Tombstone => Fate::Tombstone,
-            Self::HugeInteger | Self::DuplicateResult | Self::PrettyPrinted | Self::EscapedName => Fate::Delivered,
-            Self::DuplicateMember => Fate::ServerDecides,
+            Self::DeepNesting => RecordFate::Rejected(RejectReason::TooDeep),
+            Self::NumberRange => RecordFate::Rejected(RejectReason::NumberRange),
+            Self::Empty => RecordFate::Rejected(RejectReason::Empty),
+            Self::ResultMissing => RecordFate::Rejected(RejectReason::Missing),
+            Self::ResultNull => RecordFate::Rejected(RejectReason::Null),
+            Self::ResultNotObject => RecordFate::Rejected(RejectReason::WrongType),
+            Self::Oversized => RecordFate::SinkLimit,
+            Self::Tombstone => RecordFate::Tombstone,
+            Self::HugeInteger | Self::DuplicateResult | Self::PrettyPrinted | Self::EscapedName => {
+                RecordFate::Delivered
+            }
+            Self::DuplicateMember => RecordFate::ServerDecides,
         }
     }
 
@@ -141,7 +143,7 @@ impl Poison {
     }
 
     /// Poisons a value just written from `template`. False: the record has no value.
-    pub(super) fn apply(self, template: &Template, value: &mut Vec<u8>) -> bool {
+    pub(super) fn apply(self, template: &ValueTemplate, value: &mut Vec<u8>) -> bool {
         let end = value.len();
         match self {
             Self::InvalidUtf8 => value[template.inside_text] = 0xff,
@@ -188,7 +190,7 @@ fn insert_member(value: &mut Vec<u8>, member: &[u8]) {
     value.splice(at..at, member.iter().copied());
 }
 
-fn replace_result(template: &Template, value: &mut Vec<u8>, text: &[u8]) {
+fn replace_result(template: &ValueTemplate, value: &mut Vec<u8>, text: &[u8]) {
     value.truncate(template.result);
     value.extend_from_slice(text);
     value.push(b'}');

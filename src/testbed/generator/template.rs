@@ -35,7 +35,7 @@ pub(super) struct Patch<'a> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Slot {
+enum PatchSlot {
     Sequence,
     Key,
     User,
@@ -43,7 +43,7 @@ enum Slot {
     Trace,
 }
 
-impl Slot {
+impl PatchSlot {
     fn width(self) -> usize {
         match self {
             Self::Sequence => 13,
@@ -57,9 +57,9 @@ impl Slot {
 
 /// One value with places to patch.
 #[derive(Debug)]
-pub(super) struct Template {
+pub(super) struct ValueTemplate {
     text: Vec<u8>,
-    slots: Vec<(usize, Slot)>,
+    slots: Vec<(usize, PatchSlot)>,
     /// Where the name `"result"` begins, quote included.
     pub(super) result_name: usize,
     /// Where the selected object begins.
@@ -68,7 +68,7 @@ pub(super) struct Template {
     pub(super) inside_text: usize,
 }
 
-impl Template {
+impl ValueTemplate {
     /// Variant `variant` with exactly `size` bytes.
     pub(super) fn build(seed: u64, variant: u64, size: usize) -> Self {
         let mut random = Random::of(!seed, variant);
@@ -89,14 +89,14 @@ impl Template {
         for (place, slot) in &self.slots {
             let target = &mut out[*place..*place + slot.width()];
             match slot {
-                Slot::Sequence => write_decimal(SEQUENCE_BASE + patch.index, target),
-                Slot::Key => target.copy_from_slice(patch.key),
-                Slot::User => write_decimal(patch.user, &mut target[2..]),
-                Slot::Amount => {
+                PatchSlot::Sequence => write_decimal(SEQUENCE_BASE + patch.index, target),
+                PatchSlot::Key => target.copy_from_slice(patch.key),
+                PatchSlot::User => write_decimal(patch.user, &mut target[2..]),
+                PatchSlot::Amount => {
                     write_decimal(patch.cents / 100, &mut target[..5]);
                     write_decimal(patch.cents % 100, &mut target[6..]);
                 }
-                Slot::Trace => target.copy_from_slice(patch.trace),
+                PatchSlot::Trace => target.copy_from_slice(patch.trace),
             }
         }
     }
@@ -105,12 +105,14 @@ impl Template {
         self.text.extend_from_slice(text.as_bytes());
     }
 
-    fn slot(&mut self, slot: Slot) {
+    fn slot(&mut self, slot: PatchSlot) {
         self.slots.push((self.text.len(), slot));
         match slot {
-            Slot::User => self.push("u-000000"),
-            Slot::Amount => self.push("00000.00"),
-            Slot::Sequence | Slot::Key | Slot::Trace => self.text.resize(self.text.len() + slot.width(), b'0'),
+            PatchSlot::User => self.push("u-000000"),
+            PatchSlot::Amount => self.push("00000.00"),
+            PatchSlot::Sequence | PatchSlot::Key | PatchSlot::Trace => {
+                self.text.resize(self.text.len() + slot.width(), b'0')
+            }
         }
     }
 
@@ -120,30 +122,30 @@ impl Template {
         self.push(r#""result":"#);
         self.result = self.text.len();
         self.push(r#"{"id":""#);
-        self.slot(Slot::Key);
+        self.slot(PatchSlot::Key);
         self.push(r#"","user":""#);
-        self.slot(Slot::User);
+        self.slot(PatchSlot::User);
         self.push(r#"","seq":"#);
-        self.slot(Slot::Sequence);
+        self.slot(PatchSlot::Sequence);
     }
 
     fn compact(&mut self) {
         self.push(r#"{"meta":{"seq":"#);
-        self.slot(Slot::Sequence);
+        self.slot(PatchSlot::Sequence);
         self.push(r#","s":1}"#);
         self.begin_result();
     }
 
     fn full(&mut self, random: &mut Random, variant: u64, size: usize) {
         self.push(r#"{"meta":{"source":"orders-eu","kind":"update","seq":"#);
-        self.slot(Slot::Sequence);
+        self.slot(PatchSlot::Sequence);
         self.push(r#","trace":""#);
-        self.slot(Slot::Trace);
+        self.slot(PatchSlot::Trace);
         self.push(&format!(r#"","host":"n{:02}"}}"#, random.below(100)));
         self.begin_result();
         let pick = |random: &mut Random, list: &[&'static str]| list[random.below(list.len() as u64) as usize];
         self.push(&format!(r#","name":"{}","amount":"#, pick(random, &NAMES)));
-        self.slot(Slot::Amount);
+        self.slot(PatchSlot::Amount);
         self.push(&format!(r#","ratio":{},"active":{}"#, pick(random, &RATIOS), random.below(2) == 0));
         self.push(&format!(r#","state":"{}","parent":null"#, pick(random, &STATES)));
         self.push(&format!(r#","note":{}"#, pick(random, &NOTES)));

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::*;
 
-fn shape() -> Shape {
-    Shape { keys: 100, users: 50, ..Shape::default() }
+fn shape() -> LoadShape {
+    LoadShape { keys: 100, users: 50, ..LoadShape::default() }
 }
 
 fn parse(record: &Generated<'_>) -> Value {
@@ -17,7 +17,7 @@ fn parse(record: &Generated<'_>) -> Value {
 #[test]
 fn the_same_shape_and_index_give_the_same_bytes_in_any_order() {
     let (one, two) = (Generator::new(shape()), Generator::new(shape()));
-    let (mut a, mut b) = (Scratch::default(), Scratch::default());
+    let (mut a, mut b) = (GeneratorScratch::default(), GeneratorScratch::default());
     for index in [0, 7, 3, 1_000_000, 3] {
         assert_eq!(one.record(index, &mut a), two.record(index, &mut b));
         assert_eq!(one.key_number(index), {
@@ -25,15 +25,15 @@ fn the_same_shape_and_index_give_the_same_bytes_in_any_order() {
             String::from_utf8_lossy(&key[2..]).parse::<u64>().expect("digits")
         });
     }
-    let other = Generator::new(Shape { seed: 2, ..shape() });
+    let other = Generator::new(LoadShape { seed: 2, ..shape() });
     assert_ne!(one.record(5, &mut a).value, other.record(5, &mut b).value);
 }
 
 /// The bytes themselves are part of recorded results: a change of the generator must be seen.
 #[test]
 fn the_corpus_is_the_one_results_were_recorded_with() {
-    let generator = Generator::new(Shape::default());
-    let mut scratch = Scratch::default();
+    let generator = Generator::new(LoadShape::default());
+    let mut scratch = GeneratorScratch::default();
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for index in 0..1_000 {
         let record = generator.record(index, &mut scratch);
@@ -48,8 +48,8 @@ const RECORDED: u64 = 0x9748_277d_da58_d527;
 #[test]
 fn every_size_is_exact_valid_and_carries_the_key() {
     for size in [128, 129, 500, 767, 768, 769, 912, 4096, 65_536] {
-        let generator = Generator::new(Shape { value_bytes: size, ..shape() });
-        let mut scratch = Scratch::default();
+        let generator = Generator::new(LoadShape { value_bytes: size, ..shape() });
+        let mut scratch = GeneratorScratch::default();
         for index in 0..300 {
             let record = generator.record(index, &mut scratch);
             assert_eq!(record.value.expect("a value").len(), size, "record {index}");
@@ -65,9 +65,9 @@ fn every_size_is_exact_valid_and_carries_the_key() {
 /// The skeleton of the full layout varies with the seed; it must always leave room in the smallest full value.
 #[test]
 fn the_full_layout_fits_its_smallest_size_for_any_seed() {
-    let mut scratch = Scratch::default();
+    let mut scratch = GeneratorScratch::default();
     for seed in 0..200 {
-        let generator = Generator::new(Shape { seed, value_bytes: 768, ..shape() });
+        let generator = Generator::new(LoadShape { seed, value_bytes: 768, ..shape() });
         for index in 0..64 {
             let record = generator.record(index, &mut scratch);
             assert_eq!(record.value.map(<[u8]>::len), Some(768), "seed {seed}, record {index}");
@@ -78,15 +78,15 @@ fn the_full_layout_fits_its_smallest_size_for_any_seed() {
 #[test]
 fn sizes_out_of_range_are_clamped() {
     for (wanted, got) in [(0, SMALLEST_VALUE_BYTES), (1 << 30, LARGEST_VALUE_BYTES)] {
-        let generator = Generator::new(Shape { value_bytes: wanted, ..shape() });
-        assert_eq!(generator.record(0, &mut Scratch::default()).value.map(<[u8]>::len), Some(got));
+        let generator = Generator::new(LoadShape { value_bytes: wanted, ..shape() });
+        assert_eq!(generator.record(0, &mut GeneratorScratch::default()).value.map(<[u8]>::len), Some(got));
     }
 }
 
 #[test]
 fn the_default_shape_is_the_one_of_the_measurements() {
-    let generator = Generator::new(Shape::default());
-    let mut scratch = Scratch::default();
+    let generator = Generator::new(LoadShape::default());
+    let mut scratch = GeneratorScratch::default();
     let (mut fourteen, mut escapes, mut wide, mut geo) = (0, 0, 0, 0);
     for index in 0..1_000 {
         let record = generator.record(index, &mut scratch);
@@ -110,15 +110,15 @@ fn the_default_shape_is_the_one_of_the_measurements() {
 
 #[test]
 fn keys_are_shared_hot_or_unique_as_asked() {
-    let count = |shape: Shape| {
+    let count = |shape: LoadShape| {
         let generator = Generator::new(shape);
         let mut seen: HashMap<u64, u32> = HashMap::new();
         (0..10_000).for_each(|index| *seen.entry(generator.key_number(index)).or_default() += 1);
         seen
     };
-    assert_eq!(count(Shape { keys: 0, ..shape() }).len(), 10_000);
-    assert_eq!(count(Shape { keys: 64, ..shape() }).len(), 64);
-    let hot = count(Shape { keys: 64, hot_keys: 2, hot_percent: 80, ..shape() });
+    assert_eq!(count(LoadShape { keys: 0, ..shape() }).len(), 10_000);
+    assert_eq!(count(LoadShape { keys: 64, ..shape() }).len(), 64);
+    let hot = count(LoadShape { keys: 64, hot_keys: 2, hot_percent: 80, ..shape() });
     let hottest: u32 = hot[&0] + hot[&1];
     assert_eq!(hot.len(), 66);
     assert!((7_700..8_300).contains(&hottest), "{hottest}");
@@ -126,15 +126,15 @@ fn keys_are_shared_hot_or_unique_as_asked() {
 
 #[test]
 fn headers_keyless_records_and_tombstones_stand_where_asked() {
-    let shape = Shape { headers: true, keyless_every: 3, tombstone_every: 4, ..shape() };
+    let shape = LoadShape { headers: true, keyless_every: 3, tombstone_every: 4, ..shape() };
     let generator = Generator::new(shape);
-    let mut scratch = Scratch::default();
+    let mut scratch = GeneratorScratch::default();
     for index in 0..48 {
         let record = generator.record(index, &mut scratch);
         assert_eq!(record.key.is_none(), index % 3 == 2, "{index}");
         assert_eq!(record.value.is_none(), index % 4 == 3, "{index}");
         assert_eq!(record.trace.map(<[u8]>::len), Some(16));
-        let fate = if index % 4 == 3 { Fate::Tombstone } else { Fate::Delivered };
+        let fate = if index % 4 == 3 { RecordFate::Tombstone } else { RecordFate::Delivered };
         assert_eq!(record.fate(), fate);
     }
 }
@@ -142,9 +142,9 @@ fn headers_keyless_records_and_tombstones_stand_where_asked() {
 #[test]
 fn poison_stands_at_its_places_and_nowhere_else() {
     let kinds = vec![Poison::Empty, Poison::Truncated];
-    let generator = Generator::new(Shape { poison_every: 5, poison: kinds.clone(), ..shape() });
+    let generator = Generator::new(LoadShape { poison_every: 5, poison: kinds.clone(), ..shape() });
     let clean = Generator::new(shape());
-    let (mut scratch, mut other) = (Scratch::default(), Scratch::default());
+    let (mut scratch, mut other) = (GeneratorScratch::default(), GeneratorScratch::default());
     for index in 0..100 {
         let record = generator.record(index, &mut scratch);
         let expected = (index % 5 == 4).then(|| kinds[((index / 5) % 2) as usize]);
@@ -160,17 +160,19 @@ fn poison_stands_at_its_places_and_nowhere_else() {
 fn every_poison_is_poisonous_exactly_where_it_says_so() {
     for size in [128, 912, 4096] {
         for kind in Poison::ALL {
-            let shape = Shape { value_bytes: size, poison_every: 1, poison: vec![kind], ..shape() };
-            let mut scratch = Scratch::default();
+            let shape = LoadShape { value_bytes: size, poison_every: 1, poison: vec![kind], ..shape() };
+            let mut scratch = GeneratorScratch::default();
             let generator = Generator::new(shape);
             let record = generator.record(3, &mut scratch);
             assert_eq!(record.poison, Some(kind));
             let parsed = record.value.map(serde_json::from_slice::<Value>);
             let object = matches!(&parsed, Some(Ok(value)) if value["result"].is_object());
             match kind.fate() {
-                Fate::Delivered | Fate::ServerDecides | Fate::SinkLimit => assert!(object, "{}", kind.name()),
-                Fate::Tombstone => assert!(record.value.is_none()),
-                Fate::Rejected(_) => assert!(record.value.is_some() && !object, "{}", kind.name()),
+                RecordFate::Delivered | RecordFate::ServerDecides | RecordFate::SinkLimit => {
+                    assert!(object, "{}", kind.name())
+                }
+                RecordFate::Tombstone => assert!(record.value.is_none()),
+                RecordFate::Rejected(_) => assert!(record.value.is_some() && !object, "{}", kind.name()),
             }
         }
     }

@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::BaseRecord;
 
 use super::*;
-use crate::testbed::generator::{Generator, Scratch, Shape, murmur2};
+use crate::testbed::generator::{Generator, GeneratorScratch, LoadShape, murmur2};
 use crate::testbed::tap::Tap;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -58,8 +58,8 @@ fn tap(kafka: &MockKafka, topic: &str, partitions: i32) -> (Tap, Arc<Mutex<Vec<L
 fn what_is_produced_is_consumed_from_the_partition_the_generator_says() {
     let kafka = MockKafka::start(&[("in", 7)]).expect("a cluster");
     let producer = producer(&kafka);
-    let generator = Generator::new(Shape { keys: 0, value_bytes: 128, ..Shape::default() });
-    let mut scratch = Scratch::default();
+    let generator = Generator::new(LoadShape { keys: 0, value_bytes: 128, ..LoadShape::default() });
+    let mut scratch = GeneratorScratch::default();
     for index in 0..500 {
         let record = generator.record(index, &mut scratch);
         let message = BaseRecord::to("in").key(record.key.expect("a key")).payload(record.value.expect("a value"));

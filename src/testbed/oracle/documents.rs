@@ -9,7 +9,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::testbed::generator::{Fate, Generated, Generator, Scratch};
+use crate::testbed::generator::{Generated, Generator, GeneratorScratch, RecordFate};
 
 use super::{SAMPLES, Samples, select_result, shorten};
 
@@ -138,7 +138,7 @@ fn expected_documents(
     write: Write,
     enrichment: Option<Enrichment<'_>>,
 ) -> HashMap<String, Wanted> {
-    let mut scratch = Scratch::default();
+    let mut scratch = GeneratorScratch::default();
     let mut documents = HashMap::new();
     let mut undecided = HashSet::new();
     for index in (0..records).filter(|index| generator.key_number(*index) % shards == shard) {
@@ -146,14 +146,14 @@ fn expected_documents(
         let Some(key) = record.key else { continue };
         let id = String::from_utf8_lossy(key).into_owned();
         match record.fate() {
-            Fate::Rejected(_) => {}
-            Fate::Tombstone => {
+            RecordFate::Rejected(_) => {}
+            RecordFate::Tombstone => {
                 documents.insert(id, Wanted::Absent);
             }
-            Fate::ServerDecides | Fate::SinkLimit => {
+            RecordFate::ServerDecides | RecordFate::SinkLimit => {
                 undecided.insert(id);
             }
-            Fate::Delivered => {
+            RecordFate::Delivered => {
                 let Some(fresh) = enriched(&record, enrichment) else { continue };
                 match (write, documents.get_mut(&id)) {
                     (Write::Merge, Some(Wanted::Document(old))) => merge(old, fresh),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 /// What a record seen in the output was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Observation {
+pub enum KeySighting {
     /// The next one of its key, never seen before.
     Next,
     /// Seen before: a rewind repeats.
@@ -59,18 +59,18 @@ impl KeyLine {
     }
 
     /// Judges a value seen as number `moment` (from 1, growing).
-    pub(super) fn observe(&mut self, hash: u64, moment: u64) -> Observation {
-        let Some(index) = self.find(hash) else { return Observation::Unexpected };
+    pub(super) fn observe(&mut self, hash: u64, moment: u64) -> KeySighting {
+        let Some(index) = self.find(hash) else { return KeySighting::Unexpected };
         let place = (index - self.forgotten) as usize;
         let fresh = self.expected[place].last_seen == 0;
         self.expected[place].last_seen = moment;
         let over = index.saturating_sub(self.cursor);
         self.cursor = index + 1;
         match (over, fresh) {
-            (0, true) => Observation::Next,
-            (0, false) => Observation::Repeated,
-            (over, true) => Observation::Early { over },
-            (over, false) => Observation::Skipping { over },
+            (0, true) => KeySighting::Next,
+            (0, false) => KeySighting::Repeated,
+            (over, true) => KeySighting::Early { over },
+            (over, false) => KeySighting::Skipping { over },
         }
     }
 
@@ -115,10 +115,10 @@ impl KeyLine {
 
 #[cfg(test)]
 mod tests {
-    use super::Observation::{Early, Next, Repeated, Skipping, Unexpected};
+    use super::KeySighting::{Early, Next, Repeated, Skipping, Unexpected};
     use super::*;
 
-    fn play(expected: u64, seen: &[u64]) -> (Vec<Observation>, LineEnd) {
+    fn play(expected: u64, seen: &[u64]) -> (Vec<KeySighting>, LineEnd) {
         let mut line = KeyLine::default();
         (1..=expected).for_each(|hash| line.expect(hash, 100));
         let observed = seen.iter().zip(1..).map(|(hash, moment)| line.observe(*hash, moment)).collect();
@@ -130,7 +130,7 @@ mod tests {
         let fine = LineEnd::default();
         let missing = |missing| LineEnd { missing, misordered: false };
         let misordered = LineEnd { missing: 0, misordered: true };
-        let table: [(u64, &[u64], &[Observation], LineEnd); 11] = [
+        let table: [(u64, &[u64], &[KeySighting], LineEnd); 11] = [
             (3, &[1, 2, 3], &[Next, Next, Next], fine),
             (3, &[1, 3], &[Next, Early { over: 1 }], missing(1)),
             (3, &[1, 2], &[Next, Next], missing(1)),

@@ -8,10 +8,10 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::{Mutex, PoisonError};
 
-use crate::testbed::generator::{Fate, Generated};
+use crate::testbed::generator::{Generated, RecordFate};
 
 use super::key_line::KeyLine;
-pub use super::key_line::Observation;
+pub use super::key_line::KeySighting;
 use super::{Samples, select_result, shorten};
 
 /// Seen values remembered for each key, to tell a repetition from something nobody sent.
@@ -108,9 +108,9 @@ impl OutputOracle {
     /// any). Records that must be rejected, and those whose fate the sink decides, are not expected.
     pub fn expect(&self, record: &Generated<'_>, partition: i32) {
         let value = match record.fate() {
-            Fate::Rejected(_) | Fate::SinkLimit => return,
-            Fate::Tombstone => None,
-            Fate::Delivered | Fate::ServerDecides => record.value.and_then(select_result),
+            RecordFate::Rejected(_) | RecordFate::SinkLimit => return,
+            RecordFate::Tombstone => None,
+            RecordFate::Delivered | RecordFate::ServerDecides => record.value.and_then(select_result),
         };
         let place = if record.key.is_some() { partition } else { 0 };
         let hash = self.hash(value);
@@ -126,14 +126,14 @@ impl OutputOracle {
     }
 
     /// A record was read from the output topic.
-    pub fn observe(&self, partition: i32, key: Option<&[u8]>, value: Option<&[u8]>) -> Observation {
+    pub fn observe(&self, partition: i32, key: Option<&[u8]>, value: Option<&[u8]>) -> KeySighting {
         let hash = self.hash(value);
         let place = if key.is_some() { partition } else { 0 };
-        let Some(mut lines) = self.lines(place) else { return Observation::Unexpected };
+        let Some(mut lines) = self.lines(place) else { return KeySighting::Unexpected };
         lines.moment += 1;
         let moment = lines.moment;
         let observation = match key {
-            Some(key) => lines.keys.get_mut(key).map_or(Observation::Unexpected, |line| line.observe(hash, moment)),
+            Some(key) => lines.keys.get_mut(key).map_or(KeySighting::Unexpected, |line| line.observe(hash, moment)),
             None => lines.observe_keyless(hash),
         };
         let describe = |what: &str| {
@@ -181,13 +181,13 @@ impl OutputOracle {
 }
 
 impl Lines {
-    fn observe_keyless(&mut self, hash: u64) -> Observation {
+    fn observe_keyless(&mut self, hash: u64) -> KeySighting {
         match self.keyless.get_mut(&hash) {
             Some(wanted) => {
                 *wanted -= 1;
-                if *wanted >= 0 { Observation::Next } else { Observation::Repeated }
+                if *wanted >= 0 { KeySighting::Next } else { KeySighting::Repeated }
             }
-            None => Observation::Unexpected,
+            None => KeySighting::Unexpected,
         }
     }
 
@@ -214,21 +214,21 @@ impl Lines {
 }
 
 impl OutputVerdict {
-    fn count(&mut self, observation: Observation, describe: impl FnOnce(&str) -> String) {
+    fn count(&mut self, observation: KeySighting, describe: impl FnOnce(&str) -> String) {
         match observation {
-            Observation::Next => self.verified += 1,
-            Observation::Repeated => self.duplicates += 1,
-            Observation::Early { over } => {
+            KeySighting::Next => self.verified += 1,
+            KeySighting::Repeated => self.duplicates += 1,
+            KeySighting::Early { over } => {
                 self.verified += 1;
                 self.order_violations += 1;
                 self.samples.add(|| describe(&format!("came before {over} earlier ones")));
             }
-            Observation::Skipping { over } => {
+            KeySighting::Skipping { over } => {
                 self.duplicates += 1;
                 self.order_violations += 1;
                 self.samples.add(|| describe(&format!("repeated, but {over} before it were not")));
             }
-            Observation::Unexpected => {
+            KeySighting::Unexpected => {
                 self.unexpected += 1;
                 self.samples.add(|| describe("nobody fed this"));
             }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::testbed::generator::{Generator, Poison, Scratch, Shape};
+use crate::testbed::generator::{Generator, GeneratorScratch, LoadShape, Poison};
 
 const PARTITIONS: i32 = 4;
 const RECORDS: u64 = 2_000;
 
-fn generator(change: impl FnOnce(&mut Shape)) -> Generator {
-    let mut shape = Shape { keys: 150, users: 40, ..Shape::default() };
+fn generator(change: impl FnOnce(&mut LoadShape)) -> Generator {
+    let mut shape = LoadShape { keys: 150, users: 40, ..LoadShape::default() };
     change(&mut shape);
     Generator::new(shape)
 }
@@ -21,7 +21,7 @@ type Seen = (i32, Option<Vec<u8>>, Option<Vec<u8>>);
 /// What a correct relay writes, by a third way: the whole value parsed, `result` cut out of the text by its raw form.
 fn relay(generator: &Generator) -> (OutputOracle, Vec<Seen>) {
     let oracle = OutputOracle::new(PARTITIONS);
-    let mut scratch = Scratch::default();
+    let mut scratch = GeneratorScratch::default();
     let mut output = Vec::new();
     for index in 0..RECORDS {
         let record = generator.record(index, &mut scratch);
@@ -159,7 +159,7 @@ fn the_order_of_last_sightings_holds_however_a_suffix_is_repeated() {
     proptest!(ProptestConfig::with_cases(48), |(cuts in proptest::collection::vec((0usize..60, 1usize..30), 0..8), hole in any::<bool>())| {
         let (oracle, _) = relay(&generator(|shape| shape.keys = 1));
         let mut output = Vec::new();
-        let mut scratch = Scratch::default();
+        let mut scratch = GeneratorScratch::default();
         let generator = generator(|shape| shape.keys = 1);
         let all: Vec<Seen> = (0..60).map(|index| {
             let record = generator.record(index, &mut scratch);
@@ -189,10 +189,11 @@ fn index(
     merge: bool,
 ) -> HashMap<String, Value> {
     let mut index: HashMap<String, Value> = HashMap::new();
-    let mut scratch = Scratch::default();
+    let mut scratch = GeneratorScratch::default();
     for number in 0..RECORDS {
         let record = generator.record(number, &mut scratch);
-        let (Some(key), false) = (record.key, matches!(record.fate(), crate::testbed::generator::Fate::Rejected(_)))
+        let (Some(key), false) =
+            (record.key, matches!(record.fate(), crate::testbed::generator::RecordFate::Rejected(_)))
         else {
             continue;
         };

@@ -1,10 +1,10 @@
 //! What a look-up does to a record: it asks for a key, and says what a miss means.
 
 use super::super::super::document::Cursor;
-use super::super::super::ending::{Ending, missing, rejected};
-use super::super::super::evaluate::{Asked, Evaluation, Question, Rendering};
+use super::super::super::ending::{StepEnding, missing, rejected};
+use super::super::super::evaluate::{Asked, Evaluation, LookupQuestion, Rendering};
 use super::super::super::splice::{self, NoPlace};
-use super::super::super::template::{Compiled, Fault, Rendered};
+use super::super::super::template::{Compiled, RenderFault, Rendered};
 use super::OnMiss;
 use crate::leaf::{JsonText, Pointer};
 use crate::model::{RejectReason, StepName};
@@ -32,7 +32,7 @@ impl CompiledLookup {
         window: Cursor,
         asked: &mut Asked,
         rendering: &mut Rendering,
-    ) -> Result<(), Ending> {
+    ) -> Result<(), StepEnding> {
         let point = splice::locate(on.document, window, &self.into.members)
             .map_err(|fault| self.no_place(on, window, fault))?;
         rendering.key.clear();
@@ -40,11 +40,11 @@ impl CompiledLookup {
             Ok(Rendered::Span(_)) => asked.keys[index].intern(&rendering.key),
             // A template that is exactly `{key}`; a look-up has no use for a null key.
             Ok(Rendered::Null | Rendered::Late(_)) => {
-                return Err(self.key.reject(&self.place, (0, Fault::NullKey)).into());
+                return Err(self.key.reject(&self.place, (0, RenderFault::NullKey)).into());
             }
             Err(fault) => return Err(self.key.reject(&self.place, fault).into()),
         };
-        asked.questions.push(Question { lookup: index, key, point });
+        asked.questions.push(LookupQuestion { lookup: index, key, point });
         Ok(())
     }
 
@@ -52,22 +52,22 @@ impl CompiledLookup {
     ///
     /// # Errors
     /// How the record ends.
-    pub(in crate::preprocess) fn missed(&self) -> Result<Option<&[u8]>, Ending> {
+    pub(in crate::preprocess) fn missed(&self) -> Result<Option<&[u8]>, StepEnding> {
         match &self.on_miss {
             OnMiss::Keep => Ok(None),
             OnMiss::Default(JsonText(json)) => Ok(Some(json.as_bytes())),
-            OnMiss::Drop => Err(Ending::Dropped),
+            OnMiss::Drop => Err(StepEnding::Dropped),
             OnMiss::Reject => Err(self.not_found()),
         }
     }
 
     #[cold]
-    fn not_found(&self) -> Ending {
+    fn not_found(&self) -> StepEnding {
         rejected(RejectReason::LookupMiss, &self.place, format!("nothing found for {}", self.into))
     }
 
     #[cold]
-    fn no_place(&self, on: &Evaluation<'_>, window: Cursor, fault: NoPlace) -> Ending {
+    fn no_place(&self, on: &Evaluation<'_>, window: Cursor, fault: NoPlace) -> StepEnding {
         let members = self.into.members.split_last().map_or(&[][..], |(_, parents)| parents);
         let parent = Pointer { members: members.to_vec() };
         let (reason, why) = match fault {

@@ -25,7 +25,7 @@ fn make_topic(name: &str, entries: &[(&str, &str)]) -> String {
 }
 
 fn options(topic: &str, properties: Vec<(&'static str, &'static str)>) -> Options {
-    let topic = Template { text: topic.into(), segments: vec![Segment::Literal(topic.into())] };
+    let topic = Template { text: topic.into(), segments: vec![TemplateSegment::Literal(topic.into())] };
     Options { topic, properties, ..Options::default() }
 }
 

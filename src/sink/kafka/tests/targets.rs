@@ -6,7 +6,7 @@ const MISSING: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_
 const THERE: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
 
 fn named(on_missing_topic: OnMissingTopic) -> Options {
-    let topic = Template { text: "{key}".into(), segments: vec![Segment::Key] };
+    let topic = Template { text: "{key}".into(), segments: vec![TemplateSegment::Key] };
     Options { topic, on_missing_topic, ..Options::default() }
 }
 
@@ -19,7 +19,7 @@ fn without(missing: &[&str]) -> Cluster {
 }
 
 /// Sends one batch with the next offsets, values `OFFSET`, one record for each topic.
-fn send_to(rig: &mut Rig, tenure: (Slot, Epoch), from: i64, topics: &[&str]) -> Ticket {
+fn send_to(rig: &mut Rig, tenure: (PartitionId, Epoch), from: i64, topics: &[&str]) -> Ticket {
     let ticket = rig.ticket(tenure);
     let values: Vec<String> = (from..).take(topics.len()).map(|offset| offset.to_string()).collect();
     let records: Vec<(Ticket, i64, &str, &[u8])> =
@@ -31,7 +31,7 @@ fn send_to(rig: &mut Rig, tenure: (Slot, Epoch), from: i64, topics: &[&str]) -> 
 }
 
 fn fault(rig: &Rig) -> Option<String> {
-    rig.ctx.health.faults().into_iter().find(|(room, _)| *room == Room::Target).map(|(_, fault)| fault.message)
+    rig.ctx.health.faults().into_iter().find(|(room, _)| *room == Component::Target).map(|(_, fault)| fault.message)
 }
 
 fn await_fault(rig: &Rig, wanted: impl Fn(Option<&str>) -> bool) -> Option<String> {

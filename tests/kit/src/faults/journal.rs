@@ -8,7 +8,7 @@ use crate::checker::{Cause, Incident, Input, Owed, Place, Sighting, Taken};
 use crate::services::StoredRecord;
 use serde_json::Value;
 use sluicegate::testbed::bulk_endpoint::LogEntry;
-use sluicegate::testbed::generator::{Fate, Generated};
+use sluicegate::testbed::generator::{Generated, RecordFate};
 use sluicegate::testbed::tap::Tapped;
 
 /// Added to a record's number where its value shows it.
@@ -41,9 +41,9 @@ impl Journal {
     /// A record is about to be fed. `owed` is what ordinary records are owed where that is not delivery.
     pub fn feed(&self, record: &Generated<'_>, owed: Option<Owed>) {
         let owed = match record.fate() {
-            Fate::Delivered => owed.unwrap_or(Owed::Delivery),
-            Fate::Rejected(_) => Owed::Letter,
-            Fate::Tombstone | Fate::ServerDecides | Fate::SinkLimit => Owed::Either,
+            RecordFate::Delivered => owed.unwrap_or(Owed::Delivery),
+            RecordFate::Rejected(_) => Owed::Letter,
+            RecordFate::Tombstone | RecordFate::ServerDecides | RecordFate::SinkLimit => Owed::Either,
         };
         if let Some(trace) = record.trace {
             self.pages().fed.insert(trace.to_vec(), (record.index, owed));

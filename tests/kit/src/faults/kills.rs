@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::fault_proxy::Line;
 use anyhow::ensure;
 use serde_json::json;
-use sluicegate::testbed::bulk_endpoint::Fault;
+use sluicegate::testbed::bulk_endpoint::ScriptedFault;
 
 use super::scenario::{On, Scenario};
 use super::stage::{Far, Stage, Wants};
@@ -218,7 +218,7 @@ fn prepared(stage: &mut Stage) -> anyhow::Result<()> {
     })
 }
 
-fn requested(stage: &mut Stage, fault: Fault) -> anyhow::Result<()> {
+fn requested(stage: &mut Stage, fault: ScriptedFault) -> anyhow::Result<()> {
     stage.await_progress()?;
     stage.endpoint.always(Some(fault));
     let before = stage.endpoint.requests();
@@ -233,11 +233,11 @@ fn answers_again(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 fn sent(stage: &mut Stage) -> anyhow::Result<()> {
-    each(stage, |stage| requested(stage, Fault::HalfOpen), answers_again)
+    each(stage, |stage| requested(stage, ScriptedFault::HalfOpen), answers_again)
 }
 
 fn applied(stage: &mut Stage) -> anyhow::Result<()> {
-    each(stage, |stage| requested(stage, Fault::LateAnswer(NEVER)), answers_again)
+    each(stage, |stage| requested(stage, ScriptedFault::LateAnswer(NEVER)), answers_again)
 }
 
 fn acknowledged(stage: &mut Stage) -> anyhow::Result<()> {
@@ -305,7 +305,7 @@ fn deadline(stage: &mut Stage) -> anyhow::Result<()> {
     ensure!(code == 0, "SIGTERM under load ended with {code}");
     stage.start()?;
     stage.await_progress()?;
-    requested(stage, Fault::HalfOpen)?;
+    requested(stage, ScriptedFault::HalfOpen)?;
     let code = stage.terminate()?;
     ensure!(code == 75, "a stop past its deadline ended with {code}, not 75");
     answers_again(stage)?;

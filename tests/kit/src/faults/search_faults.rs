@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::fault_proxy::Line;
-use sluicegate::testbed::bulk_endpoint::{Fault, ItemAnswer};
+use sluicegate::testbed::bulk_endpoint::{ItemAnswer, ScriptedFault};
 
 use super::scenario::{On, Scenario, plain};
 use super::stage::{INDEX, Stage, Wants};
@@ -26,21 +26,30 @@ pub const SCENARIOS: &[Scenario] = &[
     on_testbed("search-429", "F10", "429 for every bulk request for 2 to 4 s", |stage| {
         search(
             stage,
-            Fault::answer(429, r#"{"error":{"type":"es_rejected_execution_exception","reason":"full"},"status":429}"#),
+            ScriptedFault::answer(
+                429,
+                r#"{"error":{"type":"es_rejected_execution_exception","reason":"full"},"status":429}"#,
+            ),
         )
     }),
     on_testbed("search-item-429", "F10", "429 for the first 40 items of every bulk request for 2 to 4 s", |stage| {
         let busy = ItemAnswer::error(429, "es_rejected_execution_exception", "queue is full");
-        search(stage, Fault::Items((0..40).map(|at| (at, busy.clone())).collect()))
+        search(stage, ScriptedFault::Items((0..40).map(|at| (at, busy.clone())).collect()))
     }),
     on_testbed("search-503", "F11", "503 with a page for every bulk request for 2 to 4 s", |stage| {
-        search(stage, Fault::answer(503, "<html>no server is available</html>"))
+        search(stage, ScriptedFault::answer(503, "<html>no server is available</html>"))
     }),
     on_testbed("search-401", "F12", "401 for 2 to 4 s; held, not skipped", |stage| {
-        search(stage, Fault::answer(401, r#"{"error":{"type":"security_exception","reason":"no"},"status":401}"#))
+        search(
+            stage,
+            ScriptedFault::answer(401, r#"{"error":{"type":"security_exception","reason":"no"},"status":401}"#),
+        )
     }),
     on_testbed("search-403", "F12", "403 of a security rule for 2 to 4 s; held, not skipped", |stage| {
-        search(stage, Fault::answer(403, r#"{"error":{"type":"security_exception","reason":"no"},"status":403}"#))
+        search(
+            stage,
+            ScriptedFault::answer(403, r#"{"error":{"type":"security_exception","reason":"no"},"status":403}"#),
+        )
     }),
     Scenario {
         name: "search-items",
@@ -58,13 +67,13 @@ pub const SCENARIOS: &[Scenario] = &[
         late,
     ),
     on_testbed("search-reset", "F15", "connections closed before a bulk request is applied, for 2 to 4 s", |stage| {
-        search(stage, Fault::Reset)
+        search(stage, ScriptedFault::Reset)
     }),
     on_testbed(
         "search-reset-in-answer",
         "F15",
         "connections closed in the middle of the answer for 2 to 4 s",
-        |stage| search(stage, Fault::ResetInAnswer),
+        |stage| search(stage, ScriptedFault::ResetInAnswer),
     ),
     on_testbed("line-silent", "F15", "the line goes silent for 3 s; what was open stays half-open for ever", |stage| {
         line(stage, Line::Silent, 2_900, 3_100)
@@ -110,13 +119,13 @@ pub const SCENARIOS: &[Scenario] = &[
         "search-truncated",
         "F17",
         "applied; answers end in the middle, with a length that fits, for 2 to 4 s",
-        |stage| search(stage, Fault::Truncated),
+        |stage| search(stage, ScriptedFault::Truncated),
     ),
     on_testbed("search-not-json", "F17", "applied; 200 with a page instead of JSON for 2 to 4 s", |stage| {
-        search(stage, Fault::NotJson)
+        search(stage, ScriptedFault::NotJson)
     }),
     on_testbed("search-wrong-count", "F17", "applied; one item too few in every answer for 2 to 4 s", |stage| {
-        search(stage, Fault::WrongCount(-1))
+        search(stage, ScriptedFault::WrongCount(-1))
     }),
     on_testbed(
         "index-closed",
@@ -176,7 +185,7 @@ fn line(stage: &mut Stage, line: Line, least: u64, most: u64) -> anyhow::Result<
     Ok(())
 }
 
-fn search(stage: &mut Stage, fault: Fault) -> anyhow::Result<()> {
+fn search(stage: &mut Stage, fault: ScriptedFault) -> anyhow::Result<()> {
     stage.faulty_search(fault, |stage| {
         stage.linger(2_000, 4_000);
         Ok(())
@@ -210,7 +219,7 @@ fn mixed_items(stage: &mut Stage) -> anyhow::Result<()> {
             let at = stage.random.usize(..10);
             items.insert(0, (at, ItemAnswer::error(400, "mapper_parsing_exception", "failed to parse")));
         }
-        stage.endpoint.always(Some(Fault::Items(items)));
+        stage.endpoint.always(Some(ScriptedFault::Items(items)));
         stage.linger(50, 50);
     }
     stage.endpoint.always(None);
@@ -224,7 +233,7 @@ fn late(stage: &mut Stage) -> anyhow::Result<()> {
     anyhow::ensure!(code == 0, "SIGTERM under load ended with {code}");
     stage.start()?;
     stage.await_progress()?;
-    stage.faulty_search(Fault::LateAnswer(Duration::from_secs(15)), |stage| {
+    stage.faulty_search(ScriptedFault::LateAnswer(Duration::from_secs(15)), |stage| {
         stage.linger(5_000, 5_000);
         Ok(())
     })?;

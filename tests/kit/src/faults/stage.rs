@@ -10,9 +10,9 @@ use crate::fault_proxy::{FaultProxy, Line};
 use crate::services::{ElasticsearchClient, KafkaClient, RedisClient, Service, ServiceError, redis};
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
-use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, Fault, Options as EndpointOptions};
+use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, EndpointOptions, ScriptedFault};
 use sluicegate::testbed::feeder::{FeedHooks, FeedPlan, Feeder};
-use sluicegate::testbed::generator::{Generator, Poison, Shape};
+use sluicegate::testbed::generator::{Generator, LoadShape, Poison};
 use sluicegate::testbed::kafka::MockKafka;
 use sluicegate::testbed::tap::Tap;
 
@@ -511,7 +511,7 @@ impl Stage {
     /// Those of `during`.
     pub fn faulty_search(
         &mut self,
-        fault: Fault,
+        fault: ScriptedFault,
         during: impl FnOnce(&mut Self) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         self.endpoint.always(Some(fault));
@@ -531,7 +531,7 @@ impl Stage {
     /// They cannot be fed.
     pub fn feed_oversized(&mut self, first: u64, records: u64, value_bytes: usize) -> anyhow::Result<()> {
         let brokers = self.real.as_ref().context("a real source")?.upstream.endpoint().to_owned();
-        let shape = Shape { value_bytes, ..shape(1, &self.wants) };
+        let shape = LoadShape { value_bytes, ..shape(1, &self.wants) };
         let plan = FeedPlan { first, window_bytes: usize::MAX, ..FeedPlan::new(&self.topic, PARTITIONS, records) };
         let journal = self.journal.clone();
         let hooks = FeedHooks {
@@ -577,7 +577,7 @@ impl Stage {
         self.added = Some((CommitWatch::start(&brokers, &self.group, &self.topic, all)?, PARTITIONS));
         let journal = self.journal.clone();
         self.taps.push(Tap::of_some(&brokers, &self.topic, PARTITIONS..all, move |read| journal.input(read))?);
-        let shape = Shape { keys: 0, ..shape(1, &self.wants) };
+        let shape = LoadShape { keys: 0, ..shape(1, &self.wants) };
         let plan = FeedPlan { first: EXTRA, window_bytes: usize::MAX, ..FeedPlan::new(&self.topic, all, records) };
         let journal = self.journal.clone();
         let hooks =
@@ -681,7 +681,7 @@ fn nodes(url: &str) -> Value {
     json!({ "search": { "nodes": [url], "request_timeout": "5s" } })
 }
 
-fn shape(seed: u64, wants: &Wants) -> Shape {
+fn shape(seed: u64, wants: &Wants) -> LoadShape {
     // On the real server a document is all that is left of its writes: each record has its own.
     let keys = match wants.real {
         Some(Far::Index) => 0,
@@ -694,7 +694,7 @@ fn shape(seed: u64, wants: &Wants) -> Shape {
         1 => vec![Poison::ResultMissing],
         _ => Poison::for_mock(),
     };
-    Shape {
+    LoadShape {
         seed,
         value_bytes: 300,
         keys,
@@ -702,7 +702,7 @@ fn shape(seed: u64, wants: &Wants) -> Shape {
         headers: true,
         poison_every: wants.poison_every,
         poison,
-        ..Shape::default()
+        ..LoadShape::default()
     }
 }
 
