@@ -343,6 +343,24 @@ async fn unknown_answers_are_retried_then_halt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_refused_alike_says_how_many_were_rejected_before_it() {
+    let endpoint = endpoint();
+    let bad = ItemAnswer::error(400, "mapper_parsing_exception", "failed to parse");
+    endpoint.answer_id("id3", Some(bad));
+    let mut plan = plan_for(&[&endpoint]);
+    plan.lanes = 1;
+    let mut rig = Rig::start(plan, retry());
+    rig.send_numbers(0..10).await;
+    rig.until_delivered(9).await;
+    rig.until_empty().await;
+    endpoint.answer_index("items", Some(ItemAnswer::error(400, "illegal_argument_exception", "no good")));
+    rig.send_numbers(10..30).await;
+    rig.until("a halt", |rig| !rig.halts.is_empty()).await;
+    let message = &rig.halts[0].message;
+    assert!(message.contains("none of them was rejected") && message.contains("dropped 1 records"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn gives_up_once_frees_memory_and_reports_the_return() {
     let endpoint = endpoint();
     endpoint.always(Some(Fault::answer(503, "")));

@@ -87,8 +87,9 @@ impl Shared {
     }
 
     /// Halts the pipeline; the first cause counts.
-    pub fn halt(&self, halt: Halt) {
+    pub fn halt(&self, mut halt: Halt) {
         if !self.halted.swap(true, Ordering::AcqRel) {
+            halt.message += &self.ctx.desk.end_filing();
             self.ctx.health.raise(Room::Sink, halt.message.clone());
             self.ctx.report(Report::Halt(halt));
             self.wake_all();

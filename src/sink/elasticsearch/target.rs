@@ -209,7 +209,7 @@ impl TargetFault {
     /// The halt of a pipeline whose settings do not fit the target.
     #[must_use]
     pub fn halt(self, error: &ServerError) -> Halt {
-        Halt { exit: Exit::Protocol, message: format!("{}; nobody was rejected", self.told(error)) }
+        Halt { exit: Exit::Protocol, message: format!("{}; none of these records was rejected", self.told(error)) }
     }
 
     /// The server's words and the remedy, for the alert while records wait.

@@ -93,9 +93,10 @@ impl KafkaSink {
     }
 
     /// Ends the pipeline: nothing is produced or settled any more.
-    pub(super) fn halt(&mut self, halt: Halt) {
+    pub(super) fn halt(&mut self, mut halt: Halt) {
         if self.phase != Phase::Halted {
             self.phase = Phase::Halted;
+            halt.message += &self.ctx.desk.end_filing();
             self.ctx.health.raise(Room::Sink, halt.message.clone());
             self.ctx.report(Report::Halt(halt));
             self.line.producer.purge();
