@@ -387,6 +387,7 @@ const PURE: &[&str] = &[
     "src/sink/elasticsearch/verdict.rs",
     "src/sink/elasticsearch/words.rs",
     "src/sink/kafka/encode.rs",
+    "src/sink/kafka/failing.rs",
     "src/sink/kafka/lot.rs",
     "src/sink/kafka/patience.rs",
     "src/sink/kafka/roll.rs",
