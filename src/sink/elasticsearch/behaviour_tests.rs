@@ -333,13 +333,43 @@ async fn bad_records_leave_and_good_ones_stay() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_answers_are_retried_then_halt() {
-    let endpoint = endpoint();
-    endpoint.answer_id("id3", Some(ItemAnswer::error(400, "brand_new_exception", "what")));
-    let mut rig = Rig::start(plan_for(&[&endpoint]), retry());
-    rig.send_numbers(0..10).await;
-    rig.until("a halt", |rig| !rig.halts.is_empty()).await;
-    assert_eq!((rig.halts[0].exit, rig.count(Outcome::Delivered)), (Exit::Temporary, 9));
-    assert!(rig.halts[0].message.contains("brand_new_exception"), "{}", rig.halts[0].message);
+    let unknown = [
+        (Action::Upsert, None, 400, "brand_new_exception"),
+        (Action::Create, None, 409, "resource_already_exists_exception"),
+        (Action::Index, Some(VersionSource::Offset), 409, "snapshot_in_progress_exception"),
+    ];
+    for (action, version, status, kind) in unknown {
+        let endpoint = endpoint();
+        endpoint.answer_id("id3", Some(ItemAnswer::error(status, kind, "what")));
+        let mut plan = plan_for(&[&endpoint]);
+        (plan.action, plan.version) = (action, version);
+        let mut rig = Rig::start(plan, retry());
+        rig.send_numbers(0..10).await;
+        rig.until("a halt", |rig| !rig.halts.is_empty()).await;
+        assert_eq!((rig.halts[0].exit, rig.count(Outcome::Delivered)), (Exit::Temporary, 9), "{kind}");
+        assert_eq!(rig.ended.len(), 1, "{kind}: neither superseded nor rejected: {:?}", rig.ended);
+        assert!(rig.halts[0].message.contains(kind), "{}", rig.halts[0].message);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_moment_of_a_server_or_a_proxy_accuses_no_record() {
+    let npe = r#"{"error":{"type":"null_pointer_exception","reason":"x"},"status":500}"#;
+    // Four answers until it is halved, then the first halves down to one record, which is refused once more.
+    let moments =
+        [(500, npe), (500, "<html>a proxy</html>"), (400, r#"{"error":{"type":"new_exception","reason":"x"}}"#)];
+    for (status, body) in moments {
+        let endpoint = endpoint();
+        (0..8).for_each(|_| endpoint.script(Fault::answer(status, body)));
+        let mut plan = plan_for(&[&endpoint]);
+        plan.lanes = 1;
+        let mut rig = Rig::start(plan, retry());
+        rig.send_numbers(0..10).await;
+        rig.until_delivered(10).await;
+        rig.until_empty().await;
+        assert_eq!(endpoint.count("items"), 10, "{status} {body}");
+        assert!(rig.halts.is_empty(), "{:?}", rig.halts);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,8 @@ use super::verdict::{ItemVerdict, Reply, RequestVerdict, Trouble, judge_item, ju
 
 /// Sendings of one item, or one request, that stay unknown before the pipeline halts.
 const UNKNOWN_SENDINGS: u32 = 8;
-/// Sendings of a request answered by a plain 500 before it is bisected.
+/// Sendings of a request answered by a plain 500, or an error of a type nobody knows, before it is bisected; and of a record
+/// alone before it is found guilty.
 const SENDINGS_BEFORE_BISECT: u32 = 4;
 /// Sendings of a request of one or two records answered by a plain 500 before the pipeline halts: too few to tell a bad
 /// record from a bad server.
@@ -66,7 +67,7 @@ impl Lane {
                         format!("the server answered {status} to a bulk request ({}){gap}{remedy}", said.reason);
                     self.repeat(bulk, trouble, message)
                 }
-                RequestVerdict::RetryThenBisect(error) => self.retry_then_bisect(bulk, error),
+                RequestVerdict::RetryThenBisect(error) => self.retry_then_bisect(bulk, *status, &error),
                 RequestVerdict::Bisect(error) => self.bisect(bulk, *status, &error, true),
                 RequestVerdict::Halve => self.halve(bulk),
                 RequestVerdict::Refused(message) => {
@@ -106,16 +107,23 @@ impl Lane {
         Pace::Halt(Halt { exit: Exit::Temporary, message })
     }
 
-    fn retry_then_bisect(&mut self, bulk: Bulk, error: ServerError) -> Pace {
-        let message = format!("the server answered 500 to a bulk request: {}: {}", error.kind, error.reason);
-        if bulk.trial {
-            self.bisect(bulk, 500, &error, false)
+    /// A single record is guilty only of what a server itself says of it, several times, while others are taken: a status alone
+    /// may be the server's own bad moment, or a proxy's.
+    fn retry_then_bisect(&mut self, bulk: Bulk, status: u16, error: &ServerError) -> Pace {
+        let message = format!("the server answered {status} to a bulk request: {}: {}", error.kind, error.reason);
+        let alone = bulk.trial && bulk.ops.len() == 1;
+        if alone && error.kind.is_empty() {
+            self.retry_bounded(bulk, SENDINGS_OF_FEW, message)
+        } else if alone && bulk.failures + 1 < SENDINGS_BEFORE_BISECT {
+            self.repeat(bulk, Trouble::Unclear, message)
+        } else if bulk.trial {
+            self.bisect(bulk, status, error, false)
         } else if bulk.ops.len() < SYSTEMIC {
             self.retry_bounded(bulk, SENDINGS_OF_FEW, message)
         } else if bulk.failures + 1 < SENDINGS_BEFORE_BISECT {
             self.repeat(bulk, Trouble::Unclear, message)
         } else {
-            self.bisect(bulk, 500, &error, false)
+            self.bisect(bulk, status, error, false)
         }
     }
 

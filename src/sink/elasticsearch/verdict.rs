@@ -51,7 +51,7 @@ pub enum RequestVerdict {
     Items,
     /// Send it again.
     Retry(Trouble),
-    /// Retry a few times, then [`RequestVerdict::Bisect`].
+    /// Retry a few times, then [`RequestVerdict::Bisect`]: the error does not say whose fault it is.
     RetryThenBisect(ServerError),
     /// One line spoils all: halve until it is alone.
     Bisect(ServerError),
@@ -106,8 +106,12 @@ pub fn judge_request(status: u16, body: &[u8], terms: Terms) -> RequestVerdict {
             error => RequestVerdict::RetryThenBisect(error.unwrap_or_default()),
         },
         400 => match error() {
-            Some(error) if !blames_request_line(&error) => RequestVerdict::Bisect(error),
-            error => RequestVerdict::Halt(protocol_halt(status, &describe(error))),
+            Some(error) if blames_request_line(&error) => {
+                RequestVerdict::Halt(protocol_halt(status, &describe(Some(error))))
+            }
+            Some(error) if may_blame_a_line(&error) => RequestVerdict::Bisect(error),
+            Some(error) => RequestVerdict::RetryThenBisect(error),
+            None => RequestVerdict::Halt(protocol_halt(status, &describe(None))),
         },
         413 => RequestVerdict::Halve,
         401 => RequestVerdict::Refused(format!("the server refused our credentials (401): {}", describe(error()))),
@@ -168,6 +172,11 @@ fn is_parse_error(kind: &str) -> bool {
         || kind.ends_with("parsing_exception")
         || kind.ends_with("e_o_f_exception")
         || kind == "not_x_content_exception"
+}
+
+/// Whether one line of a request may be what a 400 is about, by a type that servers give for that.
+fn may_blame_a_line(error: &ServerError) -> bool {
+    is_document_fault(400, error) || error.kind == "invalid_index_name_exception"
 }
 
 fn blames_request_line(error: &ServerError) -> bool {
@@ -239,16 +248,16 @@ pub fn judge_item(fault: &ItemFault, action: ItemAction, versioned: bool, terms:
     }
     let Some(error) = &fault.error else {
         return match status {
-            200..=299 => ItemVerdict::Delivered,
+            200 | 201 => ItemVerdict::Delivered,
+            // Of a document that is not there; an index that is not there comes with its error.
             404 if action == ItemAction::Delete => ItemVerdict::Delivered,
-            409 => conflict(action, versioned),
             429 => ItemVerdict::Retry { overload: true },
             500 | 502..=504 => ItemVerdict::Retry { overload: false },
             _ => ItemVerdict::Unknown,
         };
     };
     let kind = error.kind.as_str();
-    if status == 409 {
+    if status == 409 && is_conflict(kind) {
         return conflict(action, versioned);
     }
     if is_overload(status, kind) {
@@ -282,6 +291,12 @@ fn judge_target(fault: TargetFault, error: &ServerError, terms: Terms) -> ItemVe
         (_, OnIndexFault::Reject) => ItemVerdict::Reject(RejectReason::InvalidTarget),
         (_, OnIndexFault::Hold) => ItemVerdict::Hold(fault.told(error)),
     }
+}
+
+/// What servers say of a document that is there already, or newer. Any other 409 (an index that is being made, a snapshot, a
+/// cluster state that moved on) says nothing of the document.
+fn is_conflict(kind: &str) -> bool {
+    matches!(kind, "version_conflict_engine_exception" | "document_already_exists_exception")
 }
 
 fn conflict(action: ItemAction, versioned: bool) -> ItemVerdict {

@@ -67,6 +67,7 @@ fn whole_requests() {
             error("illegal_argument_exception", "Unknown key for a VALUE_STRING in [dok]", 400),
             "bisect",
         ),
+        ("400 of a type nobody knows", 400, error("something_new_exception", "no", 400), "retry, bisect"),
         ("8+: _type", 400, error("illegal_argument_exception", unknown_type, 400), "halt"),
         (
             "URL parameter",
@@ -113,7 +114,7 @@ const BAD: ItemVerdict = ItemVerdict::Reject(RejectReason::Refused);
 fn items() {
     let flood = "index [x] blocked by: [FORBIDDEN/12/index read-only / allow delete (api)];";
     let conflict = "version_conflict_engine_exception";
-    let table: [(ItemAction, bool, u16, &str, &str, ItemVerdict); 30] = [
+    let table: Vec<(ItemAction, bool, u16, &str, &str, ItemVerdict)> = vec![
         (Delete, false, 404, "", "", DONE),
         (Update, false, 200, "", "", DONE),
         (Index, false, 404, "", "", ItemVerdict::Unknown),
@@ -123,6 +124,18 @@ fn items() {
         (Update, false, 409, conflict, "", RETRY),
         (Index, false, 409, conflict, "", RETRY),
         (Delete, false, 409, conflict, "", RETRY),
+        (Create, false, 409, "document_already_exists_exception", "", OLD),
+        (Create, false, 409, "resource_already_exists_exception", "index [x/y] already exists", ItemVerdict::Unknown),
+        (Create, false, 409, "illegal_state_exception", "index is being resharded", ItemVerdict::Unknown),
+        (Index, true, 409, "snapshot_in_progress_exception", "", ItemVerdict::Unknown),
+        (Delete, true, 409, "cluster_state_conflict_exception", "", ItemVerdict::Unknown),
+        (Index, false, 409, "something_new_exception", "", ItemVerdict::Unknown),
+        (Create, false, 409, "", "", ItemVerdict::Unknown),
+        (Index, true, 409, "", "", ItemVerdict::Unknown),
+        (Create, false, 400, conflict, "", ItemVerdict::Unknown),
+        (Index, false, 202, "", "", ItemVerdict::Unknown),
+        (Create, false, 204, "", "", ItemVerdict::Unknown),
+        (Delete, false, 404, "resource_not_found_exception", "", ItemVerdict::Unknown),
         (Index, false, 429, "es_rejected_execution_exception", "", BUSY),
         (Index, false, 429, "rejected_execution_exception", "", BUSY),
         (Index, false, 503, "es_rejected_execution_exception", "", BUSY),
