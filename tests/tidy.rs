@@ -382,6 +382,7 @@ const PURE: &[&str] = &[
     "src/sink/elasticsearch/concurrency.rs",
     "src/sink/elasticsearch/lane.rs",
     "src/sink/elasticsearch/patience.rs",
+    "src/sink/elasticsearch/refused.rs",
     "src/sink/elasticsearch/settle.rs",
     "src/sink/elasticsearch/target.rs",
     "src/sink/elasticsearch/verdict.rs",

@@ -211,7 +211,7 @@ impl Drive {
                     batch.thin();
                 }
             }
-            self.shared.give_up_if_exhausted(now);
+            self.shared.look_at_clocks(now, self.number, self.lane.refused());
         }
         let effects = self.lane.take_effects();
         self.shared.pass_on(effects);
@@ -340,7 +340,7 @@ impl Drive {
     /// failure (a version conflict, say) does not wait at all.
     fn hold_residue(&mut self, now: Instant, overload: bool, alert: Option<String>, reply: &Reply) {
         self.failures += 1;
-        self.shared.set_fault(self.number, alert.clone());
+        self.shared.hold(self.number, now, alert.clone(), self.lane.refused());
         let failures = if overload || alert.is_some() { self.failures } else { self.failures - 1 };
         if failures == 0 {
             self.residue_due = now;

@@ -12,8 +12,8 @@ use super::body::slice;
 use super::chain::{Link, Standing};
 use super::lane::{Bulk, Lane, Trial};
 use super::op::{End, Op, Pace};
-use super::target::TargetFault;
-use super::verdict::{ItemVerdict, Reply, RequestVerdict, Trouble, judge_item, judge_request};
+use super::refused::Refused;
+use super::verdict::{self, ItemVerdict, Reply, RequestVerdict, Trouble, judge_item, judge_request, retry_message};
 
 /// Sendings of one item, or one request, that stay unknown before the pipeline halts.
 const UNKNOWN_SENDINGS: u32 = 8;
@@ -46,6 +46,7 @@ struct Notes {
     halt: Option<Halt>,
     /// All were refused alike, too few to tell whose fault it is.
     doubt: bool,
+    refused: Option<Refused>,
 }
 
 impl Lane {
@@ -60,12 +61,7 @@ impl Lane {
             Reply::Answer { status, body, retry_after: _ } => match judge_request(*status, body, self.rules.terms) {
                 RequestVerdict::Items => self.items(bulk, body),
                 RequestVerdict::Retry(trouble) => {
-                    let said = answer::request_error(body).unwrap_or_default();
-                    let remedy = TargetFault::of(&said, self.rules.terms).map_or("", TargetFault::remedy);
-                    let gap = if remedy.is_empty() { "" } else { "; " };
-                    let message =
-                        format!("the server answered {status} to a bulk request ({}){gap}{remedy}", said.reason);
-                    self.repeat(bulk, trouble, message)
+                    self.repeat(bulk, trouble, retry_message(*status, body, self.rules.terms))
                 }
                 RequestVerdict::RetryThenBisect(error) => self.retry_then_bisect(bulk, *status, &error),
                 RequestVerdict::Bisect(error) => self.bisect(bulk, *status, &error, true),
@@ -290,6 +286,9 @@ impl Lane {
         for (index, op) in ops.into_iter().enumerate() {
             let fault = faults.next_if(|fault| fault.index == index);
             let judged = fault.map_or(Judged::Final(End::Delivered), |fault| self.judge(fault, &op, notes));
+            if let (Judged::Again, Some(fault)) = (&judged, fault) {
+                self.note_refused(fault, &op, &mut notes.refused);
+            }
             let earlier = unsettled.get_mut(&op.item.id_hash);
             match (judged, earlier) {
                 (Judged::Final(end), None) => self.end(op, end),
@@ -306,6 +305,7 @@ impl Lane {
         for (id_hash, links) in unsettled {
             self.chains.put_back(id_hash, links);
         }
+        self.choose_witness(notes.refused.take());
     }
 
     /// Few left of a large body: they get a small one of their own, so that the large one can go.

@@ -142,6 +142,16 @@ fn target_verdict(status: u16, body: &[u8], terms: Terms) -> Option<RequestVerdi
     })
 }
 
+/// Why a whole request is sent again: what the server said and, where it is known, what to do.
+#[must_use]
+pub fn retry_message(status: u16, body: &[u8], terms: Terms) -> String {
+    let error = request_error(body);
+    let remedy = error.as_ref().and_then(|error| TargetFault::of(error, terms)).map(TargetFault::remedy);
+    let said = describe(error, body);
+    let message = format!("the server answered {status} to a bulk request ({said})");
+    remedy.map_or_else(|| message.clone(), |remedy| format!("{message}; {remedy}"))
+}
+
 fn describe(error: Option<ServerError>, body: &[u8]) -> String {
     let said = match (error, words::title(body)) {
         (Some(error), _) => format!("{}: {}", error.kind, error.reason),
@@ -185,10 +195,6 @@ fn blames_request_line(error: &ServerError) -> bool {
         || ["unknown parameter", "unrecognized parameter", "action/metadata line", "type is missing"]
             .iter()
             .any(|mark| reason.contains(mark))
-}
-
-fn is_flood_stage(error: &ServerError) -> bool {
-    error.reason.contains("FORBIDDEN/12") || error.reason.contains("TOO_MANY_REQUESTS/12")
 }
 
 /// Whether this is a busy server's answer, by name where a status alone would not tell.
@@ -260,7 +266,8 @@ pub fn judge_item(fault: &ItemFault, action: ItemAction, versioned: bool, terms:
     if status == 409 && is_conflict(kind) {
         return conflict(action, versioned);
     }
-    if is_overload(status, kind) {
+    // A block may come with 429, as a busy server's answer does.
+    if kind != "cluster_block_exception" && is_overload(status, kind) {
         return ItemVerdict::Retry { overload: true };
     }
     if let Some(fault) = TargetFault::of(error, terms) {
@@ -282,10 +289,9 @@ pub fn judge_item(fault: &ItemFault, action: ItemAction, versioned: bool, terms:
 }
 
 fn judge_target(fault: TargetFault, error: &ServerError, terms: Terms) -> ItemVerdict {
-    if fault == TargetFault::Blocked && is_flood_stage(error) {
-        return ItemVerdict::Retry { overload: true };
-    }
     match (fault.cure(), terms.on_index_fault) {
+        // A full disk is no choice of an index: nobody wants the records of that hour rejected.
+        _ if fault == TargetFault::Flooded => ItemVerdict::Hold(fault.told(error)),
         // Every record would be refused: rejecting them is no choice anybody makes.
         (Cure::Configuration, _) if terms.fixed_index => ItemVerdict::Halt(fault.halt(error)),
         (_, OnIndexFault::Reject) => ItemVerdict::Reject(RejectReason::InvalidTarget),
