@@ -735,3 +735,4 @@ fn a_sequence_number_that_cannot_be_halts_as_a_bug() {
 
 mod real;
 mod targets;
+mod waits;
