@@ -149,6 +149,27 @@ fn pipelines_limits_and_routing_are_faults_of_the_target() {
     }
 }
 
+/// 8 answers 429 as a busy server does, 6.8 answers 403.
+#[test]
+fn the_block_of_a_full_disk_is_named_with_its_remedy_and_rejects_nobody() {
+    let needs = [Need::KafkaIn, Need::Elasticsearch, Need::Elasticsearch8];
+    let Some([kafka, six, eight]) = servers("the_block_of_a_full_disk_is_named_with_its_remedy", needs) else { return };
+    for search in [six, eight] {
+        for more in ["", ", on_index_fault: reject"] {
+            let keys = format!("id: '{{key}}', action: index{more}");
+            let case = Case::new(kafka, search, numbers(20));
+            let settings = format!("/{}/_settings", case.index);
+            case.put(&format!("/{}", case.index), "{}");
+            case.put(&settings, "{\"index.blocks.read_only_allow_delete\":true}");
+            case.check(&keys, 76);
+            case.holds(&keys, "free disk space", 20, || {
+                case.put(&settings, "{\"index.blocks.read_only_allow_delete\":null}");
+            });
+            case.check(&keys, 0);
+        }
+    }
+}
+
 #[test]
 fn of_records_with_one_version_the_later_wins_on_real_servers() {
     let needs = [Need::KafkaIn, Need::Elasticsearch, Need::Elasticsearch8];

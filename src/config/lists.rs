@@ -1,71 +1,157 @@
 //! Lists in one text: `BROKERS=a:9092,b:9092` fills the list of brokers. Works on the tree, behind the variables.
 //!
-//! Where a list of texts is expected, one text is taken apart at commas and blanks, and so is a member of the list that a
-//! variable was filled into. Other members stay as they are, so that a slip of the pen is still told.
+//! Where a list of texts is expected, one text is taken apart at commas, semicolons and blanks, and so is a member of the list
+//! that a variable was filled into. What tools leave around such a text, quotes or the brackets of a JSON list, is taken off.
+//! Other members stay as they are, so that a slip of the pen is still told.
 
+use crate::leaf::finding::Finding;
 use crate::leaf::tree::{Node, ScalarText, TreeValue};
 
-/// Where such lists are, by the last part of their path and by what stands before it.
-const LISTS: [(&str, &str); 3] = [
-    ("connections.kafka.", ".brokers"),
-    ("connections.elasticsearch.", ".nodes"),
-    ("pipelines.", ".source.kafka.topics"),
-];
-
-/// Takes texts in the places of lists apart. The paths are named before and after.
-pub fn split(root: &mut Node) {
-    let is_list = |path: &str| LISTS.iter().any(|(start, end)| path.starts_with(start) && path.ends_with(end));
-    visit(root, &is_list);
+/// What a list holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Brokers,
+    Nodes,
+    Topics,
 }
 
-fn visit(node: &mut Node, is_list: &impl Fn(&str) -> bool) {
-    if is_list(&node.path) {
+impl Kind {
+    /// The list at a path.
+    fn at(path: &str) -> Option<Self> {
+        let is = |start: &str, end: &str| path.starts_with(start) && path.ends_with(end);
+        if is("connections.kafka.", ".brokers") {
+            Some(Self::Brokers)
+        } else if is("connections.elasticsearch.", ".nodes") {
+            Some(Self::Nodes)
+        } else if is("pipelines.", ".source.kafka.topics") {
+            Some(Self::Topics)
+        } else {
+            None
+        }
+    }
+
+    fn example(self) -> &'static str {
+        match self {
+            Self::Brokers => "host1:9092,host2:9092",
+            Self::Nodes => "http://host1:9200,http://host2:9200",
+            Self::Topics => "orders,payments",
+        }
+    }
+}
+
+/// Takes texts in the places of lists apart; what cannot be a list. The paths are named before and after.
+#[must_use]
+pub fn split(root: &mut Node) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    visit(root, &mut findings);
+    findings
+}
+
+fn visit(node: &mut Node, findings: &mut Vec<Finding>) {
+    if let Some(kind) = Kind::at(&node.path) {
         let path = node.path.clone();
-        if let Some(items) = apart(node) {
-            node.value = TreeValue::List(items);
-            node.name_paths(&path);
+        match apart(node, kind) {
+            Ok(Some(items)) => {
+                node.value = TreeValue::List(items);
+                node.name_paths(&path);
+            }
+            Ok(None) => {}
+            Err((reason, remedy)) => findings.push(Finding::error(node.origin.clone(), path, reason).remedy(remedy)),
         }
         return;
     }
     match &mut node.value {
         TreeValue::Scalar(_) => {}
-        TreeValue::List(items) => items.iter_mut().for_each(|item| visit(item, is_list)),
-        TreeValue::Map(entries) => entries.iter_mut().for_each(|entry| visit(&mut entry.node, is_list)),
+        TreeValue::List(items) => items.iter_mut().for_each(|item| visit(item, findings)),
+        TreeValue::Map(entries) => entries.iter_mut().for_each(|entry| visit(&mut entry.node, findings)),
     }
 }
 
 /// The members; `None` where nothing is to be taken apart.
-fn apart(node: &Node) -> Option<Vec<Node>> {
-    let urls = node.path.ends_with(".nodes");
+///
+/// # Errors
+/// A reason and a remedy; neither quotes the text, which may be a secret that was meant for another key.
+fn apart(node: &Node, kind: Kind) -> Result<Option<Vec<Node>>, (String, String)> {
     let members = |item: &Node, scalar: &ScalarText| -> Vec<Node> {
-        let texts = parts(&scalar.text, urls).into_iter();
-        let member = |text: &str| TreeValue::Scalar(ScalarText { text: text.to_owned(), ..scalar.clone() });
-        texts.map(|text| Node::new(member(text), item.origin.clone())).collect()
+        let member = |text: String| TreeValue::Scalar(ScalarText { text, ..scalar.clone() });
+        parts(&scalar.text, kind).into_iter().map(|text| Node::new(member(text), item.origin.clone())).collect()
     };
     match &node.value {
-        // A text that is no address was perhaps meant for another key, and may be a secret: it is not taken for a member.
-        TreeValue::Scalar(scalar)
-            if !scalar.is_null() && (scalar.text.contains(':') || node.path.ends_with(".topics")) =>
-        {
-            Some(members(node, scalar))
+        TreeValue::Scalar(scalar) if !scalar.is_null() => {
+            let items = members(node, scalar);
+            if items.is_empty() {
+                return Err(empty(&[scalar], kind));
+            }
+            match kind {
+                Kind::Brokers | Kind::Nodes if !scalar.text.contains(':') => {
+                    let form = if kind == Kind::Brokers { "`host:port`" } else { "URL" };
+                    Err((
+                        format!("the text names no {form}, where a list of them is expected"),
+                        format!("write `{}`, or a list", kind.example()),
+                    ))
+                }
+                Kind::Brokers | Kind::Nodes | Kind::Topics => Ok(Some(items)),
+            }
         }
         TreeValue::List(items) => {
-            let filled = |item: &Node| matches!(&item.value, TreeValue::Scalar(scalar) if !scalar.variables.is_empty());
-            items.iter().any(filled).then(|| {
-                let one = |item: &Node| match &item.value {
-                    TreeValue::Scalar(scalar) if !scalar.variables.is_empty() => members(item, scalar),
-                    TreeValue::Scalar(_) | TreeValue::List(_) | TreeValue::Map(_) => vec![item.clone()],
-                };
-                items.iter().flat_map(one).collect()
-            })
+            let filled = |item: &Node| match &item.value {
+                TreeValue::Scalar(scalar) if !scalar.variables.is_empty() => Some(scalar.clone()),
+                TreeValue::Scalar(_) | TreeValue::List(_) | TreeValue::Map(_) => None,
+            };
+            let scalars: Vec<ScalarText> = items.iter().filter_map(filled).collect();
+            if scalars.is_empty() {
+                return Ok(None);
+            }
+            let one = |item: &Node| filled(item).map_or_else(|| vec![item.clone()], |scalar| members(item, &scalar));
+            let all: Vec<Node> = items.iter().flat_map(one).collect();
+            if all.is_empty() {
+                return Err(empty(&scalars.iter().collect::<Vec<_>>(), kind));
+            }
+            Ok(Some(all))
         }
-        TreeValue::Scalar(_) | TreeValue::Map(_) => None,
+        TreeValue::Scalar(_) | TreeValue::Map(_) => Ok(None),
     }
 }
 
-/// At commas and blanks outside of brackets, which patterns have; URLs only where the next one begins, because a password may
-/// hold a comma.
-fn parts(text: &str, urls: bool) -> Vec<&str> {
+fn empty(scalars: &[&ScalarText], kind: Kind) -> (String, String) {
+    let names: Vec<String> =
+        scalars.iter().flat_map(|scalar| &scalar.variables).map(|name| format!("`{name}`")).collect();
+    let reason = match &names[..] {
+        [] => "the text is empty, where a list is expected".to_owned(),
+        [name] => format!("the variable {name} is empty, where a list is expected"),
+        names => format!("the variables {} are empty, where a list is expected", names.join(", ")),
+    };
+    let remedy = if names.is_empty() { "write" } else { "set it to what is meant, such as" };
+    (reason, format!("{remedy} `{}`", kind.example()))
+}
+
+/// The members of one text.
+fn parts(text: &str, kind: Kind) -> Vec<String> {
+    let text = unquoted(text.trim());
+    if let Ok(list) = serde_json::from_str::<Vec<String>>(text) {
+        return list.iter().map(|member| member.trim().to_owned()).filter(|member| !member.is_empty()).collect();
+    }
+    let inside = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_address = inside.is_some_and(|inside| inside.parse::<std::net::Ipv6Addr>().is_ok());
+    let text = inside.filter(|_| !is_address).unwrap_or(text);
+    let members = cut(text, kind).into_iter().map(|part| unquoted(part).trim().to_owned());
+    members.filter(|member| !member.is_empty()).collect()
+}
+
+/// Without a pair of quotes around it, as an `.env` file or a shell leaves them.
+fn unquoted(text: &str) -> &str {
+    let inside = |quote: char| {
+        let inside = text.strip_prefix(quote)?.strip_suffix(quote)?;
+        // `"a","b"` is no text in quotes.
+        (!inside.contains(quote)).then_some(inside)
+    };
+    inside('"').or_else(|| inside('\'')).unwrap_or(text)
+}
+
+/// At commas, semicolons and blanks outside of brackets, which patterns have; URLs only where the next one begins, because a
+/// password may hold a comma.
+fn cut(text: &str, kind: Kind) -> Vec<&str> {
+    let is_between = |one: char| matches!(one, ',' | ';') || one.is_whitespace();
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_u32);
     for (at, character) in text.char_indices() {
         match character {
@@ -73,41 +159,66 @@ fn parts(text: &str, urls: bool) -> Vec<&str> {
             ')' | ']' | '}' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        let cuts = character == ',' || character.is_whitespace();
-        let next = text[at..].trim_start_matches(|one: char| one == ',' || one.is_whitespace());
-        let is_new = if urls { next.is_empty() || next.starts_with("http") } else { depth == 0 };
-        if cuts && is_new {
+        let next = text[at..].trim_start_matches(is_between).trim_start_matches(['"', '\'']);
+        let is_new = match kind {
+            Kind::Nodes => next.is_empty() || next.starts_with("http"),
+            Kind::Brokers | Kind::Topics => depth == 0,
+        };
+        if is_between(character) && is_new {
             parts.push(&text[start..at]);
             start = at + character.len_utf8();
         }
     }
     parts.push(&text[start..]);
-    parts
-        .into_iter()
-        .map(|part| part.trim_matches(|one: char| one == ',' || one.is_whitespace()))
-        .filter(|part| !part.is_empty())
-        .collect()
+    parts.into_iter().map(|part| part.trim_matches(is_between)).filter(|part| !part.is_empty()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Kind::{Brokers, Nodes, Topics};
 
     #[test]
-    fn at_commas_and_blanks() {
-        for (text, urls, expected) in [
-            ("a:9092,b:9092", false, vec!["a:9092", "b:9092"]),
-            (" a:1 , b:2,\n c:3 ,", false, vec!["a:1", "b:2", "c:3"]),
-            ("a", false, vec!["a"]),
-            ("", false, vec![]),
-            (" , ", false, vec![]),
-            ("^a{1,3}$,b", false, vec!["^a{1,3}$", "b"]),
-            ("^(a|b)[,x]+ c", false, vec!["^(a|b)[,x]+", "c"]),
-            ("http://h:1,https://u:p,w@g:2 http://i", true, vec!["http://h:1", "https://u:p,w@g:2", "http://i"]),
-            ("http://h", true, vec!["http://h"]),
-            ("h:1,g:2", true, vec!["h:1,g:2"]),
+    fn at_commas_semicolons_and_blanks() {
+        for (text, kind, expected) in [
+            ("a:9092,b:9092", Brokers, vec!["a:9092", "b:9092"]),
+            (" a:1 , b:2,\n c:3 ,", Brokers, vec!["a:1", "b:2", "c:3"]),
+            ("a:1;b:2 ; c:3;", Brokers, vec!["a:1", "b:2", "c:3"]),
+            ("a", Topics, vec!["a"]),
+            ("", Brokers, vec![]),
+            (" ,; ", Topics, vec![]),
+            ("^a{1,3}$,b", Topics, vec!["^a{1,3}$", "b"]),
+            ("^(a|b)[,x]+ c", Topics, vec!["^(a|b)[,x]+", "c"]),
+            ("http://h:1,https://u:p,w@g:2 http://i", Nodes, vec!["http://h:1", "https://u:p,w@g:2", "http://i"]),
+            ("http://h:1;http://i:2", Nodes, vec!["http://h:1", "http://i:2"]),
+            ("http://h", Nodes, vec!["http://h"]),
+            ("h:1,g:2", Nodes, vec!["h:1,g:2"]),
         ] {
-            assert_eq!(parts(text, urls), expected, "{text}");
+            assert_eq!(parts(text, kind), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_tools_leave_around_a_list_is_taken_off() {
+        for (text, kind, expected) in [
+            (r#""a:9092,b:9092""#, Brokers, vec!["a:9092", "b:9092"]),
+            ("'a:9092'", Brokers, vec!["a:9092"]),
+            (r#""a:9092","b:9092""#, Brokers, vec!["a:9092", "b:9092"]),
+            (r#"["a:9092", "b:9092"]"#, Brokers, vec!["a:9092", "b:9092"]),
+            (r#"'["a:9092","b:9092"]'"#, Brokers, vec!["a:9092", "b:9092"]),
+            ("[a:9092, b:9092]", Brokers, vec!["a:9092", "b:9092"]),
+            ("['a:9092','b:9092']", Brokers, vec!["a:9092", "b:9092"]),
+            ("[::1]:9092,[::2]:9092", Brokers, vec!["[::1]:9092", "[::2]:9092"]),
+            ("[::1]", Brokers, vec!["[::1]"]),
+            ("[]", Brokers, vec![]),
+            (r#"[""]"#, Topics, vec![]),
+            (r#""""#, Topics, vec![]),
+            (r#"["^a\\.b$","c"]"#, Topics, vec!["^a\\.b$", "c"]),
+            (r#"["http://h:1","http://u:p,w@i:2"]"#, Nodes, vec!["http://h:1", "http://u:p,w@i:2"]),
+            ("['http://h:1', 'http://i:2']", Nodes, vec!["http://h:1", "http://i:2"]),
+            ("\"http://h:1\";\"http://i:2\"", Nodes, vec!["http://h:1", "http://i:2"]),
+        ] {
+            assert_eq!(parts(text, kind), expected, "{text}");
         }
     }
 }

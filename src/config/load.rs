@@ -86,8 +86,20 @@ fn finish(mut root: Node, sets: &[String], surroundings: Surroundings<'_>) -> Re
     root.name_paths("");
     findings.extend(expand::expand(&mut root, surroundings.environment));
     stop_at(findings)?;
-    lists::split(&mut root);
-    let mut written: Configuration = decode::decode(&root).map_err(Findings::sorted)?;
+    let mut lists = lists::split(&mut root);
+    let mut written: Configuration = match decode::decode(&root) {
+        Ok(written) if lists.is_empty() => written,
+        decoded => {
+            // Of a text that cannot be a list the more is known here; what is found elsewhere is told beside it.
+            let known = |one: Finding| match lists.iter().position(|list| list.path == one.path) {
+                Some(at) => lists.remove(at),
+                None => one,
+            };
+            let mut findings: Vec<Finding> = decoded.err().unwrap_or_default().into_iter().map(known).collect();
+            findings.extend(lists);
+            return Err(Findings::sorted(findings));
+        }
+    };
     for (_, pipeline) in &mut written.pipelines.0 {
         pipeline.workers.get_or_insert_with(|| check::default_workers(surroundings.cores));
     }

@@ -268,6 +268,16 @@ fn one_variable_fills_a_list() {
         ("[\"${BROKER_LIST}\"]", "[\"${NODES}\"]", "[\"${TOPICS}\"]"),
         ("\"${BROKER_LIST}\"", "\"${NODES}\"", "\"${TOPICS}\""),
         ("\"a:9092, b:9092 c:9092\"", "\"http://h1:9200,https://us%40er:s3cret@h2:9200\"", "\"a ^b{1,2}$ c\""),
+        (
+            "'[\"a:9092\", \"b:9092\", \"c:9092\"]'",
+            "'http://h1:9200;https://us%40er:s3cret@h2:9200'",
+            "'\"a;^b{1,2}$;c\"'",
+        ),
+        (
+            "'\"a:9092,b:9092;c:9092\"'",
+            "\"['http://h1:9200', 'https://us%40er:s3cret@h2:9200']\"",
+            "'[a, \"^b{1,2}$\", c]'",
+        ),
         ("[\"a:9092\", \"${NONE:-b:9092,c:9092}\"]", "[\"${NODES}\"]", "[a, \"^b{1,2}$\", \"${NONE:-c}\"]"),
     ] {
         let text = MINIMAL
@@ -283,7 +293,7 @@ fn one_variable_fills_a_list() {
         assert_eq!(sink.connection.nodes, ["http://h1:9200", "https://h2:9200"]);
     }
     let found = load_text(&MINIMAL.replace("[events]", "\"${EMPTY}\""), "t.yaml", SURROUNDINGS).err();
-    assert!(found.is_some_and(|found| found.to_string().contains("the list is empty")));
+    assert!(found.is_some_and(|found| found.to_string().contains("the variable `EMPTY` is empty")));
 }
 
 #[test]

@@ -6,12 +6,12 @@
 //! | `drop` | is counted | at once, as dropped |
 //! | `dead_letter` | goes to the dead-letter thread | as dead-lettered, once its letter was acknowledged |
 //!
-//! After a halt, by `stop` or by the breaker, further rejects are counted and left unsettled.
+//! After a halt, by `stop`, by the breaker or by the sink, further rejects are counted and left unsettled, and the halt's message
+//! says how many were settled before: a letter of a batch that is not wholly resolved is written again by the next start.
 
 mod breaker;
 mod redact;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -58,8 +58,15 @@ pub struct Rejects {
     most_in_a_row: u32,
     count_redirected: bool,
     aside: Seldom,
-    halted: AtomicBool,
+    filing: Mutex<Filing>,
     handles: RejectHandles,
+}
+
+/// Whether rejects are still settled, and how many were.
+#[derive(Debug, Default)]
+struct Filing {
+    ended: bool,
+    filed: u64,
 }
 
 /// A line of the log that is written at most once a minute.
@@ -112,7 +119,7 @@ impl Rejects {
             most_in_a_row: plan.breaker.in_a_row,
             count_redirected: plan.breaker.count_redirected,
             aside: Seldom::default(),
-            halted: AtomicBool::new(false),
+            filing: Mutex::default(),
             handles,
         }))
     }
@@ -197,7 +204,7 @@ impl Rejects {
         if let Some(trip) = trip {
             self.halt(|| self.trip_message(trip, place, &reject.to_string()));
         }
-        if self.halted.load(Ordering::Acquire) {
+        if !matches!(self.policy, Policy::Stop) && !self.may_file() {
             return;
         }
         match &self.policy {
@@ -222,6 +229,7 @@ impl Rejects {
         original: Option<OwnedRecord>,
     ) {
         let Some(original) = original else {
+            self.take_back();
             self.halt(|| {
                 format!(
                     "{} was rejected ({reject}), but its original bytes were not kept, so no dead letter can be written. \
@@ -239,6 +247,7 @@ impl Rejects {
             office.as_ref().is_some_and(|office| office.letters.send(letter).is_err())
         };
         if ended {
+            self.take_back();
             self.halt(|| {
                 "the dead-letter thread has ended, so rejected records cannot be kept. Nothing was skipped. See the log \
                  for why it ended"
@@ -249,9 +258,51 @@ impl Rejects {
 
     /// Halts the pipeline, once.
     fn halt(&self, message: impl FnOnce() -> String) {
-        if !self.halted.swap(true, Ordering::AcqRel) {
-            self.handles.reports.send(Report::Halt(Halt { exit: Exit::Rejected, message: message() }));
+        let (first, account) = self.end();
+        if first {
+            let message = message() + &account;
+            self.handles.reports.send(Report::Halt(Halt { exit: Exit::Rejected, message }));
         }
+    }
+
+    /// The pipeline halts for another reason: nothing more is settled here. What the halt's message must say of what was.
+    #[must_use]
+    pub fn end_filing(&self) -> String {
+        self.end().1
+    }
+
+    /// Ends the filing: whether it had not ended, and what became of rejects until then.
+    fn end(&self) -> (bool, String) {
+        let (first, filed) = {
+            let mut filing = self.filing();
+            (!std::mem::replace(&mut filing.ended, true), filing.filed)
+        };
+        let account = match &self.policy {
+            Policy::Drop | Policy::DeadLetter(_) if filed == 0 => String::new(),
+            Policy::Stop => String::new(),
+            Policy::Drop => format!(". Before that, this run rejected and dropped {filed} records"),
+            Policy::DeadLetter(_) => format!(
+                ". Before that, this run rejected {filed} records into dead letters; those behind the committed offset are \
+                 rejected again, with another letter, at each start until the cause is mended"
+            ),
+        };
+        (first, account)
+    }
+
+    fn may_file(&self) -> bool {
+        let mut filing = self.filing();
+        filing.filed += u64::from(!filing.ended);
+        !filing.ended
+    }
+
+    /// What was to be settled cannot be.
+    fn take_back(&self) {
+        let mut filing = self.filing();
+        filing.filed = filing.filed.saturating_sub(1);
+    }
+
+    fn filing(&self) -> std::sync::MutexGuard<'_, Filing> {
+        self.filing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {

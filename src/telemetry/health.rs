@@ -108,6 +108,8 @@ pub struct Fault {
 struct Inner {
     state: State,
     faults: BTreeMap<Component, Fault>,
+    /// The last line of the log about each room's fault, and when it was written.
+    logged: BTreeMap<Component, (String, Instant)>,
     last_errors: Vec<String>,
     reached: BTreeMap<Component, bool>,
     source_tick: Instant,
@@ -121,6 +123,8 @@ pub struct Health {
 }
 
 const KEPT_ERRORS: usize = 16;
+/// Time between two lines of the log about one fault whose words change.
+const LINES_APART: Duration = Duration::from_secs(60);
 
 impl Health {
     /// A pipeline that is starting.
@@ -130,6 +134,7 @@ impl Health {
             inner: Mutex::new(Inner {
                 state: State::Starting,
                 faults: BTreeMap::new(),
+                logged: BTreeMap::new(),
                 last_errors: Vec::new(),
                 reached: BTreeMap::new(),
                 source_tick: Instant::now(),
@@ -153,10 +158,11 @@ impl Health {
         self.with(|inner| inner.state)
     }
 
-    /// Names a fault; logs once when it is new. The message must be redacted already.
+    /// Names a fault; logs when it is new, and when it has come to say something else, at most once a minute. The message
+    /// must be redacted already.
     pub fn raise(&self, room: Component, message: impl Into<String>) {
         let message = message.into();
-        let fresh = self.with(|inner| {
+        let told = self.with(|inner| {
             if inner.last_errors.last() != Some(&message) {
                 if inner.last_errors.len() == KEPT_ERRORS {
                     inner.last_errors.remove(0);
@@ -166,9 +172,14 @@ impl Health {
             let fresh = !inner.faults.contains_key(&room);
             let since = inner.faults.get(&room).map_or_else(Instant::now, |fault| fault.since);
             inner.faults.insert(room, Fault { message: message.clone(), since });
-            fresh
+            let other = |(last, at): &(String, Instant)| *last != message && at.elapsed() >= LINES_APART;
+            let told = fresh || inner.logged.get(&room).is_none_or(other);
+            if told {
+                inner.logged.insert(room, (message.clone(), Instant::now()));
+            }
+            told
         });
-        if fresh {
+        if told {
             tracing::warn!(room = room.name(), "{message}");
         }
     }

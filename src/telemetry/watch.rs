@@ -21,11 +21,18 @@ pub struct WatchLimits {
     pub watchdog: Duration,
     /// Rates are means over this window.
     pub window: Duration,
+    /// Records open, none resolved and nobody's fault named for this long: `why` says so.
+    pub silence: Duration,
 }
 
 impl Default for WatchLimits {
     fn default() -> Self {
-        Self { stall: Duration::from_secs(60), watchdog: Duration::from_secs(600), window: Duration::from_secs(10) }
+        Self {
+            stall: Duration::from_secs(60),
+            watchdog: Duration::from_secs(600),
+            window: Duration::from_secs(10),
+            silence: Duration::from_secs(5),
+        }
     }
 }
 
@@ -147,6 +154,8 @@ pub struct Watch {
     standing: BTreeMap<TopicPartition, (Position, Instant)>,
     progress_at: Option<Instant>,
     stuck: Duration,
+    /// Since when records have been open and none was resolved.
+    waiting_since: Option<Instant>,
     idle_since: Option<Instant>,
     shown: Option<State>,
     changing_since: Option<Instant>,
@@ -165,6 +174,7 @@ impl Watch {
             standing: BTreeMap::new(),
             progress_at: None,
             stuck: Duration::ZERO,
+            waiting_since: None,
             idle_since: None,
             shown: None,
             changing_since: None,
@@ -179,8 +189,11 @@ impl Watch {
         let stalled = self.stalled(now, &seen.lag);
         let rates = self.rates();
         let lag_records = (!seen.lag.is_empty()).then(|| seen.lag.iter().map(|(_, lag)| lag.records).sum::<u64>());
-        let (state, why) = self.state(now, base, seen, &stalled, rates, lag_records);
+        let (state, mut why) = self.state(now, base, seen, &stalled, rates, lag_records);
         let state = self.settle(now, state);
+        if why.is_empty() {
+            why.extend(self.unnamed(now, state, seen));
+        }
         Judgement {
             state,
             why,
@@ -208,13 +221,16 @@ impl Watch {
         if seen.counts.resolved() != last.counts.resolved() {
             self.stuck = Duration::ZERO;
             self.progress_at = Some(now);
+            self.waiting_since = None;
         }
         if seen.counts.open > 0 {
+            self.waiting_since.get_or_insert(now);
             self.idle_since = None;
             if seen.faults.is_empty() && seen.counts.resolved() == last.counts.resolved() {
                 self.stuck += now.saturating_duration_since(last.at).min(LONGEST_STEP);
             }
         } else {
+            self.waiting_since = None;
             let since = *self.idle_since.get_or_insert(now);
             if now.saturating_duration_since(since) >= self.limits.watchdog / 10 {
                 self.stuck = Duration::ZERO;
@@ -285,6 +301,17 @@ impl Watch {
         }
         self.standing = standing;
         stalled
+    }
+
+    /// What can be said where no room has named anything: no wait is without a word.
+    fn unnamed(&self, now: Instant, state: State, seen: &Observation) -> Option<String> {
+        let moving = matches!(state, State::Running | State::CatchingUp | State::Retrying | State::Draining);
+        let stood = self.waiting_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let open = seen.counts.open;
+        if moving && open > 0 && stood >= self.limits.silence {
+            return Some(format!("{open} records wait for an answer, none was resolved for {} s", stood.as_secs()));
+        }
+        (state == State::Retrying).then(|| "some records are sent again".to_owned())
     }
 
     /// Trouble and ends of life show at once, shades of running when they last.

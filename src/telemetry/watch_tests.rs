@@ -7,7 +7,7 @@ type Script = Box<dyn Fn(u64) -> Observation>;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn limits() -> WatchLimits {
-    WatchLimits { stall: 60 * SECOND, watchdog: 600 * SECOND, window: 10 * SECOND }
+    WatchLimits { stall: 60 * SECOND, watchdog: 600 * SECOND, window: 10 * SECOND, silence: 5 * SECOND }
 }
 
 fn counts(delivered: u64, open: i64) -> Counts {
@@ -171,6 +171,7 @@ fn states_follow_from_readings() {
             !matches!(
                 what,
                 "a fault and nothing moves"
+                    | "sent again"
                     | "nothing moves, nobody says why"
                     | "moving in spite of a fault"
                     | "draining"
@@ -217,4 +218,21 @@ fn the_slowest_stage_is_the_busiest_for_its_threads() {
         ..seen(s, 0)
     };
     assert_eq!(run(&mut watch, start, 0..20, held).slowest, Some((StageName::Sink, 0.8)));
+}
+
+#[test]
+fn no_wait_is_without_a_word() {
+    let start = Instant::now();
+    let mut watch = Watch::new(limits(), 1, 1);
+    assert_eq!(run(&mut watch, start, 0..40, |_| seen(5, 0)).why, [""; 0], "nothing waits");
+    assert_eq!(run(&mut watch, start, 40..45, |_| seen(5, 7)).why, [""; 0], "not for long");
+    let judged = run(&mut watch, start, 45..50, |_| seen(5, 7));
+    assert!(judged.why.iter().any(|why| why.contains("7 records wait for an answer")), "{:?}", judged.why);
+    assert_eq!(judged.state, State::Running, "and that alone is no fault");
+    assert_eq!(run(&mut watch, start, 50..52, |_| seen(6, 6)).why, [""; 0], "one was resolved");
+    let named = || Observation { faults: vec!["sink: refused".into()], ..seen(6, 6) };
+    assert_eq!(run(&mut watch, start, 52..62, |_| named()).why, ["sink: refused"], "a fault says more");
+    let again = |second: u64| Observation { repeats: second, ..seen(second, 6) };
+    let judged = run(&mut watch, start, 62..75, again);
+    assert_eq!((judged.state, judged.why.len()), (State::Retrying, 1), "{:?}", judged.why);
 }

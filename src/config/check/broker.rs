@@ -44,14 +44,10 @@ impl Checker<'_> {
                     "a broker is `host:port`, without a scheme or credentials",
                     "write `host:9092`, and use `tls` and `sasl`",
                 );
-            } else if broker.contains(',') {
+            } else if broker.contains([',', ';']) {
                 self.error(&path, "several brokers in one text", "write a list: `[\"host1:9092\", \"host2:9092\"]`");
             } else if !is_host_and_port(broker) {
-                self.error(
-                    &path,
-                    format!("`{broker}` is not `host:port`"),
-                    format!("write `{}:9092`", broker.trim_end_matches(':')),
-                );
+                self.error(&path, format!("`{broker}` is not `host:port`"), broker_remedy(broker));
             } else if brokers[..number].contains(broker) {
                 self.warn(&path, format!("`{broker}` is listed twice"), "remove one");
             }
@@ -212,6 +208,21 @@ fn path_text(path: &Path) -> String {
 }
 
 /// `host:port`, `1.2.3.4:port` or `[::1]:port`.
+/// What to write for a text that is no broker; the text itself only where it is a host without its port.
+fn broker_remedy(broker: &str) -> String {
+    let host = broker.trim_end_matches(':');
+    let with_port = format!("{host}:9092");
+    if broker.contains(['"', '\'']) {
+        "write it without the quotes inside".to_owned()
+    } else if is_host_and_port(&with_port) {
+        format!("write `{with_port}`")
+    } else if host.parse::<std::net::Ipv6Addr>().is_ok() {
+        format!("write `[{host}]:9092`")
+    } else {
+        "write `host:9092`".to_owned()
+    }
+}
+
 fn is_host_and_port(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));

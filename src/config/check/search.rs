@@ -54,13 +54,20 @@ fn url(text: &str) -> Result<Url<'_>, PointerRefusal> {
         _ => return refuse("the scheme is neither `http` nor `https`"),
     };
     let (user, rest) = user_info(rest)?;
-    if rest.contains([',', ' ']) && rest.contains("://") {
-        return refuse("several nodes in one URL");
+    if rest.contains([',', ';', ' ']) && rest.contains("://") {
+        return Err(PointerRefusal::new(
+            "several nodes in one URL",
+            "write a list: `[\"http://host1:9200\", \"http://host2:9200\"]`",
+        ));
     }
     if rest.contains(['?', '#', ' ']) {
         return refuse("a node's URL has no query, fragment or blanks");
     }
     let (host, place) = rest.split_once('/').map_or((rest, ""), |(authority, place)| (authority, place));
+    if host.contains([',', ';']) {
+        let remedy = "write each with its scheme: `http://host1:9200,http://host2:9200`, or a list";
+        return Err(PointerRefusal::new("several nodes in one URL", remedy));
+    }
     host_and_port(host, "write `http://host:9200` or `https://host:9200`")?;
     let place = place.trim_end_matches('/');
     let base = if place.is_empty() { format!("{scheme}://{host}") } else { format!("{scheme}://{host}/{place}") };

@@ -70,7 +70,7 @@ impl Checker<'_> {
             self.error(path, "is empty", "name a topic, or write a pattern such as `^orders-.*`");
         } else if topic.starts_with('^') {
             return self.accept(path, Pattern::new(topic)).map(|pattern| SourceTopic::Pattern(Box::new(pattern)));
-        } else if topic.contains(',') {
+        } else if topic.contains([',', ';']) {
             self.error(path, "several topics in one text", "write a list: `[a, b]`");
         } else if topic.contains('*') {
             self.error(

@@ -87,7 +87,7 @@ fn halt(records: usize, index: &str, status: u16, error: &ServerError, by_docume
     let exit = if by_document { Exit::Rejected } else { Exit::Protocol };
     let message = format!(
         "the server refused all {records} records of a request{named} alike ({status} {}: {}): that is a fault of the index, \
-         or of what is asked of it, and not of single records; nobody was rejected. Check the index, its mapping and the \
+         or of what is asked of it, and not of single records; none of them was rejected. Check the index, its mapping and the \
          sink's index, action, routing and pipeline, then start again; with `on_index_fault: reject` such records are rejected",
         error.kind, error.reason
     );

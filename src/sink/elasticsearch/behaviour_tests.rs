@@ -339,13 +339,126 @@ async fn bad_records_leave_and_good_ones_stay() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_answers_are_retried_then_halt() {
+    let unknown = [
+        (Action::Upsert, None, 400, "brand_new_exception"),
+        (Action::Create, None, 409, "resource_already_exists_exception"),
+        (Action::Index, Some(VersionSource::Offset), 409, "snapshot_in_progress_exception"),
+    ];
+    for (action, version, status, kind) in unknown {
+        let endpoint = endpoint();
+        endpoint.answer_id("id3", Some(ItemAnswer::error(status, kind, "what")));
+        let mut plan = plan_for(&[&endpoint]);
+        (plan.action, plan.version) = (action, version);
+        let mut rig = Rig::start(plan, retry());
+        rig.send_numbers(0..10).await;
+        rig.until("a halt", |rig| !rig.halts.is_empty()).await;
+        assert_eq!((rig.halts[0].exit, rig.count(Outcome::Delivered)), (Exit::Temporary, 9), "{kind}");
+        assert_eq!(rig.ended.len(), 1, "{kind}: neither superseded nor rejected: {:?}", rig.ended);
+        assert!(rig.halts[0].message.contains(kind), "{}", rig.halts[0].message);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_moment_of_a_server_or_a_proxy_accuses_no_record() {
+    let npe = r#"{"error":{"type":"null_pointer_exception","reason":"x"},"status":500}"#;
+    // Four answers until it is halved, then the first halves down to one record, which is refused once more.
+    let moments =
+        [(500, npe), (500, "<html>a proxy</html>"), (400, r#"{"error":{"type":"new_exception","reason":"x"}}"#)];
+    for (status, body) in moments {
+        let endpoint = endpoint();
+        (0..8).for_each(|_| endpoint.script(ScriptedFault::answer(status, body)));
+        let mut plan = plan_for(&[&endpoint]);
+        plan.lanes = 1;
+        let mut rig = Rig::start(plan, retry());
+        rig.send_numbers(0..10).await;
+        rig.until_delivered(10).await;
+        rig.until_empty().await;
+        assert_eq!(endpoint.count("items"), 10, "{status} {body}");
+        assert!(rig.halts.is_empty(), "{:?}", rig.halts);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_refused_alike_says_how_many_were_rejected_before_it() {
     let endpoint = endpoint();
-    endpoint.answer_id("id3", Some(ItemAnswer::error(400, "brand_new_exception", "what")));
-    let mut rig = Rig::start(plan_for(&[&endpoint]), retry());
+    let bad = ItemAnswer::error(400, "mapper_parsing_exception", "failed to parse");
+    endpoint.answer_id("id3", Some(bad));
+    let mut plan = plan_for(&[&endpoint]);
+    plan.lanes = 1;
+    let mut rig = Rig::start(plan, retry());
     rig.send_numbers(0..10).await;
+    rig.until_delivered(9).await;
+    rig.until_empty().await;
+    endpoint.answer_index("items", Some(ItemAnswer::error(400, "illegal_argument_exception", "no good")));
+    rig.send_numbers(10..30).await;
     rig.until("a halt", |rig| !rig.halts.is_empty()).await;
-    assert_eq!((rig.halts[0].exit, rig.count(Outcome::Delivered)), (Exit::Temporary, 9));
-    assert!(rig.halts[0].message.contains("brand_new_exception"), "{}", rig.halts[0].message);
+    let message = &rig.halts[0].message;
+    assert!(message.contains("none of them was rejected") && message.contains("dropped 1 records"), "{message}");
+}
+
+/// What a test of items that are refused for ever waits for: five seconds, and a turn of the lane.
+async fn until_named(rig: &mut Rig, parts: &[&str]) {
+    let since = Instant::now();
+    rig.until("a fault", |rig| rig.fault().is_some()).await;
+    let fault = rig.fault().unwrap_or_default();
+    assert!(parts.iter().all(|part| fault.contains(part)), "{fault}");
+    assert!(since.elapsed() < Duration::from_secs(8), "named after {:?}", since.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn items_that_are_refused_again_and_again_are_named_until_they_are_taken() {
+    let unknown = "Cannot invoke; Authorization: Basic U0VDUkVU";
+    for (status, kind, reason) in [
+        (500, "null_pointer_exception", unknown),
+        (429, "something_new_exception", "busy"),
+        (409, "version_conflict_engine_exception", "conflict"),
+        (503, "unavailable_shards_exception", "primary shard is not active"),
+    ] {
+        let endpoint = endpoint();
+        endpoint.answer_id("id3", Some(ItemAnswer::error(status, kind, reason)));
+        let mut plan = plan_for(&[&endpoint]);
+        plan.lanes = 1;
+        let mut rig = Rig::start(plan, RetryPlan { max: Duration::from_secs(30), ..retry() });
+        rig.send_numbers(0..10).await;
+        rig.until_delivered(9).await;
+        until_named(&mut rig, &["index items", &status.to_string(), kind, "sent again"]).await;
+        assert!(!rig.fault().is_some_and(|fault| fault.contains("U0VDUkVU")));
+        assert_eq!(rig.count(Outcome::Delivered), 9);
+        endpoint.answer_id("id3", None);
+        rig.fence(Epoch::fresh());
+        rig.until("the fault's end", |rig| rig.fault().is_none()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_server_is_named_when_it_lasts_and_the_fault_ends_with_the_first_good_answer() {
+    let endpoint = endpoint();
+    endpoint.answer_index("items", Some(ItemAnswer::error(429, "es_rejected_execution_exception", "queue full")));
+    let mut rig = Rig::start(plan_for(&[&endpoint]), retry());
+    rig.send_numbers(0..50).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(rig.fault(), None, "a busy moment is no fault");
+    until_named(&mut rig, &["index items", "429 es_rejected_execution_exception: queue full"]).await;
+    endpoint.answer_index("items", None);
+    rig.until_delivered(50).await;
+    rig.until("the fault's end", |rig| rig.fault().is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_an_alert_with_its_remedy_at_once() {
+    for (status, reason) in [
+        (403, "index [items] blocked by: [FORBIDDEN/12/index read-only / allow delete (api)];"),
+        (429, "index [items] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded flood-stage watermark];"),
+    ] {
+        let endpoint = endpoint();
+        endpoint.answer_index("items", Some(ItemAnswer::error(status, "cluster_block_exception", reason)));
+        let mut rig = Rig::start(plan_for(&[&endpoint]), retry());
+        rig.send_numbers(0..50).await;
+        rig.until("an alert", |rig| rig.fault().is_some_and(|fault| fault.contains("free disk space"))).await;
+        endpoint.answer_index("items", None);
+        rig.until_delivered(50).await;
+        rig.until("the alert's end", |rig| rig.fault().is_none()).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

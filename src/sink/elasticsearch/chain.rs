@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::model::Place;
 use crate::mutants::{self, Mutant};
 
 use super::op::{Op, OpEnd};
@@ -67,6 +68,13 @@ impl Chains {
             }
             None => Some(op),
         }
+    }
+
+    /// Whether the operation at `place` must be sent again.
+    #[must_use]
+    pub fn holds(&self, id_hash: u64, place: Place) -> bool {
+        let again = |link: &ChainLink| link.op.item.place == place && matches!(link.standing, OpState::Again);
+        self.by_id.get(&id_hash).is_some_and(|chain| chain.sent.iter().any(again))
     }
 
     /// Puts links of one id, just answered, before what is left of its chain.

@@ -166,7 +166,7 @@ impl Drive {
                     batch.thin();
                 }
             }
-            self.shared.give_up_if_exhausted(now);
+            self.shared.look_at_clocks(now, self.number, self.lane.refused());
         }
         let effects = self.lane.take_effects();
         self.shared.pass_on(effects);
@@ -264,10 +264,13 @@ impl Drive {
         if change.gives_up {
             shared.announce_give_up();
         }
-        match change.fault {
-            FaultChange::Kept => {}
-            FaultChange::Cleared => shared.set_fault(self.number, None),
-            FaultChange::Named(fault) => shared.set_fault(self.number, Some(fault)),
+        match (&pace, change.fault) {
+            (Pace::Residue { alert, .. }, _) => {
+                shared.hold(self.number, Instant::now(), alert.clone(), self.lane.refused());
+            }
+            (_, FaultChange::Kept) => {}
+            (_, FaultChange::Cleared) => shared.set_fault(self.number, None),
+            (_, FaultChange::Named(fault)) => shared.set_fault(self.number, Some(fault)),
         }
         if let Some(halt) = change.halt {
             shared.halt(halt);

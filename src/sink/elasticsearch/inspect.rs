@@ -249,8 +249,11 @@ fn of_settings(plan: &ElasticsearchSinkPlan, settings: &Seen) -> Vec<TargetFault
             faults.push(TargetFault::RoutingRefused);
         }
     }
-    let blocks = ["index.blocks.write", "index.blocks.read_only", "index.blocks.read_only_allow_delete"];
-    if blocks.into_iter().any(|block| setting(settings, block).iter().any(|value| value == "true")) {
+    let is_set = |block: &str| setting(settings, block).iter().any(|value| value == "true");
+    if is_set("index.blocks.read_only_allow_delete") {
+        faults.push(TargetFault::Flooded);
+    }
+    if is_set("index.blocks.write") || is_set("index.blocks.read_only") {
         faults.push(TargetFault::Blocked);
     }
     faults

@@ -3,7 +3,7 @@
 //! `bulk` and `entry` write entries on the workers; `sink` puts batches in order and spreads them over lanes by document
 //! id; `lane`, `chain` and `settle` decide what is sent next and what an answer settles (pure); `verdict`, `target`, `alike`
 //! and `answer` read what servers say (pure); `pacing` says when a lane sends next and `patience` when the sink probes or gives up (pure); `concurrency`
-//! finds how many requests may be out at once (pure); `drive` runs a lane, `slots` gives it its turn, `tell` passes on what
+//! finds how many requests may be out at once (pure); `refused` knows what is refused again and again (pure); `drive` runs a lane, `slots` gives it its turn, `tell` passes on what
 //! it decided; `client`, `nodes` and `server` talk to the servers; `inspect`
 //! looks at a target before anything is sent.
 
@@ -37,6 +37,7 @@ mod pacing;
 mod patience;
 mod purge;
 mod redact;
+mod refused;
 #[cfg(test)]
 mod rig;
 mod server;

@@ -12,12 +12,15 @@ use super::body::slice;
 use super::chain::{ChainLink, OpState};
 use super::lane::{Bulk, Lane, Trial};
 use super::op::{Op, OpEnd, Pace};
-use super::target::TargetFault;
-use super::verdict::{ItemVerdict, RequestReply, RequestVerdict, Trouble, judge_item, judge_request};
+use super::refused::Refused;
+use super::verdict::{
+    self, ItemVerdict, RequestReply, RequestVerdict, Trouble, judge_item, judge_request, retry_message,
+};
 
 /// Sendings of one item, or one request, that stay unknown before the pipeline halts.
 const UNKNOWN_SENDINGS: u32 = 8;
-/// Sendings of a request answered by a plain 500 before it is bisected.
+/// Sendings of a request answered by a plain 500, or an error of a type nobody knows, before it is bisected; and of a record
+/// alone before it is found guilty.
 const SENDINGS_BEFORE_BISECT: u32 = 4;
 /// Sendings of a request of one or two records answered by a plain 500 before the pipeline halts: too few to tell a bad
 /// record from a bad server.
@@ -45,6 +48,7 @@ struct Notes {
     halt: Option<Halt>,
     /// All were refused alike, too few to tell whose fault it is.
     doubt: bool,
+    refused: Option<Refused>,
 }
 
 impl Lane {
@@ -60,14 +64,9 @@ impl Lane {
                 match judge_request(*status, body, self.rules.terms) {
                     RequestVerdict::Items => self.items(bulk, body),
                     RequestVerdict::Retry(trouble) => {
-                        let said = answer::request_error(body).unwrap_or_default();
-                        let remedy = TargetFault::of(&said, self.rules.terms).map_or("", TargetFault::remedy);
-                        let gap = if remedy.is_empty() { "" } else { "; " };
-                        let message =
-                            format!("the server answered {status} to a bulk request ({}){gap}{remedy}", said.reason);
-                        self.repeat(bulk, trouble, message)
+                        self.repeat(bulk, trouble, retry_message(*status, body, self.rules.terms))
                     }
-                    RequestVerdict::RetryThenBisect(error) => self.retry_then_bisect(bulk, error),
+                    RequestVerdict::RetryThenBisect(error) => self.retry_then_bisect(bulk, *status, &error),
                     RequestVerdict::Bisect(error) => self.bisect(bulk, *status, &error, true),
                     RequestVerdict::Halve => self.halve(bulk),
                     RequestVerdict::Refused(message) => {
@@ -108,16 +107,23 @@ impl Lane {
         Pace::Halt(Halt { exit: Exit::Temporary, message })
     }
 
-    fn retry_then_bisect(&mut self, bulk: Bulk, error: ServerError) -> Pace {
-        let message = format!("the server answered 500 to a bulk request: {}: {}", error.kind, error.reason);
-        if bulk.trial {
-            self.bisect(bulk, 500, &error, false)
+    /// A single record is guilty only of what a server itself says of it, several times, while others are taken: a status alone
+    /// may be the server's own bad moment, or a proxy's.
+    fn retry_then_bisect(&mut self, bulk: Bulk, status: u16, error: &ServerError) -> Pace {
+        let message = format!("the server answered {status} to a bulk request: {}: {}", error.kind, error.reason);
+        let alone = bulk.trial && bulk.ops.len() == 1;
+        if alone && error.kind.is_empty() {
+            self.retry_bounded(bulk, SENDINGS_OF_FEW, message)
+        } else if alone && bulk.failures + 1 < SENDINGS_BEFORE_BISECT {
+            self.repeat(bulk, Trouble::Unclear, message)
+        } else if bulk.trial {
+            self.bisect(bulk, status, error, false)
         } else if bulk.ops.len() < SYSTEMIC {
             self.retry_bounded(bulk, SENDINGS_OF_FEW, message)
         } else if bulk.failures + 1 < SENDINGS_BEFORE_BISECT {
             self.repeat(bulk, Trouble::Unclear, message)
         } else {
-            self.bisect(bulk, 500, &error, false)
+            self.bisect(bulk, status, error, false)
         }
     }
 
@@ -284,6 +290,9 @@ impl Lane {
         for (index, op) in ops.into_iter().enumerate() {
             let fault = faults.next_if(|fault| fault.index == index);
             let judged = fault.map_or(Judged::Final(OpEnd::Delivered), |fault| self.judge(fault, &op, notes));
+            if let (Judged::Again, Some(fault)) = (&judged, fault) {
+                self.note_refused(fault, &op, &mut notes.refused);
+            }
             let earlier = unsettled.get_mut(&op.item.id_hash);
             match (judged, earlier) {
                 (Judged::Final(end), None) => self.end(op, end),
@@ -300,6 +309,7 @@ impl Lane {
         for (id_hash, links) in unsettled {
             self.chains.put_back(id_hash, links);
         }
+        self.choose_witness(notes.refused.take());
     }
 
     /// Few left of a large body: they get a small one of their own, so that the large one can go.

@@ -14,6 +14,7 @@ use crate::telemetry::metrics::RequestClass;
 
 use super::client::Cluster;
 use super::patience::GiveUpClock;
+use super::refused::{Refused, RefusedFor};
 use super::slots::Permits;
 use super::verdict::RequestReply;
 use super::wire::InFlightCounts;
@@ -43,6 +44,25 @@ pub struct LanesShared {
     halted: AtomicBool,
     /// One fault a lane, and the last one the servers' own.
     faults: Mutex<Vec<Option<String>>>,
+    /// What each lane is refused again and again.
+    refusals: Mutex<Vec<LaneRefusal>>,
+}
+
+/// How long one lane has been refused the same items, and what its fault tells of.
+#[derive(Debug, Clone, Copy, Default)]
+struct LaneRefusal {
+    refused: RefusedFor,
+    names: Names,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Names {
+    #[default]
+    Nothing,
+    /// A fault of the target, named at once.
+    Alert,
+    /// Items that are refused again and again.
+    Refused,
 }
 
 impl LanesShared {
@@ -57,6 +77,7 @@ impl LanesShared {
     ) -> Self {
         Self {
             faults: Mutex::new(vec![None; plan.lanes.max(1) + 1]),
+            refusals: Mutex::new(vec![LaneRefusal::default(); plan.lanes.max(1)]),
             ceiling: AtomicUsize::new(plan.batch_bytes),
             patience: Mutex::new(GiveUpClock::new(retry)),
             path: OnceLock::new(),
@@ -92,8 +113,9 @@ impl LanesShared {
     }
 
     /// Halts the pipeline; the first cause counts.
-    pub fn halt(&self, halt: Halt) {
+    pub fn halt(&self, mut halt: Halt) {
         if !self.halted.swap(true, Ordering::AcqRel) {
+            halt.message += &self.ctx.desk.end_filing();
             self.ctx.health.raise(Component::Sink, halt.message.clone());
             self.ctx.report(Report::Halt(halt));
             self.wake_all();
@@ -119,6 +141,44 @@ impl LanesShared {
             None if had && !any && !self.is_halted() => self.ctx.health.clear(Component::Sink),
             None => {}
         }
+    }
+
+    /// Some items of a lane were refused and are sent again: names a fault of the target at once, anything else when it lasts.
+    pub fn hold(&self, lane: usize, now: Instant, alert: Option<String>, refused: Option<&Refused>) {
+        let named = self.refusal(lane, |place, index| {
+            let named = place.refused.look(now, refused, index);
+            place.names = match (&alert, &named) {
+                (Some(_), _) => Names::Alert,
+                (None, Some(_)) => Names::Refused,
+                (None, None) => Names::Nothing,
+            };
+            named
+        });
+        self.set_fault(lane, alert.or(named));
+    }
+
+    /// Looks at the clocks between two answers: gives up when nothing is answered for long, and names what is refused.
+    pub fn look_at_clocks(&self, now: Instant, lane: usize, refused: Option<&Refused>) {
+        self.give_up_if_exhausted(now);
+        let changed = self.refusal(lane, |place, index| {
+            let named = place.refused.look(now, refused, index);
+            let names = match (place.names, &named) {
+                (Names::Alert, _) if refused.is_some() => Names::Alert,
+                (Names::Alert, _) | (_, None) => Names::Nothing,
+                (Names::Nothing | Names::Refused, Some(_)) => Names::Refused,
+            };
+            let before = std::mem::replace(&mut place.names, names);
+            let changed = before != names && before != Names::Alert;
+            changed.then_some(named)
+        });
+        if let (Some(named), false) = (changed, self.is_halted()) {
+            self.set_fault(lane, named);
+        }
+    }
+
+    fn refusal<T>(&self, lane: usize, change: impl FnOnce(&mut LaneRefusal, &str) -> Option<T>) -> Option<T> {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.get_mut(lane).and_then(|place| change(place, &self.plan.index.text))
     }
 
     /// Takes note of the largest request the servers are known to take. A smaller one than before is named while what was too

@@ -49,6 +49,8 @@ pub enum TargetFault {
     Closed,
     /// A block on the index or the cluster.
     Blocked,
+    /// The block that a server sets itself when a disk is full (flood-stage watermark).
+    Flooded,
     /// Our role may not write there.
     Forbidden,
     /// The cluster takes no further shards.
@@ -103,6 +105,7 @@ impl TargetFault {
             "index_not_found_exception" if error.reason.contains("[require_alias]") => Some(Self::NoAlias),
             "index_not_found_exception" => Some(Self::Missing),
             "index_closed_exception" => Some(Self::Closed),
+            "cluster_block_exception" if is_flood_stage(&error.reason) => Some(Self::Flooded),
             "cluster_block_exception" | "index_create_block_exception" => Some(Self::Blocked),
             "security_exception" => Some(Self::Forbidden),
             // How 7 and later say that the cluster has no room for another shard.
@@ -124,6 +127,7 @@ impl TargetFault {
             | Self::NoAlias
             | Self::Closed
             | Self::Blocked
+            | Self::Flooded
             | Self::Forbidden
             | Self::NoRoom
             | Self::ShardFull
@@ -151,6 +155,7 @@ impl TargetFault {
             Self::NoAlias => "is no alias, and `require_alias` demands one",
             Self::Closed => "the index is closed",
             Self::Blocked => "writes are blocked",
+            Self::Flooded => "writes are blocked because a disk is full (index.blocks.read_only_allow_delete)",
             Self::Forbidden => "these credentials may not write there",
             Self::NoRoom => "the cluster takes no further shards",
             Self::ShardFull => "a shard is full",
@@ -180,6 +185,10 @@ impl TargetFault {
             Self::NoAlias => "make the name an alias, or leave out `require_alias`",
             Self::Closed => "open the index",
             Self::Blocked => "lift the block (index.blocks.*, cluster.blocks.*, disk space)",
+            Self::Flooded => {
+                "free disk space or add a node; from Elasticsearch 7.4 on and in OpenSearch the block then goes away by itself, \
+                 before it must be lifted by hand: set index.blocks.read_only_allow_delete of the index to null"
+            }
             Self::Forbidden => "give the role of these credentials the privileges to write there",
             Self::NoRoom => "delete indices, add nodes, or raise cluster.max_shards_per_node",
             Self::ShardFull => "roll the alias over to a new index, or use more shards",
@@ -209,7 +218,7 @@ impl TargetFault {
     /// The halt of a pipeline whose settings do not fit the target.
     #[must_use]
     pub fn halt(self, error: &ServerError) -> Halt {
-        Halt { exit: Exit::Protocol, message: format!("{}; nobody was rejected", self.told(error)) }
+        Halt { exit: Exit::Protocol, message: format!("{}; none of these records was rejected", self.told(error)) }
     }
 
     /// The server's words and the remedy, for the alert while records wait.
@@ -235,6 +244,11 @@ fn parts(reason: &str) -> impl Iterator<Item = &str> {
 /// `[1:20`, as the newer parsers begin.
 fn is_position(text: &str) -> bool {
     text.strip_prefix('[').is_some_and(|inside| inside.bytes().all(|byte| byte.is_ascii_digit() || byte == b':'))
+}
+
+fn is_flood_stage(reason: &str) -> bool {
+    // The reason names the index before it names the block, and an index's name holds no bracket.
+    ["[FORBIDDEN/12/", "[TOO_MANY_REQUESTS/12/"].iter().any(|block| reason.contains(block))
 }
 
 fn by_reason(part: &str) -> Option<TargetFault> {

@@ -51,7 +51,7 @@ pub enum RequestVerdict {
     Items,
     /// Send it again.
     Retry(Trouble),
-    /// Retry a few times, then [`RequestVerdict::Bisect`].
+    /// Retry a few times, then [`RequestVerdict::Bisect`]: the error does not say whose fault it is.
     RetryThenBisect(ServerError),
     /// One line spoils all: halve until it is alone.
     Bisect(ServerError),
@@ -106,8 +106,12 @@ pub fn judge_request(status: u16, body: &[u8], terms: Terms) -> RequestVerdict {
             error => RequestVerdict::RetryThenBisect(error.unwrap_or_default()),
         },
         400 => match error() {
-            Some(error) if !blames_request_line(&error) => RequestVerdict::Bisect(error),
-            error => RequestVerdict::Halt(protocol_halt(status, &describe(error))),
+            Some(error) if blames_request_line(&error) => {
+                RequestVerdict::Halt(protocol_halt(status, &describe(Some(error))))
+            }
+            Some(error) if may_blame_a_line(&error) => RequestVerdict::Bisect(error),
+            Some(error) => RequestVerdict::RetryThenBisect(error),
+            None => RequestVerdict::Halt(protocol_halt(status, &describe(None))),
         },
         413 => RequestVerdict::Halve,
         401 => RequestVerdict::Refused(format!("the server refused our credentials (401): {}", describe(error()))),
@@ -136,6 +140,16 @@ fn target_verdict(status: u16, body: &[u8], terms: Terms) -> Option<RequestVerdi
         }
         (_, Cure::Server) => RequestVerdict::Retry(Trouble::Blocked),
     })
+}
+
+/// Why a whole request is sent again: what the server said and, where it is known, what to do.
+#[must_use]
+pub fn retry_message(status: u16, body: &[u8], terms: Terms) -> String {
+    let error = request_error(body);
+    let remedy = error.as_ref().and_then(|error| TargetFault::of(error, terms)).map(TargetFault::remedy);
+    let said = describe(error, body);
+    let message = format!("the server answered {status} to a bulk request ({said})");
+    remedy.map_or_else(|| message.clone(), |remedy| format!("{message}; {remedy}"))
 }
 
 fn describe(error: Option<ServerError>, body: &[u8]) -> String {
@@ -170,16 +184,17 @@ fn is_parse_error(kind: &str) -> bool {
         || kind == "not_x_content_exception"
 }
 
+/// Whether one line of a request may be what a 400 is about, by a type that servers give for that.
+fn may_blame_a_line(error: &ServerError) -> bool {
+    is_document_fault(400, error) || error.kind == "invalid_index_name_exception"
+}
+
 fn blames_request_line(error: &ServerError) -> bool {
     let reason = error.reason.to_ascii_lowercase();
     error.kind == "media_type_header_exception"
         || ["unknown parameter", "unrecognized parameter", "action/metadata line", "type is missing"]
             .iter()
             .any(|mark| reason.contains(mark))
-}
-
-fn is_flood_stage(error: &ServerError) -> bool {
-    error.reason.contains("FORBIDDEN/12") || error.reason.contains("TOO_MANY_REQUESTS/12")
 }
 
 /// Whether this is a busy server's answer, by name where a status alone would not tell.
@@ -239,19 +254,20 @@ pub fn judge_item(fault: &ItemFault, action: ItemAction, versioned: bool, terms:
     }
     let Some(error) = &fault.error else {
         return match status {
-            200..=299 => ItemVerdict::Delivered,
+            200 | 201 => ItemVerdict::Delivered,
+            // Of a document that is not there; an index that is not there comes with its error.
             404 if action == ItemAction::Delete => ItemVerdict::Delivered,
-            409 => conflict(action, versioned),
             429 => ItemVerdict::Retry { overload: true },
             500 | 502..=504 => ItemVerdict::Retry { overload: false },
             _ => ItemVerdict::Unknown,
         };
     };
     let kind = error.kind.as_str();
-    if status == 409 {
+    if status == 409 && is_conflict(kind) {
         return conflict(action, versioned);
     }
-    if is_overload(status, kind) {
+    // A block may come with 429, as a busy server's answer does.
+    if kind != "cluster_block_exception" && is_overload(status, kind) {
         return ItemVerdict::Retry { overload: true };
     }
     if let Some(fault) = TargetFault::of(error, terms) {
@@ -273,15 +289,20 @@ pub fn judge_item(fault: &ItemFault, action: ItemAction, versioned: bool, terms:
 }
 
 fn judge_target(fault: TargetFault, error: &ServerError, terms: Terms) -> ItemVerdict {
-    if fault == TargetFault::Blocked && is_flood_stage(error) {
-        return ItemVerdict::Retry { overload: true };
-    }
     match (fault.cure(), terms.on_index_fault) {
+        // A full disk is no choice of an index: nobody wants the records of that hour rejected.
+        _ if fault == TargetFault::Flooded => ItemVerdict::Hold(fault.told(error)),
         // Every record would be refused: rejecting them is no choice anybody makes.
         (Cure::Configuration, _) if terms.fixed_index => ItemVerdict::Halt(fault.halt(error)),
         (_, OnIndexFault::Reject) => ItemVerdict::Reject(RejectReason::InvalidTarget),
         (_, OnIndexFault::Hold) => ItemVerdict::Hold(fault.told(error)),
     }
+}
+
+/// What servers say of a document that is there already, or newer. Any other 409 (an index that is being made, a snapshot, a
+/// cluster state that moved on) says nothing of the document.
+fn is_conflict(kind: &str) -> bool {
+    matches!(kind, "version_conflict_engine_exception" | "document_already_exists_exception")
 }
 
 fn conflict(action: ItemAction, versioned: bool) -> ItemVerdict {

@@ -67,6 +67,7 @@ fn whole_requests() {
             error("illegal_argument_exception", "Unknown key for a VALUE_STRING in [dok]", 400),
             "bisect",
         ),
+        ("400 of a type nobody knows", 400, error("something_new_exception", "no", 400), "retry, bisect"),
         ("8+: _type", 400, error("illegal_argument_exception", unknown_type, 400), "halt"),
         (
             "URL parameter",
@@ -111,9 +112,8 @@ const BAD: ItemVerdict = ItemVerdict::Reject(RejectReason::Refused);
 
 #[test]
 fn items() {
-    let flood = "index [x] blocked by: [FORBIDDEN/12/index read-only / allow delete (api)];";
     let conflict = "version_conflict_engine_exception";
-    let table: [(ItemAction, bool, u16, &str, &str, ItemVerdict); 30] = [
+    let table: Vec<(ItemAction, bool, u16, &str, &str, ItemVerdict)> = vec![
         (Delete, false, 404, "", "", DONE),
         (Update, false, 200, "", "", DONE),
         (Index, false, 404, "", "", ItemVerdict::Unknown),
@@ -123,6 +123,18 @@ fn items() {
         (Update, false, 409, conflict, "", RETRY),
         (Index, false, 409, conflict, "", RETRY),
         (Delete, false, 409, conflict, "", RETRY),
+        (Create, false, 409, "document_already_exists_exception", "", OLD),
+        (Create, false, 409, "resource_already_exists_exception", "index [x/y] already exists", ItemVerdict::Unknown),
+        (Create, false, 409, "illegal_state_exception", "index is being resharded", ItemVerdict::Unknown),
+        (Index, true, 409, "snapshot_in_progress_exception", "", ItemVerdict::Unknown),
+        (Delete, true, 409, "cluster_state_conflict_exception", "", ItemVerdict::Unknown),
+        (Index, false, 409, "something_new_exception", "", ItemVerdict::Unknown),
+        (Create, false, 409, "", "", ItemVerdict::Unknown),
+        (Index, true, 409, "", "", ItemVerdict::Unknown),
+        (Create, false, 400, conflict, "", ItemVerdict::Unknown),
+        (Index, false, 202, "", "", ItemVerdict::Unknown),
+        (Create, false, 204, "", "", ItemVerdict::Unknown),
+        (Delete, false, 404, "resource_not_found_exception", "", ItemVerdict::Unknown),
         (Index, false, 429, "es_rejected_execution_exception", "", BUSY),
         (Index, false, 429, "rejected_execution_exception", "", BUSY),
         (Index, false, 503, "es_rejected_execution_exception", "", BUSY),
@@ -132,8 +144,6 @@ fn items() {
         (Index, false, 500, "exception", "", RETRY),
         (Index, false, 502, "", "", RETRY),
         (Index, false, 504, "x", "", RETRY),
-        (Index, false, 403, "cluster_block_exception", flood, BUSY),
-        (Index, false, 429, "cluster_block_exception", "TOO_MANY_REQUESTS/12/disk", BUSY),
         (Index, false, 400, "mapper_parsing_exception", "", BAD),
         (Index, false, 400, "document_parsing_exception", "", BAD),
         (Index, false, 400, "strict_dynamic_mapping_exception", "", BAD),
@@ -160,6 +170,7 @@ fn index_faults_hold_or_reject_as_chosen() {
         (404, "index_not_found_exception", "no such index [x]"),
         (400, "index_closed_exception", "closed"),
         (403, "cluster_block_exception", write_block),
+        (429, "cluster_block_exception", "index [x] blocked by: [TOO_MANY_REQUESTS/8/index write (api)];"),
         (400, "validation_exception", "this action would add [2] shards, but this cluster has [1000]/[1000]"),
     ];
     for (status, kind, reason) in table {
@@ -171,5 +182,25 @@ fn index_faults_hold_or_reject_as_chosen() {
             let rejected = judge_item(&fault, action, false, rejecting);
             assert_eq!(rejected, ItemVerdict::Reject(RejectReason::InvalidTarget), "{kind}");
         }
+    }
+}
+
+/// The block of 6.8 comes with 403, that of 8 with 429 as a busy server's answer does.
+#[test]
+fn a_full_disk_holds_with_its_remedy_whatever_index_faults_do() {
+    let of_6 = "index [x] blocked by: [FORBIDDEN/12/index read-only / allow delete (api)];";
+    let of_8 = "index [x] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded flood-stage watermark, index has \
+                read-only-allow-delete block];";
+    for (status, reason) in [(403, of_6), (429, of_8)] {
+        let told = ServerError { kind: "cluster_block_exception".into(), reason: reason.into() };
+        let fault = ItemFault { index: 0, status, error: Some(told), aside: None };
+        for terms in [TERMS, Terms { on_index_fault: OnIndexFault::Reject, ..TERMS }] {
+            let verdict = judge_item(&fault, Index, false, terms);
+            assert!(matches!(&verdict, ItemVerdict::Hold(why) if why.contains(reason)), "{verdict:?}");
+            assert!(matches!(&verdict, ItemVerdict::Hold(why) if why.contains("free disk space")), "{verdict:?}");
+        }
+        let body = error("cluster_block_exception", reason, status);
+        let whole = retry_message(status, body.as_bytes(), TERMS);
+        assert!(whole.contains("free disk space") && whole.contains("cluster_block_exception"), "{whole}");
     }
 }

@@ -108,6 +108,7 @@ impl KafkaSink {
             }
             if let Some(place) = flight.answer(report.index) {
                 self.scratch.delivered.add(place.ticket);
+                self.trouble.failing.ended(place.ticket.slot, place.offset);
                 acknowledged += 1;
                 if self.line.alone {
                     self.suspects.cleared(place.ticket.slot, place.offset);
@@ -157,6 +158,7 @@ impl KafkaSink {
                 let print = self.print(buffer, &item);
                 self.suspects.condemn(ticket.slot, item.place.offset, print, reject.clone());
                 self.suspects.cleared(ticket.slot, item.place.offset);
+                self.trouble.failing.ended(ticket.slot, item.place.offset);
                 self.reject(buffer, index, item.place, reject);
             }
             verdict @ (Verdict::Rewind
@@ -172,6 +174,9 @@ impl KafkaSink {
     pub(super) fn fail(&mut self, verdict: Verdict, code: ErrorCode, place: Place, topic: Option<&Arc<str>>) {
         let connection = self.setup.plan.connection.name.clone();
         let name = topic.map_or("?", |topic| topic);
+        let now = Instant::now();
+        self.patience.failed(now);
+        self.trouble.failing.failed(place.ticket.slot, place.offset, now, || format!("topic {name}: {code}"));
         match verdict {
             // Decided by the callers, who have the record's bytes.
             Verdict::Reject(_) => {}
@@ -228,6 +233,7 @@ impl KafkaSink {
         self.arrived_there();
         if self.trouble.named && self.phase == SinkPhase::Running {
             self.trouble.named = false;
+            self.trouble.late_named = false;
             self.ctx.health.clear(Component::Sink);
         }
     }

@@ -87,6 +87,11 @@ impl Flight {
         }
     }
 
+    /// How long its open records have waited for their answer.
+    pub(super) fn waited(&self, now: Instant) -> Duration {
+        if self.open == 0 { Duration::ZERO } else { now.saturating_duration_since(self.sent) }
+    }
+
     pub(super) fn is_done(&self) -> bool {
         self.complete && self.open == 0
     }

@@ -16,6 +16,7 @@
 
 mod answers;
 mod encode;
+mod failing;
 mod flight;
 mod hand_over;
 mod limit;

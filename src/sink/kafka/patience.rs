@@ -7,16 +7,29 @@ use std::time::{Duration, Instant};
 pub(super) struct AckTimer {
     limit: Duration,
     since: Option<Instant>,
+    /// The first failure after the last acknowledgement: what fails at once is never open for long.
+    failing: Option<Instant>,
 }
 
 impl AckTimer {
     pub(super) fn new(limit: Duration) -> Self {
-        Self { limit, since: None }
+        Self { limit, since: None, failing: None }
     }
 
     /// Something was acknowledged.
     pub(super) fn acknowledged(&mut self, now: Instant) {
         self.since = Some(now);
+        self.failing = None;
+    }
+
+    /// A record failed, or the producer did.
+    pub(super) fn failed(&mut self, now: Instant) {
+        self.failing.get_or_insert(now);
+    }
+
+    /// How long records have failed without an acknowledgement between.
+    pub(super) fn failed_for(&self, now: Instant) -> Duration {
+        self.failing.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     /// Called every turn: the clock starts when something opens and ends when nothing is open.
@@ -58,5 +71,20 @@ mod tests {
         assert!(!patience.is_spent(at(118)) && patience.is_spent(at(119)));
         patience.observe(at(119), false);
         assert_eq!((patience.is_spent(at(500)), patience.waited(at(500))), (false, Duration::ZERO));
+    }
+
+    #[test]
+    fn what_fails_at_once_again_and_again_counts_although_it_is_never_open_for_long() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut patience = AckTimer::new(Duration::from_secs(10));
+        for second in 0..6 {
+            patience.observe(at(second), true);
+            patience.failed(at(second));
+            patience.observe(at(second), false);
+        }
+        assert_eq!((patience.waited(at(6)), patience.failed_for(at(6))), (Duration::ZERO, Duration::from_secs(6)));
+        patience.acknowledged(at(6));
+        assert_eq!(patience.failed_for(at(7)), Duration::ZERO);
     }
 }

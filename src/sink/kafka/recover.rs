@@ -21,6 +21,10 @@ const PURGE_LIMIT: Duration = Duration::from_secs(2);
 const PURGE_GLANCE: Duration = Duration::from_millis(10);
 /// Without an acknowledgement for this long the wait becomes a named fault.
 const NAMED_AFTER: Duration = Duration::from_secs(2);
+/// Records that fail at once, again and again, become a named fault after this long without an acknowledgement.
+const FAILING_NAMED_AFTER: Duration = Duration::from_secs(5);
+/// Records whose answer comes later than this, although others are acknowledged, become a named fault.
+const LATE_NAMED_AFTER: Duration = Duration::from_secs(5);
 /// Refused credentials end the pipeline after this long: at start, and after something was acknowledged once.
 const REFUSED_AT_START: Duration = Duration::from_secs(10);
 const REFUSED_LATER: Duration = Duration::from_secs(300);
@@ -35,9 +39,10 @@ impl KafkaSink {
             self.is_due(SinkDue::Replace);
             self.act();
         }
-        if self.patience.waited(now) >= NAMED_AFTER {
+        if self.patience.waited(now) >= NAMED_AFTER || self.patience.failed_for(now) >= FAILING_NAMED_AFTER {
             self.name_fault();
         }
+        self.name_late(now);
         self.look_at_brokers(now);
         if self.phase == SinkPhase::Running && self.patience.is_spent(now) {
             let message = self.fault_text();
@@ -93,9 +98,10 @@ impl KafkaSink {
     }
 
     /// Ends the pipeline: nothing is produced or settled any more.
-    pub(super) fn halt(&mut self, halt: Halt) {
+    pub(super) fn halt(&mut self, mut halt: Halt) {
         if self.phase != SinkPhase::Halted {
             self.phase = SinkPhase::Halted;
+            halt.message += &self.ctx.desk.end_filing();
             self.ctx.health.raise(Component::Sink, halt.message.clone());
             self.ctx.report(Report::Halt(halt));
             self.line.producer.purge();
@@ -115,6 +121,8 @@ impl KafkaSink {
             return;
         }
         tracing::warn!(pipeline = %self.ctx.pipeline, "the producer is made anew after a fatal error: {code}: {text}");
+        self.trouble.last = format!("the producer is made anew after a fatal error: {code}: {text}");
+        self.patience.failed(Instant::now());
         for ticket in self.renew(false) {
             self.rewind(ticket, RewindCause::Producer);
         }
@@ -278,6 +286,38 @@ impl KafkaSink {
             self.trouble.named = true;
             let text = self.fault_text();
             self.ctx.health.raise(Component::Sink, text);
+        }
+    }
+
+    /// Names records that fail again and again, or wait for their answer, while others are acknowledged.
+    fn name_late(&mut self, now: Instant) {
+        if self.trouble.named || self.phase == SinkPhase::Halted {
+            return;
+        }
+        let waited = self.flights.iter().flatten().map(|flight| flight.waited(now)).max().unwrap_or_default();
+        let text = match self.trouble.failing.named(now) {
+            Some((slot, offset, said)) => {
+                let name = self.ctx.table.name(slot).map_or_else(|| "?".to_owned(), ToString::to_string);
+                Some(format!("record {name} offset {offset} fails again and again: {said}. It is sent again until it is taken"))
+            }
+            None => (waited >= LATE_NAMED_AFTER).then(|| {
+                format!(
+                    "some records wait for their acknowledgement by connection {}, while others get theirs. They wait; check \
+                     that every partition of the output has a leader and enough replicas in sync",
+                    self.setup.plan.connection.name
+                )
+            }),
+        };
+        match (text, self.trouble.late_named) {
+            (Some(text), _) => {
+                self.trouble.late_named = true;
+                self.ctx.health.raise(Component::Sink, text);
+            }
+            (None, true) => {
+                self.trouble.late_named = false;
+                self.ctx.health.clear(Component::Sink);
+            }
+            (None, false) => {}
         }
     }
 

@@ -17,6 +17,7 @@ use crate::sink::sequencer::Sequencer;
 use crate::telemetry::health::Component;
 use crate::telemetry::metrics::StageName;
 
+use super::failing::Failing;
 use super::flight::Flight;
 use super::limit::max_message_bytes;
 use super::patience::AckTimer;
@@ -143,6 +144,8 @@ pub(super) struct ClientComplaint {
     /// What broke a connection, where the client only logs it and something can be done.
     pub(super) heard: String,
     pub(super) named: bool,
+    pub(super) late_named: bool,
+    pub(super) failing: Failing,
     /// First and last time credentials were refused since the last good answer.
     pub(super) refused: Option<(Instant, Instant)>,
 }

@@ -741,3 +741,4 @@ fn a_sequence_number_that_cannot_be_halts_as_a_bug() {
 
 mod real;
 mod targets;
+mod waits;

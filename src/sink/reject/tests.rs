@@ -329,3 +329,39 @@ fn letters_of_a_fenced_epoch_are_dropped_and_known_ones_settle_without_a_second_
         .collect();
     assert_eq!(offsets, [1, 3]);
 }
+
+#[test]
+fn a_halt_for_another_reason_says_what_was_settled_before_and_ends_the_filing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("dead.ndjson");
+    let letters = OnReject::DeadLetterFile { path: path.clone() };
+    for (on_reject, outcome, part) in [
+        (letters, Outcome::DeadLettered, "3 records into dead letters"),
+        (OnReject::Drop, Outcome::Dropped, "dropped 3 records"),
+    ] {
+        let office = Office::open(on_reject.clone(), QUIET);
+        assert_eq!(Office::open(on_reject, QUIET).desk.end_filing(), "", "nothing was settled");
+        (0..3).for_each(|offset| office.file(offset));
+        office.await_settled(outcome, 3);
+        let told = office.desk.end_filing();
+        assert!(told.contains(part), "{told}");
+        office.file(3);
+        assert!(office.reports.recv_timeout(Duration::from_millis(300)).is_err(), "left unsettled");
+        assert_eq!(office.desk.end_filing(), told);
+        office.desk.close();
+    }
+    let lines = std::fs::read_to_string(&path).expect("letters").lines().count();
+    assert_eq!(lines, 3);
+}
+
+#[test]
+fn the_breaker_says_how_many_letters_were_written_before_it_tripped() {
+    let office = Office::open(OnReject::Drop, BreakerPlan { in_a_row: 3, ..QUIET });
+    (0..3).for_each(|offset| office.file(offset));
+    let halt = office.reports.iter().find_map(|report| match report {
+        Report::Halt(halt) => Some(halt),
+        _ => None,
+    });
+    let message = halt.expect("a halt").message;
+    assert!(message.contains("rejected and dropped 2 records"), "{message}");
+}
