@@ -1,7 +1,7 @@
 //! House rules, checked in the source text: who may import whom, where foreign crates and `unsafe` live, how long a file
 //! is, and that every metric and every configuration key is documented.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -592,4 +592,23 @@ fn the_rules_find_what_they_look_for() {
     assert_eq!(imports("pipeline", uses_part), ["preprocess", "preprocess/worker"]);
     assert_eq!(imports("preprocess", "use super::worker::Worker;"), ["preprocess/worker"]);
     assert!(is_test_file("src/sink/kafka/tests/real.rs") && !is_test_file("src/sink/kafka/sink.rs"));
+}
+
+#[test]
+fn a_type_name_stands_for_one_thing() {
+    let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources("src") {
+        for line in code(&source.production).lines().map(str::trim_start) {
+            let line = line.strip_prefix("pub ").unwrap_or(line);
+            let line = line.strip_prefix("pub(crate) ").or(line.strip_prefix("pub(super) ")).unwrap_or(line);
+            let kinds = ["struct ", "enum ", "trait ", "union "];
+            let Some(rest) = kinds.iter().find_map(|kind| line.strip_prefix(kind)) else { continue };
+            let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            places.entry(name).or_default().insert(source.path.clone());
+        }
+    }
+    assert!(places.len() > 500, "{}", places.len());
+    let twice = places.iter().filter(|(_, files)| files.len() > 1);
+    let faults: Vec<_> = twice.map(|(name, files)| format!("{name}: {files:?}")).collect();
+    none(&faults, "a type name stands for one thing in src");
 }
