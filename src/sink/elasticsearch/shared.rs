@@ -105,7 +105,7 @@ impl LanesShared {
         self.plan.lanes.max(1)
     }
 
-    /// Names the fault of one lane, or ends it; the room's fault is over when no lane has one.
+    /// Names the fault of one lane, or ends it; the component's fault is over when no lane has one.
     pub fn set_fault(&self, lane: usize, fault: Option<String>) {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         let had = faults.iter().any(Option::is_some);
