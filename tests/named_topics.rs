@@ -133,7 +133,7 @@ fn a_record_that_names_a_missing_topic_is_rejected_alone() {
 #[test]
 fn hundreds_of_missing_topics_hold_up_nobody_else() {
     let Some([kafka]) = servers("hundreds_of_missing_topics_hold_up_nobody_else", [Need::KafkaIn]) else { return };
-    let is_missing = |n: &usize| n % 3 > 0;
+    let is_missing = |n: &usize| !n.is_multiple_of(3);
     let case =
         Case::of(kafka, 600, |n| if is_missing(&n) { format!("none-{n}") } else { ["a", "b"][n % 2].to_owned() });
     let process = case.run_with("", "\n    breaker: { ratio: 1.0, window: 1000000, in_a_row: 1000000 }");

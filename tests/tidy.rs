@@ -1,16 +1,16 @@
 //! House rules, checked in the source text: who may import whom, where foreign crates and `unsafe` live, how long a file
 //! is, and that every metric and every configuration key is documented.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use sluicegate::telemetry::board::{Board, BuildInfo};
 use sluicegate::telemetry::families::families;
 
-/// Rooms and what each may import. `model` imports nothing of ours; what stands further down may use what is above. A part
-/// of a room that imports more than the rest is a room of its own here.
-const ROOMS: &[(&str, &[&str])] = &[
+/// Components and what each may import. `model` imports nothing of ours; what stands further down may use what is above. A part
+/// of a component that imports more than the rest is a component of its own here.
+const COMPONENTS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("librdkafka", &["model"]),
     ("telemetry", &["model"]),
@@ -155,21 +155,21 @@ fn imports_own_module(text: &str, name: &str) -> bool {
     text.lines().map(str::trim).any(|line| imported(line) || line.ends_with(&format!("mod {name};")))
 }
 
-/// The room of a source file: the folder, or the part of it that is a room of its own.
-fn room_of(path: &str) -> Option<&str> {
+/// The component of a source file: the folder, or the part of it that is a component of its own.
+fn component_of(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("src/")?;
     let (folder, _) = rest.split_once('/')?;
     Some(part_of(rest).unwrap_or(folder))
 }
 
-/// The part that is a room of its own and holds `path`, such as `preprocess/worker/batch`.
+/// The part that is a component of its own and holds `path`, such as `preprocess/worker/batch`.
 fn part_of(path: &str) -> Option<&'static str> {
-    let parts = ROOMS.iter().map(|(room, _)| *room).filter(|room| room.contains('/'));
+    let parts = COMPONENTS.iter().map(|(component, _)| *component).filter(|component| component.contains('/'));
     parts.into_iter().find(|part| path.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
-/// The rooms that a file of `room` imports: by `crate::…`, and parts of its own room by their names.
-fn imports<'a>(room: &str, production: &'a str) -> Vec<&'a str> {
+/// The components that a file of `component` imports: by `crate::…`, and parts of its own component by their names.
+fn imports<'a>(component: &str, production: &'a str) -> Vec<&'a str> {
     let is_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
     let mut found = words_after(production, "crate::");
     for (at, start) in production.match_indices("crate::") {
@@ -177,10 +177,10 @@ fn imports<'a>(room: &str, production: &'a str) -> Vec<&'a str> {
         let path = rest[..rest.find(|c| !is_path(c)).unwrap_or(rest.len())].replace("::", "/");
         found.extend(part_of(&path));
     }
-    for (part, _) in ROOMS {
+    for (part, _) in COMPONENTS {
         let Some((folder, name)) = part.split_once('/') else { continue };
         let named = production.contains(&format!("{name}::"));
-        if folder == room && named {
+        if folder == component && named {
             found.push(part);
         }
     }
@@ -195,16 +195,16 @@ fn none(faults: &[String], rule: &str) {
 fn imports_go_one_way() {
     let mut faults = Vec::new();
     for source in sources("src") {
-        let Some(room) = room_of(&source.path) else { continue };
-        let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| *name == room) else {
-            faults.push(format!("{}: the room {room} is not in this test's list", source.path));
+        let Some(component) = component_of(&source.path) else { continue };
+        let Some((_, allowed)) = COMPONENTS.iter().find(|(name, _)| *name == component) else {
+            faults.push(format!("{}: the component {component} is not in this test's list", source.path));
             continue;
         };
         let production = code(&source.production);
-        for other in imports(room, &production) {
-            let is_room = ROOMS.iter().any(|(name, _)| *name == other);
-            if is_room && other != room && !allowed.contains(&other) {
-                faults.push(format!("{}: {room} must not import {other}", source.path));
+        for other in imports(component, &production) {
+            let is_component = COMPONENTS.iter().any(|(name, _)| *name == other);
+            if is_component && other != component && !allowed.contains(&other) {
+                faults.push(format!("{}: {component} must not import {other}", source.path));
             }
         }
     }
@@ -226,7 +226,7 @@ fn foreign_crates_stay_in_their_rooms() {
             }
         }
     }
-    none(&faults, "a foreign crate is used in one room, so that it can be changed there");
+    none(&faults, "a foreign crate is used in one component, so that it can be changed there");
 }
 
 #[test]
@@ -586,12 +586,31 @@ fn the_rules_find_what_they_look_for() {
     );
     assert_eq!(code("a // unsafe {\nb"), "a \nb");
     assert_eq!(without_tests("a\n#[cfg(test)]\nmod tests {\n    crate::cli::x\n}"), "a\n");
-    assert_eq!(room_of("src/sink/kafka/sink.rs"), Some("sink"));
-    assert_eq!(room_of("src/main.rs"), None);
-    assert_eq!(room_of("src/preprocess/worker/batch.rs"), Some("preprocess/worker"));
-    assert_eq!(room_of("src/preprocess/steps/select.rs"), Some("preprocess"));
+    assert_eq!(component_of("src/sink/kafka/sink.rs"), Some("sink"));
+    assert_eq!(component_of("src/main.rs"), None);
+    assert_eq!(component_of("src/preprocess/worker/batch.rs"), Some("preprocess/worker"));
+    assert_eq!(component_of("src/preprocess/steps/select.rs"), Some("preprocess"));
     let uses_part = "use crate::preprocess::worker::Worker;";
     assert_eq!(imports("pipeline", uses_part), ["preprocess", "preprocess/worker"]);
     assert_eq!(imports("preprocess", "use super::worker::Worker;"), ["preprocess/worker"]);
     assert!(is_test_file("src/sink/kafka/tests/real.rs") && !is_test_file("src/sink/kafka/sink.rs"));
+}
+
+#[test]
+fn a_type_name_stands_for_one_thing() {
+    let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources("src") {
+        for line in code(&source.production).lines().map(str::trim_start) {
+            let line = line.strip_prefix("pub ").unwrap_or(line);
+            let line = line.strip_prefix("pub(crate) ").or(line.strip_prefix("pub(super) ")).unwrap_or(line);
+            let kinds = ["struct ", "enum ", "trait ", "union "];
+            let Some(rest) = kinds.iter().find_map(|kind| line.strip_prefix(kind)) else { continue };
+            let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            places.entry(name).or_default().insert(source.path.clone());
+        }
+    }
+    assert!(places.len() > 500, "{}", places.len());
+    let twice = places.iter().filter(|(_, files)| files.len() > 1);
+    let faults: Vec<_> = twice.map(|(name, files)| format!("{name}: {files:?}")).collect();
+    none(&faults, "a type name stands for one thing in src");
 }

@@ -66,7 +66,7 @@ pub struct Global {
     /// Form of log lines [default: text on a terminal, else json]
     #[arg(long, global = true, value_enum, help_heading = "Global options")]
     pub log_format: Option<LogFormat>,
-    /// error, warn, info, debug or trace; or by room, as in info,sluicegate::sink=debug [default: info; demo: warn]
+    /// error, warn, info, debug or trace; or by component, as in info,sluicegate::sink=debug [default: info; demo: warn]
     #[arg(long, global = true, value_name = "LEVEL", help_heading = "Global options")]
     pub log_level: Option<String>,
     /// When to colour; NO_COLOR turns `auto` off

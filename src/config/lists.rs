@@ -9,13 +9,13 @@ use crate::leaf::tree::{Node, ScalarText, TreeValue};
 
 /// What a list holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ListKind {
     Brokers,
     Nodes,
     Topics,
 }
 
-impl Kind {
+impl ListKind {
     /// The list at a path.
     fn at(path: &str) -> Option<Self> {
         let is = |start: &str, end: &str| path.starts_with(start) && path.ends_with(end);
@@ -48,7 +48,7 @@ pub fn split(root: &mut Node) -> Vec<Finding> {
 }
 
 fn visit(node: &mut Node, findings: &mut Vec<Finding>) {
-    if let Some(kind) = Kind::at(&node.path) {
+    if let Some(kind) = ListKind::at(&node.path) {
         let path = node.path.clone();
         match apart(node, kind) {
             Ok(Some(items)) => {
@@ -71,7 +71,7 @@ fn visit(node: &mut Node, findings: &mut Vec<Finding>) {
 ///
 /// # Errors
 /// A reason and a remedy; neither quotes the text, which may be a secret that was meant for another key.
-fn apart(node: &Node, kind: Kind) -> Result<Option<Vec<Node>>, (String, String)> {
+fn apart(node: &Node, kind: ListKind) -> Result<Option<Vec<Node>>, (String, String)> {
     let members = |item: &Node, scalar: &ScalarText| -> Vec<Node> {
         let member = |text: String| TreeValue::Scalar(ScalarText { text, ..scalar.clone() });
         parts(&scalar.text, kind).into_iter().map(|text| Node::new(member(text), item.origin.clone())).collect()
@@ -83,14 +83,14 @@ fn apart(node: &Node, kind: Kind) -> Result<Option<Vec<Node>>, (String, String)>
                 return Err(empty(&[scalar], kind));
             }
             match kind {
-                Kind::Brokers | Kind::Nodes if !scalar.text.contains(':') => {
-                    let form = if kind == Kind::Brokers { "`host:port`" } else { "URL" };
+                ListKind::Brokers | ListKind::Nodes if !scalar.text.contains(':') => {
+                    let form = if kind == ListKind::Brokers { "`host:port`" } else { "URL" };
                     Err((
                         format!("the text names no {form}, where a list of them is expected"),
                         format!("write `{}`, or a list", kind.example()),
                     ))
                 }
-                Kind::Brokers | Kind::Nodes | Kind::Topics => Ok(Some(items)),
+                ListKind::Brokers | ListKind::Nodes | ListKind::Topics => Ok(Some(items)),
             }
         }
         TreeValue::List(items) => {
@@ -113,7 +113,7 @@ fn apart(node: &Node, kind: Kind) -> Result<Option<Vec<Node>>, (String, String)>
     }
 }
 
-fn empty(scalars: &[&ScalarText], kind: Kind) -> (String, String) {
+fn empty(scalars: &[&ScalarText], kind: ListKind) -> (String, String) {
     let names: Vec<String> =
         scalars.iter().flat_map(|scalar| &scalar.variables).map(|name| format!("`{name}`")).collect();
     let reason = match &names[..] {
@@ -126,7 +126,7 @@ fn empty(scalars: &[&ScalarText], kind: Kind) -> (String, String) {
 }
 
 /// The members of one text.
-fn parts(text: &str, kind: Kind) -> Vec<String> {
+fn parts(text: &str, kind: ListKind) -> Vec<String> {
     let text = unquoted(text.trim());
     if let Ok(list) = serde_json::from_str::<Vec<String>>(text) {
         return list.iter().map(|member| member.trim().to_owned()).filter(|member| !member.is_empty()).collect();
@@ -150,7 +150,7 @@ fn unquoted(text: &str) -> &str {
 
 /// At commas, semicolons and blanks outside of brackets, which patterns have; URLs only where the next one begins, because a
 /// password may hold a comma.
-fn cut(text: &str, kind: Kind) -> Vec<&str> {
+fn cut(text: &str, kind: ListKind) -> Vec<&str> {
     let is_between = |one: char| matches!(one, ',' | ';') || one.is_whitespace();
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_u32);
     for (at, character) in text.char_indices() {
@@ -161,8 +161,8 @@ fn cut(text: &str, kind: Kind) -> Vec<&str> {
         }
         let next = text[at..].trim_start_matches(is_between).trim_start_matches(['"', '\'']);
         let is_new = match kind {
-            Kind::Nodes => next.is_empty() || next.starts_with("http"),
-            Kind::Brokers | Kind::Topics => depth == 0,
+            ListKind::Nodes => next.is_empty() || next.starts_with("http"),
+            ListKind::Brokers | ListKind::Topics => depth == 0,
         };
         if is_between(character) && is_new {
             parts.push(&text[start..at]);
@@ -176,7 +176,7 @@ fn cut(text: &str, kind: Kind) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Kind::{Brokers, Nodes, Topics};
+    use ListKind::{Brokers, Nodes, Topics};
 
     #[test]
     fn at_commas_semicolons_and_blanks() {

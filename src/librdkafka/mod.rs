@@ -1,4 +1,4 @@
-//! The only room with `unsafe`: librdkafka's consumer by batches, its replies, and the messages it lends.
+//! The only component with `unsafe`: librdkafka's consumer by batches, its replies, and the messages it lends.
 //!
 //! rust-rdkafka's consumers hand over one message at a time and lose the rebalance when the batch call is used, so the
 //! consumer here is made from plain `rdkafka-sys`. One thread owns a [`Consumer`]: every method takes `&mut self`.

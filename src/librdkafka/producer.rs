@@ -12,7 +12,7 @@
 //! A client is destroyed on a thread of its own, because that may hang on a network or DNS call. What it still holds of
 //! lent buffers goes to that thread and is freed after the destruction, or never: a leak at exit, on purpose.
 
-#![expect(unsafe_code, reason = "the librdkafka room; every block says why it is sound")]
+#![expect(unsafe_code, reason = "the librdkafka component; every block says why it is sound")]
 
 pub mod buffers;
 mod callbacks;

@@ -94,17 +94,16 @@ unsafe extern "C" fn __wrap_rd_gz_decompress(
         return std::ptr::null_mut();
     }
     // SAFETY: the stream was made, and is ended in here.
-    let bytes = unsafe {
+    unsafe {
         (*stream).next_in = compressed.cast_mut().cast();
         (*stream).avail_in = available;
         let bytes = inflate_all(stream, (available as usize).saturating_mul(EXPANSION).max(LEAST));
         if !bytes.is_null() {
-            *decompressed_length = (*stream).total_out as u64;
+            *decompressed_length = (*stream).total_out;
         }
         z::inflateEnd(stream);
         bytes
-    };
-    bytes
+    }
 }
 
 /// Decompresses to the end of the stream, into a space that is doubled when it is full.
@@ -242,10 +241,7 @@ mod tests {
     #[test]
     fn the_layouts_are_those_of_this_version() {
         // SAFETY: no preconditions.
-        assert_eq!(
-            unsafe { rd::rd_kafka_version() } >> 8,
-            0x02_0c_01,
-            "compare rdbuf.h and rdgz.c, then write the new version here"
-        );
+        let version = unsafe { rd::rd_kafka_version() };
+        assert_eq!(version >> 8, 0x02_0c_01, "compare rdbuf.h and rdgz.c, then write the new version here");
     }
 }

@@ -1,4 +1,4 @@
-//! The nouns every room shares. Imports nothing of ours.
+//! The nouns every component shares. Imports nothing of ours.
 //!
 //! A *record* is one Kafka message. A *run* is a stretch of one partition inside a batch; the ledger opens one
 //! [`Ticket`] for each run, and every ticket ends exactly once. An *offset* is a record's place, a *position* the next

@@ -1,4 +1,4 @@
-//! What the rooms behind the source report back to it.
+//! What the components behind the source report back to it.
 
 use std::sync::Arc;
 

@@ -91,7 +91,7 @@ pub(super) struct RunningPipeline {
     pub(super) threads: Vec<(String, JoinHandle<()>)>,
 }
 
-/// Everything rooms of one pipeline share.
+/// Everything components of one pipeline share.
 pub(super) struct PipelineHandles {
     pub(super) index: usize,
     pub(super) plan: Arc<PipelinePlan>,

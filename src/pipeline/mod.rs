@@ -1,4 +1,4 @@
-//! Opens the rooms, joins them with bounded channels, names and joins the threads, and stops them in order.
+//! Opens the components, joins them with bounded channels, names and joins the threads, and stops them in order.
 //!
 //! [`engine`] owns the process: signals, deadlines, exit codes. [`assemble`] builds one pipeline. [`observe`] opens what
 //! watches it. [`startup`] waits for the servers. [`wires`] answers what a revoke asks of a sink.

@@ -103,13 +103,18 @@ pub(super) struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    fn until_answered(&self, room: Component, server: &str, attempt: impl Fn() -> StartAttempt) -> Result<(), Halt> {
+    fn until_answered(
+        &self,
+        component: Component,
+        server: &str,
+        attempt: impl Fn() -> StartAttempt,
+    ) -> Result<(), Halt> {
         let mut told = false;
         loop {
             match attempt() {
                 StartAttempt::Answered => {
                     if told {
-                        self.health.clear(room);
+                        self.health.clear(component);
                     }
                     return Ok(());
                 }
@@ -122,7 +127,7 @@ impl Wait<'_> {
                         return Err(Halt { exit: Exit::Unavailable, message });
                     }
                     if !told {
-                        self.health.raise(room, format!("{server} does not answer yet: {why}"));
+                        self.health.raise(component, format!("{server} does not answer yet: {why}"));
                         told = true;
                     }
                     std::thread::park_timeout(AGAIN);

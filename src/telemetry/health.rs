@@ -116,7 +116,7 @@ struct Inner {
     has_ticked: bool,
 }
 
-/// Health of one pipeline, written by its rooms, read by `/status`, `/livez`, `/readyz`, the watchdog and the summary line.
+/// Health of one pipeline, written by its components, read by `/status`, `/livez`, `/readyz`, the watchdog and the summary line.
 #[derive(Debug)]
 pub struct Health {
     inner: Mutex<Inner>,
@@ -160,7 +160,7 @@ impl Health {
 
     /// Names a fault; logs when it is new, and when it has come to say something else, at most once a minute. The message
     /// must be redacted already.
-    pub fn raise(&self, room: Component, message: impl Into<String>) {
+    pub fn raise(&self, component: Component, message: impl Into<String>) {
         let message = message.into();
         let told = self.with(|inner| {
             if inner.last_errors.last() != Some(&message) {
@@ -169,32 +169,32 @@ impl Health {
                 }
                 inner.last_errors.push(message.clone());
             }
-            let fresh = !inner.faults.contains_key(&room);
-            let since = inner.faults.get(&room).map_or_else(Instant::now, |fault| fault.since);
-            inner.faults.insert(room, Fault { message: message.clone(), since });
+            let fresh = !inner.faults.contains_key(&component);
+            let since = inner.faults.get(&component).map_or_else(Instant::now, |fault| fault.since);
+            inner.faults.insert(component, Fault { message: message.clone(), since });
             let other = |(last, at): &(String, Instant)| *last != message && at.elapsed() >= LINES_APART;
-            let told = fresh || inner.logged.get(&room).is_none_or(other);
+            let told = fresh || inner.logged.get(&component).is_none_or(other);
             if told {
-                inner.logged.insert(room, (message.clone(), Instant::now()));
+                inner.logged.insert(component, (message.clone(), Instant::now()));
             }
             told
         });
         if told {
-            tracing::warn!(room = room.name(), "{message}");
+            tracing::warn!(component = component.name(), "{message}");
         }
     }
 
     /// The fault is over; logs once.
-    pub fn clear(&self, room: Component) {
-        if let Some(fault) = self.with(|inner| inner.faults.remove(&room)) {
-            tracing::info!(room = room.name(), after = ?fault.since.elapsed(), "recovered: {}", fault.message);
+    pub fn clear(&self, component: Component) {
+        if let Some(fault) = self.with(|inner| inner.faults.remove(&component)) {
+            tracing::info!(component = component.name(), after = ?fault.since.elapsed(), "recovered: {}", fault.message);
         }
     }
 
     /// Faults now.
     #[must_use]
     pub fn faults(&self) -> Vec<(Component, Fault)> {
-        self.with(|inner| inner.faults.iter().map(|(room, fault)| (*room, fault.clone())).collect())
+        self.with(|inner| inner.faults.iter().map(|(component, fault)| (*component, fault.clone())).collect())
     }
 
     /// The last errors, oldest first.
@@ -203,24 +203,24 @@ impl Health {
         self.with(|inner| inner.last_errors.clone())
     }
 
-    /// A server this room needs has answered at least once (`/readyz`).
-    pub fn reached(&self, room: Component) {
+    /// A server this component needs has answered at least once (`/readyz`).
+    pub fn reached(&self, component: Component) {
         self.with(|inner| {
-            inner.reached.insert(room, true);
+            inner.reached.insert(component, true);
         });
     }
 
-    /// A room declares that it needs a server.
-    pub fn needs(&self, room: Component) {
+    /// A component declares that it needs a server.
+    pub fn needs(&self, component: Component) {
         self.with(|inner| {
-            inner.reached.entry(room).or_insert(false);
+            inner.reached.entry(component).or_insert(false);
         });
     }
 
     /// Rooms whose servers have not answered yet.
     #[must_use]
     pub fn unreached(&self) -> Vec<Component> {
-        self.with(|inner| inner.reached.iter().filter(|(_, ok)| !**ok).map(|(room, _)| *room).collect())
+        self.with(|inner| inner.reached.iter().filter(|(_, ok)| !**ok).map(|(component, _)| *component).collect())
     }
 
     /// The control loop turned (`/livez`).

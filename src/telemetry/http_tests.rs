@@ -117,7 +117,7 @@ async fn status_is_json_with_the_promised_members() {
     assert_eq!(relay["conservation"]["consumed"], 5);
     assert_eq!((&relay["conservation"]["holds"], &relay["conservation"]["open"]), (&true.into(), &5.into()));
     assert_eq!(relay["last_errors"][0], "503 from node a");
-    assert_eq!(relay["faults"][0]["room"], "sink");
+    assert_eq!(relay["faults"][0]["component"], "sink");
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ struct PipelineStatus {
 
 #[derive(Debug, Serialize)]
 struct FaultStatus {
-    room: &'static str,
+    component: &'static str,
     message: String,
     seconds: f64,
 }
@@ -180,7 +180,7 @@ pub fn not_ready(board: &Board) -> Vec<String> {
             missing.push(format!("{}: no partition assignment yet", view.name));
         }
         let unreached = view.health.unreached().into_iter();
-        missing.extend(unreached.map(|room| format!("{}: {} has not answered yet", view.name, room.name())));
+        missing.extend(unreached.map(|component| format!("{}: {} has not answered yet", view.name, component.name())));
     }
     missing
 }
@@ -190,8 +190,8 @@ fn pipeline(view: &PipelineView, now_ms: i64) -> PipelineStatus {
     let judged = judged.as_deref();
     let counts = Counts::read(&view.metrics);
     let metrics = &view.metrics;
-    let fault = |(room, fault): (super::health::Component, super::health::Fault)| FaultStatus {
-        room: room.name(),
+    let fault = |(component, fault): (super::health::Component, super::health::Fault)| FaultStatus {
+        component: component.name(),
         message: fault.message,
         seconds: fault.since.elapsed().as_secs_f64(),
     };

@@ -1,4 +1,4 @@
-//! One pipeline: its rooms, and the rules between them.
+//! One pipeline: its components, and the rules between them.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! What librdkafka calls back, and what it tells: everything runs inside the owner's poll and only appends to a list.
 
-#![expect(unsafe_code, reason = "callbacks of a C library; see the room's documentation")]
+#![expect(unsafe_code, reason = "callbacks of a C library; see the component's documentation")]
 
 use std::cell::UnsafeCell;
 use std::ffi::{c_char, c_int, c_void};

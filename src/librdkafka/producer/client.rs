@@ -1,6 +1,6 @@
 //! The native client of a producer: making it, the calls that need more than one line of C, destroying it.
 
-#![expect(unsafe_code, reason = "the librdkafka room; every block says why it is sound")]
+#![expect(unsafe_code, reason = "the librdkafka component; every block says why it is sound")]
 
 use std::ffi::{c_char, c_void};
 use std::ptr;

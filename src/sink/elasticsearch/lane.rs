@@ -18,7 +18,7 @@ use super::body::{BulkBody, Fence, count_tenure, fill, fill_fresh};
 use super::chain::Chains;
 use super::forming::Forming;
 use super::op::{Effects, ItemRefusal, Op, OpEnd, count_into};
-use super::refused::Refused;
+use super::refused::RefusedItems;
 use super::store::Store;
 use super::target::Terms;
 
@@ -106,7 +106,7 @@ pub struct Lane {
     pub(super) chains: Chains,
     pub(super) current: Option<Bulk>,
     pub(super) trial: Option<Trial>,
-    pub(super) refused: Option<Refused>,
+    pub(super) refused: Option<RefusedItems>,
     pub(super) batches: Store<Arc<OpenBatch>>,
     pub(super) held: Store<Arc<HeldBytes>>,
     pub(super) effects: Effects,

@@ -14,12 +14,12 @@ use super::lane::Lane;
 use super::op::Op;
 use super::target::{TargetFault, Terms};
 
-/// Refused for this long, it is named.
+/// RefusedItems for this long, it is named.
 const NAMED_AFTER: Duration = Duration::from_secs(5);
 
 /// The witness of a lane, and what the server said of it last.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedItems {
     /// Which operation.
     pub place: Place,
     /// The hash of its id.
@@ -50,19 +50,19 @@ pub fn said(status: u16, error: Option<&ServerError>, terms: Terms) -> String {
 impl Lane {
     /// Who is refused again and again, while anything waits to be sent again.
     #[must_use]
-    pub fn refused(&self) -> Option<&Refused> {
+    pub fn refused(&self) -> Option<&RefusedItems> {
         self.refused.as_ref().filter(|_| !self.chains.is_empty())
     }
 
     /// An operation of an answer must be sent again: whether it is the witness, or a better one than `best`.
-    pub(super) fn note_refused(&self, fault: &ItemFault, op: &Op, best: &mut Option<Refused>) {
+    pub(super) fn note_refused(&self, fault: &ItemFault, op: &Op, best: &mut Option<RefusedItems>) {
         let is_witness = |place: Place| self.refused.as_ref().is_some_and(|refused| refused.place == place);
         let place = op.item.place;
         if best
             .as_ref()
             .is_none_or(|best| is_witness(place) || (best.attempts < op.attempts && !is_witness(best.place)))
         {
-            *best = Some(Refused {
+            *best = Some(RefusedItems {
                 place,
                 id_hash: op.item.id_hash,
                 attempts: op.attempts,
@@ -73,7 +73,7 @@ impl Lane {
     }
 
     /// Chooses the witness after an answer, of which `best` is the best.
-    pub(super) fn choose_witness(&mut self, best: Option<Refused>) {
+    pub(super) fn choose_witness(&mut self, best: Option<RefusedItems>) {
         let known = self.refused.take().filter(|known| self.chains.holds(known.id_hash, known.place));
         self.refused = match (known, best) {
             (Some(known), Some(best)) if best.place == known.place => Some(best),
@@ -89,7 +89,7 @@ pub struct RefusedFor(Option<(Place, Instant)>);
 
 impl RefusedFor {
     /// Takes in who the witness is now; what is to be named of it. `index` is where all records of the sink go.
-    pub fn look(&mut self, now: Instant, refused: Option<&Refused>, index: &str) -> Option<String> {
+    pub fn look(&mut self, now: Instant, refused: Option<&RefusedItems>, index: &str) -> Option<String> {
         let Some(refused) = refused else {
             self.0 = None;
             return None;
@@ -116,10 +116,10 @@ mod tests {
     use crate::model::{Epoch, Offset, PartitionId, Ticket, TicketId};
     use crate::sink::elasticsearch::fixtures::TERMS;
 
-    fn refused(offset: i64, index: &str) -> Refused {
+    fn refused(offset: i64, index: &str) -> RefusedItems {
         let ticket = Ticket { id: TicketId(1), slot: PartitionId(0), epoch: Epoch(1) };
         let error = ServerError { kind: "null_pointer_exception".into(), reason: "no".into() };
-        Refused {
+        RefusedItems {
             place: Place { ticket, offset: Offset(offset), index: 0 },
             id_hash: 0,
             attempts: 1,

@@ -12,10 +12,8 @@ use super::body::slice;
 use super::chain::{ChainLink, OpState};
 use super::lane::{Bulk, Lane, Trial};
 use super::op::{Op, OpEnd, Pace};
-use super::refused::Refused;
-use super::verdict::{
-    self, ItemVerdict, RequestReply, RequestVerdict, Trouble, judge_item, judge_request, retry_message,
-};
+use super::refused::RefusedItems;
+use super::verdict::{ItemVerdict, RequestReply, RequestVerdict, Trouble, judge_item, judge_request, retry_message};
 
 /// Sendings of one item, or one request, that stay unknown before the pipeline halts.
 const UNKNOWN_SENDINGS: u32 = 8;
@@ -48,7 +46,7 @@ struct Notes {
     halt: Option<Halt>,
     /// All were refused alike, too few to tell whose fault it is.
     doubt: bool,
-    refused: Option<Refused>,
+    refused: Option<RefusedItems>,
 }
 
 impl Lane {

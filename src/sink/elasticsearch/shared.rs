@@ -14,7 +14,7 @@ use crate::telemetry::metrics::RequestClass;
 
 use super::client::Cluster;
 use super::patience::GiveUpClock;
-use super::refused::{Refused, RefusedFor};
+use super::refused::{RefusedFor, RefusedItems};
 use super::slots::Permits;
 use super::verdict::RequestReply;
 use super::wire::InFlightCounts;
@@ -127,7 +127,7 @@ impl LanesShared {
         self.plan.lanes.max(1)
     }
 
-    /// Names the fault of one lane, or ends it; the room's fault is over when no lane has one.
+    /// Names the fault of one lane, or ends it; the component's fault is over when no lane has one.
     pub fn set_fault(&self, lane: usize, fault: Option<String>) {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         let had = faults.iter().any(Option::is_some);
@@ -144,7 +144,7 @@ impl LanesShared {
     }
 
     /// Some items of a lane were refused and are sent again: names a fault of the target at once, anything else when it lasts.
-    pub fn hold(&self, lane: usize, now: Instant, alert: Option<String>, refused: Option<&Refused>) {
+    pub fn hold(&self, lane: usize, now: Instant, alert: Option<String>, refused: Option<&RefusedItems>) {
         let named = self.refusal(lane, |place, index| {
             let named = place.refused.look(now, refused, index);
             place.names = match (&alert, &named) {
@@ -158,7 +158,7 @@ impl LanesShared {
     }
 
     /// Looks at the clocks between two answers: gives up when nothing is answered for long, and names what is refused.
-    pub fn look_at_clocks(&self, now: Instant, lane: usize, refused: Option<&Refused>) {
+    pub fn look_at_clocks(&self, now: Instant, lane: usize, refused: Option<&RefusedItems>) {
         self.give_up_if_exhausted(now);
         let changed = self.refusal(lane, |place, index| {
             let named = place.refused.look(now, refused, index);

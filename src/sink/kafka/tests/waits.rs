@@ -12,7 +12,7 @@ fn await_recovered(rig: &Rig) {
     let start = Instant::now();
     while let Some(fault) = fault(rig) {
         assert!(start.elapsed() < NAMED_WITHIN, "still named: {fault}");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::park_timeout(Duration::from_millis(20));
     }
 }
 
@@ -38,7 +38,7 @@ fn fails_again_and_again(beside: bool) -> String {
             rig.await_settled(other, Outcome::Delivered, 1);
         }
         failing = (failing.0, rig.fence(failing.0));
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::park_timeout(Duration::from_millis(100));
     };
     failing = (failing.0, rig.fence(failing.0));
     let again = rig.send_range(failing, 0..1);
@@ -88,7 +88,7 @@ fn records_that_wait_while_others_are_acknowledged_are_named() {
             break fault;
         }
         assert!(start.elapsed() < NAMED_WITHIN, "nothing was said");
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::park_timeout(Duration::from_millis(200));
     };
     assert!(named.contains("while others get theirs"), "{named}");
     assert!(start.elapsed() >= Duration::from_secs(4), "not at once");
