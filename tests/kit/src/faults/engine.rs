@@ -144,12 +144,12 @@ impl Engine {
         })
     }
 
-    /// Whether a fault of this room is named in `/status`.
-    pub fn names_a_fault_of(&self, room: &str) -> bool {
+    /// Whether a fault of this component is named in `/status`.
+    pub fn names_a_fault_of(&self, component: &str) -> bool {
         self.status().is_some_and(|status| {
             let pipelines = status["pipelines"].as_object().into_iter().flat_map(|all| all.values());
             let faults = pipelines.flat_map(|one| one["faults"].as_array().cloned().unwrap_or_default());
-            faults.into_iter().any(|fault| fault["room"] == room)
+            faults.into_iter().any(|fault| fault["component"] == component)
         })
     }
 
