@@ -67,6 +67,8 @@ mutants! {
     StaleStatisticsBelieved "stale-statistics-believed" "Believes statistics of just before a seek or pause about what the client has fetched since."
     BornLateIsHistory "born-late-is-history" "With start: latest, begins at the end of a partition that appeared later."
     ErrorTakenForARecord "error-taken-for-a-record" "Believes the client's position and statistics behind a batch that cannot be read."
+    SilentBatchUnnoticed "silent-batch-unnoticed" "Waits for ever for a batch that the client fetches again and again without a word."
+    WrongNumbersRewound "wrong-numbers-rewound" "Rewinds for ever where records of the log are numbered back."
     DamageSkippedOnOneWord "damage-skipped-on-one-word" "Skips offsets of a damaged batch that one probe alone called damaged, though its seek may have been lost."
     StandbyStaysInItsGroup "standby-stays-in-its-group" "Closes the client without giving its subscription up, as if that left the group."
     ForgottenBrokers "forgotten-brokers" "Waits for a client that knows no broker any more."

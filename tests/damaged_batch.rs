@@ -76,7 +76,7 @@ struct Case {
     can_be_skipped: bool,
 }
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 13] = [
     Case { topic: "second", compression: "none", wrong: Wrong::Record, batch: 1, can_be_skipped: true },
     Case { topic: "first", compression: "none", wrong: Wrong::Record, batch: 0, can_be_skipped: true },
     Case { topic: "last", compression: "none", wrong: Wrong::Record, batch: 3, can_be_skipped: true },
@@ -92,6 +92,7 @@ const CASES: [Case; 12] = [
     // The client says nothing of this one and asks again and again.
     Case { topic: "length", compression: "none", wrong: Wrong::Length, batch: 2, can_be_skipped: false },
     // Of the batch its first two records are read.
+    Case { topic: "numbers-last", compression: "none", wrong: Wrong::Numbers, batch: 3, can_be_skipped: false },
     Case { topic: "numbers", compression: "none", wrong: Wrong::Numbers, batch: 1, can_be_skipped: false },
 ];
 

@@ -65,6 +65,10 @@ fn killers(mutant: Mutant) -> &'static [(Binary, &'static str)] {
         Mutant::ErrorTakenForARecord => {
             &[(Unit, "simulation::scripts::a_bounded_run_ends_at_a_batch"), (Integration, "damaged_batch::")]
         }
+        Mutant::SilentBatchUnnoticed => {
+            &[(Unit, "simulation::scripts::a_bounded_run_ends_at_a_batch_of_which"), (Integration, "damaged_batch::")]
+        }
+        Mutant::WrongNumbersRewound => &[(Integration, "damaged_batch::")],
         Mutant::DamageSkippedOnOneWord => &[(Unit, "source::damage::")],
         Mutant::StandbyStaysInItsGroup => &[(Integration, "members::")],
         Mutant::ForgottenBrokers => &[(Unit, "librdkafka::bootstrap::"), (Integration, "races::forgotten_brokers::")],

@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::pointer::Pointer;
+use super::template::literals;
 
 /// A precompiled template: `orders-{timestamp:%Y.%m}-{/region|eu}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +100,12 @@ impl Template {
     #[must_use]
     pub fn is_of_now(&self) -> bool {
         self.segments.iter().any(|segment| *segment.inner() == TemplateSegment::Now)
+    }
+
+    /// The whole text where there is no placeholder; empty for an empty template.
+    #[must_use]
+    pub fn fixed_text(&self) -> Option<String> {
+        (literals(self).count() == self.segments.len()).then(|| literals(self).collect())
     }
 
     /// The same with all times in this zone.

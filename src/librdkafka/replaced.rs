@@ -132,9 +132,13 @@ unsafe fn inflate_all(stream: *mut z::z_stream, first: usize) -> *mut c_void {
         };
         match result {
             z::Z_STREAM_END => {
-                // SAFETY: `written` is at most `bytes`, and one more was asked for.
-                unsafe { space.cast::<u8>().add(written).write(0) };
-                return space;
+                // SAFETY: `written` is at most `bytes`, and one more was asked for. A space that cannot be made smaller stays.
+                return unsafe {
+                    space.cast::<u8>().add(written).write(0);
+                    // It lives as long as the messages in it, and nobody counts what lies behind them.
+                    let fitting = realloc(space, written + 1);
+                    if fitting.is_null() { space } else { fitting }
+                };
             }
             // The space is full; where it is not, the input is at its end too early.
             // SAFETY: the stream is valid.

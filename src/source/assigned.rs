@@ -54,8 +54,8 @@ pub(crate) struct Assigned {
     pub(super) destroyed: bool,
     /// Since when nothing comes although the log goes on.
     pub(super) silence: Silence,
-    /// The last record that went back, the offset it came in place of, and how often in a row it did.
-    pub(super) went_back: Option<(Offset, Position, u32)>,
+    /// The last record that went back.
+    pub(super) went_back: Option<OffsetRegression>,
     /// When the client was last asked to read it otherwise: an assignment, a seek, a pause, a resume, a rebalance.
     pub(super) changed_at: Instant,
 }
@@ -64,8 +64,18 @@ pub(crate) struct Assigned {
 /// turns, which may be a second later (`rd_kafka_max_block_ms`), and statistics tell the old one until then.
 const STATISTICS_SETTLE: Duration = Duration::from_secs(3);
 
-/// So often in a row a record goes back to the same offset before the log is blamed: a client goes back once.
-const GOES_BACK: u32 = 3;
+/// So often the brokers must have said that a log still holds what was read, and the client have gone back to one offset from
+/// another all the same, before the log is blamed: a client goes back once.
+const LOG_IS_THE_SAME: u32 = 2;
+
+/// A record that came in place of a later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OffsetRegression {
+    to: Offset,
+    from: Position,
+    /// How often it was said since that the log was neither truncated nor made again.
+    denied: u32,
+}
 
 impl Assigned {
     /// Whether what statistics say of the client's reading is of after the last change.
@@ -75,13 +85,19 @@ impl Assigned {
 }
 
 impl Assigned {
-    /// A record came at `first` where one at or behind `expected` should. Returns whether that has happened here so often in a
-    /// row that the log itself must be at fault.
-    pub(super) fn goes_back(&mut self, first: Offset, expected: Position) -> bool {
-        let before = self.went_back.filter(|(to, from, _)| (*to, *from) == (first, expected));
-        let times = before.map_or(1, |(.., times)| times.saturating_add(1));
-        self.went_back = Some((first, expected, times));
-        times >= GOES_BACK
+    /// A record came at `to` where one at or behind `from` should. Returns whether the log itself must be at fault.
+    pub(super) fn goes_back(&mut self, to: Offset, from: Position) -> bool {
+        let same = self.went_back.filter(|before| (before.to, before.from) == (to, from));
+        let went_back = same.unwrap_or(OffsetRegression { to, from, denied: 0 });
+        self.went_back = Some(went_back);
+        went_back.denied >= LOG_IS_THE_SAME
+    }
+
+    /// The brokers say that the log still holds what was read.
+    pub(super) fn log_is_the_same(&mut self) {
+        if let Some(went_back) = &mut self.went_back {
+            went_back.denied = went_back.denied.saturating_add(1);
+        }
     }
 }
 

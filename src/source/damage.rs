@@ -255,14 +255,17 @@ impl Damage {
 
     /// Statistics of the client that followed an empty queue: `next` is what it will fetch next. An error at the place lies
     /// in the queue before the client goes past it, so where none came twice, there is nothing that cannot be read.
+    /// Where offsets went back that proves nothing: the client drops what lies before its position.
     pub fn client_read_on(&mut self, next: Position, end: Position) -> bool {
+        if self.is_numbered_wrong() {
+            return false;
+        }
         let is_past = next > self.place || (end <= self.place && next >= end);
         self.read_on = if self.is_read_again() && is_past { self.read_on.saturating_add(1) } else { 0 };
         self.read_on >= 2
     }
 
     /// Whether offsets of records went back here.
-    #[must_use]
     pub fn is_numbered_wrong(&self) -> bool {
         matches!(self.error.cause, ReadCause::WentBack { .. })
     }
@@ -367,6 +370,9 @@ impl Damage {
     /// Whether the place counts as damaged for good.
     #[must_use]
     pub fn is_confirmed(&self, now: Instant) -> bool {
+        if self.is_numbered_wrong() {
+            return true;
+        }
         let long_enough = self.error.is_of_the_data() || now >= self.since + BROKER_RECOVERS_WITHIN;
         self.seen >= CONFIRMATIONS && long_enough
     }
@@ -618,8 +624,14 @@ mod tests {
                 damage.failed_again(error.clone(), Some(AT), now);
             }
             assert!(damage.is_confirmed(now) && damage.policy(OnDamaged::Skip) == OnDamaged::Hold);
-            let behind = Offset(AT.0 + 1);
-            assert_eq!(damage.allows(behind), error.cause == ReadCause::Silence, "{}", damage.text());
+            let (behind, is_silence) = (Offset(AT.0 + 1), error.cause == ReadCause::Silence);
+            assert_eq!(damage.allows(behind), is_silence, "{}", damage.text());
+            let found = Damage::found(error.clone(), Some(AT), END, now);
+            assert_eq!(found.is_confirmed(now), !is_silence, "the client went back there again and again");
+            now += LONGEST_PAUSE;
+            assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, now), DamageDue::Read(None));
+            let read_on = (0..3).any(|_| damage.client_read_on(Position(AT.0 + 1), Position(90)));
+            assert_eq!(read_on, is_silence);
             assert!(damage.allows(Offset(AT.0)));
         }
     }

@@ -80,7 +80,7 @@ impl<C: Client> Source<C> {
         self.hold.keep(messages, tags);
     }
 
-    /// PartitionId and epoch of each message; `None` where it must be destroyed.
+    /// Partition and epoch of each message; `None` where it must be destroyed.
     fn tag(&self, messages: &C::Messages) -> Vec<Option<(PartitionId, Epoch)>> {
         let mut tags = Vec::with_capacity(messages.len());
         for segment in messages.segments() {
@@ -196,8 +196,9 @@ impl<C: Client> Source<C> {
             self.went_back(slot, Offset(first), expected, now);
             return false;
         }
-        if let Some(damage) = self.damaged.get(&slot).filter(|damage| !damage.allows(Offset(first))) {
-            self.broke_off(slot, damage.error().clone(), now);
+        if self.is_behind_wrong_numbers(slot, Offset(first)) {
+            let error = self.damaged.get(&slot).map(|damage| damage.error().clone());
+            error.into_iter().for_each(|error| self.broke_off(slot, error, now));
             return false;
         }
         let jumps = first > expected.map_or(0, |expected| expected.0);
@@ -236,27 +237,30 @@ impl<C: Client> Source<C> {
         }
     }
 
-    /// A record came that lies before the one that was expected. The client may have gone back by itself; where it does so at
-    /// one place again and again, the log is numbered wrong.
+    /// A record came that lies before the one that was expected: the client went back by itself, the log is another one, or it
+    /// is numbered wrong. The ends are asked for in each case.
     fn went_back(&mut self, slot: PartitionId, first: Offset, expected: Position, now: Instant) {
         self.cx.metrics.redelivered.add(1);
         let is_known = self.damaged.get(&slot).is_some_and(Damage::is_numbered_wrong);
         let is_log = self.assigned.get_mut(&slot).is_some_and(|assigned| assigned.goes_back(first, expected));
-        if is_log || is_known {
+        if (is_log || is_known) && !mutants::on(Mutant::WrongNumbersRewound) {
             let cause = ReadCause::WentBack { to: first.0 };
             self.broke_off(slot, ReadError { offset: expected.0, cause }, now);
         } else {
-            self.suspect_truncation(slot, now);
+            self.rewind(slot, RewindCause::Redelivered, now);
         }
-    }
-
-    /// The client went back unasked, or the log is another one: rewind, and ask for the ends before the seek.
-    fn suspect_truncation(&mut self, slot: PartitionId, now: Instant) {
-        self.rewind(slot, RewindCause::Redelivered, now);
         self.topic_ids.suspect();
         if !mutants::on(Mutant::TruncationUnnoticed) {
             self.ask_truncation(slot, now);
         }
+    }
+
+    /// Whether a place that is numbered wrong lies between here and a record at `first`. Not where retention has removed it.
+    fn is_behind_wrong_numbers(&mut self, slot: PartitionId, first: Offset) -> bool {
+        let Some(damage) = self.damaged.get(&slot).filter(|damage| !damage.allows(first)) else { return false };
+        let place = damage.place();
+        let name = self.assigned.get(&slot).map(|assigned| &assigned.name);
+        name.and_then(|name| self.consumer.low_watermark(name)).is_none_or(|low| low <= place.0)
     }
 
     fn open_runs(&mut self, stretches: &[Stretch], now: Instant) -> Vec<Run> {

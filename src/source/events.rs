@@ -196,7 +196,8 @@ impl<C: Client> Source<C> {
             return assigned.silence.over();
         }
         let PartitionStatistics { next_offset, last_stable: end, fetches, .. } = *entry;
-        if let Some(offset) = assigned.silence.told(Fetched { next_offset, end, fetches }, now) {
+        let silent = assigned.silence.told(Fetched { next_offset, end, fetches }, now);
+        if let Some(offset) = silent.filter(|_| !mutants::on(Mutant::SilentBatchUnnoticed)) {
             self.broke_off(slot, ReadError { offset, cause: ReadCause::Silence }, now);
         }
     }

@@ -193,7 +193,7 @@ impl<C: Client> Source<C> {
         let Some(assigned) = self.assigned.get_mut(&slot) else { return };
         let (Some(position), Some(low), Some(end)) = (self.ledger.position(slot), doubt.low, doubt.end) else { return };
         if end >= position && !assigned.was_gone && !assigned.recreated {
-            return;
+            return assigned.log_is_the_same();
         }
         let rounds = doubt.rounds + 1;
         let known_anew = assigned.was_gone || assigned.recreated;

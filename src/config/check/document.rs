@@ -155,11 +155,7 @@ impl Checker<'_> {
                 "is the same for every record: each would overwrite the last",
                 "use a template such as `{key}` or `{/id}`",
             );
-        } else if id
-            .segments
-            .iter()
-            .all(|one| matches!(one, TemplateSegment::Literal(_) | TemplateSegment::Topic | TemplateSegment::Partition))
-        {
+        } else if id.segments.iter().all(|one| is_of_the_partition(one.inner())) {
             self.error(
                 path,
                 "is the same for every record of a partition: each would overwrite the last",
@@ -272,4 +268,9 @@ impl Checker<'_> {
             None => OnTombstone::Reject,
         }
     }
+}
+
+/// Whether all records of a partition have the same there.
+fn is_of_the_partition(segment: &TemplateSegment) -> bool {
+    matches!(segment, TemplateSegment::Literal(_) | TemplateSegment::Topic | TemplateSegment::Partition)
 }

@@ -621,6 +621,13 @@ fn sinks() {
         ),
         (
             SINK,
+            "elasticsearch: { connection: search, index: items, id: \"{topic:lower}\" }",
+            14,
+            "pipelines.index.sink.elasticsearch.id",
+            "same for every record of a partition",
+        ),
+        (
+            SINK,
             "elasticsearch: { connection: search, index: \"items-{timestamp:yyyy.MM.dd}\" }",
             14,
             "pipelines.index.sink.elasticsearch.index",

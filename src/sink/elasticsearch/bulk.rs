@@ -97,24 +97,7 @@ pub fn templates(plan: &ElasticsearchSinkPlan) -> Vec<Template> {
 /// The index, when it is the same for every record: then it goes into the request's path.
 #[must_use]
 pub fn constant_index(plan: &ElasticsearchSinkPlan) -> Option<String> {
-    plan.index
-        .segments
-        .iter()
-        .map(|segment| match segment {
-            TemplateSegment::Literal(text) => Some(text.as_str()),
-            TemplateSegment::Key
-            | TemplateSegment::KeyField { .. }
-            | TemplateSegment::Topic
-            | TemplateSegment::Partition
-            | TemplateSegment::Offset
-            | TemplateSegment::Timestamp(_)
-            | TemplateSegment::Now
-            | TemplateSegment::Header(_)
-            | TemplateSegment::Field { .. }
-            | TemplateSegment::Original { .. }
-            | TemplateSegment::Formed { .. } => None,
-        })
-        .collect()
+    plan.index.fixed_text()
 }
 
 /// Where each rendered template stands in [`Kept::rendered`].

@@ -14,7 +14,7 @@ use super::lane::Lane;
 use super::op::Op;
 use super::target::{TargetFault, Terms};
 
-/// RefusedItems for this long, it is named.
+/// An item that is refused for this long is named.
 const NAMED_AFTER: Duration = Duration::from_secs(5);
 
 /// The witness of a lane, and what the server said of it last.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::plan::{KafkaSinkPlan, Template, TemplateSegment};
+use crate::config::plan::{KafkaSinkPlan, Template};
 use crate::librdkafka::producer::message::{Message, Span, append_header};
 use crate::model::{Encode, Kept, Place, Record, Reject, RejectReason, StepName};
 
@@ -38,24 +38,7 @@ pub fn templates(plan: &KafkaSinkPlan) -> Vec<Template> {
 /// The one topic everything goes to; `None` when the record decides.
 #[must_use]
 pub fn constant_topic(plan: &KafkaSinkPlan) -> Option<Arc<str>> {
-    let mut name = String::new();
-    for segment in &plan.topic.segments {
-        match segment {
-            TemplateSegment::Literal(text) => name.push_str(text),
-            TemplateSegment::Key
-            | TemplateSegment::KeyField { .. }
-            | TemplateSegment::Topic
-            | TemplateSegment::Partition
-            | TemplateSegment::Offset
-            | TemplateSegment::Timestamp(_)
-            | TemplateSegment::Now
-            | TemplateSegment::Header(_)
-            | TemplateSegment::Field { .. }
-            | TemplateSegment::Original { .. }
-            | TemplateSegment::Formed { .. } => return None,
-        }
-    }
-    Some(name.into())
+    plan.topic.fixed_text().map(Into::into)
 }
 
 /// See the module. Tombstones are forwarded, a null key stays null, header order and repetitions are kept.
@@ -166,6 +149,7 @@ fn append(payload: &mut Vec<u8>, bytes: &[u8]) -> Option<Span> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::plan::TemplateSegment;
     use crate::librdkafka::producer::message::headers;
     use crate::model::{Epoch, Offset, OwnedRecord, PartitionId, Ticket, TicketId};
     use crate::sink::kafka::tests::{connection, sink_plan};

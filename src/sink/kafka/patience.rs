@@ -22,6 +22,11 @@ impl AckTimer {
         self.failing = None;
     }
 
+    /// The thread that would have heard of an acknowledgement was busy for so long.
+    pub(super) fn was_deaf_for(&mut self, time: Duration) {
+        self.since = self.since.map(|since| since + time);
+    }
+
     /// A record failed, or the producer did.
     pub(super) fn failed(&mut self, now: Instant) {
         self.failing.get_or_insert(now);
@@ -55,6 +60,19 @@ impl AckTimer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn time_in_which_nothing_could_be_heard_does_not_count() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut timer = AckTimer::new(Duration::from_secs(10));
+        timer.was_deaf_for(Duration::from_secs(99));
+        timer.observe(at(0), true);
+        timer.failed(at(1));
+        timer.was_deaf_for(Duration::from_secs(7));
+        assert_eq!((timer.waited(at(9)), timer.failed_for(at(9))), (Duration::from_secs(2), Duration::from_secs(8)));
+        assert!(!timer.is_spent(at(16)) && timer.is_spent(at(17)));
+    }
 
     #[test]
     fn it_runs_only_while_something_is_open_and_unanswered() {

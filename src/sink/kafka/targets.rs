@@ -137,12 +137,7 @@ impl KafkaSink {
         if self.roll.as_ref().is_none_or(|roll| roll.trusts(now)) {
             return there();
         }
-        let answer = self.ask(name);
-        // The cluster answers: what is open waits for these questions, not for an acknowledgement that fails to come.
-        if answer != TopicAnswer::Silent {
-            self.patience.acknowledged(Instant::now());
-        }
-        match answer {
+        match self.ask(name) {
             TopicAnswer::There => {
                 if let Some(roll) = &mut self.roll {
                     roll.is_there(name);
@@ -171,7 +166,10 @@ impl KafkaSink {
 
     fn ask(&mut self, name: &Arc<str>) -> TopicAnswer {
         let knows_others = self.roll.as_ref().is_some_and(Roll::knows_any);
-        judge_probe(&self.line.producer.probe(Some(name), ASK_LIMIT), knows_others)
+        let asked = Instant::now();
+        let probe = self.line.producer.probe(Some(name), ASK_LIMIT);
+        self.patience.was_deaf_for(asked.elapsed());
+        judge_probe(&probe, knows_others)
     }
 
     /// Asks for a topic that is missing, and does what follows from the answer.
@@ -257,10 +255,11 @@ impl KafkaSink {
     fn ask_for_missing(&mut self, now: Instant) {
         let Some(roll) = &self.roll else { return };
         if roll.waits() > MANY {
-            if Rounds::is_due(&mut self.rounds.next_list, now, LIST_EVERY)
-                && let Some(there) = self.line.producer.topics(LIST_LIMIT)
-            {
-                self.look_up_in(&there);
+            if Rounds::is_due(&mut self.rounds.next_list, now, LIST_EVERY) {
+                let asked = Instant::now();
+                let there = self.line.producer.topics(LIST_LIMIT);
+                self.patience.was_deaf_for(asked.elapsed());
+                there.iter().for_each(|there| self.look_up_in(there));
             }
         } else if let Some(name) = roll.next_to_ask(now)
             && Rounds::is_due(&mut self.rounds.next_question, now, PACE)
