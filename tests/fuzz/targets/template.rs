@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sluicegate::config::parse_template;
-use sluicegate::config::plan::{Pointer, Segment};
+use sluicegate::config::plan::{Pointer, TemplateSegment};
 use sluicegate_fuzz::oracle::{self, Verdict};
 use sluicegate_fuzz::program::{Bench, End, record};
 
@@ -17,17 +17,17 @@ fn field(value: &serde_json::value::RawValue, pointer: &Pointer, fallback: Optio
 }
 
 /// What a segment renders; the outer `None` when the oracle does not know.
-fn segment(segment: &Segment, value: &serde_json::value::RawValue) -> Option<Option<String>> {
+fn segment(segment: &TemplateSegment, value: &serde_json::value::RawValue) -> Option<Option<String>> {
     Some(match segment {
-        Segment::Literal(text) => Some(text.clone()),
-        Segment::Key => Some("key".to_owned()),
-        Segment::Topic => Some("events".to_owned()),
-        Segment::Partition => Some("3".to_owned()),
-        Segment::Offset => Some("77".to_owned()),
-        Segment::Timestamp(None) => Some("1700000000000".to_owned()),
-        Segment::Timestamp(Some(_)) | Segment::KeyField { .. } | Segment::Now | Segment::Formed { .. } => return None,
-        Segment::Header(name) => (name == "h").then(|| "head".to_owned()),
-        Segment::Field { pointer, fallback } | Segment::Original { pointer, fallback } => {
+        TemplateSegment::Literal(text) => Some(text.clone()),
+        TemplateSegment::Key => Some("key".to_owned()),
+        TemplateSegment::Topic => Some("events".to_owned()),
+        TemplateSegment::Partition => Some("3".to_owned()),
+        TemplateSegment::Offset => Some("77".to_owned()),
+        TemplateSegment::Timestamp(None) => Some("1700000000000".to_owned()),
+        TemplateSegment::Timestamp(Some(_)) | TemplateSegment::KeyField { .. } | TemplateSegment::Now | TemplateSegment::Formed { .. } => return None,
+        TemplateSegment::Header(name) => (name == "h").then(|| "head".to_owned()),
+        TemplateSegment::Field { pointer, fallback } | TemplateSegment::Original { pointer, fallback } => {
             field(value, pointer, fallback.as_ref())
         }
     })
