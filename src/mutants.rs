@@ -70,6 +70,7 @@ mutants! {
     SilentBatchUnnoticed "silent-batch-unnoticed" "Waits for ever for a batch that the client fetches again and again without a word."
     WrongNumbersRewound "wrong-numbers-rewound" "Rewinds for ever where records of the log are numbered back."
     DamageSkippedOnOneWord "damage-skipped-on-one-word" "Skips offsets of a damaged batch that one probe alone called damaged, though its seek may have been lost."
+    DamageOfAnotherLog "damage-of-another-log" "Skips offsets that could not be read in a log that has been truncated or made again since."
     StandbyStaysInItsGroup "standby-stays-in-its-group" "Closes the client without giving its subscription up, as if that left the group."
     ForgottenBrokers "forgotten-brokers" "Waits for a client that knows no broker any more."
     LatePauseBelieved "late-pause-believed" "Goes on after a pause that failed at first as if it had been done at once."

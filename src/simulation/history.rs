@@ -196,12 +196,13 @@ impl<'a> History<'a> {
         self.check_end()
     }
 
-    /// Stepping over a batch takes seconds, and one that is not told of is noticed after 15 s, three times.
+    /// Stepping over a batch takes seconds, and one that is not told of is noticed after 15 s, three times. A record may take
+    /// a step.
     fn longest_calm(&self) -> usize {
         let world = self.world.borrow();
         let steps = |batch: &Unreadable| if batch.then == Then::Silence { 3000 } else { 200 };
         let all = world.kafka.logs.iter().flat_map(|log| &log.unreadable).map(steps);
-        CALM_STEPS + all.sum::<usize>()
+        CALM_STEPS + all.sum::<usize>() + world.kafka.logs.iter().map(|log| log.end() as usize).sum::<usize>()
     }
 
     /// Whether a bounded run has ended by itself.

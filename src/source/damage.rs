@@ -279,9 +279,15 @@ impl Damage {
         }
     }
 
-    /// A record came from the partition. Whether it may be read: not if it only answers a probe.
-    pub fn may_be_read(&mut self, now: Instant) -> bool {
+    /// Records `first..=last` came from the partition. Whether they may be read: not if they only answer a probe.
+    pub fn may_be_read(&mut self, first: Offset, last: Offset, now: Instant) -> bool {
         self.nothing_came = false;
+        // Offsets that were proven to lie in the batch hold records: the log is another one than it was.
+        let is_proven =
+            |search: Search| [first, last].iter().any(|at| (search.from.0..=search.inside.0).contains(&at.0));
+        if self.search.is_some_and(is_proven) {
+            self.interrupted(now);
+        }
         match self.phase {
             DamagePhase::Paused { .. } => false,
             DamagePhase::Reading { .. } => true,
@@ -350,9 +356,12 @@ impl Damage {
         }
     }
 
-    /// The partition went back for another reason: what was being read is over.
+    /// The partition went back for another reason: what was being read is over, and what it showed may be of another log.
     pub fn interrupted(&mut self, now: Instant) {
         self.phase = DamagePhase::Paused { until: now };
+        if !mutants::on(Mutant::DamageOfAnotherLog) {
+            (self.begins_at, self.agrees, self.search) = (None, false, None);
+        }
     }
 
     /// What was found last.
@@ -410,6 +419,10 @@ mod tests {
         ReadError { offset, cause: ReadCause::Told { code, message: "failed CRC32C check".into() } }
     }
 
+    fn one_came(damage: &mut Damage, offset: i64, now: Instant) -> bool {
+        damage.may_be_read(Offset(offset), Offset(offset), now)
+    }
+
     const AT: Position = Position(7);
     const END: Option<Position> = Some(Position(90));
 
@@ -428,7 +441,7 @@ mod tests {
     fn a_place_is_read_again_with_growing_pauses_and_nothing_is_read_meanwhile() {
         let now = Instant::now();
         let mut damage = Damage::found(error(5), Some(AT), Some(Position(90)), now);
-        assert!(!damage.may_be_read(now), "what was behind it in the queue");
+        assert!(!one_came(&mut damage, 9, now), "what was behind it in the queue");
         damage.failed_again(error(999), Some(AT), now);
         assert_eq!(
             damage.text(),
@@ -437,7 +450,7 @@ mod tests {
         assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, now), DamageDue::Wait);
         let later = now + FIRST_PAUSE;
         assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, later), DamageDue::Read(None));
-        assert!(damage.may_be_read(later), "it may have been the network");
+        assert!(one_came(&mut damage, 9, later), "it may have been the network");
         assert!(!damage.is_cured_by(AT) && damage.is_cured_by(Position(AT.0 + 1)));
         damage.failed_again(error(5), Some(AT), later);
         assert_eq!(damage.due(Some(AT), END, OnDamaged::Hold, later + FIRST_PAUSE), DamageDue::Wait, "twice as long");
@@ -470,7 +483,7 @@ mod tests {
         }
         for _ in 0..2 * CONFIRMATIONS {
             let now = reads(&mut damage);
-            assert!(damage.may_be_read(now));
+            assert!(one_came(&mut damage, 9, now));
             damage.failed_again(error(5), Some(AT), now);
         }
         for other in [error(5), error(6), error(5), error(5)] {
@@ -546,7 +559,7 @@ mod tests {
         }
         now += LONGEST_PAUSE;
         assert_eq!(damage.due(None, END, OnDamaged::Skip, now), DamageDue::Read(Some(Position(6))));
-        assert!(!damage.may_be_read(now));
+        assert!(!one_came(&mut damage, 9, now));
         let skip = DamageDue::Skip { from: Position(5), to: Position(6) };
         assert_eq!(damage.due(None, END, OnDamaged::Skip, now), skip);
     }
@@ -599,7 +612,7 @@ mod tests {
                     DamageDue::Read(Some(at)) => match (at.0 % 3, silent) {
                         (_, true) => now += PROBE_WITHIN,
                         (0, false) => damage.failed_again(error(at.0), Some(AT), now),
-                        (_, false) => assert!(!damage.may_be_read(now), "a probe reads nothing"),
+                        (_, false) => assert!(!one_came(&mut damage, at.0, now), "a probe reads nothing"),
                     },
                     DamageDue::Skip { from, to } => break (from, to),
                     other => panic!("{other:?}"),
@@ -652,14 +665,37 @@ mod tests {
         }
         damage.interrupted(now);
         assert_eq!(damage.probes(), None);
-        assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), DamageDue::Read(Some(Position(8))), "not answered");
+        let now = now + LONGEST_PAUSE;
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), DamageDue::Read(None), "it may be another log");
+        damage.failed_again(error(5), Some(AT), now);
+        let now = now + LONGEST_PAUSE;
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), DamageDue::Read(None), "said but once");
+        damage.failed_again(error(5), Some(AT), now);
+        let now = now + LONGEST_PAUSE;
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), DamageDue::Read(Some(Position(8))));
         damage.failed_again(error(5), Some(AT), now);
         assert_eq!(
             damage.due(Some(AT), END, OnDamaged::Skip, now),
             DamageDue::Read(Some(Position(8))),
             "asked once more"
         );
-        assert!(!damage.may_be_read(now), "the first answer was that of a seek that was lost");
+        assert!(!one_came(&mut damage, 8, now), "the first answer was that of a seek that was lost");
         assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), DamageDue::Skip { from: AT, to: Position(8) });
+    }
+
+    /// Its end was lost, or the topic was made again: what comes where the batch was is not skipped with it.
+    #[test]
+    fn records_where_the_batch_was_end_the_search() {
+        for (first, last) in [(AT.0, AT.0), (AT.0 - 3, AT.0 + 1), (AT.0 + 1, 40)] {
+            let (mut damage, now) = confirmed(5, Instant::now());
+            let now = now + LONGEST_PAUSE;
+            for _ in 0..2 {
+                assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), DamageDue::Read(Some(Position(AT.0 + 1))));
+                damage.failed_again(error(5), Some(AT), now);
+            }
+            assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), DamageDue::Read(Some(Position(AT.0 + 3))));
+            assert!(!damage.may_be_read(Offset(first), Offset(last), now));
+            assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), DamageDue::Read(None), "{first} {last}");
+        }
     }
 }

@@ -117,7 +117,8 @@ impl<C: Client> Source<C> {
     fn skip_damaged(&mut self, slot: PartitionId, from: Position, to: Position, now: Instant) {
         let Some(damage) = self.damaged.remove(&slot) else { return };
         let mark = self.until.as_ref().and_then(|until| until.mark(slot));
-        let to = mark.map_or(to, |mark| to.min(mark.max(from)));
+        // A bounded run skips nothing behind its end. Where nothing is known of the group, the batch may lie there whole.
+        let to = mark.map_or(to, |mark| to.min(mark));
         self.ledger.adopt(slot, to);
         let offsets = to.0.saturating_sub(from.0).max(0) as u64;
         self.cx.metrics.damaged_offsets_skipped.add(offsets);

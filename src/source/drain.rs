@@ -153,18 +153,19 @@ impl<C: Client> Source<C> {
             let slot = self.cx.table.slot(&name).filter(|slot| self.assigned.contains_key(slot));
             let (start, end) = (segment.start, segment.end);
             let slot = slot.filter(|slot| !self.waits_for_seek(*slot));
-            let Some(slot) = slot.filter(|slot| self.damaged.get_mut(slot).is_none_or(|at| at.may_be_read(now))) else {
+            let (first, last) = (messages.offset(start), Offset(messages.offset(end - 1)));
+            let may_be_read = |at: &mut Damage| at.may_be_read(Offset(first), last, now);
+            let Some(slot) = slot.filter(|slot| self.damaged.get_mut(slot).is_none_or(may_be_read)) else {
                 stretches.push(Stretch::refused(start, end));
                 continue;
             };
-            let first = messages.offset(start);
             let before = stretches.iter().rev().find(|before: &&Stretch| before.slot == Some(slot));
             let expected = before.map(|before| before.next).or_else(|| self.ledger.expected(slot));
             if !self.may_follow(slot, expected, first, now) {
                 stretches.push(Stretch::refused(start, end));
                 continue;
             }
-            self.read_behind(slot, Offset(messages.offset(end - 1)).next());
+            self.read_behind(slot, last.next());
             self.look_for_gap(slot, expected, first, segment.jump);
             let cut = self
                 .until

@@ -17,6 +17,15 @@ pub struct GroupWaits {
     said: Option<String>,
 }
 
+/// A question to the group's coordinator that has no answer, and since when.
+#[derive(Debug, Clone, Copy)]
+pub enum Unanswered {
+    /// A commit was sent.
+    Commit(Instant),
+    /// Where an assignment is to begin.
+    Offsets(Instant),
+}
+
 /// What is to be said of a wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Say {
@@ -50,13 +59,15 @@ impl GroupWaits {
         self.group = group.or(self.group.take());
     }
 
-    /// What is to be said now. `commit_since` is when the commit that is not answered was sent.
-    pub fn say(&mut self, group: &str, session_timeout: Duration, commit_since: Option<Instant>, now: Instant) -> Say {
-        let long =
-            |since: Option<Instant>| since.map(|at| now.saturating_duration_since(at)).filter(|for_| *for_ >= USUAL);
-        let text = match (long(self.unassigned_since), long(commit_since)) {
+    /// What is to be said now.
+    pub fn say(&mut self, group: &str, session_timeout: Duration, unanswered: Option<Unanswered>, now: Instant) -> Say {
+        let long = |since: Instant| Some(now.saturating_duration_since(since)).filter(|waited| *waited >= USUAL);
+        let text = match (self.unassigned_since.and_then(long), unanswered) {
             (Some(waited), _) => Some(self.no_assignment(group, session_timeout, waited)),
-            (None, Some(waited)) => Some(self.no_answer(group, session_timeout, waited)),
+            (None, Some(Unanswered::Commit(since))) => {
+                long(since).map(|waited| self.no_answer(group, session_timeout, waited))
+            }
+            (None, Some(Unanswered::Offsets(since))) => long(since).map(|waited| self.no_offsets(group, waited)),
             (None, None) => None,
         };
         if text == self.said {
@@ -81,6 +92,15 @@ impl GroupWaits {
             }
             None => format!("no partitions for {waited}: the brokers have said nothing of group `{group}`"),
         }
+    }
+
+    fn no_offsets(&self, group: &str, waited: Duration) -> String {
+        let (waited, state) =
+            (rounded(waited), self.group.as_ref().map_or_else(String::new, |state| format!(" ({state})")));
+        format!(
+            "asked for {waited} where group `{group}` is in its new partitions: the coordinator does not answer{state}, and \
+             nothing is read of them before"
+        )
     }
 
     fn no_answer(&self, group: &str, session_timeout: Duration, waited: Duration) -> String {
@@ -113,8 +133,8 @@ mod tests {
         Some(GroupState { state: state.into(), join_state: join_state.into() })
     }
 
-    fn alert(waits: &mut GroupWaits, commit_since: Option<Instant>, now: Instant) -> String {
-        match waits.say("g", SESSION, commit_since, now) {
+    fn alert(waits: &mut GroupWaits, unanswered: Option<Unanswered>, now: Instant) -> String {
+        match waits.say("g", SESSION, unanswered, now) {
             Say::Alert(text) => text,
             other => panic!("{other:?}"),
         }
@@ -153,14 +173,20 @@ mod tests {
         let start = Instant::now();
         let mut waits = GroupWaits::new(start);
         waits.assigned();
-        assert_eq!(waits.say("g", SESSION, Some(start), start + Duration::from_secs(4)), Say::Nothing);
+        let commit = |since| Some(Unanswered::Commit(since));
+        assert_eq!(waits.say("g", SESSION, commit(start), start + Duration::from_secs(4)), Say::Nothing);
         waits.told(state("up", "wait-join"));
-        let text = alert(&mut waits, Some(start), start + USUAL);
+        let text = alert(&mut waits, commit(start), start + USUAL);
         assert!(text.starts_with("commits unanswered for 5 s: a rebalance of group `g` is under way"), "{text}");
         waits.told(state("up", "steady"));
         waits.told(None);
-        let text = alert(&mut waits, Some(start), start + USUAL);
+        let text = alert(&mut waits, commit(start), start + USUAL);
         assert!(text.contains("does not answer (up, steady)"), "{text}");
-        assert_eq!(waits.say("g", SESSION, Some(start + 2 * USUAL), start + 2 * USUAL), Say::Over);
+        assert_eq!(waits.say("g", SESSION, commit(start + 2 * USUAL), start + 2 * USUAL), Say::Over);
+        let offsets = Some(Unanswered::Offsets(start));
+        assert_eq!(waits.say("g", SESSION, offsets, start + Duration::from_secs(4)), Say::Nothing);
+        let text = alert(&mut waits, offsets, start + USUAL);
+        assert!(text.contains("where group `g` is") && text.contains("does not answer (up, steady)"), "{text}");
+        assert_eq!(waits.say("g", SESSION, None, start + USUAL), Say::Over);
     }
 }

@@ -8,7 +8,7 @@ use crate::telemetry::lag::Lag;
 
 use super::client::Client;
 use super::control::Source;
-use super::group_waits::Say;
+use super::group_waits::{Say, Unanswered};
 
 /// Between two tellings of how far partitions are behind: as often as the reporter looks.
 const LAG_EVERY: Duration = Duration::from_millis(250);
@@ -22,7 +22,8 @@ impl<C: Client> Source<C> {
             return;
         }
         let source = &self.cx.plan.source;
-        match self.group_waits.say(&source.group, source.session_timeout, since, now) {
+        let unanswered = since.map(Unanswered::Commit).or(self.rebalance.asks_since().map(Unanswered::Offsets));
+        match self.group_waits.say(&source.group, source.session_timeout, unanswered, now) {
             Say::Nothing => {}
             Say::Alert(text) => self.cx.health.raise(Component::Group, text),
             Say::Over => self.cx.health.clear(Component::Group),

@@ -135,6 +135,8 @@ impl<C: Client> Source<C> {
                 if !mutants::on(Mutant::OldLogsEndsBelieved) {
                     self.questions.forget(slot);
                 }
+                // What could not be read went with the topic.
+                self.forget_damage(slot);
                 self.rewind(slot, RewindCause::Redelivered, now);
             }
         }

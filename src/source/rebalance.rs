@@ -16,6 +16,9 @@ use super::start::{StartFacts, beginning};
 
 /// How long an assignment waits for the answers where to start: the group is held up meanwhile.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(6);
+/// The same for the answer where the group is: without it the client decides where it begins, and after a place that cannot
+/// be read that may be the log's beginning.
+const COMMITTED_WITHIN: Duration = Duration::from_secs(30);
 /// How often a committed position beyond the end is asked about before the log is taken for another one: a follower that
 /// has just become leader may lag for a moment.
 const CONFIRMATIONS: u32 = 3;
@@ -40,7 +43,7 @@ pub enum Rebalance {
 pub struct Assigning {
     partitions: Vec<(TopicPartition, StartFacts)>,
     unanswered: usize,
-    deadline: Instant,
+    since: Instant,
     rounds: u32,
     ask_again: Option<Instant>,
 }
@@ -104,12 +107,21 @@ impl Rebalance {
         }
     }
 
+    /// Since when it is asked where an assignment is to begin.
+    #[must_use]
+    pub fn asks_since(&self) -> Option<Instant> {
+        match self {
+            Self::Stable | Self::Revoking(_) => None,
+            Self::Assigning(assigning) => Some(assigning.since),
+        }
+    }
+
     /// When it must be looked at again.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
         match self {
             Self::Stable => None,
-            Self::Assigning(assigning) => Some(assigning.ask_again.unwrap_or(assigning.deadline)),
+            Self::Assigning(assigning) => Some(assigning.ask_again.unwrap_or(assigning.since + ANSWERS_WITHIN)),
             Self::Revoking(revoking) => Some(match revoking.phase {
                 RevokePhase::Draining | RevokePhase::Wire => revoking.deadline,
                 RevokePhase::Committing | RevokePhase::Purged => revoking.too_late,
@@ -145,8 +157,7 @@ impl<C: Client> Source<C> {
             self.finish_assign(&partitions, now);
             return;
         }
-        let mut assigning =
-            Assigning { partitions, unanswered: 0, deadline: now + ANSWERS_WITHIN, rounds: 0, ask_again: None };
+        let mut assigning = Assigning { partitions, unanswered: 0, since: now, rounds: 0, ask_again: None };
         self.ask_starts(&mut assigning);
         self.rebalance = Rebalance::Assigning(assigning);
     }
@@ -201,7 +212,9 @@ impl<C: Client> Source<C> {
     }
 
     fn advance_assign(&mut self, mut assigning: Assigning, now: Instant) {
-        let in_time = now < assigning.deadline && !self.cx.stop.is_aborting();
+        let placeless = assigning.partitions.iter().any(|(_, known)| known.committed.is_none());
+        let within = if placeless { COMMITTED_WITHIN } else { ANSWERS_WITHIN };
+        let in_time = now < assigning.since + within && !self.cx.stop.is_aborting();
         if in_time && assigning.unanswered > 0 {
             self.rebalance = Rebalance::Assigning(assigning);
             return;
