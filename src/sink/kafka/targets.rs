@@ -290,12 +290,13 @@ impl KafkaSink {
         roll.forget(now);
         self.ctx.metrics.missing_topics.set(roll.absentees() as i64);
         let holds = roll.policy() == OnMissingTopic::Hold;
-        for name in roll.untold(TOLD_AFTER, now) {
-            // The fault itself is told when it is raised.
-            if !holds || self.rounds.raised {
-                self.tell_missing(&roll, &name, now);
-            }
-            self.rounds.raised |= holds;
+        let untold = roll.untold(TOLD_AFTER, now);
+        // The first raise of the fault tells of the one that waits longest.
+        let told_by_fault =
+            if holds && !self.rounds.raised { roll.longest().map(|(name, _)| name.clone()) } else { None };
+        self.rounds.raised |= holds && !untold.is_empty();
+        for name in untold.iter().filter(|name| told_by_fault.as_ref() != Some(*name)) {
+            self.tell_missing(&roll, name, now);
         }
         if self.rounds.raised {
             match roll.longest() {
