@@ -4,21 +4,17 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use elasticsearch::auth::{ClientCertificate, Credentials};
-use elasticsearch::cert::{Certificate, CertificateValidation};
 use elasticsearch::http::headers::{
     ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
 };
 use elasticsearch::http::response::Response;
-use elasticsearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
 use elasticsearch::http::{Method, Url};
-use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::plan::{Auth, ElasticsearchConnection};
+use crate::config::plan::ElasticsearchConnection;
 
 use super::connect_fault::{ConnectFault, Unidentified};
 use super::inspect::Seen;
-use super::log_in;
+use super::node_client::{NodeClient, node_client};
 use super::nodes::Nodes;
 use super::patience::LONGEST_RETRY_AFTER;
 use super::redact::redact;
@@ -31,13 +27,6 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest answer that is read: a bulk answer has at most about 1 KiB an item.
 const LONGEST_ANSWER_BYTES: u64 = 64 << 20;
-
-struct NodeClient {
-    transport: Transport,
-    base: Url,
-    /// Credentials beside a client certificate.
-    log_in: Option<HeaderValue>,
-}
 
 /// The nodes of one connection.
 pub struct Cluster {
@@ -52,7 +41,7 @@ impl Cluster {
     /// # Errors
     /// [`ConnectFault`] when the configuration cannot work.
     pub fn new(plan: &ElasticsearchConnection) -> Result<Self, ConnectFault> {
-        let nodes: Vec<NodeClient> = plan.nodes.iter().map(|url| node(plan, url)).collect::<Result<_, _>>()?;
+        let nodes: Vec<NodeClient> = plan.nodes.iter().map(|url| node_client(plan, url)).collect::<Result<_, _>>()?;
         if nodes.is_empty() {
             let (connection, node) = (plan.name.to_string(), String::new());
             return Err(ConnectFault::Address { connection, node, cause: "no nodes are given".to_owned() });
@@ -73,15 +62,25 @@ impl Cluster {
         if gzipped {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let reply = self.exchange(node, Method::Post, path, headers, Some(body), self.timeout).await;
+        let mut reply = self.exchange(node, Method::Post, path, headers, Some(body), self.timeout).await;
+        if let RequestReply::Broken(_) = reply {
+            reply = self.redirect(node, path).await.unwrap_or(reply);
+        }
         self.health(|nodes| match &reply {
             RequestReply::Timeout => nodes.timed_out(node, Instant::now()),
             RequestReply::Broken(_) | RequestReply::Answer { status: 502..=504, .. } => {
                 nodes.broken(node, Instant::now())
             }
-            RequestReply::Answer { .. } => nodes.answered(node),
+            RequestReply::Answer { .. } | RequestReply::Moved(_) => nodes.answered(node),
         });
         (node, reply)
+    }
+
+    /// What a node that sends its clients elsewhere answered, where a request came to nothing.
+    async fn redirect(&self, node: usize, path: &str) -> Option<RequestReply> {
+        let NodeClient { base, redirects, .. } = &self.nodes[node];
+        let place = redirects.ask(base.join(path).ok()?, self.timeout.min(PROBE_TIMEOUT)).await?;
+        Some(moved(base, &place))
     }
 
     async fn exchange(
@@ -93,7 +92,7 @@ impl Cluster {
         body: Option<Bytes>,
         timeout: Duration,
     ) -> RequestReply {
-        let NodeClient { transport, base, log_in } = &self.nodes[node];
+        let NodeClient { transport, base, log_in, redirects: _ } = &self.nodes[node];
         if let Some(log_in) = log_in {
             headers.insert(AUTHORIZATION, log_in.clone());
         }
@@ -103,8 +102,12 @@ impl Cluster {
             Err(error) => return broken(&error, base),
         };
         // The HTTP client follows redirects unasked, and a POST arrives elsewhere as a GET.
-        let moved = base.join(path).is_ok_and(|asked| place_of(&asked) != place_of(response.url()));
-        let status = if moved { 302 } else { response.status_code().as_u16() };
+        if base.join(path).is_ok_and(|asked| place_of(&asked) != place_of(response.url())) {
+            let mut place = response.url().clone();
+            place.set_query(None);
+            return moved(base, &redact(place.as_str()));
+        }
+        let status = response.status_code().as_u16();
         let retry_after = retry_after(&response);
         if response.content_length().is_some_and(|bytes| bytes > LONGEST_ANSWER_BYTES) {
             return RequestReply::Broken(format!("{}: the answer is longer than 64 MiB", redact(base.as_str())));
@@ -118,13 +121,16 @@ impl Cluster {
     /// `GET` with a short bound.
     async fn get(&self, node: usize, path: &str) -> RequestReply {
         let timeout = self.timeout.min(PROBE_TIMEOUT);
-        let reply = self.exchange(node, Method::Get, path, headers("application/json"), None, timeout).await;
+        let mut reply = self.exchange(node, Method::Get, path, headers("application/json"), None, timeout).await;
+        if let RequestReply::Broken(_) | RequestReply::Timeout = reply {
+            reply = self.redirect(node, path).await.unwrap_or(reply);
+        }
         let now = Instant::now();
         self.health(|nodes| match &reply {
             RequestReply::Timeout | RequestReply::Broken(_) | RequestReply::Answer { status: 502..=504, .. } => {
                 nodes.broken(node, now)
             }
-            RequestReply::Answer { .. } => nodes.answered(node),
+            RequestReply::Answer { .. } | RequestReply::Moved(_) => nodes.answered(node),
         });
         reply
     }
@@ -132,7 +138,8 @@ impl Cluster {
     /// Whether any node answers `GET /` with anything but a gateway's error.
     pub async fn answers(&self) -> bool {
         for node in 0..self.nodes.len() {
-            if matches!(self.get(node, "").await, RequestReply::Answer { status: 0..=499, .. }) {
+            if matches!(self.get(node, "").await, RequestReply::Answer { status: 0..=499, .. } | RequestReply::Moved(_))
+            {
                 return true;
             }
         }
@@ -153,6 +160,7 @@ impl Cluster {
                     return Seen::Unknown("these credentials may not look at it".to_owned());
                 }
                 RequestReply::Answer { status, .. } => said = format!("the server answered {status}"),
+                RequestReply::Moved(redirect) => said = redirect,
                 RequestReply::Timeout | RequestReply::Broken(_) => {}
             }
         }
@@ -196,6 +204,7 @@ impl Cluster {
         match root {
             RequestReply::Timeout => return Err(Unidentified::Unreachable(format!("{}: no answer", self.name(node)))),
             RequestReply::Broken(cause) => return Err(Unidentified::Unreachable(cause)),
+            RequestReply::Moved(redirect) => return Err(Unidentified::Unclear(redirect)),
             RequestReply::Answer { status: status @ (429 | 500..=599), body, .. } => {
                 let said = words::said(&body);
                 return Err(Unidentified::Unreachable(format!("{} is not ready ({status}{said})", self.name(node))));
@@ -222,6 +231,7 @@ impl Cluster {
             ))),
             RequestReply::Timeout => Err(Unidentified::Unreachable(format!("{}: no answer", self.name(node)))),
             RequestReply::Broken(cause) => Err(Unidentified::Unreachable(cause)),
+            RequestReply::Moved(redirect) => Err(Unidentified::Unclear(redirect)),
         }
     }
 
@@ -270,6 +280,13 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
 }
 
+fn moved(base: &Url, place: &str) -> RequestReply {
+    let node = redact(base.as_str());
+    RequestReply::Moved(format!(
+        "{node} redirects to {place}; name an address under which the servers answer themselves as the node"
+    ))
+}
+
 fn broken(error: &elasticsearch::Error, base: &Url) -> RequestReply {
     if error.is_timeout() {
         return RequestReply::Timeout;
@@ -284,76 +301,4 @@ fn broken(error: &elasticsearch::Error, base: &Url) -> RequestReply {
         Some(help) => RequestReply::Broken(format!("{said}; {help}")),
         None => RequestReply::Broken(said),
     }
-}
-
-fn node(plan: &ElasticsearchConnection, address: &str) -> Result<NodeClient, ConnectFault> {
-    let connection = || plan.name.to_string();
-    let fault = |cause: String| ConnectFault::Address { connection: connection(), node: redact(address), cause };
-    let mut base = Url::parse(address).map_err(|error| fault(error.to_string()))?;
-    if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
-        return Err(fault("it must start with http:// or https:// and name a host".to_owned()));
-    }
-    if !base.path().ends_with('/') {
-        let path = format!("{}/", base.path());
-        base.set_path(&path);
-    }
-    let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(base.clone()))
-        .enable_meta_header(false)
-        .cert_validation(validation(plan)?);
-    let credentials = credentials(&plan.auth).map_err(|()| ConnectFault::Secret(connection()))?;
-    // The client knows one kind of credentials at a time, and a certificate is one of them: then the others are a header.
-    let mut log_in = None;
-    if let Some(files) = &plan.client {
-        let cause = |cause| ConnectFault::Certificate { connection: connection(), cause };
-        let pem = log_in::certificate(files).map_err(cause)?;
-        builder = builder.auth(Credentials::Certificate(ClientCertificate::Pem(pem)));
-        let header = log_in::header(&plan.auth).map(|text| HeaderValue::from_str(&text)).transpose();
-        log_in = header.map_err(|_| ConnectFault::Secret(connection()))?;
-        log_in.iter_mut().for_each(|header| header.set_sensitive(true));
-    } else if let Some(credentials) = credentials {
-        builder = builder.auth(credentials);
-    }
-    if is_loopback(&base) {
-        // A proxy of the environment cannot reach this host's loopback.
-        builder = builder.disable_proxy();
-    }
-    let transport = builder
-        .build()
-        .map_err(|error| ConnectFault::Client { connection: connection(), cause: redact(&error.to_string()) })?;
-    Ok(NodeClient { transport, base, log_in })
-}
-
-fn is_loopback(base: &Url) -> bool {
-    let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-fn validation(plan: &ElasticsearchConnection) -> Result<CertificateValidation, ConnectFault> {
-    if !plan.verify {
-        return Ok(CertificateValidation::None);
-    }
-    let Some(path) = &plan.ca_file else { return Ok(CertificateValidation::Default) };
-    let fault = |cause: String| ConnectFault::Authorities {
-        connection: plan.name.to_string(),
-        path: path.display().to_string(),
-        cause,
-    };
-    let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
-    let chain = Certificate::from_pem(&pem).map_err(|error| fault(error.to_string()))?;
-    Ok(CertificateValidation::Full(chain))
-}
-
-fn credentials(auth: &Auth) -> Result<Option<Credentials>, ()> {
-    let text = |secret: &SecretString| {
-        let text = secret.expose_secret();
-        if text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) { Ok(text.to_owned()) } else { Err(()) }
-    };
-    Ok(match auth {
-        Auth::None => None,
-        Auth::Basic { username, password } => {
-            Some(Credentials::Basic(username.clone(), password.expose_secret().to_owned()))
-        }
-        Auth::ApiKey(key) => Some(Credentials::EncodedApiKey(text(key)?)),
-        Auth::Bearer(token) => Some(Credentials::Bearer(text(token)?)),
-    })
 }

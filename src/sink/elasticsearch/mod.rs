@@ -31,12 +31,14 @@ mod lane;
 #[cfg(test)]
 mod lane_tests;
 mod log_in;
+mod node_client;
 mod nodes;
 mod op;
 mod pacing;
 mod patience;
 mod purge;
 mod redact;
+mod redirect;
 mod refused;
 #[cfg(test)]
 mod rig;

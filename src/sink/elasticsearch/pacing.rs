@@ -253,7 +253,7 @@ impl Pacing {
         // A server may still be at work on what it did not answer, and apply it after newer requests: it gets a moment.
         let wait = match reply {
             RequestReply::Timeout | RequestReply::Broken(_) => wait.max(self.retry.first),
-            RequestReply::Answer { .. } => wait,
+            RequestReply::Answer { .. } | RequestReply::Moved(_) => wait,
         };
         self.hold_until = Some(now + wait);
     }
@@ -279,7 +279,10 @@ impl Pacing {
         let own = self.backoff().jittered(failures, chance);
         match reply {
             RequestReply::Answer { retry_after: Some(asked), .. } => own.max(*asked),
-            RequestReply::Answer { retry_after: None, .. } | RequestReply::Timeout | RequestReply::Broken(_) => own,
+            RequestReply::Answer { retry_after: None, .. }
+            | RequestReply::Timeout
+            | RequestReply::Broken(_)
+            | RequestReply::Moved(_) => own,
         }
     }
 }

@@ -58,6 +58,10 @@ impl Lane {
                 self.repeat(bulk, Trouble::Timeout, "the server did not answer within request_timeout".to_owned())
             }
             RequestReply::Broken(cause) => self.repeat(bulk, Trouble::Connection, cause.clone()),
+            RequestReply::Moved(redirect) => {
+                self.current = Some(bulk);
+                Pace::Halt(Halt { exit: Exit::Protocol, message: redirect.clone() })
+            }
             RequestReply::Answer { status, body, retry_after: _ } => {
                 match judge_request(*status, body, self.rules.terms) {
                     RequestVerdict::Items => self.items(bulk, body),

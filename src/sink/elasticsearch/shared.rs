@@ -212,6 +212,7 @@ impl LanesShared {
         let class = match reply {
             RequestReply::Timeout | RequestReply::Broken(_) => RequestClass::NoAnswer,
             RequestReply::Answer { status, .. } => RequestClass::of_http(*status),
+            RequestReply::Moved(_) => RequestClass::of_http(302),
         };
         self.ctx.metrics.sink_request(class).add(1);
     }

@@ -16,7 +16,7 @@ use super::words;
 pub enum RequestReply {
     /// An HTTP answer.
     Answer {
-        /// Its status. An answer from another place than asked counts as 302: the HTTP client follows redirects unasked.
+        /// Its status.
         status: u16,
         /// `Retry-After` in seconds, when given so.
         retry_after: Option<Duration>,
@@ -27,6 +27,8 @@ pub enum RequestReply {
     Timeout,
     /// The connection failed before or in the answer; redacted cause.
     Broken(String),
+    /// The node sends its clients elsewhere: which, where, and what to do.
+    Moved(String),
 }
 
 /// Why a whole request is sent again.
