@@ -108,7 +108,7 @@ pub struct Fault {
 struct Inner {
     state: State,
     faults: BTreeMap<Component, Fault>,
-    /// The last line of the log about each room's fault, and when it was written.
+    /// The last line of the log about each component's fault, and when it was written.
     logged: BTreeMap<Component, (String, Instant)>,
     last_errors: Vec<String>,
     reached: BTreeMap<Component, bool>,

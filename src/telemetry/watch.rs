@@ -303,7 +303,7 @@ impl Watch {
         stalled
     }
 
-    /// What can be said where no room has named anything: no wait is without a word.
+    /// What can be said where no component has named anything: no wait is without a word.
     fn unnamed(&self, now: Instant, state: State, seen: &Observation) -> Option<String> {
         let moving = matches!(state, State::Running | State::CatchingUp | State::Retrying | State::Draining);
         let stood = self.waiting_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));

@@ -67,13 +67,18 @@ fn versioned() -> Wants {
 }
 
 /// Starts a second engine and waits until both have read something.
-fn join(stage: &mut Stage) -> anyhow::Result<()> {
+pub(super) fn join(stage: &mut Stage) -> anyhow::Result<()> {
     stage.start()?;
     stage.until("the second engine reads", |stage| Ok(stage.engine()?.consumed() > 0))
 }
 
 fn come_and_go(stage: &mut Stage) -> anyhow::Result<()> {
-    for _ in 0..4 {
+    change_places(stage, 4)
+}
+
+/// An engine joins and the one before it is stopped, so many times.
+pub(super) fn change_places(stage: &mut Stage, times: u32) -> anyhow::Result<()> {
+    for _ in 0..times {
         join(stage)?;
         stage.linger(0, 800);
         // The one that was there first goes, the new one stays.

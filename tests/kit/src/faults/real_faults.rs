@@ -7,6 +7,7 @@ use crate::commit_watch::now_us;
 use crate::services::{ElasticsearchClient, KafkaClient, Service};
 use anyhow::{Context as _, ensure};
 
+use super::group_faults::{change_places, join};
 use super::journal::record_in;
 use super::scenario::{On, Scenario};
 use super::stage::{Far, Real, Stage, Wants};
@@ -187,21 +188,8 @@ fn frozen(stage: &mut Stage, which: Which) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn join(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.start()?;
-    stage.until("the second engine reads", |stage| Ok(stage.engine()?.consumed() > 0))
-}
-
 fn rebalances(stage: &mut Stage) -> anyhow::Result<()> {
-    for _ in 0..6 {
-        join(stage)?;
-        stage.linger(0, 800);
-        let code = stage.terminate()?;
-        ensure!(code == 0, "SIGTERM under load ended with {code}");
-        stage.healed();
-        stage.await_progress()?;
-    }
-    Ok(())
+    change_places(stage, 6)
 }
 
 fn frozen_member(stage: &mut Stage) -> anyhow::Result<()> {
