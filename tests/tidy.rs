@@ -50,7 +50,8 @@ const COMPONENTS: &[(&str, &[&str])] = &[
 /// Foreign crates and the places that may name them.
 const FENCES: &[(&str, &[&str])] = &[
     ("rdkafka", &["src/librdkafka", "src/source", "src/sink/kafka", "src/sink/dead_letter", "src/testbed"]),
-    ("elasticsearch", &["src/sink/elasticsearch/client.rs"]),
+    ("elasticsearch", &["src/sink/elasticsearch/client.rs", "src/sink/elasticsearch/node_client.rs"]),
+    ("reqwest", &["src/sink/elasticsearch/redirect.rs"]),
     ("redis", &["src/enrich", "src/testbed"]),
     ("axum", &["src/telemetry/http.rs"]),
     ("hyper", &["src/telemetry/http.rs"]),

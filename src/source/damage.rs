@@ -9,10 +9,8 @@
 //! end, and fetches it again and again ([`ReadCause::Silence`], noticed by [`super::silence`]); of one whose records are
 //! numbered wrong it hands out what goes back ([`ReadCause::WentBack`]).
 //!
-//! With `on_damaged: skip` the batch is stepped over once the error has been confirmed. How far it reaches is not told by
-//! the error, so it is searched: an offset belongs to the batch if reading from it begins with an error that names the same
-//! first offset, twice, because one seek may be lost. Only offsets proven in that way are skipped, and none at or behind the
-//! end of the log is asked about: from there the client goes back to the beginning.
+//! With `on_damaged: skip` the batch is stepped over once the error has been confirmed and its end was found
+//! ([`super::batch_end`]).
 
 use std::time::{Duration, Instant};
 
@@ -20,6 +18,8 @@ use crate::config::plan::OnDamaged;
 use crate::librdkafka::ErrorCode;
 use crate::model::{Backoff, Offset, Position};
 use crate::mutants::{self, Mutant};
+
+use super::batch_end::BatchEndSearch;
 
 /// Pause before the place is read again the first time; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -124,7 +124,7 @@ pub struct Damage {
     /// Errors at the place so far.
     seen: u32,
     phase: DamagePhase,
-    search: Option<Search>,
+    search: Option<BatchEndSearch>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,48 +135,6 @@ enum DamagePhase {
     Reading { until: Instant },
     /// It is read from this offset only to learn whether that belongs to the batch.
     Probing { at: Position, until: Instant },
-}
-
-/// The search for the end of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Search {
-    /// The first offset that is skipped.
-    from: Position,
-    /// The highest offset known to belong to the batch.
-    inside: Position,
-    /// The lowest offset known to lie behind it.
-    behind: Option<Position>,
-    /// How far the next probe goes beyond `inside` while nothing is known to lie behind.
-    stride: i64,
-    /// One probe said that this offset belongs to the batch.
-    said_once: Option<Position>,
-}
-
-impl Search {
-    fn at(position: Position) -> Self {
-        Self { from: position, inside: position, behind: None, stride: 1, said_once: None }
-    }
-
-    /// The next offset to ask about; `None` when the batch ends behind `inside`. `end` is the end of the log.
-    fn next(self, end: Position) -> Option<Position> {
-        let behind = self.behind.map_or(end, |behind| behind.min(end));
-        let gallop = self.inside.0.saturating_add(self.stride);
-        let halfway = self.inside.0 + (behind.0 - self.inside.0) / 2;
-        let next = if self.behind.is_none() && gallop < behind.0 { gallop } else { halfway };
-        self.said_once.filter(|at| *at < behind).or((next > self.inside.0).then_some(Position(next)))
-    }
-
-    fn answered(&mut self, at: Position, is_inside: bool) {
-        let confirmed = self.said_once.take() == Some(at) || mutants::on(Mutant::DamageSkippedOnOneWord);
-        match (is_inside, confirmed) {
-            (true, true) => {
-                self.inside = self.inside.max(at);
-                self.stride = self.stride.saturating_mul(2);
-            }
-            (true, false) => self.said_once = Some(at),
-            (false, _) => self.behind = Some(self.behind.map_or(at, |behind| behind.min(at))),
-        }
-    }
 }
 
 /// What is to be done about a damaged partition now.
@@ -283,9 +241,7 @@ impl Damage {
     pub fn may_be_read(&mut self, first: Offset, last: Offset, now: Instant) -> bool {
         self.nothing_came = false;
         // Offsets that were proven to lie in the batch hold records: the log is another one than it was.
-        let is_proven =
-            |search: Search| [first, last].iter().any(|at| (search.from.0..=search.inside.0).contains(&at.0));
-        if self.search.is_some_and(is_proven) {
+        if self.search.is_some_and(|search| search.holds(first) || search.holds(last)) {
             self.interrupted(now);
         }
         match self.phase {
@@ -331,13 +287,13 @@ impl Damage {
             self.phase = DamagePhase::Reading { until: now + READ_WITHIN };
             return DamageDue::Read(None);
         };
-        let search = *self.search.get_or_insert(Search::at(position));
+        let search = *self.search.get_or_insert(BatchEndSearch::at(position));
         match search.next(end) {
             Some(at) => {
                 self.phase = DamagePhase::Probing { at, until: now + PROBE_WITHIN };
                 DamageDue::Read(Some(at))
             }
-            None => DamageDue::Skip { from: search.from, to: Position(search.inside.0 + 1) },
+            None => DamageDue::Skip { from: search.from, to: search.behind_proven() },
         }
     }
 

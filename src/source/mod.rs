@@ -6,6 +6,7 @@
 //! [`damaged_partitions`] and [`finish`] are the loop's parts.
 
 mod assigned;
+mod batch_end;
 pub mod client;
 pub mod commit;
 pub mod context;

@@ -50,7 +50,7 @@ pub(super) fn node_client(plan: &ElasticsearchConnection, address: &str) -> Resu
     header.iter_mut().for_each(|header| header.set_sensitive(true));
     let mut setup = RedirectSetup {
         verify: plan.verify,
-        authorities: authorities(plan)?,
+        authorities: authorities(plan)?.into_iter().flatten().collect(),
         own_certificate: None,
         log_in: header.clone(),
         direct: is_loopback(&base),

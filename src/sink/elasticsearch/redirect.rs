@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use elasticsearch::cert::Certificate;
-use elasticsearch::http::Url;
+use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
 
 use super::redact::redact;
@@ -14,7 +13,7 @@ pub(super) struct RedirectSetup<'a> {
     /// Whether the node's certificate is looked at.
     pub verify: bool,
     /// Authorities besides those of the system.
-    pub authorities: Option<Certificate>,
+    pub authorities: Vec<reqwest::Certificate>,
     /// Certificate and key of our own, PEM.
     pub own_certificate: Option<&'a [u8]>,
     /// Credentials: a login page is where others are sent.
@@ -36,7 +35,7 @@ impl RedirectQuestion {
             .redirect(reqwest::redirect::Policy::none())
             .danger_accept_invalid_certs(!setup.verify)
             .pool_max_idle_per_host(0);
-        for authority in setup.authorities.into_iter().flatten() {
+        for authority in setup.authorities {
             builder = builder.add_root_certificate(authority);
         }
         if let Some(pem) = setup.own_certificate {
