@@ -23,6 +23,8 @@ mod real_bench;
 #[cfg(test)]
 mod real_exits;
 #[cfg(test)]
+mod real_kafka_sink;
+#[cfg(test)]
 mod real_sasl;
 #[cfg(test)]
 mod real_targets;

@@ -594,7 +594,7 @@ fn the_rules_find_what_they_look_for() {
     let uses_part = "use crate::preprocess::worker::Worker;";
     assert_eq!(imports("pipeline", uses_part), ["preprocess", "preprocess/worker"]);
     assert_eq!(imports("preprocess", "use super::worker::Worker;"), ["preprocess/worker"]);
-    assert!(is_test_file("src/sink/kafka/tests/real.rs") && !is_test_file("src/sink/kafka/sink.rs"));
+    assert!(is_test_file("src/sink/kafka/tests/waits.rs") && !is_test_file("src/sink/kafka/sink.rs"));
 }
 
 #[test]

@@ -112,11 +112,7 @@ impl Default for Options {
 
 impl Rig {
     fn start(cluster: &Cluster, options: Options) -> Self {
-        Self::start_at(&cluster.bootstrap_servers(), options)
-    }
-
-    fn start_at(brokers: &str, options: Options) -> Self {
-        let mut connection = connection(brokers);
+        let mut connection = connection(&cluster.bootstrap_servers());
         for (name, value) in &options.properties {
             connection.properties.insert((*name).to_owned(), (*value).into());
         }
@@ -312,12 +308,8 @@ fn halt_of(report: &Report) -> Option<crate::model::Halt> {
 
 /// Values of a topic's partitions, each in order.
 fn read_back(cluster: &Cluster, topic: &str, partitions: i32, count: usize) -> Vec<Vec<String>> {
-    read_back_from(&cluster.bootstrap_servers(), topic, partitions, count)
-}
-
-fn read_back_from(brokers: &str, topic: &str, partitions: i32, count: usize) -> Vec<Vec<String>> {
     let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
+        .set("bootstrap.servers", cluster.bootstrap_servers())
         .set("group.id", "reader")
         .set("fetch.wait.max.ms", "10")
         .create()
@@ -739,6 +731,5 @@ fn a_sequence_number_that_cannot_be_halts_as_a_bug() {
     rig.finish();
 }
 
-mod real;
 mod targets;
 mod waits;
