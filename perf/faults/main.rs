@@ -55,6 +55,9 @@ struct Args {
     /// Runs beside each other, where they need no real server
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     jobs: u64,
+    /// Runs beside each other that break real servers, each with servers of its own: two Kafka brokers and Elasticsearch
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    real_jobs: u64,
     /// The engine's binary [default: this program, which holds the same code]
     #[arg(long)]
     engine: Option<PathBuf>,
@@ -139,19 +142,19 @@ fn campaign(args: &Args) -> anyhow::Result<bool> {
     let aside = || -> anyhow::Result<Vec<Played>> {
         let steady = if broker.is_empty() { None } else { Some(steady().context("real Kafka")?) };
         let work = [testbed, broker].concat();
-        Ok(spread(&work, args.jobs as usize, end, |one, seed| play(one, &program, steady.clone(), seed)))
+        spread(&work, args.jobs, end, || Ok(()), |(), one, seed| play(one, &program, steady.clone(), seed))
     };
     let alone = || -> anyhow::Result<Vec<Played>> {
         if real.is_empty() {
             return Ok(Vec::new());
         }
-        let servers = servers().context("real servers")?;
-        Ok(spread(&real, 1, end, |one, seed| {
+        let set_up = || servers().context("real servers");
+        spread(&real, args.real_jobs, end, set_up, |servers, one, seed| {
             // A run that failed may have left one down.
             let far = servers.far()?;
             [&servers.upstream, &far.downstream, &far.search].into_iter().try_for_each(Service::start)?;
             play(one, &program, Some(servers.clone()), seed)
-        }))
+        })
     };
     let (alone, aside) = std::thread::scope(|scope| {
         let aside = scope.spawn(aside);
@@ -209,21 +212,26 @@ fn runs(chosen: &[Scenario], args: &Args) -> Vec<(Scenario, u64)> {
     (0..most).flat_map(turn).collect()
 }
 
-/// Plays runs on so many threads.
-fn spread(
+/// Plays runs on so many threads, each of which sets up what its runs need.
+///
+/// # Errors
+/// When one could not; the others' runs are played.
+fn spread<S>(
     runs: &[(Scenario, u64)],
-    jobs: usize,
+    jobs: u64,
     end: Option<std::time::Instant>,
-    play: impl Fn(&Scenario, u64) -> anyhow::Result<Outcome> + Sync,
-) -> Vec<Played> {
+    set_up: impl Fn() -> anyhow::Result<S> + Sync,
+    play: impl Fn(&S, &Scenario, u64) -> anyhow::Result<Outcome> + Sync,
+) -> anyhow::Result<Vec<Played>> {
     let (next, played) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let work = || {
+    let work = || -> anyhow::Result<()> {
+        let place = set_up()?;
         while let Some((scenario, seed)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
             if end.is_some_and(|end| std::time::Instant::now() >= end) {
-                return;
+                break;
             }
             let started = std::time::Instant::now();
-            let outcome = play(scenario, *seed).map_err(|error| format!("{error:#}"));
+            let outcome = play(&place, scenario, *seed).map_err(|error| format!("{error:#}"));
             let said = match &outcome {
                 Ok(outcome) => outcome.verdict.to_string(),
                 Err(error) => format!("FAILED: {error}"),
@@ -232,7 +240,14 @@ fn spread(
             let one = Played { scenario: *scenario, seed: *seed, outcome };
             played.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(one);
         }
+        Ok(())
     };
-    std::thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(work))));
-    played.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    let ends: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+    });
+    for end in ends {
+        end.unwrap_or_else(|_| Err(anyhow::anyhow!("a run panicked")))?;
+    }
+    Ok(played.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
 }
