@@ -33,6 +33,8 @@ use super::until::Marks;
 
 /// Longest park: timers are looked at this often even without a wake-up.
 const LONGEST_PARK: Duration = Duration::from_millis(100);
+/// Shortest park: what is due within it is late by that much, and the loop does not spin.
+const SHORTEST_PARK: Duration = Duration::from_millis(1);
 /// How soon a due seek is looked at again while the topic's id is in doubt.
 const SEEK_WHEN_ID_IS_KNOWN: Duration = Duration::from_millis(20);
 /// How soon a due seek is looked at again while it is being asked where the log begins.
@@ -66,7 +68,7 @@ pub struct Source<C: Client = Consumer> {
     pub(crate) assigned: BTreeMap<PartitionId, Assigned>,
     pub(super) next_sequence: Sequence,
     pub(super) mean_record_bytes: usize,
-    pub(super) queue_seen_empty: u32,
+    pub(super) queue_seen_empty: bool,
     pub(super) holding: bool,
     pub(super) probing: bool,
     pub(crate) halt: Option<Halt>,
@@ -122,7 +124,7 @@ impl<C: Client> Source<C> {
             assigned: BTreeMap::new(),
             next_sequence: 0,
             mean_record_bytes: 1024,
-            queue_seen_empty: 0,
+            queue_seen_empty: false,
             holding: false,
             probing: false,
             halt: None,
@@ -236,16 +238,9 @@ impl<C: Client> Source<C> {
             .flatten()
             .map(|at| at.saturating_duration_since(now))
             .fold(LONGEST_PARK, Duration::min)
-            .max(Duration::from_millis(1));
+            .max(SHORTEST_PARK);
         let wake = self.cx.wake.clone();
         self.consumer.park(&wake, limit);
-    }
-
-    fn commit_wake(&self) -> Option<Instant> {
-        if self.cx.dry_run || self.commits.is_waiting() || self.ledger.committable().next().is_none() {
-            return None;
-        }
-        self.commits.next_due()
     }
 
     /// The one way back (I8): fence, forget, destroy what is held, and read again from the lowest unresolved offset.

@@ -47,10 +47,10 @@ impl<C: Client> Source<C> {
         let max = (BATCH_BYTES / self.mean_record_bytes.max(1)).clamp(1, BATCH_RECORDS);
         let messages = self.consumer.drain(max, 0);
         if messages.is_empty() {
-            self.queue_seen_empty = self.queue_seen_empty.saturating_add(1);
+            self.queue_seen_empty = true;
             return false;
         }
-        self.queue_seen_empty = 0;
+        self.queue_seen_empty = false;
         self.admit(messages, now);
         !mutants::on(Mutant::HalfDrainedQueueSleeps)
     }

@@ -156,7 +156,7 @@ impl<C: Client> Source<C> {
             self.unreachable = false;
             self.cx.health.clear(Component::Source);
         }
-        let seen_empty = std::mem::take(&mut self.queue_seen_empty) > 0;
+        let seen_empty = std::mem::take(&mut self.queue_seen_empty);
         for entry in read.partitions {
             let Some(slot) = self.cx.table.slot(&entry.name) else { continue };
             let Some(assigned) = self.assigned.get_mut(&slot) else { continue };
@@ -263,7 +263,7 @@ impl<C: Client> Source<C> {
         PartitionFacts {
             idle: self.ledger.is_quiet(slot) && !self.hold.holds(slot) && !self.rewinds.is_waiting(slot),
             position: self.ledger.position(slot).filter(|_| !self.must_read_first(slot)),
-            queue_seen_empty: self.queue_seen_empty > 0,
+            queue_seen_empty: self.queue_seen_empty,
             damaged: self.damaged.contains_key(&slot),
         }
     }

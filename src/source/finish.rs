@@ -33,6 +33,16 @@ const DESTROY_WITHIN: Duration = Duration::from_secs(5);
 const ABORTED_WITHIN: Duration = Duration::from_secs(1);
 /// How long a halted pipeline goes on settling what does not depend on the fault.
 const HALTED_DRAIN: Duration = Duration::from_secs(5);
+/// How long the loop parks while it drains: reports wake it.
+const DRAIN_PARK: Duration = Duration::from_millis(20);
+/// How long it parks while it waits for the answer to the last commit.
+const COMMIT_PARK: Duration = Duration::from_millis(10);
+/// The same while a refused one waits to be sent again.
+const REFUSED_PARK: Duration = Duration::from_millis(50);
+/// Messages thrown away in one call while leaving: that serves the callbacks.
+const LEAVING_DRAIN: usize = 64;
+/// How long such a call waits.
+const LEAVING_WAIT_MS: i32 = 20;
 /// How often the group is served while draining.
 const SERVE_EVERY: Duration = Duration::from_millis(100);
 
@@ -87,7 +97,7 @@ impl<C: Client> Source<C> {
             }
             self.upkeep(now);
             if !more {
-                self.park_for(Duration::from_millis(20));
+                self.park_for(DRAIN_PARK);
             }
         }
     }
@@ -146,7 +156,7 @@ impl<C: Client> Source<C> {
             }
             self.serve_group();
             self.cx.wake.take();
-            self.park_for(Duration::from_millis(if self.last_commit_error.is_some() { 50 } else { 10 }));
+            self.park_for(if self.last_commit_error.is_some() { REFUSED_PARK } else { COMMIT_PARK });
         }
     }
 
@@ -206,7 +216,7 @@ impl<C: Client> Source<C> {
 
     /// Runs callbacks and does what they ask for; records are not looked at.
     fn serve_leaving(&mut self) {
-        drop(self.consumer.drain(64, 20));
+        drop(self.consumer.drain(LEAVING_DRAIN, LEAVING_WAIT_MS));
         for event in self.consumer.events() {
             match event {
                 // What is given to us now must be taken before it can be given up. Nothing of it is read.

@@ -2,12 +2,13 @@
 //!
 //! [`control`] is the loop, over any [`client`]; [`context`] is what it is given; [`ledger`], [`pauses`], [`rewind`], [`commit`],
 //! [`credentials`], [`damage`], [`group_waits`],
-//! [`start`] and [`until`] decide and know no clock; [`drain`], [`reports`], [`rebalance`], [`questions`], [`events`], [`assigned`], [`publish`],
-//! [`damaged_partitions`] and [`finish`] are the loop's parts.
+//! [`start`] and [`until`] decide and know no clock; [`drain`], [`reports`], [`commit_requests`], [`rebalance`], [`questions`],
+//! [`events`], [`assigned`], [`publish`], [`damaged_partitions`] and [`finish`] are the loop's parts.
 
 mod assigned;
 pub mod client;
 pub mod commit;
+mod commit_requests;
 pub mod context;
 pub mod control;
 pub mod credentials;

@@ -9,7 +9,6 @@ use crate::model::{Epoch, PartitionId, Position, RewindCause};
 use crate::mutants::{self, Mutant};
 
 use super::client::Client;
-use super::commit::{CommitFate, Sent};
 use super::control::Source;
 
 /// Bound of each question; librdkafka answers it itself when the brokers do not.
@@ -146,10 +145,7 @@ impl<C: Client> Source<C> {
     pub(super) fn take_replies(&mut self, now: Instant) {
         while let Some(reply) = self.consumer.reply() {
             match reply {
-                Reply::Commit(answer) => {
-                    let fates = self.commits.answered(&answer, now);
-                    self.commit_answered(&fates);
-                }
+                Reply::Commit(answer) => self.commit_answered(&answer, now),
                 Reply::Offsets(answer) => self.offsets_answered(answer, now),
                 Reply::Topics(answer) => self.topics_answered(&answer, now),
             }
@@ -217,56 +213,6 @@ impl<C: Client> Source<C> {
         self.cx.metrics.rewound.add(records);
         self.cx.metrics.rewind(RewindCause::Truncated).add(1);
         self.rewinds.again(slot, now, Duration::ZERO);
-    }
-
-    fn commit_answered(&mut self, fates: &[(Sent, CommitFate)]) {
-        let mut failed = None;
-        for (sent, fate) in fates {
-            match fate {
-                CommitFate::Stored => self.lowered.stored(&sent.name),
-                CommitFate::Again(code) | CommitFate::NotOurs(code) => {
-                    failed = Some(code);
-                    self.ledger.not_committed(sent.slot);
-                }
-            }
-        }
-        self.last_commit_error = failed.copied();
-        match failed {
-            None if fates.is_empty() => {}
-            None => {
-                self.credentials.accepted();
-                self.cx.metrics.commits.add(1);
-            }
-            Some(code) => {
-                self.cx.metrics.commit_failures.add(1);
-                tracing::debug!(pipeline = %self.cx.plan.name, %code, "commit failed; positions are kept and sent again");
-            }
-        }
-    }
-
-    /// Sends what is resolved and not asked for yet, when the interval and the one in flight allow it.
-    pub(super) fn commit_due(&mut self, now: Instant, urgent: bool) {
-        if self.cx.dry_run || !self.commits.may_send(now, urgent) {
-            return;
-        }
-        let due: Vec<Sent> = self
-            .ledger
-            .committable()
-            .filter_map(|(slot, position)| {
-                let name = self.assigned.get(&slot)?.name.clone();
-                Some(Sent { slot, name, position })
-            })
-            .collect();
-        if due.is_empty() {
-            return;
-        }
-        let positions: Vec<_> = due.iter().map(|sent| (sent.name.clone(), sent.position.0)).collect();
-        due.iter().for_each(|sent| self.ledger.asked(sent.slot, sent.position));
-        let request = self.commits.start(due, now);
-        if self.consumer.commit(&positions, request).is_err() {
-            let again = self.commits.failed(now);
-            again.iter().for_each(|sent| self.ledger.not_committed(sent.slot));
-        }
     }
 }
 

@@ -312,10 +312,6 @@ impl<C: Client> Source<C> {
         self.rebalance = Rebalance::Revoking(revoking);
     }
 
-    fn committed_all(&self, slots: &[PartitionId]) -> bool {
-        !self.commits.is_waiting() && !self.ledger.committable().any(|(slot, _)| slots.contains(&slot))
-    }
-
     fn wire_is_quiet(&self, revoking: &Revoking) -> bool {
         revoking.slots.iter().all(|slot| revoking.quiet.contains(slot) || self.cx.wire.is_quiet(*slot))
     }
