@@ -118,13 +118,13 @@ impl<C: Client> Source<C> {
         self.ledger.assign(slot, epoch, beginning.position);
         if let Some(Some(committed)) = known.committed
             && beginning.position == Some(committed)
-            && !self.lowered.contains(name)
+            && !self.resets.contains(name)
         {
             self.ledger.is_committed_at(slot, committed);
         }
         if beginning.truncated && !mutants::on(Mutant::TruncatedStartForgotten) {
             // Where the low end is unknown, anything that is not above it will do.
-            self.lowered.restarted(name, beginning.position.unwrap_or(Position(0)), self.commits.is_waiting());
+            self.resets.restarted(name, beginning.position.unwrap_or(Position(0)), self.commits.is_waiting());
         }
         self.report_beginning(name, known, beginning.gap, beginning.truncated);
         self.cx.table.set_current(slot, epoch);

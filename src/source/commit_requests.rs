@@ -42,7 +42,7 @@ impl<C: Client> Source<C> {
         let mut failed = None;
         for (sent, fate) in &fates {
             match fate {
-                CommitFate::Stored => self.lowered.stored(&sent.name),
+                CommitFate::Stored => self.resets.stored(&sent.name),
                 CommitFate::Again(code) | CommitFate::NotOurs(code) => {
                     failed = Some(code);
                     self.ledger.not_committed(sent.slot);

@@ -21,14 +21,13 @@ use super::damage::Damage;
 use super::group_waits::GroupWaits;
 use super::hold::Hold;
 use super::ledger::Ledger;
-use super::lowered::Lowered;
 use super::pauses::{PauseReason, Pauses};
 use super::properties;
 use super::questions::Questions;
 use super::rebalance::Rebalance;
+use super::recreation::{ResetPositions, TopicIds};
 use super::rewind::Rewinds;
 use super::start::History;
-use super::topics::TopicIds;
 use super::until::Marks;
 
 /// Longest park: timers are looked at this often even without a wake-up.
@@ -61,7 +60,7 @@ pub struct Source<C: Client = Consumer> {
     pub(super) rebalance: Rebalance,
     pub(super) questions: Questions,
     pub(super) topic_ids: TopicIds,
-    pub(super) lowered: Lowered,
+    pub(super) resets: ResetPositions,
     /// What lay there before the group was joined, for `start: latest`.
     pub(super) history: History,
     pub(crate) until: Option<Marks>,
@@ -118,7 +117,7 @@ impl<C: Client> Source<C> {
             rebalance: Rebalance::Stable,
             questions: Questions::default(),
             topic_ids: TopicIds::default(),
-            lowered: Lowered::default(),
+            resets: ResetPositions::default(),
             history: History::default(),
             until: cx.until.map(|_| Marks::default()),
             assigned: BTreeMap::new(),
@@ -309,7 +308,7 @@ impl<C: Client> Source<C> {
             }
             let Some(assigned) = self.assigned.get_mut(&slot) else { continue };
             if assigned.recreated && self.ledger.position(slot).is_some() {
-                self.ask_truncation(slot, now);
+                self.ask_truncation(slot);
                 self.rewinds.again(slot, now, SEEK_ONCE_ASKED);
                 continue;
             }

@@ -219,7 +219,7 @@ impl<C: Client> Source<C> {
             assigned.seek = SeekProof::Given;
             let checks = std::mem::take(&mut assigned.check_gap);
             if let Some(expected) = expected.filter(|_| checks && jumps) {
-                self.ask_gap(slot, expected, Position(first), now);
+                self.ask_gap(slot, expected, Position(first));
             }
         }
         true
@@ -252,7 +252,7 @@ impl<C: Client> Source<C> {
         }
         self.topic_ids.suspect();
         if !mutants::on(Mutant::TruncationUnnoticed) {
-            self.ask_truncation(slot, now);
+            self.ask_truncation(slot);
         }
     }
 

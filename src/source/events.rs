@@ -105,11 +105,7 @@ impl<C: Client> Source<C> {
         let place = partition.as_ref().map_or_else(|| "the source".to_owned(), ToString::to_string);
         match code {
             ErrorCode::UNKNOWN_TOPIC_OR_PART | ErrorCode::UNKNOWN_TOPIC | ErrorCode::UNKNOWN_PARTITION => {
-                for assigned in self.assigned.values_mut() {
-                    let same = partition.as_ref().is_none_or(|gone| gone.topic == assigned.name.topic);
-                    assigned.was_gone |= same;
-                }
-                self.topic_ids.suspect();
+                self.topic_is_gone(partition.as_ref());
                 let pattern = partition.as_ref().filter(|gone| gone.topic.starts_with('^'));
                 let words = match pattern {
                     Some(pattern) => format!("no topic matches `{}`; waiting for one", self.as_written(&pattern.topic)),

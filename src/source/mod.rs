@@ -2,7 +2,7 @@
 //!
 //! [`control`] is the loop, over any [`client`]; [`context`] is what it is given; [`ledger`], [`pauses`], [`rewind`], [`commit`],
 //! [`credentials`], [`damage`], [`group_waits`],
-//! [`start`] and [`until`] decide and know no clock; [`drain`], [`reports`], [`commit_requests`], [`rebalance`], [`questions`],
+//! [`start`] and [`until`] decide and know no clock; [`recreation`] is all about topics that are made again; [`drain`], [`reports`], [`commit_requests`], [`rebalance`], [`questions`],
 //! [`events`], [`assigned`], [`publish`], [`damaged_partitions`] and [`finish`] are the loop's parts.
 
 mod assigned;
@@ -20,19 +20,18 @@ mod finish;
 mod group_waits;
 pub mod hold;
 pub mod ledger;
-mod lowered;
 pub mod pauses;
 pub mod probe;
 pub mod properties;
 mod publish;
 mod questions;
 mod rebalance;
+mod recreation;
 mod reports;
 pub mod rewind;
 mod silence;
 pub mod start;
 pub mod statistics;
-pub mod topics;
 pub mod until;
 pub mod view;
 mod wanted;

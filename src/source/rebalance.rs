@@ -11,7 +11,8 @@ use crate::telemetry::health::{Component, State};
 use super::client::Client;
 use super::context::Until;
 use super::control::Source;
-use super::questions::ANSWER_WITHIN_MS;
+use super::questions::{ANSWER_WITHIN_MS, Purpose};
+use super::recreation::{CONFIRM_AFTER, CONFIRMATIONS};
 use super::start::{StartFacts, beginning};
 
 /// How long an assignment waits for the answers where to start: the group is held up meanwhile.
@@ -19,11 +20,6 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(6);
 /// The same for the answer where the group is: without it the client decides where it begins, and after a place that cannot
 /// be read that may be the log's beginning.
 const COMMITTED_WITHIN: Duration = Duration::from_secs(30);
-/// How often a committed position beyond the end is asked about before the log is taken for another one: a follower that
-/// has just become leader may lag for a moment.
-const CONFIRMATIONS: u32 = 3;
-/// Between two such questions.
-const CONFIRM_AFTER: Duration = Duration::from_millis(300);
 /// How long a dry run asks for the partitions of its topics.
 const METADATA_WITHIN: Duration = Duration::from_secs(10);
 /// How long a revoke waits for a commit's answer and for a purge beyond `revoke_timeout`.
@@ -172,10 +168,10 @@ impl<C: Client> Source<C> {
         };
         let ends: Vec<_> = [OffsetKind::Earliest, OffsetKind::Latest].into_iter().chain(since).collect();
         assigning.unanswered = 1 + ends.len();
-        let request = self.questions.for_assign();
+        let request = self.questions.ask(Purpose::Assign);
         self.consumer.ask_committed(&names, request);
         for kind in ends {
-            let request = self.questions.for_assign();
+            let request = self.questions.ask(Purpose::Assign);
             self.consumer.ask_ends(kind, &names, ANSWER_WITHIN_MS, request);
         }
     }
@@ -194,7 +190,7 @@ impl<C: Client> Source<C> {
             }
             let position = (offset >= 0).then_some(Position(offset));
             match answer.kind {
-                OffsetKind::Committed => known.committed = Some(self.lowered.instead_of(&name, position)),
+                OffsetKind::Committed => known.committed = Some(self.resets.instead_of(&name, position)),
                 OffsetKind::Earliest => known.low = position,
                 OffsetKind::Latest => known.end = position,
                 OffsetKind::Since { .. } => known.since = Some(position),
