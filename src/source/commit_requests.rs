@@ -20,7 +20,7 @@ impl<C: Client> Source<C> {
             .ledger
             .committable()
             .filter_map(|(slot, position)| {
-                let name = self.assigned.get(&slot)?.name.clone();
+                let name = self.partitions.get(&slot)?.name.clone();
                 Some(Sent { slot, name, position })
             })
             .collect();

@@ -72,8 +72,10 @@ impl<C: Client> Source<C> {
         let (closed, _) = flume::bounded(0);
         self.cx.batches = closed;
         self.finishing = true;
-        for (slot, assigned) in &mut self.assigned {
-            assigned.destroyed |= self.hold.destroy(*slot) > 0;
+        for (slot, partition) in &mut self.partitions {
+            if self.hold.destroy(*slot) > 0 {
+                partition.destroyed();
+            }
         }
     }
 
@@ -113,8 +115,8 @@ impl<C: Client> Source<C> {
         for segment in messages.segments() {
             let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };
             let slot = self.cx.table.slot(&name);
-            if let Some(assigned) = slot.and_then(|slot| self.assigned.get_mut(&slot)) {
-                assigned.destroyed = true;
+            if let Some(partition) = slot.and_then(|slot| self.partitions.get_mut(&slot)) {
+                partition.destroyed();
             }
         }
     }
@@ -166,10 +168,10 @@ impl<C: Client> Source<C> {
         self.publish_lag();
         self.cx.metrics.commit_unanswered_since_ms.set(0);
         self.cx.health.clear(Component::Group);
-        let slots: Vec<PartitionId> = self.assigned.keys().copied().collect();
+        let slots: Vec<PartitionId> = self.partitions.keys().copied().collect();
         self.fence(&slots);
         // Other pipelines may go on: what nobody reads any more must not look as if it stood still.
-        self.assigned.clear();
+        self.partitions.clear();
         self.cx.lag.end();
         self.cx.metrics.assigned_partitions.set(0);
         self.apply_pending_rebalance();

@@ -8,7 +8,6 @@ use crate::model::{PartitionId, Position};
 
 use super::client::Client;
 use super::control::Source;
-use super::recreation::TruncationCheck;
 
 /// Bound of each question; librdkafka answers it itself when the brokers do not.
 pub(super) const ANSWER_WITHIN_MS: i32 = 5000;
@@ -29,8 +28,6 @@ pub(super) enum Purpose {
 pub struct Questions {
     next: u64,
     open: BTreeMap<u64, Purpose>,
-    /// What was answered so far of questions about truncation.
-    pub(super) truncations: BTreeMap<PartitionId, TruncationCheck>,
 }
 
 impl Questions {
@@ -41,11 +38,6 @@ impl Questions {
         self.next
     }
 
-    /// Whether a seek of this partition must wait for an answer.
-    pub(super) fn concerns(&self, slot: PartitionId) -> bool {
-        self.is_asked(slot) || self.truncations.get(&slot).is_some_and(TruncationCheck::is_doubtful)
-    }
-
     /// Whether an answer about its truncation is still to come.
     pub(super) fn is_asked(&self, slot: PartitionId) -> bool {
         self.open.values().any(|purpose| *purpose == Purpose::Truncation { slot })
@@ -53,7 +45,6 @@ impl Questions {
 
     /// The partition is not ours any more, or it is another log: answers are about what is over.
     pub(super) fn forget(&mut self, slot: PartitionId) {
-        self.truncations.remove(&slot);
         self.open.retain(|_, purpose| match purpose {
             Purpose::Assign => true,
             Purpose::Gap { slot: asked, .. } | Purpose::Truncation { slot: asked } => *asked != slot,

@@ -247,7 +247,7 @@ impl<C: Client> Source<C> {
         for (name, known) in partitions {
             self.take_partition(name, *known);
         }
-        self.cx.metrics.assigned_partitions.set(self.assigned.len() as i64);
+        self.cx.metrics.assigned_partitions.set(self.partitions.len() as i64);
         self.topic_ids.assigned(&self.assigned_topics());
         if !self.cx.stop.is_draining() {
             self.cx.health.set_state(State::Running);
@@ -256,7 +256,7 @@ impl<C: Client> Source<C> {
             until.assignment_received(now);
         }
         self.apply_pauses();
-        tracing::info!(pipeline = %self.cx.plan.name, added = partitions.len(), assigned = self.assigned.len(), "partitions assigned");
+        tracing::info!(pipeline = %self.cx.plan.name, added = partitions.len(), assigned = self.partitions.len(), "partitions assigned");
     }
 
     pub(super) fn begin_revoke(&mut self, partitions: Vec<TopicPartition>, lost: bool, now: Instant) {
@@ -318,9 +318,10 @@ impl<C: Client> Source<C> {
             self.cx.table.set_current(*slot, Epoch::NONE);
             let records = self.ledger.revoke(*slot);
             self.cx.metrics.rewound.add(records);
-            self.rewinds.revoke(*slot);
             self.questions.forget(*slot);
-            self.damaged.remove(slot);
+            if let Some(partition) = self.partitions.get_mut(slot) {
+                partition.give_up();
+            }
         }
         self.show_damaged();
     }
@@ -328,34 +329,25 @@ impl<C: Client> Source<C> {
     fn finish_revoke(&mut self, revoking: &Revoking) {
         self.fence(&revoking.slots);
         // librdkafka never clears an application's pause by itself.
-        let paused: Vec<_> = revoking
-            .slots
-            .iter()
-            .filter(|slot| self.pauses.is_paused(**slot))
-            .filter_map(|slot| self.cx.table.name(*slot).cloned())
-            .collect();
+        let gone: Vec<_> = revoking.slots.iter().filter_map(|slot| self.partitions.remove(slot)).collect();
+        let paused: Vec<_> = gone.iter().filter(|one| one.pauses.is_paused()).map(|one| one.name.clone()).collect();
         if !paused.is_empty() && !mutants::on(Mutant::PauseSurvivesARevoke) {
             self.consumer.resume(&paused);
         }
-        for slot in &revoking.slots {
-            self.pauses.revoke(*slot);
-            if let Some(gone) = self.assigned.remove(slot) {
-                self.cx.lag.remove(&gone.name);
-            }
-            if let Some(until) = &mut self.until {
-                until.revoke(*slot);
-            }
+        gone.iter().for_each(|one| self.cx.lag.remove(&one.name));
+        if let Some(until) = &mut self.until {
+            revoking.slots.iter().for_each(|slot| until.revoke(*slot));
         }
         if let Err(code) = self.consumer.unassign(&revoking.partitions) {
             tracing::warn!(pipeline = %self.cx.plan.name, %code, "the client refused to give partitions up");
         }
         self.all_changed();
-        self.cx.metrics.assigned_partitions.set(self.assigned.len() as i64);
-        if self.assigned.is_empty() {
+        self.cx.metrics.assigned_partitions.set(self.partitions.len() as i64);
+        if self.partitions.is_empty() {
             self.group_waits.unassigned(self.consumer.now());
         }
         self.topic_ids.assigned(&self.assigned_topics());
         self.rebalance = Rebalance::Stable;
-        tracing::info!(pipeline = %self.cx.plan.name, given_up = revoking.slots.len(), assigned = self.assigned.len(), "partitions revoked");
+        tracing::info!(pipeline = %self.cx.plan.name, given_up = revoking.slots.len(), assigned = self.partitions.len(), "partitions revoked");
     }
 }

@@ -1,13 +1,14 @@
 //! Topics that are deleted and made again, and logs that are truncated: how the loop notices, and what it does.
 //!
-//! Three things tell, and each leads to [`Source::read_anew`], the only place where a position becomes lower:
+//! Three things tell:
 //! - The topic has another id ([`TopicIds`]). The ids are asked for every few seconds, and at once where a partition went
 //!   back or its topic was unknown for a while; seeks wait for that answer.
 //! - A record came below the expected one, and the log ends below the position ([`TruncationCheck`]).
 //! - The log ends below the committed position when a partition is assigned ([`super::start::beginning`]).
 //!
-//! The group goes on holding the higher position until a commit of the lower one is stored ([`ResetPositions`]).
-//! What decides here is given the time and touches nothing.
+//! After the first two, `read_anew` takes a position of ours back, as nothing else does; after the last, reading begins lower
+//! than what is committed. The group goes on holding the higher position until a commit of the lower one is stored
+//! ([`ResetPositions`]). What decides here is given the time and touches nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::mutants::{self, Mutant};
 
 use super::client::Client;
 use super::control::Source;
+use super::partition::Partition;
 use super::questions::{ANSWER_WITHIN_MS, Purpose};
 
 /// How often an end below a position is asked about before the log is taken for another one: a follower that has just become
@@ -205,12 +207,12 @@ impl ResetPositions {
 impl<C: Client> Source<C> {
     /// The topics of the partitions that are ours.
     pub(super) fn assigned_topics(&self) -> BTreeSet<Arc<str>> {
-        self.assigned.values().map(|assigned| assigned.name.topic.clone()).collect()
+        self.partitions.values().map(|partition| partition.name.topic.clone()).collect()
     }
 
     /// Asks for the ids when that is due.
     pub(super) fn ask_topics(&mut self, now: Instant) {
-        if !self.rebalance.is_stable() || self.assigned.is_empty() || !self.topic_ids.take_due(now) {
+        if !self.rebalance.is_stable() || self.partitions.is_empty() || !self.topic_ids.take_due(now) {
             return;
         }
         let topics: Vec<_> = self.assigned_topics().into_iter().collect();
@@ -226,27 +228,26 @@ impl<C: Client> Source<C> {
                 continue;
             }
             let slots: Vec<_> =
-                self.assigned.iter().filter(|(_, one)| one.name.topic == *topic).map(|(slot, _)| *slot).collect();
+                self.partitions.iter().filter(|(_, one)| one.name.topic == *topic).map(|(slot, _)| *slot).collect();
             for slot in slots {
-                if let Some(assigned) = self.assigned.get_mut(&slot) {
-                    assigned.recreated = true;
-                }
-                // What was asked before may have been answered by the topic that is gone.
-                if !mutants::on(Mutant::OldLogsEndsBelieved) {
-                    self.questions.forget(slot);
-                }
                 // What could not be read went with the topic.
                 self.forget_damage(slot);
                 self.rewind(slot, RewindCause::Redelivered, now);
+                let Some(partition) = self.partitions.get_mut(&slot) else { continue };
+                partition.made_again();
+                // What was asked before may have been answered by the topic that is gone.
+                if !mutants::on(Mutant::OldLogsEndsBelieved) {
+                    partition.truncation = None;
+                    self.questions.forget(slot);
+                }
             }
         }
     }
 
     /// A topic is unknown to the brokers, or all are: it may come back as another one.
     pub(super) fn topic_is_gone(&mut self, partition: Option<&TopicPartition>) {
-        for assigned in self.assigned.values_mut() {
-            assigned.was_gone |= partition.is_none_or(|gone| gone.topic == assigned.name.topic);
-        }
+        let is_gone = |one: &&mut Partition| partition.is_none_or(|gone| gone.topic == one.name.topic);
+        self.partitions.values_mut().filter(is_gone).for_each(Partition::topic_is_gone);
         self.topic_ids.suspect();
     }
 
@@ -259,13 +260,8 @@ impl<C: Client> Source<C> {
         }
     }
 
-    /// Asks once more when a doubt is to be confirmed.
-    pub(super) fn ask_truncation_again(&mut self, slot: PartitionId, now: Instant) {
-        if self.questions.truncations.get_mut(&slot).is_some_and(|check| check.take_due(now)) {
-            self.ask_truncation(slot);
-        }
-    }
-
+    /// Takes one of the two answers. A log that must be asked about once more is asked when its partition's seek is looked at
+    /// next ([`Partition::seek_due`]).
     pub(super) fn truncation_answered(
         &mut self,
         slot: PartitionId,
@@ -273,33 +269,28 @@ impl<C: Client> Source<C> {
         offset: Option<Position>,
         now: Instant,
     ) {
-        self.questions.truncations.entry(slot).or_default().told(kind, offset);
-        if !self.questions.is_asked(slot)
-            && let Some(check) = self.questions.truncations.remove(&slot)
-        {
-            self.judge_truncation(slot, check, now);
+        let Some(partition) = self.partitions.get_mut(&slot) else { return };
+        partition.truncation.get_or_insert_default().told(kind, offset);
+        if self.questions.is_asked(slot) {
+            return;
         }
-    }
-
-    fn judge_truncation(&mut self, slot: PartitionId, check: TruncationCheck, now: Instant) {
-        let Some(assigned) = self.assigned.get_mut(&slot) else { return };
-        let is_anew = assigned.was_gone || assigned.recreated;
-        match check.judge(self.ledger.position(slot), is_anew, now) {
+        let Some(check) = partition.truncation.take() else { return };
+        match check.judge(self.ledger.position(slot), partition.may_be_made_again(), now) {
             LogFate::Unknown => {}
-            LogFate::Same => assigned.log_is_the_same(),
-            LogFate::Doubtful(check) => drop(self.questions.truncations.insert(slot, check)),
+            LogFate::Same => partition.log_is_the_same(),
+            LogFate::Doubtful(check) => partition.truncation = Some(check),
             LogFate::Anew { low, end } => self.read_anew(slot, low, end, now),
         }
     }
 
     /// The log is another one: the partition is read from its beginning, whatever is committed.
     fn read_anew(&mut self, slot: PartitionId, low: Position, end: Position, now: Instant) {
-        let Some(assigned) = self.assigned.get_mut(&slot) else { return };
-        (assigned.was_gone, assigned.recreated) = (false, false);
+        let Some(partition) = self.partitions.get_mut(&slot) else { return };
+        partition.starts_anew(now);
         let position = self.ledger.position(slot).map_or(-1, |position| position.0);
-        tracing::error!(pipeline = %self.cx.plan.name, partition = %assigned.name, position, end = end.0,
+        tracing::error!(pipeline = %self.cx.plan.name, partition = %partition.name, position, end = end.0,
             low = low.0, "the log was truncated or the topic recreated: reading it from its beginning");
-        self.resets.restarted(&assigned.name, low, self.commits.is_waiting());
+        self.resets.restarted(&partition.name, low, self.commits.is_waiting());
         let epoch = Epoch::fresh();
         self.cx.table.set_current(slot, epoch);
         self.hold.destroy(slot);
@@ -307,7 +298,6 @@ impl<C: Client> Source<C> {
         self.forget_damage(slot);
         self.cx.metrics.rewound.add(records);
         self.cx.metrics.rewind(RewindCause::Truncated).add(1);
-        self.rewinds.again(slot, now, Duration::ZERO);
     }
 }
 
