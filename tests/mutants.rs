@@ -52,10 +52,11 @@ fn killers(mutant: Mutant) -> &'static [(Binary, &'static str)] {
         Mutant::RecreatedTopicUnnoticed => {
             &[(Integration, "a_topic_recreated_longer"), (Integration, "a_topic_recreated_as_long")]
         }
-        Mutant::SuspectedTopicBelieved => &[(Unit, "source::topics::tests::asked_soon")],
-        Mutant::LoweredPositionForgotten => {
-            &[(Unit, "simulation::scripts::a_position_that_a_new_log_lowered"), (Unit, "source::lowered::")]
-        }
+        Mutant::SuspectedTopicBelieved => &[(Unit, "source::recreation::tests::asked_soon")],
+        Mutant::LoweredPositionForgotten => &[
+            (Unit, "simulation::scripts::a_position_that_a_new_log_lowered"),
+            (Unit, "source::recreation::tests::a_lowered"),
+        ],
         Mutant::TruncationUnnoticed => &[(Integration, "a_topic_recreated_shorter")],
         Mutant::BeginningSoughtOnFaith | Mutant::TruncatedStartForgotten | Mutant::OldLogsEndsBelieved => {
             &[(Unit, "simulation::histories_that_failed_once")]

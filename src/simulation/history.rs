@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::config::plan::{OnDamaged, Start};
 use crate::model::{Budget, PartitionTable, RewindCause};
 use crate::sink::elasticsearch::InFlightCounts as ElasticsearchWire;
+use crate::source::snapshot::Snapshot;
 use crate::source::{InFlight, Source, SourceContext, Until};
 use crate::telemetry::health::{Component, Health};
 use crate::telemetry::lag::LagTable;
@@ -212,16 +213,14 @@ impl<'a> History<'a> {
 
     /// A bounded run ends by itself, with everything below its marks resolved and committed, and nothing above.
     pub fn end_of_bounded_run(&mut self, ends: &[i64]) -> Result<(), String> {
-        if self.source.as_ref().is_some_and(|source| source.halt.is_some() && !source.damaged.is_empty()) {
+        let source = self.source.as_ref().map(Source::snapshot);
+        let is_damaged = |source: &Snapshot| source.partitions.iter().any(|one| one.is_damaged);
+        if source.as_ref().is_some_and(|source| source.halt.is_some() && is_damaged(source)) {
             return self.end_at_damage();
         }
-        let mut marks = Vec::new();
-        if let Some(source) = &self.source {
-            for (slot, assigned) in &source.assigned {
-                let mark = source.until.as_ref().and_then(|until| until.mark(*slot)).map_or(-1, |mark| mark.0);
-                marks.push((assigned.name.partition, mark));
-            }
-        }
+        let partitions = source.map(|source| source.partitions).unwrap_or_default();
+        let marks: Vec<_> =
+            partitions.iter().map(|one| (one.name.partition, one.mark.map_or(-1, |mark| mark.0))).collect();
         self.world.borrow_mut().calm_down();
         self.stop(false)?;
         let world = &mut *self.world.borrow_mut();
@@ -348,9 +347,9 @@ impl<'a> History<'a> {
         if let Some(source) = &mut self.source {
             source.turn(now);
             source.turn(now);
-            let waits = source.commits.unanswered_since().is_some_and(|since| now >= since + UNANSWERED_SAID);
-            let group = source.cx.health.faults().into_iter().any(|(room, _)| room == Component::Group);
-            if waits && !group {
+            let since = source.snapshot().commit_unanswered_since;
+            let waits = since.is_some_and(|since| now >= since + UNANSWERED_SAID);
+            if waits && !source.has_fault(Component::Group) {
                 return Err("nothing is said of a commit that is not answered".to_owned());
             }
         }
@@ -366,7 +365,7 @@ impl<'a> History<'a> {
     }
 
     fn close_books(&mut self, source: &Source<SimulatedClient>) {
-        let tally = source.ledger.tally();
+        let tally = source.snapshot().tally;
         self.account.consumed += tally.consumed;
         self.account.rewound += tally.rewound;
     }
@@ -410,8 +409,8 @@ impl<'a> History<'a> {
         if let Some(violation) = world.server.violation.take() {
             return Err(violation);
         }
-        let Some(source) = &self.source else { return Ok(()) };
-        let tally = source.ledger.tally();
+        let Some(source) = self.source.as_ref().map(Source::snapshot) else { return Ok(()) };
+        let tally = source.tally;
         if !tally.holds() {
             return Err(format!("the sum does not hold: {tally:?}"));
         }
@@ -419,14 +418,12 @@ impl<'a> History<'a> {
             return Err(format!("the source halts: {halt:?}"));
         }
         let most = (self.settings.span + 2 * world.largest_drain + 64) as u64;
-        for (slot, assigned) in &source.assigned {
-            if source.ledger.span(*slot) > most {
-                return Err(format!("span {} of {}", source.ledger.span(*slot), assigned.name));
+        for one in &source.partitions {
+            if one.span > most {
+                return Err(format!("span {} of {}", one.span, one.name));
             }
-            let known = [source.ledger.position(*slot), source.ledger.expected(*slot)];
-            let known: Vec<i64> = known.into_iter().flatten().map(|position| position.0).collect();
-            if known.len() == 2 && !source.hold.holds(*slot) {
-                world.kafka.may_thaw(assigned.name.partition, known.into_iter().max().unwrap_or(0));
+            if let (Some(position), Some(expected), false) = (one.position, one.expected, one.is_held) {
+                world.kafka.may_thaw(one.name.partition, position.max(expected).0);
             }
         }
         let Some(engine) = &world.engine else { return Ok(()) };
@@ -451,7 +448,7 @@ impl<'a> History<'a> {
         resolved
             && world.kafka.logs.iter().all(|log| !log.unsure)
             && world.kafka.membership == Membership::Stable
-            && self.source.as_ref().is_some_and(|source| source.ledger.tally().open == 0)
+            && self.source.as_ref().is_some_and(|source| source.snapshot().tally.open == 0)
     }
 
     fn stalled(&self) -> String {
@@ -467,7 +464,7 @@ impl<'a> History<'a> {
             );
         }
         if let Some(source) = &self.source {
-            text += &format!("; {:?}; {:?}; {:?}", source.ledger, source.pauses, source.rewinds);
+            text += &format!("; {}", source.describe());
         }
         text + &format!("; {:?}", world.kafka.library)
     }

@@ -160,7 +160,7 @@ fn a_bounded_run_ends_at_a_batch_that_cannot_be_read() {
         history.world.borrow_mut().kafka.logs[0].unreadable.push(damaged(first, first + 4, then));
         until(&mut history, "its end", |history| history.is_over());
         let source = history.source.as_ref().expect("it runs");
-        let halt = source.halt.as_ref().expect("a halt").message.clone();
+        let halt = source.snapshot().halt.expect("a halt").message;
         assert!(
             halt.contains(&format!("input[0] cannot be read from offset {first} on: the batch at offset {first}")),
             "{halt}"

@@ -6,70 +6,57 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::config::plan::Start;
-use crate::librdkafka::{Bootstrap, Consumer, ErrorCode, OpenError, START_EARLIEST};
+use crate::librdkafka::{Bootstrap, Consumer, ErrorCode, OpenError};
 use crate::model::{Epoch, Exit, Halt, PartitionId, RewindCause, Sequence};
 use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Component;
 use crate::telemetry::metrics::StageName;
 
-use super::assigned::{Assigned, SeekProof};
 use super::client::Client;
 use super::commit::Commits;
 use super::context::{SourceContext, SourceEnd};
 use super::credentials::Credentials;
-use super::damage::Damage;
 use super::group_waits::GroupWaits;
 use super::hold::Hold;
 use super::ledger::Ledger;
-use super::lowered::Lowered;
-use super::pauses::{PauseReason, Pauses};
+use super::partition::{Partition, SeekDue};
+use super::pauses::PauseReason;
 use super::properties;
 use super::questions::Questions;
 use super::rebalance::Rebalance;
-use super::rewind::Rewinds;
+use super::recreation::{ResetPositions, TopicIds, TruncationCheck};
 use super::start::History;
-use super::topics::TopicIds;
 use super::until::Marks;
 
 /// Longest park: timers are looked at this often even without a wake-up.
 const LONGEST_PARK: Duration = Duration::from_millis(100);
-/// How soon a due seek is looked at again while the topic's id is in doubt.
-const SEEK_WHEN_ID_IS_KNOWN: Duration = Duration::from_millis(20);
-/// How soon a due seek is looked at again while it is being asked where the log begins.
-const SEEK_WHEN_ANSWERED: Duration = Duration::from_millis(50);
-/// The same when the question has only just been asked: an answer takes a round trip.
-const SEEK_ONCE_ASKED: Duration = Duration::from_millis(200);
-/// How soon a seek that did not succeed is repeated. The client refuses one right after an assignment, and a slow broker
-/// lets it run out of time; neither lasts.
-const SEEK_REPEATED: Duration = Duration::from_millis(20);
+/// Shortest park: what is due within it is late by that much, and the loop does not spin.
+const SHORTEST_PARK: Duration = Duration::from_millis(1);
 /// How long one call may seek: the loop stands still for it.
 const SEEK_WITHIN_MS: i32 = 50;
 
 /// The source thread's state. Nobody else touches it.
 pub struct Source<C: Client = Consumer> {
-    pub(crate) cx: SourceContext<C::Messages>,
+    pub(super) cx: SourceContext<C::Messages>,
     pub(super) consumer: C,
-    pub(crate) ledger: Ledger,
-    pub(crate) pauses: Pauses,
-    pub(crate) rewinds: Rewinds,
-    /// Partitions whose reading broke off.
-    pub(crate) damaged: BTreeMap<PartitionId, Damage>,
-    pub(crate) commits: Commits,
-    pub(crate) hold: Hold<C::Messages>,
+    pub(super) ledger: Ledger,
+    /// The partitions that are ours.
+    pub(super) partitions: BTreeMap<PartitionId, Partition>,
+    pub(super) commits: Commits,
+    pub(super) hold: Hold<C::Messages>,
     pub(super) rebalance: Rebalance,
     pub(super) questions: Questions,
     pub(super) topic_ids: TopicIds,
-    pub(super) lowered: Lowered,
+    pub(super) resets: ResetPositions,
     /// What lay there before the group was joined, for `start: latest`.
     pub(super) history: History,
-    pub(crate) until: Option<Marks>,
-    pub(crate) assigned: BTreeMap<PartitionId, Assigned>,
+    pub(super) until: Option<Marks>,
     pub(super) next_sequence: Sequence,
     pub(super) mean_record_bytes: usize,
-    pub(super) queue_seen_empty: u32,
+    pub(super) queue_seen_empty: bool,
     pub(super) holding: bool,
     pub(super) probing: bool,
-    pub(crate) halt: Option<Halt>,
+    pub(super) halt: Option<Halt>,
     pub(super) halted_at: Option<Instant>,
     pub(super) next_drip: Instant,
     pub(super) next_lag: Instant,
@@ -108,21 +95,18 @@ impl<C: Client> Source<C> {
         Self {
             consumer,
             ledger: Ledger::default(),
-            pauses: Pauses::default(),
-            rewinds: Rewinds::default(),
-            damaged: BTreeMap::new(),
+            partitions: BTreeMap::new(),
             commits: Commits::new(cx.plan.commit_interval),
             hold: Hold::new(cx.plan.memory_bytes / 16),
             rebalance: Rebalance::Stable,
             questions: Questions::default(),
             topic_ids: TopicIds::default(),
-            lowered: Lowered::default(),
+            resets: ResetPositions::default(),
             history: History::default(),
             until: cx.until.map(|_| Marks::default()),
-            assigned: BTreeMap::new(),
             next_sequence: 0,
             mean_record_bytes: 1024,
-            queue_seen_empty: 0,
+            queue_seen_empty: false,
             holding: false,
             probing: false,
             halt: None,
@@ -230,68 +214,40 @@ impl<C: Client> Source<C> {
 
     fn park(&mut self) {
         let now = self.consumer.now();
-        let due = [self.commit_wake(), self.rewinds.next_due(), self.rebalance.next_due()];
+        let due = [
+            self.commit_wake(),
+            self.partitions.values().filter_map(Partition::next_seek).min(),
+            self.rebalance.next_due(),
+        ];
         let limit = due
             .into_iter()
             .flatten()
             .map(|at| at.saturating_duration_since(now))
             .fold(LONGEST_PARK, Duration::min)
-            .max(Duration::from_millis(1));
+            .max(SHORTEST_PARK);
         let wake = self.cx.wake.clone();
         self.consumer.park(&wake, limit);
     }
 
-    fn commit_wake(&self) -> Option<Instant> {
-        if self.cx.dry_run || self.commits.is_waiting() || self.ledger.committable().next().is_none() {
-            return None;
-        }
-        self.commits.next_due()
-    }
-
     /// The one way back (I8): fence, forget, destroy what is held, and read again from the lowest unresolved offset.
     pub(super) fn rewind(&mut self, slot: PartitionId, cause: RewindCause, now: Instant) {
-        if !self.assigned.contains_key(&slot) {
-            return;
-        }
+        let Some(partition) = self.partitions.get_mut(&slot) else { return };
         let epoch = Epoch::fresh();
         self.cx.table.set_current(slot, epoch);
         let rewound = self.ledger.rewind(slot, epoch);
         self.hold.destroy(slot);
-        self.pauses.add(slot, PauseReason::Rewind);
-        // Both reasons were about records that are read again.
-        self.pauses.remove(slot, PauseReason::Span);
-        self.pauses.remove(slot, PauseReason::Until);
-        self.rewinds.start(slot, now);
-        if let Some(damage) = self.damaged.get_mut(&slot) {
-            damage.interrupted(now);
-            self.pauses.add(slot, PauseReason::Damaged);
-        }
+        partition.rewind(now);
         if self.finishing {
             self.given_back += rewound.records;
         }
         if let Some(until) = &mut self.until {
             until.not_done(slot);
         }
-        if let Some(assigned) = self.assigned.get_mut(&slot) {
-            assigned.check_gap = true;
-            assigned.seek = SeekProof::Awaited;
-            assigned.read_in_epoch = false;
-            assigned.destroyed = false;
-            tracing::warn!(pipeline = %self.cx.plan.name, partition = %assigned.name, cause = cause.name(),
-                records = rewound.records, to = rewound.to.map_or(-1, |to| to.0), "rewinding");
-        }
+        tracing::warn!(pipeline = %self.cx.plan.name, partition = %partition.name, cause = cause.name(),
+            records = rewound.records, to = rewound.to.map_or(-1, |to| to.0), "rewinding");
         self.cx.metrics.rewound.add(rewound.records);
         self.cx.metrics.rewind(cause).add(1);
         self.apply_pauses();
-    }
-
-    /// The first record after a seek lies above its target: the seek may have been lost, so it is done once more.
-    pub(super) fn seek_again(&mut self, slot: PartitionId, now: Instant) {
-        self.pauses.add(slot, PauseReason::Rewind);
-        self.rewinds.start(slot, now);
-        if let Some(assigned) = self.assigned.get_mut(&slot) {
-            assigned.read_in_epoch = false;
-        }
     }
 
     /// Seeks partitions whose backoff has passed.
@@ -300,43 +256,25 @@ impl<C: Client> Source<C> {
             return;
         }
         let mut positions = Vec::new();
-        let doubtful = self.topic_ids.is_doubtful(now);
-        for slot in self.rewinds.due(now) {
-            if doubtful {
-                self.rewinds.again(slot, now, SEEK_WHEN_ID_IS_KNOWN);
-                continue;
+        let id_in_doubt = self.topic_ids.is_doubtful(now);
+        let mut unknown = Vec::new();
+        for (slot, partition) in self.partitions.iter_mut().filter(|(_, partition)| partition.is_seeking()) {
+            match partition.seek_due(self.ledger.position(*slot), id_in_doubt, self.questions.is_asked(*slot), now) {
+                SeekDue::Wait => {}
+                SeekDue::AskLog => unknown.push(*slot),
+                SeekDue::To(to) => positions.push((partition.name.clone(), to)),
             }
-            if self.questions.concerns(slot) {
-                // Whether the log itself was truncated is being asked: the answer decides where to seek.
-                self.ask_truncation_again(slot, now);
-                self.rewinds.again(slot, now, SEEK_WHEN_ANSWERED);
-                continue;
-            }
-            let Some(assigned) = self.assigned.get_mut(&slot) else { continue };
-            if assigned.recreated && self.ledger.position(slot).is_some() {
-                self.ask_truncation(slot, now);
-                self.rewinds.again(slot, now, SEEK_ONCE_ASKED);
-                continue;
-            }
-            // Where nothing is known of it, its beginning loses nothing; the client refuses a seek to what the group stored.
-            assigned.recreated = false;
-            let probe = self.damaged.get(&slot).and_then(Damage::probes);
-            let to = probe.or(self.ledger.position(slot));
-            let to = to.map_or(START_EARLIEST, |position| position.0);
-            // Just assigned, or its broker is slow: the client answers `State` or a timeout; asked again soon.
-            self.rewinds.again(slot, now, SEEK_REPEATED);
-            positions.push((assigned.name.clone(), to));
         }
+        unknown.into_iter().for_each(|slot| self.ask_truncation(slot));
         if positions.is_empty() {
             return;
         }
         // One call for all: its bound is one for all as well.
         let answers = self.consumer.seek(&positions, SEEK_WITHIN_MS).unwrap_or_default();
         for answer in answers.iter().filter(|answer| answer.error.is_none()) {
-            if let Some(slot) = self.cx.table.slot(&answer.name) {
-                self.rewinds.sought(slot);
-                self.pauses.remove(slot, PauseReason::Rewind);
-                self.assigned.entry(slot).and_modify(|assigned| assigned.changed_at = now);
+            let slot = self.cx.table.slot(&answer.name);
+            if let Some(partition) = slot.and_then(|slot| self.partitions.get_mut(&slot)) {
+                partition.sought(now);
             }
         }
     }
@@ -346,28 +284,47 @@ impl<C: Client> Source<C> {
     pub(super) fn apply_pauses(&mut self) {
         let mut doubtful = Vec::new();
         for pause in [true, false] {
-            let slots = if pause { self.pauses.to_pause() } else { self.pauses.to_resume() };
-            if slots.is_empty() {
+            let must = |one: &&Partition| {
+                if pause { one.pauses.must_pause() } else { one.pauses.must_resume() }
+            };
+            let names: Vec<_> = self.partitions.values().filter(must).map(|partition| partition.name.clone()).collect();
+            if names.is_empty() {
                 continue;
             }
-            let names: Vec<_> = slots.iter().filter_map(|slot| self.cx.table.name(*slot).cloned()).collect();
             for answer in if pause { self.consumer.pause(&names) } else { self.consumer.resume(&names) } {
                 let Some(slot) = self.cx.table.slot(&answer.name) else { continue };
-                let late = self.pauses.is_unsure(slot) && answer.error.is_none();
+                let Some(partition) = self.partitions.get_mut(&slot) else { continue };
+                let late = partition.pauses.is_unsure() && answer.error.is_none();
                 if late && !mutants::on(Mutant::LatePauseBelieved) {
-                    self.pauses.add(slot, PauseReason::Rewind);
+                    partition.pauses.add(PauseReason::Rewind);
                     doubtful.push(slot);
                 }
-                self.pauses.told(slot, pause, answer.error.is_none());
+                partition.told(pause, answer.error.is_none(), self.consumer.now());
                 if let Some(until) = &mut self.until {
                     until.disturbed(slot);
                 }
-                let now = self.consumer.now();
-                self.assigned.entry(slot).and_modify(|assigned| assigned.changed_at = now);
             }
         }
         let now = self.consumer.now();
         doubtful.into_iter().for_each(|slot| self.rewind(slot, RewindCause::Redelivered, now));
+    }
+
+    /// Adds a reason to pause to all partitions, or takes it away.
+    pub(super) fn pause_all(&mut self, reason: PauseReason, on: bool) {
+        self.partitions.values_mut().for_each(|partition| partition.pauses.set(reason, on));
+    }
+
+    /// The partition's reason to pause is there, or over.
+    pub(super) fn set_pause(&mut self, slot: PartitionId, reason: PauseReason, on: bool) {
+        if let Some(partition) = self.partitions.get_mut(&slot) {
+            partition.pauses.set(reason, on);
+        }
+    }
+
+    /// Whether a seek of this partition waits for an answer about its log.
+    pub(super) fn awaits_answer(&self, slot: PartitionId) -> bool {
+        let check = self.partitions.get(&slot).and_then(|partition| partition.truncation.as_ref());
+        self.questions.is_asked(slot) || check.is_some_and(TruncationCheck::is_doubtful)
     }
 
     /// Whether the channel, the ring and the budget have room for another batch.

@@ -9,10 +9,11 @@ use crate::telemetry::health::Component;
 use crate::telemetry::latency::Stage;
 use crate::telemetry::metrics::StageName;
 
-use super::assigned::SeekProof;
 use super::client::{Client, Messages};
 use super::control::Source;
-use super::damage::{Damage, ReadCause, ReadError};
+use super::damage::{ReadCause, ReadError};
+use super::flow::Arrival;
+use super::partition::Partition;
 use super::pauses::PauseReason;
 
 /// Bytes wanted in a batch: the parser works on a cache-warm scratch, and a batch of 1,024 makes the channel hop free.
@@ -41,16 +42,16 @@ impl<C: Client> Source<C> {
         }
         if self.holding {
             self.holding = false;
-            self.pauses.for_all(PauseReason::Hold, false);
+            self.pause_all(PauseReason::Hold, false);
             self.apply_pauses();
         }
         let max = (BATCH_BYTES / self.mean_record_bytes.max(1)).clamp(1, BATCH_RECORDS);
         let messages = self.consumer.drain(max, 0);
         if messages.is_empty() {
-            self.queue_seen_empty = self.queue_seen_empty.saturating_add(1);
+            self.queue_seen_empty = true;
             return false;
         }
-        self.queue_seen_empty = 0;
+        self.queue_seen_empty = false;
         self.admit(messages, now);
         !mutants::on(Mutant::HalfDrainedQueueSleeps)
     }
@@ -71,7 +72,7 @@ impl<C: Client> Source<C> {
         self.next_drip = now + DRIP;
         if self.hold.is_full() && !self.holding {
             self.holding = true;
-            self.pauses.for_all(PauseReason::Hold, true);
+            self.pause_all(PauseReason::Hold, true);
             self.apply_pauses();
         }
         // While all is paused nothing comes; what slipped through before the pause took hold is still kept.
@@ -85,8 +86,8 @@ impl<C: Client> Source<C> {
         let mut tags = Vec::with_capacity(messages.len());
         for segment in messages.segments() {
             let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };
-            let slot = self.cx.table.slot(&name).filter(|slot| !self.waits_for_seek(*slot));
-            let slot = slot.filter(|slot| self.damaged.get(slot).is_none_or(Damage::is_read_again));
+            let slot = self.cx.table.slot(&name);
+            let slot = slot.filter(|slot| self.partitions.get(slot).is_some_and(Partition::keeps));
             let tag = slot.map(|slot| (slot, self.ledger.epoch(slot))).filter(|(_, epoch)| *epoch != Epoch::NONE);
             tags.extend((segment.start..segment.end).map(|_| tag));
         }
@@ -140,22 +141,16 @@ impl<C: Client> Source<C> {
         }
     }
 
-    /// Whether records of the partition must be destroyed because its seek is still to come.
-    fn waits_for_seek(&self, slot: PartitionId) -> bool {
-        self.rewinds.is_waiting(slot) && !mutants::on(Mutant::DrainDuringABackoff)
-    }
-
     /// Cuts a batch into stretches of one partition and says of each whether it may be read.
     fn judge(&mut self, messages: &C::Messages, now: Instant) -> Vec<Stretch> {
         let mut stretches = Vec::new();
         for segment in messages.segments() {
             let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };
-            let slot = self.cx.table.slot(&name).filter(|slot| self.assigned.contains_key(slot));
             let (start, end) = (segment.start, segment.end);
-            let slot = slot.filter(|slot| !self.waits_for_seek(*slot));
             let (first, last) = (messages.offset(start), Offset(messages.offset(end - 1)));
-            let may_be_read = |at: &mut Damage| at.may_be_read(Offset(first), last, now);
-            let Some(slot) = slot.filter(|slot| self.damaged.get_mut(slot).is_none_or(may_be_read)) else {
+            let takes = |partition: &mut Partition| partition.takes(Offset(first), last, now);
+            let slot = self.cx.table.slot(&name);
+            let Some(slot) = slot.filter(|slot| self.partitions.get_mut(slot).is_some_and(takes)) else {
                 stretches.push(Stretch::refused(start, end));
                 continue;
             };
@@ -173,7 +168,7 @@ impl<C: Client> Source<C> {
                 .and_then(|until| until.mark(slot))
                 .map_or(end, |mark| (start..end).find(|index| messages.offset(*index) >= mark.0).unwrap_or(end));
             if cut < end {
-                self.pauses.add(slot, PauseReason::Until);
+                self.set_pause(slot, PauseReason::Until, true);
                 self.until.iter_mut().for_each(|until| until.passed(slot));
                 stretches.push(Stretch::refused(cut, end));
             }
@@ -184,7 +179,7 @@ impl<C: Client> Source<C> {
         }
         // A partition that went back further on in this batch takes all of its records with it.
         for stretch in &mut stretches {
-            stretch.slot = stretch.slot.filter(|slot| !self.waits_for_seek(*slot));
+            stretch.slot = stretch.slot.filter(|slot| !self.partitions.get(slot).is_some_and(Partition::refuses_all));
         }
         stretches
     }
@@ -198,42 +193,34 @@ impl<C: Client> Source<C> {
             return false;
         }
         if self.is_behind_wrong_numbers(slot, Offset(first)) {
-            let error = self.damaged.get(&slot).map(|damage| damage.error().clone());
+            let damage = self.partitions.get(&slot).and_then(|partition| partition.damage.as_ref());
+            let error = damage.map(|damage| damage.error().clone());
             error.into_iter().for_each(|error| self.broke_off(slot, error, now));
             return false;
         }
-        let jumps = first > expected.map_or(0, |expected| expected.0);
-        if let Some(assigned) = self.assigned.get_mut(&slot) {
-            if std::mem::take(&mut assigned.was_gone) {
-                self.topic_ids.suspect();
-            }
-            // Both of these would be caught here once more.
-            let believed = mutants::on(Mutant::ReleaseHeldOfAnOldEpoch)
-                || mutants::on(Mutant::DrainDuringABackoff)
-                || (expected.is_none() && mutants::on(Mutant::BeginningSoughtOnFaith));
-            if jumps && !believed && !assigned.seek.accepts(Offset(first)) {
-                assigned.seek = SeekProof::Above(Offset(first));
-                self.seek_again(slot, now);
-                return false;
-            }
-            assigned.seek = SeekProof::Given;
-            let checks = std::mem::take(&mut assigned.check_gap);
-            if let Some(expected) = expected.filter(|_| checks && jumps) {
-                self.ask_gap(slot, expected, Position(first), now);
-            }
+        let Some(partition) = self.partitions.get_mut(&slot) else { return true };
+        if partition.topic_is_back() {
+            self.topic_ids.suspect();
         }
-        true
+        match partition.arrived(Offset(first), expected, now) {
+            Arrival::Taken => true,
+            Arrival::AfterJump => {
+                expected.into_iter().for_each(|expected| self.ask_gap(slot, expected, Position(first)));
+                true
+            }
+            Arrival::SeekAgain => false,
+        }
     }
 
     /// While a partition is running, offsets jump over what was compacted and over control records; where retention
     /// overtook the reading they jump to the low watermark, which came with the same fetch.
     fn look_for_gap(&mut self, slot: PartitionId, expected: Option<Position>, first: i64, inside: Option<(i64, i64)>) {
-        let Some(assigned) = self.assigned.get(&slot) else { return };
+        let Some(partition) = self.partitions.get(&slot) else { return };
         let before = expected
             .map(|expected| (expected.0, first))
-            .filter(|(expected, _)| assigned.read_in_epoch && first > *expected);
+            .filter(|(expected, _)| partition.has_read() && first > *expected);
         for (expected, first) in before.into_iter().chain(inside) {
-            let low = self.consumer.low_watermark(&assigned.name).map(Position);
+            let low = self.consumer.low_watermark(&partition.name).map(Position);
             self.judge_gap(slot, Position(expected), Position(first), low);
         }
     }
@@ -242,9 +229,8 @@ impl<C: Client> Source<C> {
     /// is numbered wrong. The ends are asked for in each case.
     fn went_back(&mut self, slot: PartitionId, first: Offset, expected: Position, now: Instant) {
         self.cx.metrics.redelivered.add(1);
-        let is_known = self.damaged.get(&slot).is_some_and(Damage::is_numbered_wrong);
-        let is_log = self.assigned.get_mut(&slot).is_some_and(|assigned| assigned.goes_back(first, expected));
-        if (is_log || is_known) && !mutants::on(Mutant::WrongNumbersRewound) {
+        let is_log = self.partitions.get_mut(&slot).is_some_and(|partition| partition.goes_back(first, expected));
+        if is_log && !mutants::on(Mutant::WrongNumbersRewound) {
             let cause = ReadCause::WentBack { to: first.0 };
             self.broke_off(slot, ReadError { offset: expected.0, cause }, now);
         } else {
@@ -252,16 +238,15 @@ impl<C: Client> Source<C> {
         }
         self.topic_ids.suspect();
         if !mutants::on(Mutant::TruncationUnnoticed) {
-            self.ask_truncation(slot, now);
+            self.ask_truncation(slot);
         }
     }
 
     /// Whether a place that is numbered wrong lies between here and a record at `first`. Not where retention has removed it.
     fn is_behind_wrong_numbers(&mut self, slot: PartitionId, first: Offset) -> bool {
-        let Some(damage) = self.damaged.get(&slot).filter(|damage| !damage.allows(first)) else { return false };
-        let place = damage.place();
-        let name = self.assigned.get(&slot).map(|assigned| &assigned.name);
-        name.and_then(|name| self.consumer.low_watermark(name)).is_none_or(|low| low <= place.0)
+        let Some(partition) = self.partitions.get(&slot) else { return false };
+        let Some(damage) = partition.damage.as_ref().filter(|damage| !damage.allows(first)) else { return false };
+        self.consumer.low_watermark(&partition.name).is_none_or(|low| low <= damage.place().0)
     }
 
     fn open_runs(&mut self, stretches: &[Stretch], now: Instant) -> Vec<Run> {
@@ -278,12 +263,12 @@ impl<C: Client> Source<C> {
                 }
                 Err(_) => overlapping.push(slot),
             }
-            if let Some(assigned) = self.assigned.get_mut(&slot) {
-                assigned.read_in_epoch = true;
+            if let Some(partition) = self.partitions.get_mut(&slot) {
+                partition.read();
             }
             let bounded = !mutants::on(Mutant::UnboundedSpan);
             if bounded && self.ledger.span(slot) > self.cx.plan.span_records as u64 {
-                self.pauses.add(slot, PauseReason::Span);
+                self.set_pause(slot, PauseReason::Span, true);
             }
             at += records;
         }

@@ -11,6 +11,7 @@ use super::client::Client;
 use super::control::Source;
 use super::credentials;
 use super::damage::{ReadCause, ReadError};
+use super::partition::Partition;
 use super::silence::Fetched;
 use super::statistics::{self, PartitionStatistics};
 use super::until::{Marks, PartitionFacts};
@@ -99,17 +100,15 @@ impl<C: Client> Source<C> {
     ) {
         // The client's position counts any error that names an offset as a record.
         let slot = partition.as_ref().and_then(|name| self.cx.table.slot(name));
-        if let Some(assigned) = slot.and_then(|slot| self.assigned.get_mut(&slot)).filter(|_| offset.is_some()) {
-            assigned.read_in_epoch &= mutants::on(Mutant::ErrorTakenForARecord);
+        if let Some(partition) = slot.and_then(|slot| self.partitions.get_mut(&slot)).filter(|_| offset.is_some())
+            && !mutants::on(Mutant::ErrorTakenForARecord)
+        {
+            partition.distrust_client();
         }
         let place = partition.as_ref().map_or_else(|| "the source".to_owned(), ToString::to_string);
         match code {
             ErrorCode::UNKNOWN_TOPIC_OR_PART | ErrorCode::UNKNOWN_TOPIC | ErrorCode::UNKNOWN_PARTITION => {
-                for assigned in self.assigned.values_mut() {
-                    let same = partition.as_ref().is_none_or(|gone| gone.topic == assigned.name.topic);
-                    assigned.was_gone |= same;
-                }
-                self.topic_ids.suspect();
+                self.topic_is_gone(partition.as_ref());
                 let pattern = partition.as_ref().filter(|gone| gone.topic.starts_with('^'));
                 let words = match pattern {
                     Some(pattern) => format!("no topic matches `{}`; waiting for one", self.as_written(&pattern.topic)),
@@ -156,47 +155,47 @@ impl<C: Client> Source<C> {
             self.unreachable = false;
             self.cx.health.clear(Component::Source);
         }
-        let seen_empty = std::mem::take(&mut self.queue_seen_empty) > 0;
+        let seen_empty = std::mem::take(&mut self.queue_seen_empty);
         for entry in read.partitions {
             let Some(slot) = self.cx.table.slot(&entry.name) else { continue };
-            let Some(assigned) = self.assigned.get_mut(&slot) else { continue };
-            let settled = assigned.is_settled(self.consumer.now());
-            let running = !self.rewinds.is_waiting(slot) && self.rebalance.is_stable() && settled;
+            let Some(partition) = self.partitions.get_mut(&slot) else { continue };
+            let settled = partition.is_settled(self.consumer.now());
+            let running = !partition.is_seeking() && self.rebalance.is_stable() && settled;
             if entry.last_stable >= 0 {
-                assigned.end = Some(Position(entry.last_stable));
+                partition.end = Some(Position(entry.last_stable));
             }
             let told = running && entry.is_served && seen_empty && entry.next_offset >= 0;
-            if told && !self.damaged.is_empty() {
+            if told {
                 self.client_read_on(slot, Position(entry.next_offset), Position(entry.last_stable));
             }
-            self.listen(slot, told && !self.pauses.is_paused(slot), &entry);
-            let Some(assigned) = self.assigned.get_mut(&slot) else { continue };
+            self.listen(slot, told, &entry);
+            let Some(partition) = self.partitions.get(&slot) else { continue };
             if let Some(until) = &mut self.until {
                 if until.mark(slot).is_none() && entry.last_stable >= 0 {
                     until.pin(slot, Position(entry.last_stable), None);
                 }
                 let next_offset =
                     (running && entry.is_served && entry.next_offset >= 0).then_some(Position(entry.next_offset));
-                let no_records = !assigned.read_in_epoch && mutants::on(Mutant::EmptiedPartitionHasNoEnd);
+                let no_records = !partition.has_read() && mutants::on(Mutant::EmptiedPartitionHasNoEnd);
                 if !no_records && !mutants::on(Mutant::MarkersHideTheEnd) {
                     until.next_offset(slot, next_offset, seen_empty);
                 }
             }
-            if running && !self.pauses.is_paused(slot) {
+            if running && !partition.pauses.is_paused() {
                 self.adopt(slot);
             }
         }
     }
 
     /// Notices that nothing comes of a partition that is being read.
-    fn listen(&mut self, slot: PartitionId, is_read: bool, entry: &PartitionStatistics) {
+    fn listen(&mut self, slot: PartitionId, is_running: bool, entry: &PartitionStatistics) {
         let now = self.consumer.now();
-        let Some(assigned) = self.assigned.get_mut(&slot) else { return };
-        if !is_read || self.hold.holds(slot) {
-            return assigned.silence.over();
+        let Some(partition) = self.partitions.get_mut(&slot) else { return };
+        if !is_running || partition.pauses.is_paused() || self.hold.holds(slot) {
+            return partition.silence.over();
         }
         let PartitionStatistics { next_offset, last_stable: end, fetches, .. } = *entry;
-        let silent = assigned.silence.told(Fetched { next_offset, end, fetches }, now);
+        let silent = partition.silence.told(Fetched { next_offset, end, fetches }, now);
         if let Some(offset) = silent.filter(|_| !mutants::on(Mutant::SilentBatchUnnoticed)) {
             self.broke_off(slot, ReadError { offset, cause: ReadCause::Silence }, now);
         }
@@ -214,16 +213,15 @@ impl<C: Client> Source<C> {
 
     /// Takes over the client's own position, which includes control records, where nothing of ours contradicts it.
     fn adopt(&mut self, slot: PartitionId) {
-        let Some(assigned) = self.assigned.get(&slot) else { return };
+        let Some(partition) = self.partitions.get(&slot) else { return };
         let held = self.hold.holds(slot) && !mutants::on(Mutant::AdoptWithRecordsHeld);
-        let damaged = self.damaged.contains_key(&slot);
-        if !assigned.read_in_epoch || assigned.destroyed || held || damaged || !self.ledger.is_quiet(slot) {
+        if !partition.is_client_believed() || held || !self.ledger.is_quiet(slot) {
             return;
         }
         if mutants::on(Mutant::MarkersHideTheEnd) {
             return;
         }
-        let at = Position(self.consumer.position(&assigned.name));
+        let at = Position(self.consumer.position(&partition.name));
         let mark = self.until.as_ref().and_then(|until| until.mark(slot));
         self.ledger.adopt(slot, mark.map_or(at, |mark| at.min(mark)));
     }
@@ -231,14 +229,17 @@ impl<C: Client> Source<C> {
     /// Whether a bounded run has everything.
     pub(super) fn bounded_run_is_over(&mut self) -> bool {
         let Some(until) = &self.until else { return false };
-        if !until.knows_share(!self.assigned.is_empty(), self.consumer.now())
+        if !until.knows_share(!self.partitions.is_empty(), self.consumer.now())
             || !self.rebalance.is_stable()
             || !self.cx.reports.is_empty()
         {
             return false;
         }
-        let all: Vec<_> =
-            self.assigned.keys().map(|slot| (*slot, until.is_done(*slot, self.standing(*slot)))).collect();
+        let all: Vec<_> = self
+            .partitions
+            .iter()
+            .map(|(slot, partition)| (*slot, until.is_done(*slot, self.standing(*slot, partition))))
+            .collect();
         if !all.iter().all(|(_, done)| *done) {
             return self.only_damaged_are_left(&all);
         }
@@ -253,18 +254,14 @@ impl<C: Client> Source<C> {
         true
     }
 
-    /// Never, but for a mutant.
-    fn must_read_first(&self, slot: PartitionId) -> bool {
-        mutants::on(Mutant::EmptiedPartitionHasNoEnd)
-            && self.assigned.get(&slot).is_some_and(|assigned| !assigned.read_in_epoch)
-    }
-
-    fn standing(&self, slot: PartitionId) -> PartitionFacts {
+    fn standing(&self, slot: PartitionId, partition: &Partition) -> PartitionFacts {
+        // Never, but for a mutant.
+        let must_read_first = mutants::on(Mutant::EmptiedPartitionHasNoEnd) && !partition.has_read();
         PartitionFacts {
-            idle: self.ledger.is_quiet(slot) && !self.hold.holds(slot) && !self.rewinds.is_waiting(slot),
-            position: self.ledger.position(slot).filter(|_| !self.must_read_first(slot)),
-            queue_seen_empty: self.queue_seen_empty > 0,
-            damaged: self.damaged.contains_key(&slot),
+            idle: self.ledger.is_quiet(slot) && !self.hold.holds(slot) && !partition.is_seeking(),
+            position: self.ledger.position(slot).filter(|_| !must_read_first),
+            queue_seen_empty: self.queue_seen_empty,
+            damaged: partition.damage.is_some(),
         }
     }
 }

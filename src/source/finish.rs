@@ -33,6 +33,16 @@ const DESTROY_WITHIN: Duration = Duration::from_secs(5);
 const ABORTED_WITHIN: Duration = Duration::from_secs(1);
 /// How long a halted pipeline goes on settling what does not depend on the fault.
 const HALTED_DRAIN: Duration = Duration::from_secs(5);
+/// How long the loop parks while it drains: reports wake it.
+const DRAIN_PARK: Duration = Duration::from_millis(20);
+/// How long it parks while it waits for the answer to the last commit.
+const COMMIT_PARK: Duration = Duration::from_millis(10);
+/// The same while a refused one waits to be sent again.
+const REFUSED_PARK: Duration = Duration::from_millis(50);
+/// Messages thrown away in one call while leaving: that serves the callbacks.
+const LEAVING_DRAIN: usize = 64;
+/// How long such a call waits.
+const LEAVING_WAIT_MS: i32 = 20;
 /// How often the group is served while draining.
 const SERVE_EVERY: Duration = Duration::from_millis(100);
 
@@ -62,8 +72,10 @@ impl<C: Client> Source<C> {
         let (closed, _) = flume::bounded(0);
         self.cx.batches = closed;
         self.finishing = true;
-        for (slot, assigned) in &mut self.assigned {
-            assigned.destroyed |= self.hold.destroy(*slot) > 0;
+        for (slot, partition) in &mut self.partitions {
+            if self.hold.destroy(*slot) > 0 {
+                partition.destroyed();
+            }
         }
     }
 
@@ -87,7 +99,7 @@ impl<C: Client> Source<C> {
             }
             self.upkeep(now);
             if !more {
-                self.park_for(Duration::from_millis(20));
+                self.park_for(DRAIN_PARK);
             }
         }
     }
@@ -103,8 +115,8 @@ impl<C: Client> Source<C> {
         for segment in messages.segments() {
             let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };
             let slot = self.cx.table.slot(&name);
-            if let Some(assigned) = slot.and_then(|slot| self.assigned.get_mut(&slot)) {
-                assigned.destroyed = true;
+            if let Some(partition) = slot.and_then(|slot| self.partitions.get_mut(&slot)) {
+                partition.destroyed();
             }
         }
     }
@@ -146,7 +158,7 @@ impl<C: Client> Source<C> {
             }
             self.serve_group();
             self.cx.wake.take();
-            self.park_for(Duration::from_millis(if self.last_commit_error.is_some() { 50 } else { 10 }));
+            self.park_for(if self.last_commit_error.is_some() { REFUSED_PARK } else { COMMIT_PARK });
         }
     }
 
@@ -156,10 +168,10 @@ impl<C: Client> Source<C> {
         self.publish_lag();
         self.cx.metrics.commit_unanswered_since_ms.set(0);
         self.cx.health.clear(Component::Group);
-        let slots: Vec<PartitionId> = self.assigned.keys().copied().collect();
+        let slots: Vec<PartitionId> = self.partitions.keys().copied().collect();
         self.fence(&slots);
         // Other pipelines may go on: what nobody reads any more must not look as if it stood still.
-        self.assigned.clear();
+        self.partitions.clear();
         self.cx.lag.end();
         self.cx.metrics.assigned_partitions.set(0);
         self.apply_pending_rebalance();
@@ -206,7 +218,7 @@ impl<C: Client> Source<C> {
 
     /// Runs callbacks and does what they ask for; records are not looked at.
     fn serve_leaving(&mut self) {
-        drop(self.consumer.drain(64, 20));
+        drop(self.consumer.drain(LEAVING_DRAIN, LEAVING_WAIT_MS));
         for event in self.consumer.events() {
             match event {
                 // What is given to us now must be taken before it can be given up. Nothing of it is read.

@@ -1,8 +1,5 @@
-//! Why partitions are paused. Pure: says which call the client needs; a failed call is asked for again.
+//! Why a partition is paused. Pure: says which call the client needs; a failed call is asked for again.
 
-use std::collections::BTreeMap;
-
-use crate::model::PartitionId;
 use crate::mutants::{self, Mutant};
 
 /// A reason to pause a partition. The client is paused while there is any.
@@ -35,8 +32,9 @@ impl PauseReason {
     }
 }
 
+/// The pause reasons of one partition, and what the client was told.
 #[derive(Debug, Default)]
-struct Reasons {
+pub struct Pauses {
     set: u8,
     told: ClientPause,
 }
@@ -54,102 +52,76 @@ enum ClientPause {
     Unsure,
 }
 
-/// The pause reasons of every assigned partition.
-#[derive(Debug, Default)]
-pub struct Pauses {
-    partitions: BTreeMap<PartitionId, Reasons>,
-}
-
 impl Pauses {
     /// A partition is assigned, with the reasons that hold for all. librdkafka never clears an application's pause by
     /// itself, so what it believes is unknown until it has been told.
-    pub fn assign(&mut self, slot: PartitionId, all: &[PauseReason]) {
+    #[must_use]
+    pub fn assigned(all: &[PauseReason]) -> Self {
         let set = all.iter().fold(0, |set, reason| set | reason.bit());
         let survives = mutants::on(Mutant::PauseSurvivesARevoke);
         let told = if survives { ClientPause::To { pause: set != 0 } } else { ClientPause::Nothing };
-        self.partitions.insert(slot, Reasons { set, told });
-    }
-
-    /// A partition is given up: its reasons end. Resume it at the client before it is unassigned.
-    pub fn revoke(&mut self, slot: PartitionId) {
-        self.partitions.remove(&slot);
+        Self { set, told }
     }
 
     /// Adds a reason.
-    pub fn add(&mut self, slot: PartitionId, reason: PauseReason) {
+    pub fn add(&mut self, reason: PauseReason) {
         if reason == PauseReason::Rewind && mutants::on(Mutant::DrainDuringABackoff) {
             return;
         }
-        if let Some(reasons) = self.partitions.get_mut(&slot) {
-            reasons.set |= reason.bit();
-        }
+        self.set |= reason.bit();
     }
 
     /// Takes a reason away.
-    pub fn remove(&mut self, slot: PartitionId, reason: PauseReason) {
-        if let Some(reasons) = self.partitions.get_mut(&slot) {
-            reasons.set &= !reason.bit();
-        }
+    pub fn remove(&mut self, reason: PauseReason) {
+        self.set &= !reason.bit();
     }
 
-    /// Adds or takes away a reason for every partition.
-    pub fn for_all(&mut self, reason: PauseReason, on: bool) {
-        for reasons in self.partitions.values_mut() {
-            if on {
-                reasons.set |= reason.bit();
-            } else {
-                reasons.set &= !reason.bit();
-            }
-        }
+    /// Adds a reason or takes it away.
+    pub fn set(&mut self, reason: PauseReason, on: bool) {
+        if on { self.add(reason) } else { self.remove(reason) }
     }
 
-    /// Whether a partition has this reason.
+    /// Whether there is this reason.
     #[must_use]
-    pub fn has(&self, slot: PartitionId, reason: PauseReason) -> bool {
-        self.partitions.get(&slot).is_some_and(|reasons| reasons.set & reason.bit() != 0)
+    pub fn has(&self, reason: PauseReason) -> bool {
+        self.set & reason.bit() != 0
     }
 
-    /// Whether a partition is to be paused.
+    /// Whether the partition is to be paused.
     #[must_use]
-    pub fn is_paused(&self, slot: PartitionId) -> bool {
-        self.partitions.get(&slot).is_some_and(|reasons| reasons.set != 0)
+    pub fn is_paused(&self) -> bool {
+        self.set != 0
     }
 
-    /// Partitions the client must be told to pause.
+    /// Whether the client must be told to pause the partition.
     #[must_use]
-    pub fn to_pause(&self) -> Vec<PartitionId> {
-        self.slots_where(|reasons| match reasons.told {
-            ClientPause::Nothing => reasons.set != 0,
-            ClientPause::To { pause } => reasons.set != 0 && !pause,
+    pub fn must_pause(&self) -> bool {
+        match self.told {
+            ClientPause::Nothing => self.set != 0,
+            ClientPause::To { pause } => self.set != 0 && !pause,
             ClientPause::Unsure => true,
-        })
+        }
     }
 
-    /// Partitions the client must be told to resume.
+    /// Whether the client must be told to resume the partition.
     #[must_use]
-    pub fn to_resume(&self) -> Vec<PartitionId> {
-        self.slots_where(|reasons| match reasons.told {
-            ClientPause::Nothing => reasons.set == 0,
-            ClientPause::To { pause } => reasons.set == 0 && pause,
+    pub fn must_resume(&self) -> bool {
+        match self.told {
+            ClientPause::Nothing => self.set == 0,
+            ClientPause::To { pause } => self.set == 0 && pause,
             ClientPause::Unsure => false,
-        })
+        }
     }
 
     /// Whether a call has failed since the client last did as told.
     #[must_use]
-    pub fn is_unsure(&self, slot: PartitionId) -> bool {
-        self.partitions.get(&slot).is_some_and(|reasons| reasons.told == ClientPause::Unsure)
-    }
-
-    fn slots_where(&self, wanted: impl Fn(&Reasons) -> bool) -> Vec<PartitionId> {
-        self.partitions.iter().filter(|(_, reasons)| wanted(reasons)).map(|(slot, _)| *slot).collect()
+    pub fn is_unsure(&self) -> bool {
+        self.told == ClientPause::Unsure
     }
 
     /// The client was told to pause or resume, and `did` so.
-    pub fn told(&mut self, slot: PartitionId, pause: bool, did: bool) {
-        if let Some(reasons) = self.partitions.get_mut(&slot) {
-            reasons.told = if did { ClientPause::To { pause } } else { ClientPause::Unsure };
-        }
+    pub fn told(&mut self, pause: bool, did: bool) {
+        self.told = if did { ClientPause::To { pause } } else { ClientPause::Unsure };
     }
 }
 
@@ -157,67 +129,65 @@ impl Pauses {
 mod tests {
     use super::*;
 
-    const A: PartitionId = PartitionId(0);
-    const B: PartitionId = PartitionId(1);
-
-    fn apply(pauses: &mut Pauses) -> (Vec<PartitionId>, Vec<PartitionId>) {
-        let pause = pauses.to_pause();
-        pause.iter().for_each(|slot| pauses.told(*slot, true, true));
-        let resume = pauses.to_resume();
-        resume.iter().for_each(|slot| pauses.told(*slot, false, true));
+    /// Does as the pauses say. Whether the client was paused, and whether it was resumed.
+    fn apply(pauses: &mut Pauses) -> (bool, bool) {
+        let pause = pauses.must_pause();
+        if pause {
+            pauses.told(true, true);
+        }
+        let resume = pauses.must_resume();
+        if resume {
+            pauses.told(false, true);
+        }
         (pause, resume)
     }
 
     #[test]
     fn the_client_is_told_when_the_set_becomes_empty_or_not() {
-        let mut pauses = Pauses::default();
-        pauses.assign(A, &[]);
-        pauses.assign(B, &[PauseReason::Hold]);
-        assert_eq!(apply(&mut pauses), (vec![B], vec![A]), "an assignment speaks once, either way");
-        pauses.add(A, PauseReason::Span);
-        pauses.add(A, PauseReason::Rewind);
-        assert_eq!(apply(&mut pauses), (vec![A], vec![]));
-        pauses.remove(A, PauseReason::Span);
-        assert_eq!(apply(&mut pauses), (vec![], vec![]), "one reason is left");
-        pauses.remove(A, PauseReason::Rewind);
-        assert_eq!(apply(&mut pauses), (vec![], vec![A]));
+        let (mut one, mut other) = (Pauses::assigned(&[]), Pauses::assigned(&[PauseReason::Hold]));
+        let both = [apply(&mut one), apply(&mut other)];
+        assert_eq!(both, [(false, true), (true, false)], "an assignment speaks once, either way");
+        one.add(PauseReason::Span);
+        one.add(PauseReason::Rewind);
+        assert_eq!([apply(&mut one), apply(&mut other)], [(true, false), (false, false)]);
+        one.remove(PauseReason::Span);
+        assert_eq!(apply(&mut one), (false, false), "one reason is left");
+        one.remove(PauseReason::Rewind);
+        assert_eq!(apply(&mut one), (false, true));
     }
 
     #[test]
-    fn a_failed_call_is_asked_for_again_and_a_revoke_ends_all_reasons() {
-        let mut pauses = Pauses::default();
-        pauses.assign(A, &[]);
+    fn a_failed_call_is_asked_for_again_and_an_assignment_speaks_whatever_was_before() {
+        let mut pauses = Pauses::assigned(&[]);
         apply(&mut pauses);
-        pauses.add(A, PauseReason::Probe);
-        assert_eq!(pauses.to_pause(), [A]);
-        assert_eq!(pauses.to_pause(), [A], "not told yet");
-        pauses.revoke(A);
-        pauses.assign(A, &[]);
-        assert_eq!(apply(&mut pauses), (vec![], vec![A]), "assigned again: resumed, whatever was before");
-        assert!(!pauses.is_paused(A));
+        pauses.set(PauseReason::Probe, true);
+        assert!(pauses.must_pause());
+        assert!(pauses.must_pause(), "not told yet");
+        pauses = Pauses::assigned(&[]);
+        assert_eq!(apply(&mut pauses), (false, true), "assigned again: resumed");
+        assert!(!pauses.is_paused());
     }
 
     /// A resume before a revoke failed, so did the pause after the next assignment, and then the reason went away.
     #[test]
     fn a_partition_is_resumed_unless_it_is_certain_that_it_runs() {
-        let mut pauses = Pauses::default();
-        pauses.assign(A, &[PauseReason::Hold]);
-        pauses.told(A, true, false);
-        assert!(pauses.is_unsure(A));
-        pauses.for_all(PauseReason::Hold, false);
+        let mut pauses = Pauses::assigned(&[PauseReason::Hold]);
+        pauses.told(true, false);
+        assert!(pauses.is_unsure());
+        pauses.set(PauseReason::Hold, false);
         assert_eq!(
-            (pauses.to_pause(), pauses.to_resume()),
-            (vec![A], vec![]),
+            (pauses.must_pause(), pauses.must_resume()),
+            (true, false),
             "what was not paused must not be resumed"
         );
-        assert_eq!(apply(&mut pauses), (vec![A], vec![A]));
-        assert!(!pauses.is_unsure(A));
-        pauses.add(A, PauseReason::Span);
-        pauses.told(A, true, false);
-        pauses.remove(A, PauseReason::Span);
-        assert_eq!(apply(&mut pauses), (vec![A], vec![A]), "the pause may have been done all the same");
-        assert_eq!(apply(&mut pauses), (vec![], vec![]));
-        pauses.told(A, false, false);
-        assert_eq!(apply(&mut pauses), (vec![A], vec![A]), "a resume failed");
+        assert_eq!(apply(&mut pauses), (true, true));
+        assert!(!pauses.is_unsure());
+        pauses.add(PauseReason::Span);
+        pauses.told(true, false);
+        pauses.remove(PauseReason::Span);
+        assert_eq!(apply(&mut pauses), (true, true), "the pause may have been done all the same");
+        assert_eq!(apply(&mut pauses), (false, false));
+        pauses.told(false, false);
+        assert_eq!(apply(&mut pauses), (true, true), "a resume failed");
     }
 }

@@ -32,12 +32,12 @@ impl<C: Client> Source<C> {
 
     /// How far each partition is behind, from the books: the end of its log is what the client last told, or what was read.
     pub(super) fn publish_lag(&self) {
-        for (slot, assigned) in &self.assigned {
-            let Some((position, end)) = self.ledger.position(*slot).zip(assigned.end) else { continue };
+        for (slot, partition) in &self.partitions {
+            let Some((position, end)) = self.ledger.position(*slot).zip(partition.end) else { continue };
             let end = self.ledger.expected(*slot).map_or(end, |read| read.max(end));
             let records = end.0.saturating_sub(position.0).max(0) as u64;
             let oldest_timestamp_ms = self.ledger.oldest_timestamp(*slot);
-            self.cx.lag.set(&assigned.name, Lag { records, position, oldest_timestamp_ms });
+            self.cx.lag.set(&partition.name, Lag { records, position, oldest_timestamp_ms });
         }
     }
 
@@ -68,7 +68,7 @@ impl<C: Client> Source<C> {
         if !self.cx.view.wants() {
             return Vec::new();
         }
-        self.assigned.iter().map(|(slot, assigned)| (*slot, assigned.name.clone())).collect()
+        self.partitions.iter().map(|(slot, partition)| (*slot, partition.name.clone())).collect()
     }
 }
 

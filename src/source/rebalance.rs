@@ -11,7 +11,8 @@ use crate::telemetry::health::{Component, State};
 use super::client::Client;
 use super::context::Until;
 use super::control::Source;
-use super::questions::ANSWER_WITHIN_MS;
+use super::questions::{ANSWER_WITHIN_MS, Purpose};
+use super::recreation::{CONFIRM_AFTER, CONFIRMATIONS};
 use super::start::{StartFacts, beginning};
 
 /// How long an assignment waits for the answers where to start: the group is held up meanwhile.
@@ -19,11 +20,6 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(6);
 /// The same for the answer where the group is: without it the client decides where it begins, and after a place that cannot
 /// be read that may be the log's beginning.
 const COMMITTED_WITHIN: Duration = Duration::from_secs(30);
-/// How often a committed position beyond the end is asked about before the log is taken for another one: a follower that
-/// has just become leader may lag for a moment.
-const CONFIRMATIONS: u32 = 3;
-/// Between two such questions.
-const CONFIRM_AFTER: Duration = Duration::from_millis(300);
 /// How long a dry run asks for the partitions of its topics.
 const METADATA_WITHIN: Duration = Duration::from_secs(10);
 /// How long a revoke waits for a commit's answer and for a purge beyond `revoke_timeout`.
@@ -172,10 +168,10 @@ impl<C: Client> Source<C> {
         };
         let ends: Vec<_> = [OffsetKind::Earliest, OffsetKind::Latest].into_iter().chain(since).collect();
         assigning.unanswered = 1 + ends.len();
-        let request = self.questions.for_assign();
+        let request = self.questions.ask(Purpose::Assign);
         self.consumer.ask_committed(&names, request);
         for kind in ends {
-            let request = self.questions.for_assign();
+            let request = self.questions.ask(Purpose::Assign);
             self.consumer.ask_ends(kind, &names, ANSWER_WITHIN_MS, request);
         }
     }
@@ -194,7 +190,7 @@ impl<C: Client> Source<C> {
             }
             let position = (offset >= 0).then_some(Position(offset));
             match answer.kind {
-                OffsetKind::Committed => known.committed = Some(self.lowered.instead_of(&name, position)),
+                OffsetKind::Committed => known.committed = Some(self.resets.instead_of(&name, position)),
                 OffsetKind::Earliest => known.low = position,
                 OffsetKind::Latest => known.end = position,
                 OffsetKind::Since { .. } => known.since = Some(position),
@@ -251,7 +247,7 @@ impl<C: Client> Source<C> {
         for (name, known) in partitions {
             self.take_partition(name, *known);
         }
-        self.cx.metrics.assigned_partitions.set(self.assigned.len() as i64);
+        self.cx.metrics.assigned_partitions.set(self.partitions.len() as i64);
         self.topic_ids.assigned(&self.assigned_topics());
         if !self.cx.stop.is_draining() {
             self.cx.health.set_state(State::Running);
@@ -260,7 +256,7 @@ impl<C: Client> Source<C> {
             until.assignment_received(now);
         }
         self.apply_pauses();
-        tracing::info!(pipeline = %self.cx.plan.name, added = partitions.len(), assigned = self.assigned.len(), "partitions assigned");
+        tracing::info!(pipeline = %self.cx.plan.name, added = partitions.len(), assigned = self.partitions.len(), "partitions assigned");
     }
 
     pub(super) fn begin_revoke(&mut self, partitions: Vec<TopicPartition>, lost: bool, now: Instant) {
@@ -312,10 +308,6 @@ impl<C: Client> Source<C> {
         self.rebalance = Rebalance::Revoking(revoking);
     }
 
-    fn committed_all(&self, slots: &[PartitionId]) -> bool {
-        !self.commits.is_waiting() && !self.ledger.committable().any(|(slot, _)| slots.contains(&slot))
-    }
-
     fn wire_is_quiet(&self, revoking: &Revoking) -> bool {
         revoking.slots.iter().all(|slot| revoking.quiet.contains(slot) || self.cx.wire.is_quiet(*slot))
     }
@@ -326,9 +318,10 @@ impl<C: Client> Source<C> {
             self.cx.table.set_current(*slot, Epoch::NONE);
             let records = self.ledger.revoke(*slot);
             self.cx.metrics.rewound.add(records);
-            self.rewinds.revoke(*slot);
             self.questions.forget(*slot);
-            self.damaged.remove(slot);
+            if let Some(partition) = self.partitions.get_mut(slot) {
+                partition.give_up();
+            }
         }
         self.show_damaged();
     }
@@ -336,34 +329,25 @@ impl<C: Client> Source<C> {
     fn finish_revoke(&mut self, revoking: &Revoking) {
         self.fence(&revoking.slots);
         // librdkafka never clears an application's pause by itself.
-        let paused: Vec<_> = revoking
-            .slots
-            .iter()
-            .filter(|slot| self.pauses.is_paused(**slot))
-            .filter_map(|slot| self.cx.table.name(*slot).cloned())
-            .collect();
+        let gone: Vec<_> = revoking.slots.iter().filter_map(|slot| self.partitions.remove(slot)).collect();
+        let paused: Vec<_> = gone.iter().filter(|one| one.pauses.is_paused()).map(|one| one.name.clone()).collect();
         if !paused.is_empty() && !mutants::on(Mutant::PauseSurvivesARevoke) {
             self.consumer.resume(&paused);
         }
-        for slot in &revoking.slots {
-            self.pauses.revoke(*slot);
-            if let Some(gone) = self.assigned.remove(slot) {
-                self.cx.lag.remove(&gone.name);
-            }
-            if let Some(until) = &mut self.until {
-                until.revoke(*slot);
-            }
+        gone.iter().for_each(|one| self.cx.lag.remove(&one.name));
+        if let Some(until) = &mut self.until {
+            revoking.slots.iter().for_each(|slot| until.revoke(*slot));
         }
         if let Err(code) = self.consumer.unassign(&revoking.partitions) {
             tracing::warn!(pipeline = %self.cx.plan.name, %code, "the client refused to give partitions up");
         }
         self.all_changed();
-        self.cx.metrics.assigned_partitions.set(self.assigned.len() as i64);
-        if self.assigned.is_empty() {
+        self.cx.metrics.assigned_partitions.set(self.partitions.len() as i64);
+        if self.partitions.is_empty() {
             self.group_waits.unassigned(self.consumer.now());
         }
         self.topic_ids.assigned(&self.assigned_topics());
         self.rebalance = Rebalance::Stable;
-        tracing::info!(pipeline = %self.cx.plan.name, given_up = revoking.slots.len(), assigned = self.assigned.len(), "partitions revoked");
+        tracing::info!(pipeline = %self.cx.plan.name, given_up = revoking.slots.len(), assigned = self.partitions.len(), "partitions revoked");
     }
 }

@@ -38,7 +38,7 @@ impl<C: Client> Source<C> {
             Report::GaveUp(why) => self.gave_up(why.cause(), now),
             Report::SinkAnswers => {
                 self.probing = false;
-                self.pauses.for_all(PauseReason::Probe, false);
+                self.pause_all(PauseReason::Probe, false);
             }
             Report::Quiet(slot) => self.rebalance.heard_quiet(slot),
             Report::Halt(halt) => {
@@ -56,10 +56,10 @@ impl<C: Client> Source<C> {
                 for (counter, records) in self.cx.metrics.outcomes.iter().zip(parts) {
                     counter.add(u64::from(records));
                 }
-                if advanced {
-                    self.rewinds.progressed(slot);
+                if advanced && let Some(partition) = self.partitions.get_mut(&slot) {
+                    partition.progressed();
                     if self.ledger.span(slot) <= self.cx.plan.span_records as u64 / 2 {
-                        self.pauses.remove(slot, PauseReason::Span);
+                        partition.pauses.remove(PauseReason::Span);
                     }
                 }
             }
@@ -74,7 +74,7 @@ impl<C: Client> Source<C> {
 
     fn gave_up(&mut self, cause: RewindCause, now: Instant) {
         self.probing = true;
-        self.pauses.for_all(PauseReason::Probe, true);
+        self.pause_all(PauseReason::Probe, true);
         let unresolved: Vec<_> = self.ledger.unresolved().collect();
         let all = if mutants::on(Mutant::SeekOnlyTheFailing) { 1 } else { unresolved.len() };
         unresolved.into_iter().take(all).for_each(|slot| self.rewind(slot, cause, now));

@@ -156,7 +156,9 @@ impl Rig {
     }
 
     fn assigned(&mut self, partitions: usize) {
-        self.turn_until("assigned", |rig| rig.source.assigned.len() == partitions && rig.source.rebalance.is_stable());
+        self.turn_until("assigned", |rig| {
+            rig.source.partitions.len() == partitions && rig.source.rebalance.is_stable()
+        });
     }
 
     /// Turns until this many records came; their runs, forgotten here. The messages are freed.
@@ -244,7 +246,7 @@ fn a_rewind_of_a_partition_past_its_mark_reads_again() {
     rig.produce(0, 3);
     let slot = rig.slot(0);
     let runs = rig.runs(5);
-    rig.turn_until("past the mark", |rig| rig.source.pauses.has(slot, PauseReason::Until));
+    rig.turn_until("past the mark", |rig| rig.source.partitions[&slot].pauses.has(PauseReason::Until));
     rig.rewind(&runs[0]);
     let again = rig.runs(5);
     assert_eq!((again[0].first.0, rig.position(0)), (runs[0].first.0, runs[0].first.0));
@@ -273,7 +275,7 @@ fn a_seek_that_was_lost_is_repeated() {
     rig.rewind(&runs[0]);
     rig.source.take_reports(Instant::now());
     let deadline = Instant::now() + LIMIT;
-    while rig.source.rewinds.is_waiting(slot) {
+    while rig.source.partitions[&slot].is_seeking() {
         assert!(Instant::now() < deadline, "never sought");
         rig.source.seek_due(Instant::now());
     }
@@ -290,7 +292,7 @@ fn a_source_stopped_while_it_is_assigned_leaves_at_once() {
     let assigning = |_| {
         let mut rig = Rig::start(2, false, |_| {});
         let is = |rig: &mut Rig| matches!(rig.source.rebalance, Rebalance::Assigning(_));
-        rig.turn_until("assigning", |rig| is(rig) || !rig.source.assigned.is_empty());
+        rig.turn_until("assigning", |rig| is(rig) || !rig.source.partitions.is_empty());
         is(&mut rig).then_some(rig)
     };
     let rig = (0..20).find_map(assigning).expect("an assignment that waits for answers");
