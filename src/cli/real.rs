@@ -7,7 +7,6 @@ use std::sync::Arc;
 use crate::model::{Outcome, TopicPartition};
 use crate::pipeline::{self, Engine, EngineOptions, PipelineTally};
 use crate::telemetry::counts::Counts;
-use crate::telemetry::latency::Stage;
 use crate::telemetry::reporter::Collected;
 use crate::testbed::bulk_endpoint::{BulkEndpoint, EndpointOptions};
 
@@ -77,8 +76,8 @@ fn tally(one: &PipelineTally) -> PipelineCounts {
 fn latencies(collected: &Collected) -> Vec<StageLatency> {
     let of = |one: &crate::telemetry::reporter::CollectedPipeline| {
         let name = one.view.name.to_string();
-        let stages = Stage::ALL.into_iter().zip(one.totals.iter());
-        stages
+        one.totals
+            .iter()
             .map(move |(stage, histogram)| StageLatency { pipeline: name.clone(), stage, histogram: histogram.clone() })
             .collect::<Vec<_>>()
     };

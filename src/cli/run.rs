@@ -82,7 +82,7 @@ fn run_plan(args: &RunArgs, plan: Plan, settings: serde_json::Value) -> Result<E
     let ending = engine.join();
     for one in &ending.tallies {
         let tally = one.tally;
-        let [delivered, superseded, dropped, dead_lettered, redirected] = tally.ended;
+        let [delivered, superseded, dropped, dead_lettered, redirected] = tally.ended.into_array();
         tracing::info!(pipeline = %one.name, consumed = tally.consumed, delivered, superseded, dropped, dead_lettered,
             redirected, rewound = tally.rewound, open = tally.open, "ended");
         let counts = Counts {

@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
+use enum_map::EnumMap;
+
 use crate::model::{Epoch, Offset, Outcome, Part, PartitionId, Position, Ticket, TicketId};
 use crate::mutants::{self, Mutant};
 
@@ -23,8 +25,8 @@ pub struct Ledger {
 pub struct Tally {
     /// Records for which a ticket was opened; a re-read counts again.
     pub consumed: u64,
-    /// Records of closed tickets, by [`Outcome`] in the order of `Outcome::ALL`.
-    pub ended: [u64; 5],
+    /// Records of closed tickets, by [`Outcome`].
+    pub ended: EnumMap<Outcome, u64>,
     /// Records of forgotten tickets.
     pub rewound: u64,
     /// Records of tickets that have not ended.
@@ -35,7 +37,7 @@ impl Tally {
     /// Whether every record read is accounted for (I9).
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.consumed == self.ended.iter().sum::<u64>() + self.rewound + self.open
+        self.consumed == self.ended.values().sum::<u64>() + self.rewound + self.open
     }
 }
 
@@ -60,7 +62,7 @@ struct LedgerEntry {
     next: Position,
     records: u32,
     open: u32,
-    parts: [u32; 5],
+    parts: EnumMap<Outcome, u32>,
     timestamp_ms: Option<i64>,
     polled: Option<Instant>,
 }
@@ -73,7 +75,7 @@ pub enum Settled {
     /// Its ticket closed; `advanced` tells whether the partition's position moved.
     Closed {
         /// Records that ended, by outcome.
-        parts: [u32; 5],
+        parts: EnumMap<Outcome, u32>,
         /// Whether the position moved.
         advanced: bool,
     },
@@ -144,7 +146,7 @@ impl Ledger {
             next,
             records,
             open: records,
-            parts: [0; 5],
+            parts: EnumMap::default(),
             timestamp_ms: None,
             polled: None,
         });
@@ -192,9 +194,9 @@ impl Ledger {
             return Settled::Excess;
         }
         entry.open -= part.records;
-        entry.parts[part.outcome as usize] += part.records;
+        entry.parts[part.outcome] += part.records;
         if mutants::on(Mutant::CountAtTheSink) {
-            self.tally.ended[part.outcome as usize] += u64::from(part.records);
+            self.tally.ended[part.outcome] += u64::from(part.records);
         }
         if entry.open > 0 {
             return Settled::Part;
@@ -203,8 +205,8 @@ impl Ledger {
         let next = entry.next;
         self.tally.open -= u64::from(entry.records);
         if !mutants::on(Mutant::CountAtTheSink) {
-            for (sum, ended) in self.tally.ended.iter_mut().zip(parts) {
-                *sum += u64::from(ended);
+            for (outcome, ended) in parts {
+                self.tally.ended[outcome] += u64::from(ended);
             }
         }
         if mutants::on(Mutant::CommitOutOfOrder) {
@@ -368,7 +370,7 @@ impl Tally {
     /// The count of one outcome.
     #[must_use]
     pub fn of(&self, outcome: Outcome) -> u64 {
-        self.ended[outcome as usize]
+        self.ended[outcome]
     }
 }
 
@@ -398,7 +400,10 @@ mod tests {
     fn the_position_waits_for_the_lowest_open_ticket() {
         let (mut ledger, _) = ours(10);
         let (a, b) = (open(&mut ledger, 10, 5), open(&mut ledger, 15, 5));
-        assert_eq!(ledger.settle(done(b, 5)), Settled::Closed { parts: [5, 0, 0, 0, 0], advanced: false });
+        assert_eq!(
+            ledger.settle(done(b, 5)),
+            Settled::Closed { parts: EnumMap::from_array([5, 0, 0, 0, 0]), advanced: false }
+        );
         assert_eq!(ledger.position(SLOT), Some(Position(10)));
         assert_eq!(ledger.settle(done(a, 4)), Settled::Part);
         assert_eq!(ledger.position(SLOT), Some(Position(10)));

@@ -104,14 +104,16 @@ impl std::fmt::Display for Counts {
 
 #[cfg(test)]
 mod tests {
+    use strum::VariantArray;
+
     use super::*;
 
     #[test]
     fn every_counter_takes_part_in_the_sum() {
         let metrics = PipelineMetrics::new("p");
         metrics.source_records.add(127);
-        for (place, outcome) in Outcome::ALL.into_iter().enumerate() {
-            metrics.outcome(outcome).add(1 << place);
+        for (place, outcome) in Outcome::VARIANTS.iter().enumerate() {
+            metrics.outcome(*outcome).add(1 << place);
         }
         metrics.rewound.add(32);
         metrics.balance(64);

@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use enum_map::{Enum, EnumMap};
+use strum::{IntoStaticStr, VariantArray};
+
 use super::counts::Balance;
 use super::distribution::Distribution;
 use super::labelled::{ItemErrors, TopicCounters};
@@ -44,7 +47,8 @@ impl Gauge {
 }
 
 /// A stage whose busy and blocked time is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum StageName {
     /// The control loop.
     Source,
@@ -57,22 +61,16 @@ pub enum StageName {
 }
 
 impl StageName {
-    /// All stages.
-    pub const ALL: [Self; 4] = [Self::Source, Self::Preprocess, Self::Lookup, Self::Sink];
     /// The label value.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Source => "source",
-            Self::Preprocess => "preprocess",
-            Self::Lookup => "lookup",
-            Self::Sink => "sink",
-        }
+        self.into()
     }
 }
 
 /// Result of asking for a look-up key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum LookupResult {
     /// In the cache.
     Cached,
@@ -87,55 +85,43 @@ pub enum LookupResult {
 }
 
 impl LookupResult {
-    /// All results.
-    pub const ALL: [Self; 5] = [Self::Cached, Self::Found, Self::Missed, Self::Failed, Self::Unusable];
     /// The label value.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Cached => "cached",
-            Self::Found => "found",
-            Self::Missed => "missed",
-            Self::Failed => "failed",
-            Self::Unusable => "unusable",
-        }
+        self.into()
     }
 }
 
 /// How a request of a sink ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, IntoStaticStr)]
 pub enum RequestClass {
     /// HTTP 200 to 299.
+    #[strum(serialize = "2xx")]
     Success,
     /// HTTP 300 to 399.
+    #[strum(serialize = "3xx")]
     Redirect,
     /// HTTP 400 to 499 but for 429.
+    #[strum(serialize = "4xx")]
     Refused,
     /// HTTP 429.
+    #[strum(serialize = "429")]
     Busy,
     /// HTTP 500 and above.
+    #[strum(serialize = "5xx")]
     ServerError,
     /// No answer: a timeout, a broken connection; for Kafka a failure the client found without the broker.
+    #[strum(serialize = "none")]
     NoAnswer,
     /// A Kafka broker acknowledged records.
+    #[strum(serialize = "acknowledged")]
     Acknowledged,
     /// A Kafka broker refused records.
+    #[strum(serialize = "refused")]
     BrokerError,
 }
 
 impl RequestClass {
-    /// All classes, in the order of their counters.
-    pub const ALL: [Self; 8] = [
-        Self::Success,
-        Self::Redirect,
-        Self::Refused,
-        Self::Busy,
-        Self::ServerError,
-        Self::NoAnswer,
-        Self::Acknowledged,
-        Self::BrokerError,
-    ];
-
     /// The class of an HTTP status.
     #[must_use]
     pub fn of_http(status: u16) -> Self {
@@ -151,16 +137,7 @@ impl RequestClass {
     /// The label value.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Success => "2xx",
-            Self::Redirect => "3xx",
-            Self::Refused => "4xx",
-            Self::Busy => "429",
-            Self::ServerError => "5xx",
-            Self::NoAnswer => "none",
-            Self::Acknowledged => "acknowledged",
-            Self::BrokerError => "refused",
-        }
+        self.into()
     }
 }
 
@@ -179,8 +156,8 @@ pub struct PipelineMetrics {
     pub batch_records: Distribution,
     /// Bytes (key + value) of each batch the source drained, observed once a batch.
     pub batch_bytes: Distribution,
-    /// Records of closed tickets by [`Outcome`], in the order of `Outcome::ALL`.
-    pub outcomes: [Counter; 5],
+    /// Records of closed tickets by [`Outcome`].
+    pub outcomes: EnumMap<Outcome, Counter>,
     /// Records of forgotten tickets.
     pub rewound: Counter,
     /// Records read and not resolved.
@@ -197,10 +174,10 @@ pub struct PipelineMetrics {
     pub damaged_partitions: Gauge,
     /// Offsets of batches that could not be read and were skipped (`on_damaged: skip`).
     pub damaged_offsets_skipped: Counter,
-    /// Rejected records by [`RejectReason`], in the order of `RejectReason::ALL`.
-    pub rejects: [Counter; 15],
+    /// Rejected records by [`RejectReason`].
+    pub rejects: EnumMap<RejectReason, Counter>,
     /// Rewinds by [`RewindCause`].
-    pub rewinds: [Counter; 6],
+    pub rewinds: EnumMap<RewindCause, Counter>,
     /// Settlements of tickets that had already ended; harmless, counted.
     pub stale_parts: Counter,
     /// Rebalance events.
@@ -214,11 +191,11 @@ pub struct PipelineMetrics {
     /// Milliseconds since the epoch at which the commit was sent whose answer is waited for; 0 while none is.
     pub commit_unanswered_since_ms: Gauge,
     /// Nanoseconds busy, by [`StageName`].
-    pub stage_busy_nanos: [Counter; 4],
+    pub stage_busy_nanos: EnumMap<StageName, Counter>,
     /// Nanoseconds blocked, by [`StageName`].
-    pub stage_blocked_nanos: [Counter; 4],
+    pub stage_blocked_nanos: EnumMap<StageName, Counter>,
     /// Look-up keys by [`LookupResult`].
-    pub lookup_keys: [Counter; 5],
+    pub lookup_keys: EnumMap<LookupResult, Counter>,
     /// Redis round trips.
     pub lookup_requests: Counter,
     /// Microseconds of each Redis round trip.
@@ -227,7 +204,7 @@ pub struct PipelineMetrics {
     pub retries: Counter,
     /// Sink requests that ended, by [`RequestClass`]. The Kafka sink, whose client packs requests itself, counts runs of
     /// delivery reports of one partition and one code instead.
-    pub sink_requests: [Counter; 8],
+    pub sink_requests: EnumMap<RequestClass, Counter>,
     /// Bulk items or delivery reports that carried an error, by status and type.
     pub sink_item_errors: ItemErrors,
     /// Records prepared and waiting in the sink: not handed to the client (Kafka), not answered for good (Elasticsearch).
@@ -269,23 +246,23 @@ impl PipelineMetrics {
     }
     /// The counter of an outcome.
     pub fn outcome(&self, outcome: Outcome) -> &Counter {
-        &self.outcomes[outcome as usize]
+        &self.outcomes[outcome]
     }
     /// The counter of a reject reason.
     pub fn reject(&self, reason: RejectReason) -> &Counter {
-        &self.rejects[reason as usize]
+        &self.rejects[reason]
     }
     /// The counter of a rewind cause.
     pub fn rewind(&self, cause: RewindCause) -> &Counter {
-        &self.rewinds[cause as usize]
+        &self.rewinds[cause]
     }
     /// The counter of a class of sink requests.
     pub fn sink_request(&self, class: RequestClass) -> &Counter {
-        &self.sink_requests[class as usize]
+        &self.sink_requests[class]
     }
     /// Busy nanoseconds of a stage.
     pub fn busy(&self, stage: StageName) -> &Counter {
-        &self.stage_busy_nanos[stage as usize]
+        &self.stage_busy_nanos[stage]
     }
     /// Adds to the busy time of a stage.
     pub fn worked(&self, stage: StageName, duration: Duration) {
@@ -297,11 +274,11 @@ impl PipelineMetrics {
     }
     /// Blocked nanoseconds of a stage.
     pub fn blocked(&self, stage: StageName) -> &Counter {
-        &self.stage_blocked_nanos[stage as usize]
+        &self.stage_blocked_nanos[stage]
     }
     /// The counter of a look-up result.
     pub fn lookup(&self, result: LookupResult) -> &Counter {
-        &self.lookup_keys[result as usize]
+        &self.lookup_keys[result]
     }
 }
 

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use enum_map::EnumMap;
 use serde::Serialize;
 
 use super::board::{Board, PipelineView};
 use super::counts::Counts;
 use super::lag::{self, Lag};
 use super::latency::Stage;
+use super::metrics::Counter;
 use super::percentiles::Percentiles;
 use super::{process, unix_ms};
 use crate::model::TopicPartition;
@@ -213,9 +215,9 @@ fn pipeline(view: &PipelineView, now_ms: i64) -> PipelineStatus {
             holds: judged.map_or_else(|| counts.conserved(), |judged| !judged.conservation_broken),
         },
         assigned_partitions: metrics.assigned_partitions.get(),
-        rewinds: metrics.rewinds.iter().map(super::metrics::Counter::get).sum(),
+        rewinds: metrics.rewinds.values().map(Counter::get).sum(),
         retries: metrics.retries.get(),
-        rejects: metrics.rejects.iter().map(super::metrics::Counter::get).sum(),
+        rejects: metrics.rejects.values().map(Counter::get).sum(),
         memory_budget_bytes: MemoryStatus {
             used: view.budget.used(),
             peak: view.budget.peak(),
@@ -242,9 +244,8 @@ fn rates(rates: &super::watch::Rates) -> RatesStatus {
     }
 }
 
-fn latency(window: &[Percentiles; 6]) -> BTreeMap<&'static str, Percentiles> {
-    let stages = Stage::ALL.into_iter().zip(window);
-    stages.filter(|(_, one)| one.count > 0).map(|(stage, one)| (stage.name(), *one)).collect()
+fn latency(window: &EnumMap<Stage, Percentiles>) -> BTreeMap<&'static str, Percentiles> {
+    window.iter().filter(|(_, one)| one.count > 0).map(|(stage, one)| (stage.name(), *one)).collect()
 }
 
 fn lag_status(view: &PipelineView, now_ms: i64) -> Option<LagStatus> {

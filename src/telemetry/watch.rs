@@ -4,9 +4,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use enum_map::EnumMap;
+use strum::VariantArray;
+
 use super::counts::Counts;
 use super::health::State;
 use super::lag::Lag;
+use super::latency::Stage;
 use super::metrics::StageName;
 use super::notice::{Notice, notices};
 use super::percentiles::Percentiles;
@@ -46,7 +50,7 @@ pub struct Observation {
     /// Sends repeated in place, and rewinds.
     pub repeats: u64,
     /// Nanoseconds busy and blocked by [`StageName`].
-    pub stages: [StageTime; 4],
+    pub stages: EnumMap<StageName, StageTime>,
     /// Lag of the partitions known.
     pub lag: Vec<(TopicPartition, Lag)>,
     /// Age of the oldest record behind, in seconds.
@@ -119,8 +123,8 @@ pub struct Judgement {
     pub stuck: Duration,
     /// The watchdog's limit is reached: end the process with exit 75.
     pub give_up: bool,
-    /// Percentiles of the window by stage, in the order of [`super::latency::Stage::ALL`].
-    pub latency: [Percentiles; 6],
+    /// Percentiles of the window by stage.
+    pub latency: EnumMap<Stage, Percentiles>,
 }
 
 /// Longer steps between two readings count as this much: a stopped process is not a stuck pipeline.
@@ -139,7 +143,7 @@ struct Reading {
     counts: Counts,
     bytes: u64,
     repeats: u64,
-    stages: [StageTime; 4],
+    stages: EnumMap<StageName, StageTime>,
 }
 
 /// Memory of one pipeline between readings. Bounded by the window, and by the partitions assigned.
@@ -269,12 +273,12 @@ impl Watch {
     fn slowest(&self) -> Option<(StageName, f64)> {
         let (first, last, seconds) = self.edges()?;
         let share = |stage: StageName| {
-            let nanos = last.stages[stage as usize].busy_nanos.saturating_sub(first.stages[stage as usize].busy_nanos);
+            let nanos = last.stages[stage].busy_nanos.saturating_sub(first.stages[stage].busy_nanos);
             // Slots may have become fewer within the window.
             (nanos as f64 / 1e9 / seconds / self.threads(stage)).min(1.0)
         };
-        let busiest = StageName::ALL.map(|stage| (stage, share(stage)));
-        busiest.into_iter().filter(|(_, share)| *share > 0.0).max_by(|a, b| a.1.total_cmp(&b.1))
+        let busiest = StageName::VARIANTS.iter().map(|stage| (*stage, share(*stage)));
+        busiest.filter(|(_, share)| *share > 0.0).max_by(|a, b| a.1.total_cmp(&b.1))
     }
 
     fn threads(&self, stage: StageName) -> f64 {

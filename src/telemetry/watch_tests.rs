@@ -202,21 +202,20 @@ fn a_pipeline_between_two_states_keeps_one() {
 fn the_slowest_stage_is_the_busiest_for_its_threads() {
     let start = Instant::now();
     let mut watch = Watch::new(limits(), 4, 1);
-    let busy = |nanos| StageTime { busy_nanos: nanos, blocked_nanos: 0 };
+    let stages = |millis: [u64; 4], seconds: u64| {
+        let busy = |millis| StageTime { busy_nanos: millis * seconds * 1_000_000, blocked_nanos: 0 };
+        EnumMap::from_array(millis.map(busy))
+    };
     let reading = |s: u64| Observation {
         // Per second: source 0.5 s of one thread, four workers 1.2 s together, sink 0.4 s.
-        stages: [busy(s * 500_000_000), busy(s * 1_200_000_000), busy(0), busy(s * 400_000_000)],
+        stages: stages([500, 1_200, 0, 400], s),
         ..seen(s, 0)
     };
     assert_eq!(run(&mut watch, start, 0..1, reading).slowest, None, "one reading says nothing");
     assert_eq!(run(&mut watch, start, 1..20, reading).slowest, Some((StageName::Source, 0.5)));
     // Of four lanes one may send at a time: 0.8 s of a second is nearly all it can do.
     let mut watch = Watch::new(limits(), 4, 4);
-    let held = |s: u64| Observation {
-        stages: [busy(0), busy(0), busy(0), busy(s * 800_000_000)],
-        sink_slots: 1,
-        ..seen(s, 0)
-    };
+    let held = |s: u64| Observation { stages: stages([0, 0, 0, 800], s), sink_slots: 1, ..seen(s, 0) };
     assert_eq!(run(&mut watch, start, 0..20, held).slowest, Some((StageName::Sink, 0.8)));
 }
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use enum_map::{Enum, EnumMap};
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
 use super::super::board::{Board, BuildInfo, PipelineView};
 use super::super::counts::Counts;
-use super::super::latency::Stage;
-use super::super::metrics::{PipelineMetrics, StageName};
+use super::super::metrics::{Counter, PipelineMetrics, StageName};
 use super::super::percentiles::{Percentiles, curve, rounded};
 use super::super::process::{Machine, ProcessUse};
 use super::super::reporter::{Collected, CollectedPipeline};
@@ -127,11 +128,10 @@ fn pipeline(one: &CollectedPipeline, seconds: f64) -> PipelineRun {
     let metrics = &one.view.metrics;
     let counts = Counts::read(metrics);
     let bytes = metrics.source_bytes.get();
-    let timed = Stage::ALL.into_iter().filter(|stage| !one.totals[*stage as usize].is_empty());
-    let percentiles =
-        timed.clone().map(|stage| (stage.name().to_owned(), Percentiles::of(&one.totals[stage as usize])));
-    let curves = timed.map(|stage| (stage.name().to_owned(), curve(&one.totals[stage as usize])));
-    let share = |stage: StageName| (stage.name().to_owned(), stage_share(metrics, stage, &one.view));
+    let timed = one.totals.iter().filter(|(_, histogram)| !histogram.is_empty());
+    let percentiles = timed.clone().map(|(stage, histogram)| (stage.name().to_owned(), Percentiles::of(histogram)));
+    let curves = timed.map(|(stage, histogram)| (stage.name().to_owned(), curve(histogram)));
+    let share = |stage: &StageName| (stage.name().to_owned(), stage_share(metrics, *stage, &one.view));
     PipelineRun {
         state: one.judgement.state.name().to_owned(),
         counts,
@@ -140,13 +140,13 @@ fn pipeline(one: &CollectedPipeline, seconds: f64) -> PipelineRun {
         bytes_per_second: rounded((bytes - one.before.bytes) as f64 / seconds.max(1e-9), 1),
         source_bytes: bytes,
         retries: metrics.retries.get(),
-        rewinds: occurred(RewindCause::ALL.map(|cause| (cause.name(), metrics.rewind(cause).get()))),
-        rejects: occurred(RejectReason::ALL.map(|reason| (reason.name(), metrics.reject(reason).get()))),
+        rewinds: occurred(&metrics.rewinds, RewindCause::name),
+        rejects: occurred(&metrics.rejects, RejectReason::name),
         peak_budget_bytes: one.view.budget.peak() as u64,
         budget_bytes: one.view.budget.limit() as u64,
         percentiles: percentiles.collect(),
         curves: curves.collect(),
-        stages: StageName::ALL.map(share).into(),
+        stages: StageName::VARIANTS.iter().map(share).collect(),
         series: one.series.clone(),
         last_errors: one.view.health.last_errors(),
     }
@@ -165,6 +165,7 @@ fn stage_share(metrics: &PipelineMetrics, stage: StageName, view: &PipelineView)
     }
 }
 
-fn occurred<const N: usize>(counters: [(&'static str, u64); N]) -> BTreeMap<String, u64> {
-    counters.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect()
+fn occurred<K: Enum>(counters: &EnumMap<K, Counter>, name: fn(K) -> &'static str) -> BTreeMap<String, u64> {
+    let counted = counters.iter().map(|(one, counter)| (name(one).to_owned(), counter.get()));
+    counted.filter(|(_, n)| *n > 0).collect()
 }

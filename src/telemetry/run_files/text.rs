@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use strum::VariantArray;
+
 use super::super::latency::Stage;
 use super::super::percentiles::Percentiles;
 use super::super::summary::{milliseconds, si, three_digits};
@@ -87,7 +89,8 @@ fn of_pipeline(name: &str, pipeline: &PipelineRun) -> String {
     if let Some(troubles) = troubles(pipeline) {
         let _ = writeln!(out, "  {troubles}");
     }
-    let timed = Stage::ALL.iter().filter_map(|stage| Some((stage.name(), pipeline.percentiles.get(stage.name())?)));
+    let timed =
+        Stage::VARIANTS.iter().filter_map(|stage| Some((stage.name(), pipeline.percentiles.get(stage.name())?)));
     for (index, (stage, percentiles)) in timed.enumerate() {
         if index == 0 {
             let _ = writeln!(out, "  {}", head());
