@@ -4,47 +4,21 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::machinery::{PipelineCounts, StageLatency};
+use super::machinery::StageLatency;
+use crate::model::Conservation;
 
 const PERCENTILES: [(&str, f64); 5] = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9), ("max", 100.0)];
 
 /// What is wrong with the engine's own sum.
-pub(super) fn sum_faults(tally: &PipelineCounts) -> Vec<String> {
-    let name = &tally.name;
+pub(super) fn sum_faults(name: &str, sum: &Conservation) -> Vec<String> {
     let mut faults = Vec::new();
-    if tally.consumed != tally.sum() {
-        faults.push(format!("{name}: {} records were read, but {} accounted for", tally.consumed, tally.sum()));
+    if !sum.holds() {
+        faults.push(format!("{name}: {} records were read, but {} accounted for", sum.consumed, sum.accounted()));
     }
-    if tally.open != 0 {
-        faults.push(format!("{name}: {} records were left open", tally.open));
+    if sum.open != 0 {
+        faults.push(format!("{name}: {} records were left open", sum.open));
     }
     faults
-}
-
-/// The conservation sum, as an equation that holds or does not.
-pub(super) fn sum(tally: &PipelineCounts) -> String {
-    let equal = if tally.consumed == tally.sum() { "=" } else { "≠" };
-    format!(
-        "consumed {} {equal} delivered {} + superseded {} + dropped {} + dead_lettered {} + redirected {} + rewound {} + \
-         open {}",
-        tally.consumed,
-        tally.delivered,
-        tally.superseded,
-        tally.dropped,
-        tally.dead_lettered,
-        tally.redirected,
-        tally.rewound,
-        tally.open,
-    )
-}
-
-/// The members of a tally.
-pub(super) fn sum_json(tally: &PipelineCounts) -> Value {
-    json!({
-        "consumed": tally.consumed, "delivered": tally.delivered, "superseded": tally.superseded,
-        "dropped": tally.dropped, "dead_lettered": tally.dead_lettered, "redirected": tally.redirected,
-        "rewound": tally.rewound, "open": tally.open,
-    })
 }
 
 /// A line a stage; nothing when nothing was timed.

@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use crate::config::plan::Plan;
 use crate::enrich::Lookups;
 use crate::model::Exit;
+use crate::pipeline::PipelineTally;
 use crate::telemetry::latency::Stage;
 
 /// See [`Machinery::engine`].
@@ -66,49 +67,12 @@ pub struct EngineEnding {
     pub exit: Exit,
     /// Why it halted, where it did.
     pub halt: Option<String>,
-    /// Final counts.
-    pub tallies: Vec<PipelineCounts>,
+    /// Final sums.
+    pub tallies: Vec<PipelineTally>,
     /// Latencies over the whole run.
     pub latencies: Vec<StageLatency>,
     /// The members of the run file, a JSON object.
     pub run_file: serde_json::Value,
-}
-
-/// Counts of one pipeline.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PipelineCounts {
-    /// Pipeline name.
-    pub name: String,
-    /// Records read, re-reads included.
-    pub consumed: u64,
-    /// Acknowledged by the sink.
-    pub delivered: u64,
-    /// Already there, or newer.
-    pub superseded: u64,
-    /// Dropped by a rule.
-    pub dropped: u64,
-    /// In an acknowledged dead letter.
-    pub dead_lettered: u64,
-    /// Put aside by the sink's servers.
-    pub redirected: u64,
-    /// Read again later.
-    pub rewound: u64,
-    /// Read and not resolved.
-    pub open: u64,
-}
-
-impl PipelineCounts {
-    /// What the records read came to; equal to `consumed`, always.
-    #[must_use]
-    pub fn sum(&self) -> u64 {
-        self.delivered
-            + self.superseded
-            + self.dropped
-            + self.dead_lettered
-            + self.redirected
-            + self.rewound
-            + self.open
-    }
 }
 
 /// Latency of one stage of one pipeline, in microseconds.

@@ -4,15 +4,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::model::{Outcome, TopicPartition};
-use crate::pipeline::{self, Engine, EngineOptions, PipelineTally};
-use crate::telemetry::counts::Counts;
+use crate::model::TopicPartition;
+use crate::pipeline::{self, Engine, EngineOptions};
 use crate::telemetry::reporter::Collected;
 use crate::testbed::bulk_endpoint::{BulkEndpoint, EndpointOptions};
 
-use super::machinery::{
-    BulkServer, EngineEnding, Machinery, Order, PATIENCE, PipelineCounts, RunningEngine, StageLatency,
-};
+use super::machinery::{BulkServer, EngineEnding, Machinery, Order, PATIENCE, RunningEngine, StageLatency};
 
 /// The machinery of the command.
 #[must_use]
@@ -38,7 +35,7 @@ pub fn start_engine(order: Order) -> Result<RunningEngine, String> {
         }),
         ended: Box::new(move || watched.borrow_mut().as_mut().is_none_or(Engine::has_ended)),
         measure: Box::new(move || measured.measure()),
-        resolved: Box::new(move || counted.pipelines.iter().map(|one| Counts::read(&one.metrics).resolved()).sum()),
+        resolved: Box::new(move || counted.pipelines.iter().map(|one| one.metrics.conservation().resolved()).sum()),
         stop: Box::new(move || stop.drain()),
         join: Box::new(move || {
             let engine = engine.borrow_mut().take();
@@ -52,24 +49,9 @@ fn ending(ending: Option<pipeline::Ending>) -> EngineEnding {
     EngineEnding {
         exit: ending.exit,
         halt: ending.halt.map(|halt| halt.message),
-        tallies: ending.tallies.iter().map(tally).collect(),
+        tallies: ending.tallies,
         latencies: ending.collected.as_ref().map(latencies).unwrap_or_default(),
         run_file: ending.run_file.and_then(|run| serde_json::to_value(run).ok()).unwrap_or_default(),
-    }
-}
-
-fn tally(one: &PipelineTally) -> PipelineCounts {
-    let of = |outcome| one.tally.of(outcome);
-    PipelineCounts {
-        name: one.name.to_string(),
-        consumed: one.tally.consumed,
-        delivered: of(Outcome::Delivered),
-        superseded: of(Outcome::Superseded),
-        dropped: of(Outcome::Dropped),
-        dead_lettered: of(Outcome::DeadLettered),
-        redirected: of(Outcome::Redirected),
-        rewound: one.tally.rewound,
-        open: one.tally.open,
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use enum_map::EnumMap;
 
-use crate::model::{Epoch, Offset, Outcome, Part, PartitionId, Position, Ticket, TicketId};
+use crate::model::{Conservation, Epoch, Offset, Outcome, Part, PartitionId, Position, Ticket, TicketId};
 use crate::mutants::{self, Mutant};
 
 /// Books of one pipeline. Touched by the source thread only.
@@ -16,29 +16,7 @@ use crate::mutants::{self, Mutant};
 pub struct Ledger {
     partitions: BTreeMap<PartitionId, PartitionBooks>,
     next_ticket: u64,
-    tally: Tally,
-}
-
-/// Records by how they ended, since start. `consumed = delivered + superseded + dropped + dead_lettered +
-/// redirected + rewound + open`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
-    /// Records for which a ticket was opened; a re-read counts again.
-    pub consumed: u64,
-    /// Records of closed tickets, by [`Outcome`].
-    pub ended: EnumMap<Outcome, u64>,
-    /// Records of forgotten tickets.
-    pub rewound: u64,
-    /// Records of tickets that have not ended.
-    pub open: u64,
-}
-
-impl Tally {
-    /// Whether every record read is accounted for (I9).
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        self.consumed == self.ended.values().sum::<u64>() + self.rewound + self.open
-    }
+    tally: Conservation,
 }
 
 #[derive(Debug)]
@@ -109,7 +87,7 @@ impl Ledger {
         let fresh =
             PartitionBooks { epoch, position: start, expected: start, asked: None, entries: VecDeque::new(), span: 0 };
         if let Some(previous) = self.partitions.insert(slot, fresh) {
-            self.tally.forget(&previous);
+            previous.count_rewound(&mut self.tally);
         }
     }
 
@@ -118,7 +96,7 @@ impl Ledger {
         if mutants::on(Mutant::AcceptAfterRevoke) {
             return 0;
         }
-        self.partitions.remove(&slot).map_or(0, |previous| self.tally.forget(&previous))
+        self.partitions.remove(&slot).map_or(0, |previous| previous.count_rewound(&mut self.tally))
     }
 
     /// Opens a ticket for a run of records.
@@ -196,7 +174,7 @@ impl Ledger {
         entry.open -= part.records;
         entry.parts[part.outcome] += part.records;
         if mutants::on(Mutant::CountAtTheSink) {
-            self.tally.ended[part.outcome] += u64::from(part.records);
+            *self.tally.ended(part.outcome) += u64::from(part.records);
         }
         if entry.open > 0 {
             return Settled::Part;
@@ -206,7 +184,7 @@ impl Ledger {
         self.tally.open -= u64::from(entry.records);
         if !mutants::on(Mutant::CountAtTheSink) {
             for (outcome, ended) in parts {
-                self.tally.ended[outcome] += u64::from(ended);
+                *self.tally.ended(outcome) += u64::from(ended);
             }
         }
         if mutants::on(Mutant::CommitOutOfOrder) {
@@ -219,7 +197,7 @@ impl Ledger {
     /// Takes a partition back: a new epoch, its tickets forgotten, the next record expected at its position.
     pub fn rewind(&mut self, slot: PartitionId, epoch: Epoch) -> Rewound {
         let Some(partition) = self.partitions.get_mut(&slot) else { return Rewound { to: None, records: 0 } };
-        let records = self.tally.forget(partition);
+        let records = partition.count_rewound(&mut self.tally);
         if mutants::on(Mutant::ResidueForgottenOnRewind)
             && let Some(newest) = partition.entries.back()
         {
@@ -324,7 +302,7 @@ impl Ledger {
 
     /// The sums since start.
     #[must_use]
-    pub fn tally(&self) -> Tally {
+    pub fn tally(&self) -> Conservation {
         self.tally
     }
 
@@ -355,22 +333,13 @@ impl PartitionBooks {
     fn touched(&self) -> bool {
         self.position.is_some()
     }
-}
 
-impl Tally {
-    /// Open tickets of a partition end as rewound. A closed ticket behind an open one was counted when it closed.
-    fn forget(&mut self, partition: &PartitionBooks) -> u64 {
-        let records =
-            partition.entries.iter().filter(|entry| entry.open > 0).map(|entry| u64::from(entry.records)).sum();
-        self.open -= records;
-        self.rewound += records;
+    /// Open tickets end as rewound. A closed ticket behind an open one was counted when it closed.
+    fn count_rewound(&self, tally: &mut Conservation) -> u64 {
+        let records = self.entries.iter().filter(|entry| entry.open > 0).map(|entry| u64::from(entry.records)).sum();
+        tally.open -= records;
+        tally.rewound += records;
         records
-    }
-
-    /// The count of one outcome.
-    #[must_use]
-    pub fn of(&self, outcome: Outcome) -> u64 {
-        self.ended[outcome]
     }
 }
 
@@ -426,8 +395,7 @@ mod tests {
         assert_eq!(ledger.settle(done(b, 2)), Settled::Stale, "the same records, read again, are another matter");
         assert_eq!((ledger.position(SLOT), ledger.tally().open), (Some(Position(2)), 2));
         assert_eq!(ledger.settle(done(again, 1)), Settled::Part);
-        assert_eq!(ledger.tally().ended, before.ended);
-        assert_eq!(ledger.tally().rewound, 2);
+        assert_eq!(ledger.tally(), Conservation { consumed: 6, rewound: 2, open: 2, ..before });
         ledger.revoke(SLOT);
         assert_eq!(ledger.settle(done(b, 2)), Settled::Stale);
     }

@@ -7,7 +7,6 @@ use enum_map::{Enum, EnumMap};
 use prometheus_client::metrics::MetricType;
 
 use super::board::{Board, PipelineView};
-use super::counts::Counts;
 use super::distribution::Distribution;
 use super::lag::Lag;
 use super::latency::Stage;
@@ -158,7 +157,7 @@ fn records(page: &mut Page<'_>) {
         m.damaged_offsets_skipped.get()
     });
     page.each("conservation_difference_records", "Records the conservation sum misses", MetricType::Gauge, |view| {
-        vec![plain(MetricValue::Level(Counts::read(&view.metrics).difference()))]
+        vec![plain(MetricValue::Level(view.metrics.conservation().difference()))]
     });
     page.count("conservation_errors", "Times the conservation sum was found not to hold", |m| {
         m.conservation_errors.get()

@@ -1,16 +1,15 @@
 //! Counters of one pipeline, bound at start. Everything here is touched per batch or per request, never per record.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use enum_map::{Enum, EnumMap};
 use strum::{IntoStaticStr, VariantArray};
 
-use super::counts::Balance;
 use super::distribution::Distribution;
 use super::labelled::{ItemErrors, TopicCounters};
-use crate::model::{Outcome, RejectReason, RewindCause};
+use crate::model::{Conservation, Outcome, RejectReason, RewindCause};
 
 /// A counter that only grows.
 #[derive(Debug, Default)]
@@ -221,8 +220,9 @@ pub struct PipelineMetrics {
     pub requests_in_flight_limit: Gauge,
     /// Milliseconds since the epoch of the last acknowledgement.
     pub last_delivered_ms: Gauge,
-    /// The counters of the conservation sum as of the end of the source's last turn.
-    pub(super) balance: Balance,
+    /// The conservation sum as of the end of a turn of the source, the one thread that changes its counters: between two
+    /// turns the sum need not hold, so nobody else may add the counters up.
+    balance: Mutex<Conservation>,
     /// Conservation violated: always 0 unless there is a bug.
     pub conservation_errors: Counter,
 }
@@ -233,10 +233,25 @@ impl PipelineMetrics {
     pub fn new(name: &str) -> Arc<Self> {
         Arc::new(Self { pipeline: name.into(), ..Self::default() })
     }
-    /// Ends a turn of the source with so many records open: what [`super::counts::Counts::read`] answers from now on.
-    pub fn balance(&self, open: i64) {
-        self.open_records.set(open);
-        self.balance.strike(self);
+    /// Ends a turn of the source with so many records open: what [`PipelineMetrics::conservation`] answers from now on. A
+    /// reader holds the lock for one copy.
+    pub fn balance(&self, open: u64) {
+        self.open_records.set(i64::try_from(open).unwrap_or(i64::MAX));
+        let mut sum = Conservation {
+            consumed: self.source_records.get(),
+            rewound: self.rewound.get(),
+            open,
+            ..Conservation::default()
+        };
+        for (outcome, counter) in &self.outcomes {
+            *sum.ended(outcome) = counter.get();
+        }
+        *self.balance.lock().unwrap_or_else(PoisonError::into_inner) = sum;
+    }
+    /// The conservation sum of the last balance: never a torn reading.
+    #[must_use]
+    pub fn conservation(&self) -> Conservation {
+        *self.balance.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// Counts `records` of `topic` as consumed. Once a run, before the ledger opens its ticket.
     pub fn drained(&self, topic: &Arc<str>, records: u64, bytes: u64) {
@@ -284,4 +299,48 @@ impl PipelineMetrics {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::VariantArray;
+
+    use super::*;
+
+    #[test]
+    fn every_counter_takes_part_in_the_sum() {
+        let metrics = PipelineMetrics::new("p");
+        metrics.source_records.add(127);
+        for (place, outcome) in Outcome::VARIANTS.iter().enumerate() {
+            metrics.outcome(*outcome).add(1 << place);
+        }
+        metrics.rewound.add(32);
+        metrics.balance(64);
+        let expected = Conservation {
+            consumed: 127,
+            delivered: 1,
+            superseded: 2,
+            dropped: 4,
+            dead_lettered: 8,
+            redirected: 16,
+            rewound: 32,
+            open: 64,
+        };
+        assert_eq!(metrics.conservation(), expected);
+        assert!(expected.holds());
+    }
+
+    #[test]
+    fn a_reading_in_the_middle_of_a_turn_is_the_one_of_the_turn_before() {
+        let metrics = PipelineMetrics::new("p");
+        metrics.source_records.add(7);
+        metrics.balance(7);
+        metrics.source_records.add(5);
+        metrics.outcome(Outcome::Delivered).add(3);
+        let sum = metrics.conservation();
+        assert!(sum.holds() && sum.consumed == 7, "{sum}");
+        metrics.balance(9);
+        let sum = metrics.conservation();
+        assert!(sum.holds() && sum.consumed == 12, "{sum}");
+    }
 }

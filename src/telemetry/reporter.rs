@@ -11,7 +11,6 @@ use hdrhistogram::Histogram;
 use strum::VariantArray;
 
 use super::board::{Board, PipelineView};
-use super::counts::Counts;
 use super::health::State;
 use super::latency::{Stage, empty_histogram};
 use super::latency_log::{LatencyLog, StageHistograms};
@@ -273,7 +272,7 @@ impl PipelineReport {
         }
         if judged.conservation_broken && !self.broken {
             view.metrics.conservation_errors.add(1);
-            tracing::error!(pipeline = &*view.name, "the conservation sum does not hold: {}", judged.counts);
+            tracing::error!(pipeline = &*view.name, "the conservation sum does not hold: {}", judged.sum);
         }
         self.broken = judged.conservation_broken;
         for notice in judged.notices.iter().filter(|notice| !self.noticed.contains(&notice.about)) {
@@ -309,12 +308,12 @@ fn merge(into: &mut Histogram<u64>, from: &Histogram<u64>) {
 }
 
 fn levels(view: &PipelineView) -> Levels {
-    let counts = Counts::read(&view.metrics);
+    let sum = view.metrics.conservation();
     Levels {
-        consumed: counts.consumed,
-        resolved: counts.resolved(),
+        consumed: sum.consumed,
+        resolved: sum.resolved(),
         bytes: view.metrics.source_bytes.get(),
-        open: counts.open,
+        open: sum.open,
         lag: view.lag.records(),
         budget_bytes: view.budget.used() as u64,
     }
@@ -326,7 +325,7 @@ fn observe(view: &PipelineView, now_ms: i64) -> Observation {
     let time = |stage| StageTime { busy_nanos: metrics.busy(stage).get(), blocked_nanos: metrics.blocked(stage).get() };
     let rewinds: u64 = metrics.rewinds.values().map(Counter::get).sum();
     Observation {
-        counts: Counts::read(metrics),
+        sum: metrics.conservation(),
         bytes: metrics.source_bytes.get(),
         repeats: metrics.retries.get() + rewinds,
         stages: EnumMap::from_fn(time),

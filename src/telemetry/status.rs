@@ -7,13 +7,12 @@ use enum_map::EnumMap;
 use serde::Serialize;
 
 use super::board::{Board, PipelineView};
-use super::counts::Counts;
 use super::lag::{self, Lag};
 use super::latency::Stage;
 use super::metrics::Counter;
 use super::percentiles::Percentiles;
 use super::{process, unix_ms};
-use crate::model::TopicPartition;
+use crate::model::{Conservation, TopicPartition};
 
 /// A control loop that has not turned for this long is dead. It parks for 100 ms at most; bounded drains at revoke and
 /// stop keep turning.
@@ -45,7 +44,7 @@ struct PipelineStatus {
     faults: Vec<FaultStatus>,
     rates: RatesStatus,
     lag: Option<LagStatus>,
-    open_records: i64,
+    open_records: u64,
     slowest_stage: Option<SlowestStatus>,
     latency: BTreeMap<&'static str, Percentiles>,
     conservation: ConservationStatus,
@@ -101,7 +100,7 @@ struct SlowestStatus {
 #[derive(Debug, Serialize)]
 struct ConservationStatus {
     #[serde(flatten)]
-    counts: Counts,
+    sum: Conservation,
     difference: i64,
     holds: bool,
 }
@@ -190,7 +189,7 @@ pub fn not_ready(board: &Board) -> Vec<String> {
 fn pipeline(view: &PipelineView, now_ms: i64) -> PipelineStatus {
     let judged = view.judgement();
     let judged = judged.as_deref();
-    let counts = Counts::read(&view.metrics);
+    let sum = view.metrics.conservation();
     let metrics = &view.metrics;
     let fault = |(component, fault): (super::health::Component, super::health::Fault)| FaultStatus {
         component: component.name(),
@@ -204,15 +203,15 @@ fn pipeline(view: &PipelineView, now_ms: i64) -> PipelineStatus {
         faults: view.health.faults().into_iter().map(fault).collect(),
         rates: judged.map(|judged| rates(&judged.rates)).unwrap_or_default(),
         lag: lag_status(view, now_ms),
-        open_records: counts.open,
+        open_records: sum.open,
         slowest_stage: judged
             .and_then(|judged| judged.slowest)
             .map(|(stage, share)| SlowestStatus { stage: stage.name(), busy_share: share }),
         latency: judged.map(|judged| latency(&judged.latency)).unwrap_or_default(),
         conservation: ConservationStatus {
-            counts,
-            difference: counts.difference(),
-            holds: judged.map_or_else(|| counts.conserved(), |judged| !judged.conservation_broken),
+            sum,
+            difference: sum.difference(),
+            holds: judged.map_or_else(|| sum.holds(), |judged| !judged.conservation_broken),
         },
         assigned_partitions: metrics.assigned_partitions.get(),
         rewinds: metrics.rewinds.values().map(Counter::get).sum(),

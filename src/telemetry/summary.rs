@@ -13,7 +13,7 @@ pub fn log_interval(view: &PipelineView, judged: &Judgement) {
         records_per_second = judged.rates.resolved.round(),
         bytes_per_second = judged.rates.bytes.round(),
         lag_records = judged.lag_records,
-        open_records = judged.counts.open,
+        open_records = judged.sum.open,
         repeats_per_second = judged.rates.repeats,
         p99_ms = judged.latency[Stage::EndToEnd].p99_ms,
         "{}",
@@ -44,7 +44,7 @@ pub fn line(judged: &Judgement) -> String {
         judged.state.name(),
         si(judged.rates.resolved.round() as u64),
         si(judged.rates.bytes.round() as u64),
-        si(judged.counts.open.max(0) as u64),
+        si(judged.sum.open),
     );
     if judged.rates.repeats > 0.0 {
         line.push_str(&format!(" | {:.1} retries/s", judged.rates.repeats));

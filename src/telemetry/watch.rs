@@ -7,14 +7,13 @@ use std::time::{Duration, Instant};
 use enum_map::EnumMap;
 use strum::VariantArray;
 
-use super::counts::Counts;
 use super::health::State;
 use super::lag::Lag;
 use super::latency::Stage;
 use super::metrics::StageName;
 use super::notice::{Notice, notices};
 use super::percentiles::Percentiles;
-use crate::model::{Position, TopicPartition};
+use crate::model::{Conservation, Position, TopicPartition};
 
 /// What counts as too long.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +43,7 @@ impl Default for WatchLimits {
 #[derive(Debug, Clone, Default)]
 pub struct Observation {
     /// Conservation counters.
-    pub counts: Counts,
+    pub sum: Conservation,
     /// Bytes drained.
     pub bytes: u64,
     /// Sends repeated in place, and rewinds.
@@ -108,7 +107,7 @@ pub struct Judgement {
     /// Means over the window.
     pub rates: Rates,
     /// The reading.
-    pub counts: Counts,
+    pub sum: Conservation,
     /// The sum does not hold.
     pub conservation_broken: bool,
     /// Partitions that stand still.
@@ -140,7 +139,7 @@ const BEHIND_RECORDS: f64 = 1_000.0;
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     at: Instant,
-    counts: Counts,
+    sum: Conservation,
     bytes: u64,
     repeats: u64,
     stages: EnumMap<StageName, StageTime>,
@@ -201,10 +200,10 @@ impl Watch {
         Judgement {
             state,
             why,
-            notices: notices(&seen.counts),
+            notices: notices(&seen.sum),
             rates,
-            counts: seen.counts,
-            conservation_broken: !seen.counts.conserved(),
+            sum: seen.sum,
+            conservation_broken: !seen.sum.holds(),
             stalled,
             lag_records,
             lag_seconds: seen.lag_seconds,
@@ -222,15 +221,15 @@ impl Watch {
             self.progress_at = Some(now);
             return;
         };
-        if seen.counts.resolved() != last.counts.resolved() {
+        if seen.sum.resolved() != last.sum.resolved() {
             self.stuck = Duration::ZERO;
             self.progress_at = Some(now);
             self.waiting_since = None;
         }
-        if seen.counts.open > 0 {
+        if seen.sum.open > 0 {
             self.waiting_since.get_or_insert(now);
             self.idle_since = None;
-            if seen.faults.is_empty() && seen.counts.resolved() == last.counts.resolved() {
+            if seen.faults.is_empty() && seen.sum.resolved() == last.sum.resolved() {
                 self.stuck += now.saturating_duration_since(last.at).min(LONGEST_STEP);
             }
         } else {
@@ -244,8 +243,7 @@ impl Watch {
     }
 
     fn remember(&mut self, now: Instant, seen: &Observation) {
-        let reading =
-            Reading { at: now, counts: seen.counts, bytes: seen.bytes, repeats: seen.repeats, stages: seen.stages };
+        let reading = Reading { at: now, sum: seen.sum, bytes: seen.bytes, repeats: seen.repeats, stages: seen.stages };
         self.readings.push_back(reading);
         // The reading just outside the window stays: it is the window's left edge.
         while self.readings.get(1).is_some_and(|next| now.saturating_duration_since(next.at) >= self.limits.window) {
@@ -263,8 +261,8 @@ impl Watch {
         let Some((first, last, seconds)) = self.edges() else { return Rates::default() };
         let rate = |before: u64, after: u64| after.saturating_sub(before) as f64 / seconds;
         Rates {
-            consumed: rate(first.counts.consumed, last.counts.consumed),
-            resolved: rate(first.counts.resolved(), last.counts.resolved()),
+            consumed: rate(first.sum.consumed, last.sum.consumed),
+            resolved: rate(first.sum.resolved(), last.sum.resolved()),
             bytes: rate(first.bytes, last.bytes),
             repeats: rate(first.repeats, last.repeats),
         }
@@ -311,7 +309,7 @@ impl Watch {
     fn unnamed(&self, now: Instant, state: State, seen: &Observation) -> Option<String> {
         let moving = matches!(state, State::Running | State::CatchingUp | State::Retrying | State::Draining);
         let stood = self.waiting_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        let open = seen.counts.open;
+        let open = seen.sum.open;
         if moving && open > 0 && stood >= self.limits.silence {
             return Some(format!("{open} records wait for an answer, none was resolved for {} s", stood.as_secs()));
         }
@@ -346,13 +344,13 @@ impl Watch {
         let faults = seen.faults.clone();
         match base {
             State::Draining | State::Failed | State::Done => return (base, faults),
-            State::Starting if !seen.joined && seen.counts.consumed == 0 => return (base, faults),
+            State::Starting if !seen.joined && seen.sum.consumed == 0 => return (base, faults),
             State::Starting | State::Running | State::CatchingUp | State::Retrying | State::Blocked => {}
         }
         let mut why = faults;
         let stood = self.progress_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        if seen.counts.open > 0 && stood >= self.limits.stall {
-            why.push(format!("{} records open, none resolved for {} s", seen.counts.open, stood.as_secs()));
+        if seen.sum.open > 0 && stood >= self.limits.stall {
+            why.push(format!("{} records open, none resolved for {} s", seen.sum.open, stood.as_secs()));
         }
         why.extend(stalled.iter().map(|one| {
             format!("{} stands still for {} s, {} records behind", one.partition, one.stood.as_secs(), one.lag_records)

@@ -6,8 +6,10 @@ use clap::Parser;
 use serde_json::Value;
 
 use super::*;
-use crate::cli::machinery::{EngineEnding, Order, PipelineCounts, RunningEngine, StageLatency};
+use crate::cli::machinery::{EngineEnding, Order, RunningEngine, StageLatency};
 use crate::cli::{Cli, Command, real};
+use crate::model::Conservation;
+use crate::pipeline::PipelineTally;
 use crate::telemetry::latency::Stage;
 use crate::testbed::feeder::Fed;
 
@@ -101,6 +103,11 @@ fn full_speed_for_people() {
     }
 }
 
+fn tally(records: u64) -> PipelineTally {
+    let tally = Conservation { consumed: records, delivered: records, ..Conservation::default() };
+    PipelineTally { name: "relay".into(), tally }
+}
+
 fn account(change: impl FnOnce(&mut BenchAccount)) -> BenchAccount {
     let mut age = hdrhistogram::Histogram::new(3).expect("a histogram");
     age.record_n(3_000, 1_000).expect("recorded");
@@ -121,12 +128,7 @@ fn account(change: impl FnOnce(&mut BenchAccount)) -> BenchAccount {
         ending: EngineEnding {
             exit: Exit::Done,
             halt: None,
-            tallies: vec![PipelineCounts {
-                name: "relay".into(),
-                consumed: 1_200,
-                delivered: 1_200,
-                ..PipelineCounts::default()
-            }],
+            tallies: vec![tally(1_200)],
             latencies: vec![StageLatency { pipeline: "relay".into(), stage: Stage::Age, histogram: age }],
             run_file: serde_json::json!({ "format": 1 }),
         },
@@ -140,12 +142,12 @@ fn account(change: impl FnOnce(&mut BenchAccount)) -> BenchAccount {
 #[test]
 fn every_hole_in_the_account_is_a_fault() {
     assert_eq!((account(|_| ()).faults(), account(|_| ()).exit()), (vec![], Exit::Done));
-    let tally = |change: fn(&mut PipelineCounts)| account(|account| change(&mut account.ending.tallies[0]));
+    let summed = |change: fn(&mut Conservation)| account(|account| change(&mut account.ending.tallies[0].tally));
     let table = [
-        ("1199 read", tally(|tally| (tally.consumed, tally.delivered) = (1_199, 1_199))),
-        ("1201 read", tally(|tally| (tally.consumed, tally.delivered) = (1_201, 1_201))),
-        ("accounted for", tally(|tally| tally.delivered = 1_199)),
-        ("left open", tally(|tally| (tally.delivered, tally.open) = (1_199, 1))),
+        ("1199 read", summed(|sum| (sum.consumed, sum.delivered) = (1_199, 1_199))),
+        ("1201 read", summed(|sum| (sum.consumed, sum.delivered) = (1_201, 1_201))),
+        ("accounted for", summed(|sum| sum.delivered = 1_199)),
+        ("left open", summed(|sum| (sum.delivered, sum.open) = (1_199, 1))),
         ("the server got 1199", account(|account| account.arrived = Some(Ok(1_199)))),
         ("cannot be asked", account(|account| account.arrived = Some(Err("gone".into())))),
         ("nothing was measured", account(|account| account.marks = None)),
@@ -159,12 +161,11 @@ fn every_hole_in_the_account_is_a_fault() {
         assert_ne!(account.exit(), Exit::Done, "{words}");
         assert!(account.text(std::path::Path::new("none")).contains("WRONG"), "{words}");
     }
-    let rewound = tally(|tally| (tally.consumed, tally.rewound) = (1_250, 50));
+    let rewound = summed(|sum| (sum.consumed, sum.rewound) = (1_250, 50));
     assert_eq!(rewound.faults(), Vec::<String>::new(), "what was read again was rewound before");
     let shared = account(|account| {
         account.arrived = None;
-        account.ending.tallies[0] =
-            PipelineCounts { name: "relay".into(), consumed: 1_300, delivered: 1_300, ..PipelineCounts::default() };
+        account.ending.tallies[0] = tally(1_300);
     });
     assert_eq!(shared.faults(), Vec::<String>::new(), "others produce into a real topic");
 }

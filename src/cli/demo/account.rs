@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::model::Exit;
+use crate::model::{Conservation, Exit};
 use crate::testbed::feeder::Fed;
 use crate::testbed::oracle::{DocumentVerdict, OutputVerdict};
 
 use crate::cli::figures;
-use crate::cli::machinery::{PipelineCounts, StageLatency};
+use crate::cli::machinery::StageLatency;
 use crate::cli::progress::grouped;
 
 /// What one pipeline was fed and did.
@@ -20,7 +20,7 @@ pub(super) struct PipelineAccount {
     pub(super) fed: Fed,
     /// From the first record fed to the last one resolved.
     pub(super) elapsed: Duration,
-    pub(super) tally: PipelineCounts,
+    pub(super) sum: Conservation,
 }
 
 /// The whole run.
@@ -38,10 +38,10 @@ pub(super) struct DemoAccount {
 
 impl PipelineAccount {
     fn faults(&self) -> Vec<String> {
-        let Self { name, fed, tally, .. } = self;
-        let mut faults = figures::sum_faults(tally);
-        if tally.delivered != fed.records {
-            faults.push(format!("{name}: {} records were fed, but {} delivered", fed.records, tally.delivered));
+        let Self { name, fed, sum, .. } = self;
+        let mut faults = figures::sum_faults(name, sum);
+        if sum.delivered != fed.records {
+            faults.push(format!("{name}: {} records were fed, but {} delivered", fed.records, sum.delivered));
         }
         faults
     }
@@ -60,7 +60,7 @@ impl DemoAccount {
             faults.push(format!("the engine ended with exit {}: {why}", self.engine_exit.code()));
         }
         faults.extend(self.pipelines.iter().flat_map(PipelineAccount::faults));
-        let rewound: u64 = self.pipelines.iter().map(|pipeline| pipeline.tally.rewound).sum();
+        let rewound: u64 = self.pipelines.iter().map(|pipeline| pipeline.sum.rewound).sum();
         if !(self.output.is_exact() || (rewound > 0 && self.output.is_at_least_once())) {
             faults.push(format!("the output topic is wrong: {}", self.output));
         }
@@ -139,7 +139,7 @@ fn pipeline_text(pipeline: &PipelineAccount) -> String {
         pipeline.elapsed.as_secs_f64(),
         grouped(pipeline.rate()),
         (pipeline.fed.bytes as f64 / 1e6 / pipeline.elapsed.as_secs_f64().max(0.001)) as u64,
-        figures::sum(&pipeline.tally),
+        pipeline.sum,
     )
 }
 
@@ -148,7 +148,7 @@ fn pipeline_json(pipeline: &PipelineAccount) -> Value {
         "name": pipeline.name, "fed": pipeline.fed.records, "fed_bytes": pipeline.fed.bytes,
         "seconds": pipeline.elapsed.as_secs_f64(), "records_per_second": pipeline.rate(),
     });
-    if let (Some(object), Value::Object(sum)) = (object.as_object_mut(), figures::sum_json(&pipeline.tally)) {
+    if let (Some(object), Value::Object(sum)) = (object.as_object_mut(), json!(pipeline.sum)) {
         object.extend(sum);
     }
     object

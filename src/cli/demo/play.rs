@@ -88,8 +88,9 @@ impl Play {
         let documents = compare_documents(&self.generator, index.records, &self.endpoint);
         progress.end();
         let account = |name: &str, fed: Fed, elapsed| {
-            let tally = ending.tallies.iter().find(|tally| tally.name == name).cloned().unwrap_or_default();
-            PipelineAccount { name: name.to_owned(), fed, elapsed, tally }
+            let tally = ending.tallies.iter().find(|one| &*one.name == name);
+            let sum = tally.map(|one| one.tally).unwrap_or_default();
+            PipelineAccount { name: name.to_owned(), fed, elapsed, sum }
         };
         let [relay_time, index_time] = outcome.finished.map(Option::unwrap_or_default);
         Ok(DemoAccount {

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::*;
 use crate::cli::builtin::{self, INDEX, INDEX_TOPIC, OUTPUT_TOPIC, PARTITIONS, RELAY, RELAY_TOPIC};
-use crate::cli::machinery::{
-    self, BulkServer, EngineEnding, Order, PATIENCE, PipelineCounts, PositionOf, RunningEngine,
-};
+use crate::cli::machinery::{self, BulkServer, EngineEnding, Order, PATIENCE, PositionOf, RunningEngine};
 use crate::config::plan::{Plan, SinkPlan};
 use crate::enrich::{Enricher, Found, Lookups};
+use crate::model::Conservation;
+use crate::pipeline::PipelineTally;
 use crate::telemetry::latency::Stage;
 use crate::testbed::naive::{LookUp, NaiveDocuments, NaiveEngine, Plant, Wiring, lock};
 
@@ -62,17 +62,15 @@ fn look_up(lookups: Arc<Lookups>) -> LookUp {
 }
 
 fn ending(done: [u64; 2], lie: Lie) -> EngineEnding {
-    let tally = |name: &str, done| PipelineCounts {
+    let tally = |name: &str, done| PipelineTally {
         name: name.into(),
-        consumed: done,
-        delivered: done,
-        ..PipelineCounts::default()
+        tally: Conservation { consumed: done, delivered: done, ..Conservation::default() },
     };
     let mut tallies = vec![tally(RELAY, done[0]), tally(INDEX, done[1])];
-    tallies[0].consumed += u64::from(lie == Lie::WrongSum);
+    tallies[0].tally.consumed += u64::from(lie == Lie::WrongSum);
     if lie == Lie::LeftOpen {
-        tallies[1].consumed += 1;
-        tallies[1].open += 1;
+        tallies[1].tally.consumed += 1;
+        tallies[1].tally.open += 1;
     }
     let halted = lie == Lie::Halted;
     let mut histogram = hdrhistogram::Histogram::new(3).expect("a histogram");

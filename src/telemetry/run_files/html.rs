@@ -143,7 +143,7 @@ fn section(name: &str, pipeline: &PipelineRun, body: &mut String) {
         (text::bytes(pipeline.peak_budget_bytes), "of the byte budget at most"),
     ]));
     let mark = if pipeline.conserved { "<b class=good>✓</b>" } else { "<b class=bad>✗</b>" };
-    let _ = write!(body, "<p class=sum>{mark} {}</p>", escape(&pipeline.counts.to_string()));
+    let _ = write!(body, "<p class=sum>{mark} {}</p>", escape(&pipeline.sum.to_string()));
     if let Some(troubles) = text::troubles(pipeline) {
         let _ = write!(body, "<p class=sum>{}</p>", escape(&troubles));
     }
@@ -187,10 +187,8 @@ fn throughput(pipeline: &PipelineRun) -> Chart {
 }
 
 fn lag(pipeline: &PipelineRun) -> Chart {
-    let lines: [Track; 2] = [
-        ("lag", |point| point.lag_records.map(|lag| lag as f64)),
-        ("open", |point| Some(point.open_records.max(0) as f64)),
-    ];
+    let lines: [Track; 2] =
+        [("lag", |point| point.lag_records.map(|lag| lag as f64)), ("open", |point| Some(point.open_records as f64))];
     over_time("records behind and open", Axis::Linear, Unit::Count, pipeline, &lines)
 }
 

@@ -7,14 +7,13 @@ use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
 use super::super::board::{Board, BuildInfo, PipelineView};
-use super::super::counts::Counts;
 use super::super::metrics::{Counter, PipelineMetrics, StageName};
 use super::super::percentiles::{Percentiles, curve, rounded};
 use super::super::process::{Machine, ProcessUse};
 use super::super::reporter::{Collected, CollectedPipeline};
 use super::super::sampler::SeriesPoint;
 use super::super::status::rfc3339;
-use crate::model::{RejectReason, RewindCause};
+use crate::model::{Conservation, RejectReason, RewindCause};
 
 /// Format of `run.json`; grows when a member changes its meaning. Members may be added without it.
 pub const FORMAT: u32 = 1;
@@ -55,7 +54,7 @@ pub struct PipelineRun {
     pub state: String,
     /// The conservation sum.
     #[serde(flatten)]
-    pub counts: Counts,
+    pub sum: Conservation,
     /// Whether it holds.
     pub conserved: bool,
     /// Records resolved per second over the whole run, without its warm-up.
@@ -105,7 +104,7 @@ impl RunFile {
         let used = ProcessUse::now();
         let run = |one: &CollectedPipeline| (one.view.name.to_string(), pipeline(one, seconds));
         let pipelines: BTreeMap<String, PipelineRun> = collected.pipelines.iter().map(run).collect();
-        let resolved: u64 = pipelines.values().map(|one| one.counts.resolved()).sum();
+        let resolved: u64 = pipelines.values().map(|one| one.sum.resolved()).sum();
         let per_million = |cpu: f64| rounded(cpu / (resolved as f64 / 1e6), 3);
         Self {
             format: FORMAT,
@@ -126,7 +125,7 @@ impl RunFile {
 
 fn pipeline(one: &CollectedPipeline, seconds: f64) -> PipelineRun {
     let metrics = &one.view.metrics;
-    let counts = Counts::read(metrics);
+    let sum = metrics.conservation();
     let bytes = metrics.source_bytes.get();
     let timed = one.totals.iter().filter(|(_, histogram)| !histogram.is_empty());
     let percentiles = timed.clone().map(|(stage, histogram)| (stage.name().to_owned(), Percentiles::of(histogram)));
@@ -134,9 +133,9 @@ fn pipeline(one: &CollectedPipeline, seconds: f64) -> PipelineRun {
     let share = |stage: &StageName| (stage.name().to_owned(), stage_share(metrics, *stage, &one.view));
     PipelineRun {
         state: one.judgement.state.name().to_owned(),
-        counts,
-        conserved: counts.conserved(),
-        records_per_second: rounded((counts.resolved() - one.before.resolved) as f64 / seconds.max(1e-9), 1),
+        sum,
+        conserved: sum.holds(),
+        records_per_second: rounded((sum.resolved() - one.before.resolved) as f64 / seconds.max(1e-9), 1),
         bytes_per_second: rounded((bytes - one.before.bytes) as f64 / seconds.max(1e-9), 1),
         source_bytes: bytes,
         retries: metrics.retries.get(),

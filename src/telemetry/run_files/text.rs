@@ -83,7 +83,7 @@ pub fn troubles(pipeline: &PipelineRun) -> Option<String> {
 fn of_pipeline(name: &str, pipeline: &PipelineRun) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "{name} ({})", pipeline.state);
-    let _ = writeln!(out, "  {}", pipeline.counts);
+    let _ = writeln!(out, "  {}", pipeline.sum);
     let rate = si(pipeline.records_per_second.round() as u64);
     let _ = writeln!(out, "  {rate} records/s, {}/s read", bytes(pipeline.bytes_per_second.round() as u64));
     if let Some(troubles) = troubles(pipeline) {
