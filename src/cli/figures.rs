@@ -2,12 +2,67 @@
 
 use std::fmt::Write as _;
 
+use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::machinery::StageLatency;
-use crate::model::Conservation;
+use crate::model::{Conservation, Exit};
+use crate::pipeline::{Ending, PipelineTally};
+use crate::telemetry::latency::Stage;
+use crate::telemetry::reporter::{Collected, CollectedPipeline};
 
 const PERCENTILES: [(&str, f64); 5] = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9), ("max", 100.0)];
+
+/// How an engine ended, in numbers.
+pub(super) struct EngineEnding {
+    pub(super) exit: Exit,
+    /// Why it halted, where it did.
+    pub(super) halt: Option<String>,
+    pub(super) tallies: Vec<PipelineTally>,
+    /// Over the whole run.
+    pub(super) latencies: Vec<StageLatency>,
+    /// The members of the run file, a JSON object.
+    pub(super) run_file: Value,
+}
+
+/// Latency of one stage of one pipeline, in microseconds.
+pub(super) struct StageLatency {
+    pub(super) pipeline: String,
+    pub(super) stage: Stage,
+    /// Its records.
+    pub(super) histogram: Histogram<u64>,
+}
+
+impl From<Ending> for EngineEnding {
+    fn from(ending: Ending) -> Self {
+        Self {
+            exit: ending.exit,
+            halt: ending.halt.map(|halt| halt.message),
+            tallies: ending.tallies,
+            latencies: ending.collected.as_ref().map(latencies).unwrap_or_default(),
+            run_file: ending.run_file.and_then(|run| serde_json::to_value(run).ok()).unwrap_or_default(),
+        }
+    }
+}
+
+impl EngineEnding {
+    /// The conservation sum of a pipeline.
+    pub(super) fn sum_of(&self, pipeline: &str) -> Conservation {
+        self.tallies.iter().find(|one| *one.name == *pipeline).map(|one| one.tally).unwrap_or_default()
+    }
+}
+
+fn latencies(collected: &Collected) -> Vec<StageLatency> {
+    let of_one = |one: &CollectedPipeline| {
+        let pipeline = &one.view.name;
+        let stages = one.totals.iter().map(|(stage, histogram)| StageLatency {
+            pipeline: pipeline.to_string(),
+            stage,
+            histogram: histogram.clone(),
+        });
+        stages.collect::<Vec<_>>()
+    };
+    collected.pipelines.iter().flat_map(of_one).collect()
+}
 
 /// What is wrong with the engine's own sum.
 pub(super) fn sum_faults(name: &str, sum: &Conservation) -> Vec<String> {

@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::cli::figures;
-use crate::cli::machinery::{EngineEnding, StageLatency};
+use crate::cli::figures::{self, EngineEnding, StageLatency};
 use crate::cli::progress::grouped;
 use crate::model::{Conservation, Exit};
 use crate::telemetry::latency::Stage;
@@ -55,8 +54,7 @@ pub(super) struct Means {
 
 impl BenchAccount {
     fn sum(&self) -> Conservation {
-        let found = self.ending.tallies.iter().find(|one| *one.name == *self.pipeline);
-        found.map(|one| one.tally).unwrap_or_default()
+        self.ending.sum_of(&self.pipeline)
     }
 
     /// `None` when it did not come to a measurement.
