@@ -195,8 +195,6 @@ pub struct PipelineMetrics {
     pub stage_blocked_nanos: EnumMap<StageName, Counter>,
     /// Look-up keys by [`LookupResult`].
     pub lookup_keys: EnumMap<LookupResult, Counter>,
-    /// Redis round trips.
-    pub lookup_requests: Counter,
     /// Microseconds of each Redis round trip.
     pub lookup_micros: Distribution,
     /// Sends of items or requests repeated in place.
