@@ -396,6 +396,7 @@ const PURE: &[&str] = &[
     "src/config/pattern/parse.rs",
     "src/librdkafka/words.rs",
     "src/model/backoff.rs",
+    "src/model/conservation.rs",
     "src/model/decimal.rs",
     "src/source/commit.rs",
     "src/source/damage.rs",
@@ -456,7 +457,6 @@ const PURE: &[&str] = &[
     "src/enrich/fault.rs",
     "src/enrich/patience.rs",
     "src/enrich/reply.rs",
-    "src/telemetry/counts.rs",
     "src/telemetry/notice.rs",
     "src/telemetry/watch.rs",
 ];

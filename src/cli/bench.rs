@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::machinery::StartEngine;
 use super::{DataFormat, Failure, Global};
 use crate::model::Exit;
 
@@ -109,11 +108,11 @@ impl BenchArgs {
 /// # Errors
 /// A configuration or command line that cannot be benched, or servers that do not start. What went wrong in the
 /// measurement itself is in the result and its exit code.
-pub fn run(global: &Global, args: &BenchArgs, start: &StartEngine<'_>, out: &mut dyn Write) -> Result<Exit, Failure> {
+pub fn run(global: &Global, args: &BenchArgs, out: &mut dyn Write) -> Result<Exit, Failure> {
     if args.sweep {
-        return sweep::run(global, args, start, out);
+        return sweep::run(global, args, out);
     }
-    let account = once(global, args, args.rate, args.report.clone(), start)?;
+    let account = once(global, args, args.rate, args.report.clone())?;
     match args.format {
         DataFormat::Text => write!(out, "{}", account.text(&args.report))?,
         DataFormat::Json => writeln!(out, "{}", account.json())?,
@@ -121,16 +120,10 @@ pub fn run(global: &Global, args: &BenchArgs, start: &StartEngine<'_>, out: &mut
     Ok(account.exit())
 }
 
-fn once(
-    global: &Global,
-    args: &BenchArgs,
-    rate: Rate,
-    report: PathBuf,
-    start: &StartEngine<'_>,
-) -> Result<BenchAccount, Failure> {
+fn once(global: &Global, args: &BenchArgs, rate: Rate, report: PathBuf) -> Result<BenchAccount, Failure> {
     let target = BenchTarget::open(global, args)?;
     let load = args.load(rate);
-    measure::run(target, load, report, start).map_err(|why| Failure::unexpected(format!("bench: {why}")))
+    measure::run(target, load, report).map_err(|why| Failure::unexpected(format!("bench: {why}")))
 }
 
 /// What a report says of how it was made.

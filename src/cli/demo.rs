@@ -14,8 +14,6 @@ use std::path::PathBuf;
 use crate::model::Exit;
 use crate::testbed::feeder::FeedError;
 
-use super::machinery::Machinery;
-
 use play::Play;
 
 /// Records per pipeline unless asked for otherwise.
@@ -75,10 +73,10 @@ fn part(error: impl ToString) -> SetUp {
     SetUp::Part(error.to_string())
 }
 
-/// Runs the demo with these rooms, prints the result to `out` and says how the process must end: [`Exit::Done`] only if
+/// Runs the demo, prints the result to `out` and says how the process must end: [`Exit::Done`] only if
 /// every sum holds and everything that came out is right; the engine's own exit if that failed; else [`Exit::Failure`].
-pub fn run(args: &DemoArgs, machinery: Machinery<'_>, out: &mut dyn Write) -> Exit {
-    match Play::open(args, machinery).and_then(|play| play.run(args)) {
+pub fn run(args: &DemoArgs, out: &mut dyn Write) -> Exit {
+    match Play::open(args).and_then(|play| play.run(args)) {
         Ok(account) => {
             let printed = match args.format {
                 DemoFormat::Text => write!(out, "{}", account.text(&args.report)),

@@ -2,49 +2,78 @@
 
 use std::fmt::Write as _;
 
+use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::machinery::{PipelineCounts, StageLatency};
+use crate::model::{Conservation, Exit};
+use crate::pipeline::{Ending, PipelineTally};
+use crate::telemetry::latency::Stage;
+use crate::telemetry::reporter::{Collected, CollectedPipeline};
 
 const PERCENTILES: [(&str, f64); 5] = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9), ("max", 100.0)];
 
-/// What is wrong with the engine's own sum.
-pub(super) fn sum_faults(tally: &PipelineCounts) -> Vec<String> {
-    let name = &tally.name;
-    let mut faults = Vec::new();
-    if tally.consumed != tally.sum() {
-        faults.push(format!("{name}: {} records were read, but {} accounted for", tally.consumed, tally.sum()));
+/// How an engine ended, in numbers.
+pub(super) struct EngineEnding {
+    pub(super) exit: Exit,
+    /// Why it halted, where it did.
+    pub(super) halt: Option<String>,
+    pub(super) tallies: Vec<PipelineTally>,
+    /// Over the whole run.
+    pub(super) latencies: Vec<StageLatency>,
+    /// The members of the run file, a JSON object.
+    pub(super) run_file: Value,
+}
+
+/// Latency of one stage of one pipeline, in microseconds.
+pub(super) struct StageLatency {
+    pub(super) pipeline: String,
+    pub(super) stage: Stage,
+    /// Its records.
+    pub(super) histogram: Histogram<u64>,
+}
+
+impl From<Ending> for EngineEnding {
+    fn from(ending: Ending) -> Self {
+        Self {
+            exit: ending.exit,
+            halt: ending.halt.map(|halt| halt.message),
+            tallies: ending.tallies,
+            latencies: ending.collected.as_ref().map(latencies).unwrap_or_default(),
+            run_file: ending.run_file.and_then(|run| serde_json::to_value(run).ok()).unwrap_or_default(),
+        }
     }
-    if tally.open != 0 {
-        faults.push(format!("{name}: {} records were left open", tally.open));
+}
+
+impl EngineEnding {
+    /// The conservation sum of a pipeline.
+    pub(super) fn sum_of(&self, pipeline: &str) -> Conservation {
+        self.tallies.iter().find(|one| *one.name == *pipeline).map(|one| one.tally).unwrap_or_default()
+    }
+}
+
+fn latencies(collected: &Collected) -> Vec<StageLatency> {
+    let of_one = |one: &CollectedPipeline| {
+        let pipeline = &one.view.name;
+        let stages = one.totals.iter().map(|(stage, histogram)| StageLatency {
+            pipeline: pipeline.to_string(),
+            stage,
+            histogram: histogram.clone(),
+        });
+        stages.collect::<Vec<_>>()
+    };
+    collected.pipelines.iter().flat_map(of_one).collect()
+}
+
+/// What is wrong with the engine's own sum.
+pub(super) fn sum_faults(name: &str, sum: &Conservation) -> Vec<String> {
+    let mut faults = Vec::new();
+    if !sum.holds() {
+        faults.push(format!("{name}: {} records were read, but {} accounted for", sum.consumed, sum.accounted()));
+    }
+    if sum.open != 0 {
+        faults.push(format!("{name}: {} records were left open", sum.open));
     }
     faults
-}
-
-/// The conservation sum, as an equation that holds or does not.
-pub(super) fn sum(tally: &PipelineCounts) -> String {
-    let equal = if tally.consumed == tally.sum() { "=" } else { "≠" };
-    format!(
-        "consumed {} {equal} delivered {} + superseded {} + dropped {} + dead_lettered {} + redirected {} + rewound {} + \
-         open {}",
-        tally.consumed,
-        tally.delivered,
-        tally.superseded,
-        tally.dropped,
-        tally.dead_lettered,
-        tally.redirected,
-        tally.rewound,
-        tally.open,
-    )
-}
-
-/// The members of a tally.
-pub(super) fn sum_json(tally: &PipelineCounts) -> Value {
-    json!({
-        "consumed": tally.consumed, "delivered": tally.delivered, "superseded": tally.superseded,
-        "dropped": tally.dropped, "dead_lettered": tally.dead_lettered, "redirected": tally.redirected,
-        "rewound": tally.rewound, "open": tally.open,
-    })
 }
 
 /// A line a stage; nothing when nothing was timed.

@@ -21,12 +21,10 @@ pub mod failure;
 mod figures;
 pub mod init;
 pub mod logging;
-pub mod machinery;
 mod openings;
 pub mod output;
 mod progress;
 pub mod property;
-pub mod real;
 pub mod report;
 pub mod run;
 pub mod version;
@@ -159,11 +157,11 @@ pub fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Run(args) => run::run(global, args),
         Command::Demo(args) => {
             logging::init(global, logging::DEMO)?;
-            Ok(demo::run(args, real::machinery(), &mut std::io::stdout()))
+            Ok(demo::run(args, &mut std::io::stdout()))
         }
         Command::Bench(args) => {
             logging::init(global, logging::DEMO)?;
-            bench::run(global, args, &real::start_engine, &mut std::io::stdout())
+            bench::run(global, args, &mut std::io::stdout())
         }
         Command::Report(args) => report::run(args, &mut std::io::stdout())
             .map(|()| Exit::Done)

@@ -1,11 +1,42 @@
 //! The live line of `demo` and `bench` on a terminal; plain lines elsewhere. Always on stderr.
 
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 const PLAIN_EVERY: Duration = Duration::from_secs(2);
+
+/// Nothing moves for this long: the run is given up and judged as it is.
+pub(in crate::cli) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where a run stands, and since when.
+pub(in crate::cli) struct Stillness<T> {
+    pub(in crate::cli) at: T,
+    since: Instant,
+}
+
+impl<T: PartialEq> Stillness<T> {
+    pub(in crate::cli) fn new(at: T, now: Instant) -> Self {
+        Self { at, since: now }
+    }
+
+    /// Takes in where the run stands now.
+    pub(in crate::cli) fn look(&mut self, at: T, now: Instant) {
+        if at != self.at {
+            *self = Self::new(at, now);
+        }
+    }
+
+    /// Why nothing more is to be waited for; `None` while something is.
+    pub(in crate::cli) fn why_over(&self, engine_ended: bool, now: Instant) -> Option<String> {
+        if engine_ended {
+            return Some("the engine ended by itself".to_owned());
+        }
+        let stood = now.saturating_duration_since(self.since);
+        (stood > PATIENCE).then(|| format!("nothing moved for {PATIENCE:?}"))
+    }
+}
 
 /// A progress line.
 pub(in crate::cli) struct Progress {
@@ -100,9 +131,25 @@ pub(in crate::cli) fn grouped(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_given_up_when_nothing_moves_or_the_engine_has_ended() {
+        let start = Instant::now();
+        let mut stillness = Stillness::new(0, start);
+        assert_eq!(stillness.why_over(false, start + PATIENCE), None, "not yet");
+        stillness.look(1, start + PATIENCE);
+        let late = start + 2 * PATIENCE;
+        assert_eq!(stillness.why_over(false, late), None, "it has moved meanwhile");
+        stillness.look(1, late);
+        let over = stillness.why_over(false, late + Duration::from_millis(1));
+        assert_eq!(over.as_deref(), Some("nothing moved for 60s"));
+        assert_eq!(stillness.why_over(true, start).as_deref(), Some("the engine ended by itself"));
+    }
+
     #[test]
     fn numbers_are_grouped() {
         let table = [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")];
-        table.iter().for_each(|(number, text)| assert_eq!(super::grouped(*number), *text));
+        table.iter().for_each(|(number, text)| assert_eq!(grouped(*number), *text));
     }
 }

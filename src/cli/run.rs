@@ -8,7 +8,6 @@ use super::{Failure, Global};
 use crate::config::plan::Plan;
 use crate::model::{Exit, Stop};
 use crate::pipeline::{Engine, EngineOptions, Until};
-use crate::telemetry::counts::Counts;
 use crate::telemetry::notice::last_notices;
 
 /// Arguments of `run`.
@@ -82,20 +81,10 @@ fn run_plan(args: &RunArgs, plan: Plan, settings: serde_json::Value) -> Result<E
     let ending = engine.join();
     for one in &ending.tallies {
         let tally = one.tally;
-        let [delivered, superseded, dropped, dead_lettered, redirected] = tally.ended;
-        tracing::info!(pipeline = %one.name, consumed = tally.consumed, delivered, superseded, dropped, dead_lettered,
-            redirected, rewound = tally.rewound, open = tally.open, "ended");
-        let counts = Counts {
-            consumed: tally.consumed,
-            delivered,
-            superseded,
-            dropped,
-            dead_lettered,
-            redirected,
-            rewound: tally.rewound,
-            open: 0,
-        };
-        for notice in last_notices(&counts) {
+        tracing::info!(pipeline = %one.name, consumed = tally.consumed, delivered = tally.delivered,
+            superseded = tally.superseded, dropped = tally.dropped, dead_lettered = tally.dead_lettered,
+            redirected = tally.redirected, rewound = tally.rewound, open = tally.open, "ended");
+        for notice in last_notices(&tally) {
             tracing::warn!(pipeline = %one.name, "{}", notice.text);
         }
     }

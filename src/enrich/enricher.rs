@@ -208,7 +208,6 @@ fn attempt(
     let start = Instant::now();
     let outcome = link.ask(server, &scratch.request, asked, &server.limits(), read, &mut scratch.answers);
     let took = start.elapsed();
-    lookups.metrics.lookup_requests.add(1);
     lookups.metrics.lookup_micros.observe(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
     match outcome {

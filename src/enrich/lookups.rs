@@ -179,7 +179,6 @@ impl Lookups {
         table: &Table,
         link: &mut ServerLink,
     ) -> Result<Arc<Entries>, LookupFault> {
-        self.metrics.lookup_requests.add(1);
         let start = Instant::now();
         let read = table.read(self.server(table.server), link);
         self.metrics.lookup_micros.observe(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));

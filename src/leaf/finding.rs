@@ -3,11 +3,14 @@
 use std::fmt;
 use std::io::ErrorKind;
 
+use strum::IntoStaticStr;
+
 use super::secret::shown_path;
 use super::tree::Origin;
 
 /// Whether a finding forbids running.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Severity {
     /// The configuration cannot be run.
     Error,
@@ -19,10 +22,7 @@ impl Severity {
     /// `error` or `warning`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-        }
+        self.into()
     }
 }
 

@@ -14,14 +14,20 @@ pub fn nearest<'known>(name: &str, known: impl IntoIterator<Item = &'known str>)
         .map(|(_, candidate)| candidate)
 }
 
+/// How a remedy begins that names the nearest.
+#[must_use]
+pub fn did_you_mean(name: &str) -> String {
+    format!("did you mean `{name}`?")
+}
+
 /// A remedy: the nearest name if there is one, and all of them.
 #[must_use]
 pub fn remedy(name: &str, known: &[&str], what: &str) -> String {
     let list = known.iter().map(|known| format!("`{known}`")).collect::<Vec<_>>().join(", ");
     match (nearest(name, known.iter().copied()), known.is_empty()) {
         (_, true) => format!("there are no {what}"),
-        (Some(near), false) if known.len() == 1 => format!("did you mean `{near}`?"),
-        (Some(near), false) => format!("did you mean `{near}`? {what}: {list}"),
+        (Some(near), false) if known.len() == 1 => did_you_mean(near),
+        (Some(near), false) => format!("{} {what}: {list}", did_you_mean(near)),
         (None, false) => format!("{what}: {list}"),
     }
 }

@@ -6,6 +6,7 @@
 
 mod backoff;
 mod budget;
+mod conservation;
 mod decimal;
 mod exit;
 mod item;
@@ -18,6 +19,7 @@ mod stop;
 
 pub use backoff::Backoff;
 pub use budget::{Budget, Charge};
+pub use conservation::Conservation;
 pub use decimal::Decimal;
 pub use exit::Exit;
 pub use item::{Encode, Kept, Originals, Place, Prepared, Rejected};

@@ -3,8 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use enum_map::Enum;
+use strum::IntoStaticStr;
+
 /// Why a record was rejected; the label value of `rejects_total` and the dead letter's reason header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Enum, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum RejectReason {
     /// Not JSON: truncated, trailing bytes, bad escape, NaN, and the like.
     InvalidJson,
@@ -39,45 +43,10 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
-    /// All reasons, for metrics and documentation.
-    pub const ALL: [Self; 15] = [
-        Self::InvalidJson,
-        Self::InvalidUtf8,
-        Self::TooDeep,
-        Self::NumberRange,
-        Self::Empty,
-        Self::Missing,
-        Self::Null,
-        Self::WrongType,
-        Self::Condition,
-        Self::LookupMiss,
-        Self::InvalidId,
-        Self::InvalidTarget,
-        Self::TooLarge,
-        Self::Tombstone,
-        Self::Refused,
-    ];
-
     /// The name users see.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::InvalidJson => "invalid_json",
-            Self::InvalidUtf8 => "invalid_utf8",
-            Self::TooDeep => "too_deep",
-            Self::NumberRange => "number_range",
-            Self::Empty => "empty",
-            Self::Missing => "missing",
-            Self::Null => "null",
-            Self::WrongType => "wrong_type",
-            Self::Condition => "condition",
-            Self::LookupMiss => "lookup_miss",
-            Self::InvalidId => "invalid_id",
-            Self::InvalidTarget => "invalid_target",
-            Self::TooLarge => "too_large",
-            Self::Tombstone => "tombstone",
-            Self::Refused => "refused",
-        }
+        self.into()
     }
 }
 

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
+use enum_map::Enum;
+use strum::{IntoStaticStr, VariantArray};
+
 use super::exit::Exit;
 use super::partition::PartitionId;
 use super::run::Ticket;
 use super::stop::Wake;
 
 /// How a record ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Enum, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Outcome {
     /// The sink acknowledged it.
     Delivered,
@@ -23,19 +27,10 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// All outcomes, in the order of their counters.
-    pub const ALL: [Self; 5] = [Self::Delivered, Self::Superseded, Self::Dropped, Self::DeadLettered, Self::Redirected];
-
     /// The label value of `records_total`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::Superseded => "superseded",
-            Self::Dropped => "dropped",
-            Self::DeadLettered => "dead_lettered",
-            Self::Redirected => "redirected",
-        }
+        self.into()
     }
 }
 
@@ -51,7 +46,8 @@ pub struct Part {
 }
 
 /// Why a partition goes back to its lowest unresolved offset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Enum, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum RewindCause {
     /// A delivery report failed.
     Delivery,
@@ -68,21 +64,10 @@ pub enum RewindCause {
 }
 
 impl RewindCause {
-    /// All causes, in the order of their counters.
-    pub const ALL: [Self; 6] =
-        [Self::Delivery, Self::Exhausted, Self::Producer, Self::Lost, Self::Redelivered, Self::Truncated];
-
     /// The label value of `rewinds_total`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Delivery => "delivery",
-            Self::Exhausted => "exhausted",
-            Self::Producer => "producer",
-            Self::Lost => "lost",
-            Self::Redelivered => "redelivered",
-            Self::Truncated => "truncated",
-        }
+        self.into()
     }
 }
 

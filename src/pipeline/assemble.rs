@@ -26,7 +26,7 @@ use crate::sink::null;
 use crate::sink::reject::{RejectHandles, Rejects};
 use crate::source::view::SourceView;
 use crate::source::{InFlight, Source, SourceContext, SourceEnd, Until};
-use crate::telemetry::board::PipelineView;
+use crate::telemetry::board::{PipelineView, StageThreads};
 use crate::telemetry::health::Health;
 use crate::telemetry::lag::LagTable;
 use crate::telemetry::latency::LatencyBook;
@@ -120,8 +120,7 @@ impl PipelineHandles {
             health.clone(),
             lag.clone(),
             budget.clone(),
-            plan.workers,
-            plan.sink.lanes(),
+            StageThreads { workers: plan.workers, lanes: plan.sink.lanes() },
         );
         let (table, view) = (Arc::default(), Arc::default());
         Self { index, plan, metrics, latency, health, lag, stop, wake, budget, table, view, board }

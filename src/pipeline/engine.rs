@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::plan::{OnHalt, Plan};
 use crate::enrich::Lookups;
-use crate::model::{Exit, Halt, Report, Stop, TopicPartition};
+use crate::model::{Conservation, Exit, Halt, Report, Stop, TopicPartition};
 use crate::source::{SourceEnd, Until, view::Books};
 use crate::telemetry::board::Board;
 use crate::telemetry::health::State;
@@ -53,7 +53,7 @@ pub struct PipelineTally {
     /// Pipeline name.
     pub name: Arc<str>,
     /// The books' sums.
-    pub tally: crate::source::ledger::Tally,
+    pub tally: Conservation,
 }
 
 /// How a run ended.

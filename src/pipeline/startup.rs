@@ -59,13 +59,12 @@ pub(super) fn await_servers(
                 Cluster::new(connection).map_err(|fault| Halt { exit: Exit::Config, message: fault.to_string() })?;
             wait.until_answered(Component::Sink, &format!("Elasticsearch ({})", connection.name), || {
                 match runtime.block_on(cluster.identify()) {
+                    // A forbidden version probe does not stop ingest; a forbidden bulk request will.
                     Ok(_) | Err(Unidentified::Unclear(_)) => StartAttempt::Answered,
                     Err(Unidentified::Unreachable(why)) => StartAttempt::Waiting(why),
-                    // A forbidden version probe does not stop ingest; a forbidden bulk request will.
-                    Err(Unidentified::Refused(why)) if why.contains("401") => {
+                    Err(Unidentified::Refused(why)) => {
                         StartAttempt::Never(Halt { exit: Exit::Permission, message: why })
                     }
-                    Err(Unidentified::Refused(_)) => StartAttempt::Answered,
                 }
             })
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::plan::{OnDamaged, Start};
-use crate::model::{Budget, PartitionTable, RewindCause};
+use crate::model::{Budget, PartitionTable};
 use crate::sink::elasticsearch::InFlightCounts as ElasticsearchWire;
 use crate::source::snapshot::Snapshot;
 use crate::source::{InFlight, Source, SourceContext, Until};
@@ -52,8 +52,7 @@ impl Instruments {
     /// What the engine counted.
     pub fn counts(&self) -> Vec<(&'static str, u64)> {
         let metrics = &self.metrics;
-        let mut counts: Vec<_> =
-            RewindCause::ALL.iter().map(|cause| (cause.name(), metrics.rewind(*cause).get())).collect();
+        let mut counts: Vec<_> = metrics.rewinds.iter().map(|(cause, counter)| (cause.name(), counter.get())).collect();
         counts.push(("redelivered", metrics.redelivered.get()));
         counts.push(("rebalances", metrics.rebalances.get()));
         counts.push(("commit failures", metrics.commit_failures.get()));

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use crate::model::{Epoch, Offset, Outcome, Part, PartitionId, Position, Ticket, TicketId};
+use enum_map::EnumMap;
+
+use crate::model::{Conservation, Epoch, Offset, Outcome, Part, PartitionId, Position, Ticket, TicketId};
 use crate::mutants::{self, Mutant};
 
 /// Books of one pipeline. Touched by the source thread only.
@@ -14,29 +16,7 @@ use crate::mutants::{self, Mutant};
 pub struct Ledger {
     partitions: BTreeMap<PartitionId, PartitionBooks>,
     next_ticket: u64,
-    tally: Tally,
-}
-
-/// Records by how they ended, since start. `consumed = delivered + superseded + dropped + dead_lettered +
-/// redirected + rewound + open`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
-    /// Records for which a ticket was opened; a re-read counts again.
-    pub consumed: u64,
-    /// Records of closed tickets, by [`Outcome`] in the order of `Outcome::ALL`.
-    pub ended: [u64; 5],
-    /// Records of forgotten tickets.
-    pub rewound: u64,
-    /// Records of tickets that have not ended.
-    pub open: u64,
-}
-
-impl Tally {
-    /// Whether every record read is accounted for (I9).
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        self.consumed == self.ended.iter().sum::<u64>() + self.rewound + self.open
-    }
+    tally: Conservation,
 }
 
 #[derive(Debug)]
@@ -60,7 +40,7 @@ struct LedgerEntry {
     next: Position,
     records: u32,
     open: u32,
-    parts: [u32; 5],
+    parts: EnumMap<Outcome, u32>,
     timestamp_ms: Option<i64>,
     polled: Option<Instant>,
 }
@@ -73,7 +53,7 @@ pub enum Settled {
     /// Its ticket closed; `advanced` tells whether the partition's position moved.
     Closed {
         /// Records that ended, by outcome.
-        parts: [u32; 5],
+        parts: EnumMap<Outcome, u32>,
         /// Whether the position moved.
         advanced: bool,
     },
@@ -107,7 +87,7 @@ impl Ledger {
         let fresh =
             PartitionBooks { epoch, position: start, expected: start, asked: None, entries: VecDeque::new(), span: 0 };
         if let Some(previous) = self.partitions.insert(slot, fresh) {
-            self.tally.forget(&previous);
+            previous.count_rewound(&mut self.tally);
         }
     }
 
@@ -116,7 +96,7 @@ impl Ledger {
         if mutants::on(Mutant::AcceptAfterRevoke) {
             return 0;
         }
-        self.partitions.remove(&slot).map_or(0, |previous| self.tally.forget(&previous))
+        self.partitions.remove(&slot).map_or(0, |previous| previous.count_rewound(&mut self.tally))
     }
 
     /// Opens a ticket for a run of records.
@@ -144,7 +124,7 @@ impl Ledger {
             next,
             records,
             open: records,
-            parts: [0; 5],
+            parts: EnumMap::default(),
             timestamp_ms: None,
             polled: None,
         });
@@ -192,9 +172,9 @@ impl Ledger {
             return Settled::Excess;
         }
         entry.open -= part.records;
-        entry.parts[part.outcome as usize] += part.records;
+        entry.parts[part.outcome] += part.records;
         if mutants::on(Mutant::CountAtTheSink) {
-            self.tally.ended[part.outcome as usize] += u64::from(part.records);
+            *self.tally.ended(part.outcome) += u64::from(part.records);
         }
         if entry.open > 0 {
             return Settled::Part;
@@ -203,8 +183,8 @@ impl Ledger {
         let next = entry.next;
         self.tally.open -= u64::from(entry.records);
         if !mutants::on(Mutant::CountAtTheSink) {
-            for (sum, ended) in self.tally.ended.iter_mut().zip(parts) {
-                *sum += u64::from(ended);
+            for (outcome, ended) in parts {
+                *self.tally.ended(outcome) += u64::from(ended);
             }
         }
         if mutants::on(Mutant::CommitOutOfOrder) {
@@ -217,7 +197,7 @@ impl Ledger {
     /// Takes a partition back: a new epoch, its tickets forgotten, the next record expected at its position.
     pub fn rewind(&mut self, slot: PartitionId, epoch: Epoch) -> Rewound {
         let Some(partition) = self.partitions.get_mut(&slot) else { return Rewound { to: None, records: 0 } };
-        let records = self.tally.forget(partition);
+        let records = partition.count_rewound(&mut self.tally);
         if mutants::on(Mutant::ResidueForgottenOnRewind)
             && let Some(newest) = partition.entries.back()
         {
@@ -322,7 +302,7 @@ impl Ledger {
 
     /// The sums since start.
     #[must_use]
-    pub fn tally(&self) -> Tally {
+    pub fn tally(&self) -> Conservation {
         self.tally
     }
 
@@ -353,22 +333,13 @@ impl PartitionBooks {
     fn touched(&self) -> bool {
         self.position.is_some()
     }
-}
 
-impl Tally {
-    /// Open tickets of a partition end as rewound. A closed ticket behind an open one was counted when it closed.
-    fn forget(&mut self, partition: &PartitionBooks) -> u64 {
-        let records =
-            partition.entries.iter().filter(|entry| entry.open > 0).map(|entry| u64::from(entry.records)).sum();
-        self.open -= records;
-        self.rewound += records;
+    /// Open tickets end as rewound. A closed ticket behind an open one was counted when it closed.
+    fn count_rewound(&self, tally: &mut Conservation) -> u64 {
+        let records = self.entries.iter().filter(|entry| entry.open > 0).map(|entry| u64::from(entry.records)).sum();
+        tally.open -= records;
+        tally.rewound += records;
         records
-    }
-
-    /// The count of one outcome.
-    #[must_use]
-    pub fn of(&self, outcome: Outcome) -> u64 {
-        self.ended[outcome as usize]
     }
 }
 
@@ -398,7 +369,10 @@ mod tests {
     fn the_position_waits_for_the_lowest_open_ticket() {
         let (mut ledger, _) = ours(10);
         let (a, b) = (open(&mut ledger, 10, 5), open(&mut ledger, 15, 5));
-        assert_eq!(ledger.settle(done(b, 5)), Settled::Closed { parts: [5, 0, 0, 0, 0], advanced: false });
+        assert_eq!(
+            ledger.settle(done(b, 5)),
+            Settled::Closed { parts: EnumMap::from_array([5, 0, 0, 0, 0]), advanced: false }
+        );
         assert_eq!(ledger.position(SLOT), Some(Position(10)));
         assert_eq!(ledger.settle(done(a, 4)), Settled::Part);
         assert_eq!(ledger.position(SLOT), Some(Position(10)));
@@ -421,8 +395,7 @@ mod tests {
         assert_eq!(ledger.settle(done(b, 2)), Settled::Stale, "the same records, read again, are another matter");
         assert_eq!((ledger.position(SLOT), ledger.tally().open), (Some(Position(2)), 2));
         assert_eq!(ledger.settle(done(again, 1)), Settled::Part);
-        assert_eq!(ledger.tally().ended, before.ended);
-        assert_eq!(ledger.tally().rewound, 2);
+        assert_eq!(ledger.tally(), Conservation { consumed: 6, rewound: 2, open: 2, ..before });
         ledger.revoke(SLOT);
         assert_eq!(ledger.settle(done(b, 2)), Settled::Stale);
     }

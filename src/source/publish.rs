@@ -58,7 +58,7 @@ impl<C: Client> Source<C> {
     /// Strikes the balance of the counters: a turn's changes are seen together.
     pub(super) fn balance(&self) {
         let tally = self.ledger.tally();
-        self.cx.metrics.balance(tally.open as i64);
+        self.cx.metrics.balance(tally.open);
         if !tally.holds() {
             self.cx.metrics.conservation_errors.add(1);
         }

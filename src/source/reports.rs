@@ -53,8 +53,8 @@ impl<C: Client> Source<C> {
             Settled::Part => self.last_progress = now,
             Settled::Closed { parts, advanced } => {
                 self.last_progress = now;
-                for (counter, records) in self.cx.metrics.outcomes.iter().zip(parts) {
-                    counter.add(u64::from(records));
+                for (outcome, records) in parts {
+                    self.cx.metrics.outcome(outcome).add(u64::from(records));
                 }
                 if advanced && let Some(partition) = self.partitions.get_mut(&slot) {
                     partition.progressed();

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::model::{PartitionId, Position, TopicPartition};
+use crate::model::{Conservation, PartitionId, Position, TopicPartition};
 
-use super::ledger::{Ledger, Tally};
+use super::ledger::Ledger;
 
 /// Between two copies.
 const REFRESH: Duration = Duration::from_millis(50);
@@ -16,7 +16,7 @@ const REFRESH: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Default)]
 pub struct Books {
     /// The sums since start.
-    pub tally: Tally,
+    pub tally: Conservation,
     /// Resolved positions by partition.
     pub positions: BTreeMap<TopicPartition, Position>,
     /// When something was last resolved.
@@ -71,7 +71,7 @@ impl SourceView {
 
     /// The sums of the copy.
     #[must_use]
-    pub fn tally(&self) -> Tally {
+    pub fn tally(&self) -> Conservation {
         self.lock().tally
     }
 

@@ -24,6 +24,15 @@ pub struct BuildInfo {
     pub librdkafka: String,
 }
 
+/// Threads whose summed busy time is related to wall time.
+#[derive(Debug, Clone, Copy)]
+pub struct StageThreads {
+    /// Workers of preprocess.
+    pub workers: usize,
+    /// Requests the sink may have out at once.
+    pub lanes: usize,
+}
+
 /// Handles of one pipeline.
 pub struct PipelineView {
     /// Name.
@@ -54,8 +63,7 @@ impl PipelineView {
         health: Arc<Health>,
         lag: Arc<LagTable>,
         budget: Arc<Budget>,
-        workers: usize,
-        lanes: usize,
+        threads: StageThreads,
     ) -> Arc<Self> {
         let name = metrics.pipeline.clone();
         Arc::new(Self {
@@ -65,8 +73,8 @@ impl PipelineView {
             health,
             lag,
             budget,
-            workers: workers.max(1),
-            lanes: lanes.max(1),
+            workers: threads.workers.max(1),
+            lanes: threads.lanes.max(1),
             judgement: Mutex::new(None),
         })
     }
@@ -141,8 +149,7 @@ pub(crate) mod tests {
             Health::new(),
             LagTable::new(),
             Budget::new(1_000, Arc::new(Wake::default())),
-            2,
-            1,
+            StageThreads { workers: 2, lanes: 1 },
         )
     }
 

@@ -134,6 +134,30 @@ fn names_types_and_labels_are_the_interfaces() {
     assert!(text.ends_with("# EOF\n"));
 }
 
+/// Label values come from the variants' names: a renamed variant must not rename what dashboards and alerts ask for.
+#[test]
+fn label_values_are_those_dashboards_know() {
+    let text = text_of(&filled());
+    let reasons = "invalid_json invalid_utf8 too_deep number_range empty missing null wrong_type condition lookup_miss \
+                   invalid_id invalid_target too_large tombstone refused";
+    let table = [
+        ("records_total", "outcome", "delivered superseded dropped dead_lettered redirected rewound"),
+        ("stage_busy_seconds_total", "stage", "source preprocess lookup sink"),
+        ("stage_blocked_seconds_total", "stage", "source preprocess lookup sink"),
+        ("sink_requests_total", "status", "2xx 3xx 4xx 429 5xx none acknowledged refused"),
+        ("rewinds_total", "cause", "delivery exhausted producer lost redelivered truncated"),
+        ("rejects_total", "reason", reasons),
+        ("lookup_keys_total", "result", "cached found missed failed unusable"),
+    ];
+    for (name, label, expected) in table {
+        let of_one = |series: &str| series.contains(r#"pipeline="relay""#) && series.contains(&format!("_{name}{{"));
+        let series = samples(&text).into_iter().map(|(series, _)| series).filter(|series| of_one(series));
+        let value = |series: String| Some(series.split_once(&format!("{label}=\""))?.1.split('"').next()?.to_owned());
+        let values: Vec<String> = series.filter_map(value).collect();
+        assert_eq!(values.join(" "), expected, "{name}");
+    }
+}
+
 #[test]
 fn values_are_those_of_the_counters() {
     let samples: BTreeMap<String, String> = samples(&text_of(&filled())).into_iter().collect();

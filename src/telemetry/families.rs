@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
+use enum_map::{Enum, EnumMap};
 use prometheus_client::metrics::MetricType;
 
 use super::board::{Board, PipelineView};
-use super::counts::Counts;
 use super::distribution::Distribution;
 use super::lag::Lag;
 use super::latency::Stage;
-use super::metrics::{LookupResult, PipelineMetrics, RequestClass, StageName};
+use super::metrics::{Counter, LookupResult, PipelineMetrics, RequestClass, StageName};
 use super::process::AllocatorBytes;
 use crate::model::{Outcome, RejectReason, RewindCause, TopicPartition};
 
@@ -113,6 +113,15 @@ fn labelled(key: &'static str, label: impl Into<String>, value: MetricValue) -> 
     (vec![(key, label.into())], value)
 }
 
+/// A series for each variant.
+fn by_variant<K: Enum>(
+    label: &'static str,
+    counters: &EnumMap<K, Counter>,
+    name: fn(K) -> &'static str,
+) -> Vec<Series> {
+    counters.iter().map(|(one, counter)| labelled(label, name(one), MetricValue::Count(counter.get()))).collect()
+}
+
 fn build(page: &mut Page<'_>, board: &Board) {
     let labels = vec![
         ("version", board.build.version.clone()),
@@ -133,10 +142,7 @@ fn records(page: &mut Page<'_>) {
         topics.into_iter().map(|(topic, n)| labelled("topic", &*topic, MetricValue::Count(n.bytes))).collect()
     });
     page.each("records", "Records by how they ended", MetricType::Counter, |view| {
-        let outcome = |outcome: Outcome| {
-            labelled("outcome", outcome.name(), MetricValue::Count(view.metrics.outcome(outcome).get()))
-        };
-        let mut series: Vec<Series> = Outcome::ALL.into_iter().map(outcome).collect();
+        let mut series = by_variant("outcome", &view.metrics.outcomes, Outcome::name);
         series.push(labelled("outcome", "rewound", MetricValue::Count(view.metrics.rewound.get())));
         series
     });
@@ -151,7 +157,7 @@ fn records(page: &mut Page<'_>) {
         m.damaged_offsets_skipped.get()
     });
     page.each("conservation_difference_records", "Records the conservation sum misses", MetricType::Gauge, |view| {
-        vec![plain(MetricValue::Level(Counts::read(&view.metrics).difference()))]
+        vec![plain(MetricValue::Level(view.metrics.conservation().difference()))]
     });
     page.count("conservation_errors", "Times the conservation sum was found not to hold", |m| {
         m.conservation_errors.get()
@@ -204,10 +210,10 @@ fn level(value: u64) -> MetricValue {
 
 fn stages_and_queues(page: &mut Page<'_>) {
     page.each("stage_busy_seconds", "Time at work, summed over threads", MetricType::Counter, |view| {
-        StageName::ALL.map(|stage| stage_seconds(stage, view.metrics.busy(stage).get())).into()
+        stage_seconds(&view.metrics.stage_busy_nanos)
     });
     page.each("stage_blocked_seconds", "Time waiting for room behind the stage", MetricType::Counter, |view| {
-        StageName::ALL.map(|stage| stage_seconds(stage, view.metrics.blocked(stage).get())).into()
+        stage_seconds(&view.metrics.stage_blocked_nanos)
     });
     page.level("queue_records", "Records waiting in the sink", |m| Some(m.queue_records.get()));
     page.level("queue_records_limit", "Bound of queue_records", |m| known(m.queue_records_limit.get()));
@@ -219,8 +225,9 @@ fn known(limit: i64) -> Option<i64> {
     (limit > 0).then_some(limit)
 }
 
-fn stage_seconds(stage: StageName, nanos: u64) -> Series {
-    labelled("stage", stage.name(), MetricValue::CountSeconds(nanos as f64 / 1e9))
+fn stage_seconds(nanos: &EnumMap<StageName, Counter>) -> Vec<Series> {
+    let seconds = |counter: &Counter| MetricValue::CountSeconds(counter.get() as f64 / 1e9);
+    nanos.iter().map(|(stage, counter)| labelled("stage", stage.name(), seconds(counter))).collect()
 }
 
 /// Which powers of two become bounds, and what divides the recorded unit into the exposed one.
@@ -261,8 +268,7 @@ fn histogram(distribution: &Distribution, scale: Scale) -> Vec<Series> {
 fn sink(page: &mut Page<'_>, now_ms: i64) {
     let kind = MetricType::Counter;
     page.each("sink_requests", "Requests by class of status", kind, |view| {
-        let class = |class: RequestClass| MetricValue::Count(view.metrics.sink_request(class).get());
-        RequestClass::ALL.map(|one| labelled("status", one.name(), class(one))).into()
+        by_variant("status", &view.metrics.sink_requests, RequestClass::name)
     });
     page.each("sink_item_errors", "Items or delivery reports with an error", kind, |view| {
         let errors = view.metrics.sink_item_errors.snapshot().into_iter();
@@ -280,16 +286,13 @@ fn sink(page: &mut Page<'_>, now_ms: i64) {
     });
     page.count("retries", "Sends repeated in place", |metrics| metrics.retries.get());
     page.each("rewinds", "Partitions that went back, by cause", kind, |view| {
-        let cause = |cause| MetricValue::Count(view.metrics.rewind(cause).get());
-        RewindCause::ALL.map(|one| labelled("cause", one.name(), cause(one))).into()
+        by_variant("cause", &view.metrics.rewinds, RewindCause::name)
     });
     page.each("rejects", "Rejected records by reason", kind, |view| {
-        let reason = |reason| MetricValue::Count(view.metrics.reject(reason).get());
-        RejectReason::ALL.map(|one| labelled("reason", one.name(), reason(one))).into()
+        by_variant("reason", &view.metrics.rejects, RejectReason::name)
     });
     page.each("lookup_keys", "Look-up keys by result", kind, |view| {
-        let result = |result| MetricValue::Count(view.metrics.lookup(result).get());
-        LookupResult::ALL.map(|one| labelled("result", one.name(), result(one))).into()
+        by_variant("result", &view.metrics.lookup_keys, LookupResult::name)
     });
     page.count("rebalances", "Rebalance events", |metrics| metrics.rebalances.get());
     page.level("assigned_partitions", "Partitions assigned now", |m| Some(m.assigned_partitions.get()));

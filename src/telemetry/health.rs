@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use strum::IntoStaticStr;
+
 /// Lifecycle of a pipeline, as `/status` shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum State {
     /// Not yet assigned or connected.
     Starting,
@@ -26,31 +29,10 @@ pub enum State {
 }
 
 impl State {
-    /// All states, for metrics and documentation.
-    pub const ALL: [Self; 8] = [
-        Self::Starting,
-        Self::Running,
-        Self::CatchingUp,
-        Self::Retrying,
-        Self::Blocked,
-        Self::Draining,
-        Self::Failed,
-        Self::Done,
-    ];
-
     /// The word in `/status`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::CatchingUp => "catching_up",
-            Self::Retrying => "retrying",
-            Self::Blocked => "blocked",
-            Self::Draining => "draining",
-            Self::Failed => "failed",
-            Self::Done => "done",
-        }
+        self.into()
     }
 
     /// Whether nothing will happen any more.
@@ -61,19 +43,22 @@ impl State {
 }
 
 /// Who has trouble.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Component {
     /// The Kafka source.
     Source,
     /// The consumer group.
     Group,
     /// Batches that cannot be read.
+    #[strum(serialize = "damaged")]
     Damage,
     /// Look-ups.
     Enrich,
     /// The sink.
     Sink,
     /// Topics that records name.
+    #[strum(serialize = "missing_topic")]
     Target,
     /// Dead letters.
     DeadLetter,
@@ -83,15 +68,7 @@ impl Component {
     /// Name in `/status`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Source => "source",
-            Self::Group => "group",
-            Self::Damage => "damaged",
-            Self::Enrich => "enrich",
-            Self::Sink => "sink",
-            Self::Target => "missing_topic",
-            Self::DeadLetter => "dead_letter",
-        }
+        self.into()
     }
 }
 

@@ -3,12 +3,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use enum_map::{Enum, EnumMap};
 use hdrhistogram::Histogram;
+use strum::{IntoStaticStr, VariantArray};
 
 use super::distribution::Distribution;
 
 /// What is timed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Stage {
     /// Broker timestamp → polled.
     Queue,
@@ -25,52 +28,38 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// All stages, in pipeline order.
-    pub const ALL: [Self; 6] =
-        [Self::Queue, Self::Preprocess, Self::SinkWait, Self::Request, Self::EndToEnd, Self::Age];
-
     /// The tag in `.hlog` and file names.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Queue => "queue",
-            Self::Preprocess => "preprocess",
-            Self::SinkWait => "sink_wait",
-            Self::Request => "request",
-            Self::EndToEnd => "end_to_end",
-            Self::Age => "age",
-        }
+        self.into()
     }
 }
 
 /// Histograms of one pipeline: the current interval, taken by the reporter.
 pub struct LatencyBook {
-    stages: [Mutex<Histogram<u64>>; 6],
-    micros: [Distribution; 6],
+    stages: EnumMap<Stage, Mutex<Histogram<u64>>>,
+    micros: EnumMap<Stage, Distribution>,
 }
 
 impl LatencyBook {
     /// An empty book. Three significant digits, 1 µs to 1 h, saturating.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Arc::new(Self {
-            stages: std::array::from_fn(|_| Mutex::new(empty_histogram())),
-            micros: std::array::from_fn(|_| Distribution::default()),
-        })
+        Arc::new(Self { stages: EnumMap::from_fn(|_| Mutex::new(empty_histogram())), micros: EnumMap::default() })
     }
 
     /// Records `records` values of `latency`. One uncontended lock a call: call it per batch, not per record.
     pub fn record(&self, stage: Stage, latency: Duration, records: u64) {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1);
-        self.micros[stage as usize].observe_n(micros, if stage == Stage::Request { 1 } else { records });
-        let mut histogram = self.stages[stage as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        self.micros[stage].observe_n(micros, if stage == Stage::Request { 1 } else { records });
+        let mut histogram = self.stages[stage].lock().unwrap_or_else(PoisonError::into_inner);
         histogram.saturating_record_n(micros, records);
     }
 
     /// Microseconds since the start of the process, for `/metrics`: requests for [`Stage::Request`], records otherwise.
     #[must_use]
     pub fn micros(&self, stage: Stage) -> &Distribution {
-        &self.micros[stage as usize]
+        &self.micros[stage]
     }
 
     /// Swaps what was recorded since the last call with `spare`, which is cleared first. One allocation less than
@@ -80,14 +69,14 @@ impl LatencyBook {
         if !spare.is_empty() {
             spare.reset();
         }
-        let mut histogram = self.stages[stage as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut histogram = self.stages[stage].lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut *histogram, spare);
     }
 
     /// Takes what was recorded since the last call.
     #[must_use]
     pub fn take(&self, stage: Stage) -> Histogram<u64> {
-        let mut histogram = self.stages[stage as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut histogram = self.stages[stage].lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *histogram, empty_histogram())
     }
 }

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use enum_map::EnumMap;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, IntervalLogWriterError, Tag};
@@ -11,7 +12,7 @@ use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Interv
 use super::latency::{Stage, empty_histogram};
 
 /// Histograms of one pipeline, by [`Stage`].
-pub type StageHistograms = [Histogram<u64>; 6];
+pub type StageHistograms = EnumMap<Stage, Histogram<u64>>;
 
 /// Length of the log's intervals in the first hour.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -31,7 +32,7 @@ pub struct LatencyLog<W: Write> {
 }
 
 struct Pages {
-    tags: [String; 6],
+    tags: EnumMap<Stage, String>,
     interval: StageHistograms,
     total: StageHistograms,
 }
@@ -48,9 +49,9 @@ impl<W: Write> LatencyLog<W> {
         }
         let alone = pipelines.len() == 1;
         let pages = |name: &Arc<str>| Pages {
-            tags: Stage::ALL.map(|stage| tag(name, stage, alone)),
-            interval: std::array::from_fn(|_| empty_histogram()),
-            total: std::array::from_fn(|_| empty_histogram()),
+            tags: EnumMap::from_fn(|stage| tag(name, stage, alone)),
+            interval: EnumMap::from_fn(|_| empty_histogram()),
+            total: EnumMap::from_fn(|_| empty_histogram()),
         };
         Ok(Self {
             out,
@@ -64,7 +65,7 @@ impl<W: Write> LatencyLog<W> {
     /// Adds what was recorded of a pipeline (by its place in `new`) and stage to the running interval.
     pub fn add(&mut self, pipeline: usize, stage: Stage, recorded: &Histogram<u64>) {
         if let Some(pages) = self.pipelines.get_mut(pipeline) {
-            merge(&mut pages.interval[stage as usize], recorded);
+            merge(&mut pages.interval[stage], recorded);
         }
     }
 
@@ -93,8 +94,7 @@ impl<W: Write> LatencyLog<W> {
         self.interval_start = now;
         let mut written = Ok(());
         for pages in &mut self.pipelines {
-            for stage in 0..pages.interval.len() {
-                let interval = &mut pages.interval[stage];
+            for (stage, interval) in &mut pages.interval {
                 if interval.is_empty() {
                     continue;
                 }
@@ -216,8 +216,8 @@ mod tests {
         let (totals, written) = log.finish(begin + Duration::from_millis(1_500));
         written.expect("memory");
 
-        assert_eq!(totals[0][Stage::EndToEnd as usize], recorded(&[1_000, 2_000, 4_000, 8_000]));
-        assert_eq!(totals[1][Stage::Queue as usize].len(), 1);
+        assert_eq!(totals[0][Stage::EndToEnd], recorded(&[1_000, 2_000, 4_000, 8_000]));
+        assert_eq!(totals[1][Stage::Queue].len(), 1);
         let entries: Vec<_> = IntervalLogIterator::new(&text).map(|entry| entry.expect("parses")).collect();
         let [LogEntry::StartTime(start), LogEntry::BaseTime(base), LogEntry::Interval(first), LogEntry::Interval(last)] =
             entries.as_slice()
@@ -246,7 +246,7 @@ mod tests {
         let mut log =
             LatencyLog::<Vec<u8>>::new(None, &["only".into()], now, SystemTime::now()).expect("nothing written");
         log.add(0, Stage::Age, &recorded(&[5]));
-        assert_eq!(log.finish(now).0[0][Stage::Age as usize].len(), 1);
+        assert_eq!(log.finish(now).0[0][Stage::Age].len(), 1);
     }
 
     struct Full;
@@ -271,7 +271,7 @@ mod tests {
         }
         let (totals, written) = log.finish(begin + Duration::from_secs(4));
         assert!(written.is_ok());
-        assert_eq!(totals[0][Stage::Age as usize].len(), 3);
+        assert_eq!(totals[0][Stage::Age].len(), 3);
     }
 
     #[test]
@@ -285,7 +285,7 @@ mod tests {
         }
         let (totals, written) = log.finish(begin + Duration::from_secs(3_640));
         written.expect("memory");
-        assert_eq!(totals[0][Stage::Request as usize].len(), 51);
+        assert_eq!(totals[0][Stage::Request].len(), 51);
         let text = String::from_utf8(text).expect("text");
         let starts: Vec<&str> =
             text.lines().filter_map(|line| line.strip_prefix("Tag=request,")?.split(',').next()).collect();

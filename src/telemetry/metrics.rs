@@ -1,13 +1,15 @@
 //! Counters of one pipeline, bound at start. Everything here is touched per batch or per request, never per record.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::counts::Balance;
+use enum_map::{Enum, EnumMap};
+use strum::{IntoStaticStr, VariantArray};
+
 use super::distribution::Distribution;
 use super::labelled::{ItemErrors, TopicCounters};
-use crate::model::{Outcome, RejectReason, RewindCause};
+use crate::model::{Conservation, Outcome, RejectReason, RewindCause};
 
 /// A counter that only grows.
 #[derive(Debug, Default)]
@@ -44,7 +46,8 @@ impl Gauge {
 }
 
 /// A stage whose busy and blocked time is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum StageName {
     /// The control loop.
     Source,
@@ -57,22 +60,16 @@ pub enum StageName {
 }
 
 impl StageName {
-    /// All stages.
-    pub const ALL: [Self; 4] = [Self::Source, Self::Preprocess, Self::Lookup, Self::Sink];
     /// The label value.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Source => "source",
-            Self::Preprocess => "preprocess",
-            Self::Lookup => "lookup",
-            Self::Sink => "sink",
-        }
+        self.into()
     }
 }
 
 /// Result of asking for a look-up key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum LookupResult {
     /// In the cache.
     Cached,
@@ -87,55 +84,43 @@ pub enum LookupResult {
 }
 
 impl LookupResult {
-    /// All results.
-    pub const ALL: [Self; 5] = [Self::Cached, Self::Found, Self::Missed, Self::Failed, Self::Unusable];
     /// The label value.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Cached => "cached",
-            Self::Found => "found",
-            Self::Missed => "missed",
-            Self::Failed => "failed",
-            Self::Unusable => "unusable",
-        }
+        self.into()
     }
 }
 
 /// How a request of a sink ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, IntoStaticStr)]
 pub enum RequestClass {
     /// HTTP 200 to 299.
+    #[strum(serialize = "2xx")]
     Success,
     /// HTTP 300 to 399.
+    #[strum(serialize = "3xx")]
     Redirect,
     /// HTTP 400 to 499 but for 429.
+    #[strum(serialize = "4xx")]
     Refused,
     /// HTTP 429.
+    #[strum(serialize = "429")]
     Busy,
     /// HTTP 500 and above.
+    #[strum(serialize = "5xx")]
     ServerError,
     /// No answer: a timeout, a broken connection; for Kafka a failure the client found without the broker.
+    #[strum(serialize = "none")]
     NoAnswer,
     /// A Kafka broker acknowledged records.
+    #[strum(serialize = "acknowledged")]
     Acknowledged,
     /// A Kafka broker refused records.
+    #[strum(serialize = "refused")]
     BrokerError,
 }
 
 impl RequestClass {
-    /// All classes, in the order of their counters.
-    pub const ALL: [Self; 8] = [
-        Self::Success,
-        Self::Redirect,
-        Self::Refused,
-        Self::Busy,
-        Self::ServerError,
-        Self::NoAnswer,
-        Self::Acknowledged,
-        Self::BrokerError,
-    ];
-
     /// The class of an HTTP status.
     #[must_use]
     pub fn of_http(status: u16) -> Self {
@@ -151,16 +136,7 @@ impl RequestClass {
     /// The label value.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Success => "2xx",
-            Self::Redirect => "3xx",
-            Self::Refused => "4xx",
-            Self::Busy => "429",
-            Self::ServerError => "5xx",
-            Self::NoAnswer => "none",
-            Self::Acknowledged => "acknowledged",
-            Self::BrokerError => "refused",
-        }
+        self.into()
     }
 }
 
@@ -179,8 +155,8 @@ pub struct PipelineMetrics {
     pub batch_records: Distribution,
     /// Bytes (key + value) of each batch the source drained, observed once a batch.
     pub batch_bytes: Distribution,
-    /// Records of closed tickets by [`Outcome`], in the order of `Outcome::ALL`.
-    pub outcomes: [Counter; 5],
+    /// Records of closed tickets by [`Outcome`].
+    pub outcomes: EnumMap<Outcome, Counter>,
     /// Records of forgotten tickets.
     pub rewound: Counter,
     /// Records read and not resolved.
@@ -197,10 +173,10 @@ pub struct PipelineMetrics {
     pub damaged_partitions: Gauge,
     /// Offsets of batches that could not be read and were skipped (`on_damaged: skip`).
     pub damaged_offsets_skipped: Counter,
-    /// Rejected records by [`RejectReason`], in the order of `RejectReason::ALL`.
-    pub rejects: [Counter; 15],
+    /// Rejected records by [`RejectReason`].
+    pub rejects: EnumMap<RejectReason, Counter>,
     /// Rewinds by [`RewindCause`].
-    pub rewinds: [Counter; 6],
+    pub rewinds: EnumMap<RewindCause, Counter>,
     /// Settlements of tickets that had already ended; harmless, counted.
     pub stale_parts: Counter,
     /// Rebalance events.
@@ -214,20 +190,18 @@ pub struct PipelineMetrics {
     /// Milliseconds since the epoch at which the commit was sent whose answer is waited for; 0 while none is.
     pub commit_unanswered_since_ms: Gauge,
     /// Nanoseconds busy, by [`StageName`].
-    pub stage_busy_nanos: [Counter; 4],
+    pub stage_busy_nanos: EnumMap<StageName, Counter>,
     /// Nanoseconds blocked, by [`StageName`].
-    pub stage_blocked_nanos: [Counter; 4],
+    pub stage_blocked_nanos: EnumMap<StageName, Counter>,
     /// Look-up keys by [`LookupResult`].
-    pub lookup_keys: [Counter; 5],
-    /// Redis round trips.
-    pub lookup_requests: Counter,
+    pub lookup_keys: EnumMap<LookupResult, Counter>,
     /// Microseconds of each Redis round trip.
     pub lookup_micros: Distribution,
     /// Sends of items or requests repeated in place.
     pub retries: Counter,
     /// Sink requests that ended, by [`RequestClass`]. The Kafka sink, whose client packs requests itself, counts runs of
     /// delivery reports of one partition and one code instead.
-    pub sink_requests: [Counter; 8],
+    pub sink_requests: EnumMap<RequestClass, Counter>,
     /// Bulk items or delivery reports that carried an error, by status and type.
     pub sink_item_errors: ItemErrors,
     /// Records prepared and waiting in the sink: not handed to the client (Kafka), not answered for good (Elasticsearch).
@@ -244,8 +218,9 @@ pub struct PipelineMetrics {
     pub requests_in_flight_limit: Gauge,
     /// Milliseconds since the epoch of the last acknowledgement.
     pub last_delivered_ms: Gauge,
-    /// The counters of the conservation sum as of the end of the source's last turn.
-    pub(super) balance: Balance,
+    /// The conservation sum as of the end of a turn of the source, the one thread that changes its counters: between two
+    /// turns the sum need not hold, so nobody else may add the counters up.
+    balance: Mutex<Conservation>,
     /// Conservation violated: always 0 unless there is a bug.
     pub conservation_errors: Counter,
 }
@@ -256,10 +231,25 @@ impl PipelineMetrics {
     pub fn new(name: &str) -> Arc<Self> {
         Arc::new(Self { pipeline: name.into(), ..Self::default() })
     }
-    /// Ends a turn of the source with so many records open: what [`super::counts::Counts::read`] answers from now on.
-    pub fn balance(&self, open: i64) {
-        self.open_records.set(open);
-        self.balance.strike(self);
+    /// Ends a turn of the source with so many records open: what [`PipelineMetrics::conservation`] answers from now on. A
+    /// reader holds the lock for one copy.
+    pub fn balance(&self, open: u64) {
+        self.open_records.set(i64::try_from(open).unwrap_or(i64::MAX));
+        let mut sum = Conservation {
+            consumed: self.source_records.get(),
+            rewound: self.rewound.get(),
+            open,
+            ..Conservation::default()
+        };
+        for (outcome, counter) in &self.outcomes {
+            *sum.ended(outcome) = counter.get();
+        }
+        *self.balance.lock().unwrap_or_else(PoisonError::into_inner) = sum;
+    }
+    /// The conservation sum of the last balance: never a torn reading.
+    #[must_use]
+    pub fn conservation(&self) -> Conservation {
+        *self.balance.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// Counts `records` of `topic` as consumed. Once a run, before the ledger opens its ticket.
     pub fn drained(&self, topic: &Arc<str>, records: u64, bytes: u64) {
@@ -269,23 +259,23 @@ impl PipelineMetrics {
     }
     /// The counter of an outcome.
     pub fn outcome(&self, outcome: Outcome) -> &Counter {
-        &self.outcomes[outcome as usize]
+        &self.outcomes[outcome]
     }
     /// The counter of a reject reason.
     pub fn reject(&self, reason: RejectReason) -> &Counter {
-        &self.rejects[reason as usize]
+        &self.rejects[reason]
     }
     /// The counter of a rewind cause.
     pub fn rewind(&self, cause: RewindCause) -> &Counter {
-        &self.rewinds[cause as usize]
+        &self.rewinds[cause]
     }
     /// The counter of a class of sink requests.
     pub fn sink_request(&self, class: RequestClass) -> &Counter {
-        &self.sink_requests[class as usize]
+        &self.sink_requests[class]
     }
     /// Busy nanoseconds of a stage.
     pub fn busy(&self, stage: StageName) -> &Counter {
-        &self.stage_busy_nanos[stage as usize]
+        &self.stage_busy_nanos[stage]
     }
     /// Adds to the busy time of a stage.
     pub fn worked(&self, stage: StageName, duration: Duration) {
@@ -297,14 +287,58 @@ impl PipelineMetrics {
     }
     /// Blocked nanoseconds of a stage.
     pub fn blocked(&self, stage: StageName) -> &Counter {
-        &self.stage_blocked_nanos[stage as usize]
+        &self.stage_blocked_nanos[stage]
     }
     /// The counter of a look-up result.
     pub fn lookup(&self, result: LookupResult) -> &Counter {
-        &self.lookup_keys[result as usize]
+        &self.lookup_keys[result]
     }
 }
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::VariantArray;
+
+    use super::*;
+
+    #[test]
+    fn every_counter_takes_part_in_the_sum() {
+        let metrics = PipelineMetrics::new("p");
+        metrics.source_records.add(127);
+        for (place, outcome) in Outcome::VARIANTS.iter().enumerate() {
+            metrics.outcome(*outcome).add(1 << place);
+        }
+        metrics.rewound.add(32);
+        metrics.balance(64);
+        let expected = Conservation {
+            consumed: 127,
+            delivered: 1,
+            superseded: 2,
+            dropped: 4,
+            dead_lettered: 8,
+            redirected: 16,
+            rewound: 32,
+            open: 64,
+        };
+        assert_eq!(metrics.conservation(), expected);
+        assert!(expected.holds());
+    }
+
+    #[test]
+    fn a_reading_in_the_middle_of_a_turn_is_the_one_of_the_turn_before() {
+        let metrics = PipelineMetrics::new("p");
+        metrics.source_records.add(7);
+        metrics.balance(7);
+        metrics.source_records.add(5);
+        metrics.outcome(Outcome::Delivered).add(3);
+        let sum = metrics.conservation();
+        assert!(sum.holds() && sum.consumed == 7, "{sum}");
+        metrics.balance(9);
+        let sum = metrics.conservation();
+        assert!(sum.holds() && sum.consumed == 12, "{sum}");
+    }
 }

@@ -7,7 +7,6 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub mod board;
-pub mod counts;
 pub mod distribution;
 pub mod exposition;
 pub mod families;

@@ -1,7 +1,7 @@
 //! What the sums of a pipeline say although nothing fails: records that end well and are not where their owner expects them.
 //! Pure.
 
-use super::counts::Counts;
+use crate::model::Conservation;
 
 /// Records that must have ended before a share of them says anything while a pipeline runs.
 const ENOUGH: u64 = 100;
@@ -26,19 +26,19 @@ pub enum About {
 
 /// The notices of a running pipeline.
 #[must_use]
-pub fn notices(counts: &Counts) -> Vec<Notice> {
-    judged(counts, ENOUGH)
+pub fn notices(sum: &Conservation) -> Vec<Notice> {
+    judged(sum, ENOUGH)
 }
 
 /// The notices of a pipeline that has ended, however little it did.
 #[must_use]
-pub fn last_notices(counts: &Counts) -> Vec<Notice> {
-    judged(counts, 1)
+pub fn last_notices(sum: &Conservation) -> Vec<Notice> {
+    judged(sum, 1)
 }
 
-fn judged(counts: &Counts, enough: u64) -> Vec<Notice> {
+fn judged(sum: &Conservation, enough: u64) -> Vec<Notice> {
     let mut notices = Vec::new();
-    let (resolved, superseded, redirected) = (counts.resolved(), counts.superseded, counts.redirected);
+    let (resolved, superseded, redirected) = (sum.resolved(), sum.superseded, sum.redirected);
     if superseded >= enough && superseded * 2 > resolved {
         let text = format!(
             "{superseded} of {resolved} records ended as superseded: the sink had the same version, or a newer one. After a \
@@ -61,25 +61,25 @@ fn judged(counts: &Counts, enough: u64) -> Vec<Notice> {
 mod tests {
     use super::*;
 
-    fn about(counts: Counts) -> Vec<About> {
-        notices(&counts).iter().map(|notice| notice.about).collect()
+    fn about(sum: Conservation) -> Vec<About> {
+        notices(&sum).iter().map(|notice| notice.about).collect()
     }
 
     #[test]
     fn a_run_in_which_most_records_are_superseded_says_so() {
-        let of = |superseded, delivered| Counts { superseded, delivered, ..Counts::default() };
+        let of = |superseded, delivered| Conservation { superseded, delivered, ..Conservation::default() };
         assert_eq!(about(of(101, 100)), [About::Superseded]);
         assert_eq!(about(of(100, 100)), [], "half is not most");
         assert_eq!(about(of(99, 0)), [], "too few to tell while it runs");
         assert_eq!(last_notices(&of(2, 1)).len(), 1, "at the end every run is long enough");
         assert_eq!(last_notices(&of(0, 0)), []);
-        let dropped = Counts { superseded: 150, dropped: 200, ..Counts::default() };
+        let dropped = Conservation { superseded: 150, dropped: 200, ..Conservation::default() };
         assert_eq!(about(dropped), [], "what a rule dropped ended too");
     }
 
     #[test]
     fn one_record_put_aside_is_worth_a_word() {
-        let counts = Counts { delivered: 1_000_000, redirected: 1, ..Counts::default() };
-        assert_eq!(about(counts), [About::Redirected]);
+        let aside = Conservation { delivered: 1_000_000, redirected: 1, ..Conservation::default() };
+        assert_eq!(about(aside), [About::Redirected]);
     }
 }

@@ -6,20 +6,21 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
+use enum_map::EnumMap;
 use hdrhistogram::Histogram;
+use strum::VariantArray;
 
 use super::board::{Board, PipelineView};
-use super::counts::Counts;
 use super::health::State;
 use super::latency::{Stage, empty_histogram};
 use super::latency_log::{LatencyLog, StageHistograms};
-use super::metrics::StageName;
+use super::metrics::Counter;
 use super::notice::About;
 use super::percentiles::Percentiles;
 use super::sampler::{FIRST_STEP, Levels, Sampler, SeriesPoint};
 use super::watch::{Judgement, Observation, StageTime, Stalled, Watch, WatchLimits};
 use super::{lag, summary, unix_ms};
-use crate::model::{RewindCause, TopicPartition};
+use crate::model::TopicPartition;
 
 /// Time between two turns of the reporter.
 pub const TURN: Duration = FIRST_STEP;
@@ -54,7 +55,7 @@ struct PipelineReport {
     before: Levels,
     window: StageHistograms,
     window_before: StageHistograms,
-    latency: [Percentiles; 6],
+    latency: EnumMap<Stage, Percentiles>,
     state: State,
     broken: bool,
     stalled: Vec<TopicPartition>,
@@ -93,8 +94,8 @@ impl Reporter {
             watch: Watch::new(limits, view.workers, view.lanes),
             sampler: Sampler::new(now, Levels::default()),
             before: Levels::default(),
-            window: std::array::from_fn(|_| empty_histogram()),
-            window_before: std::array::from_fn(|_| empty_histogram()),
+            window: EnumMap::from_fn(|_| empty_histogram()),
+            window_before: EnumMap::from_fn(|_| empty_histogram()),
             latency: Default::default(),
             state: State::Starting,
             broken: false,
@@ -214,11 +215,11 @@ impl Reporter {
 
     fn collect(&mut self, index: usize, view: &PipelineView, now: Instant) {
         let desk = &mut self.desks[index];
-        for stage in Stage::ALL {
+        for &stage in Stage::VARIANTS {
             view.latency.take_into(stage, &mut self.spare);
             if !self.spare.is_empty() {
                 self.log.add(index, stage, &self.spare);
-                merge(&mut desk.window[stage as usize], &self.spare);
+                merge(&mut desk.window[stage], &self.spare);
             }
             if stage == Stage::EndToEnd {
                 desk.sampler.push(now, levels(view), &self.spare);
@@ -244,9 +245,9 @@ impl ReporterHandle {
 
 impl PipelineReport {
     fn refresh_percentiles(&mut self) {
-        for stage in Stage::ALL {
-            let (now, before) = (&self.window[stage as usize], &self.window_before[stage as usize]);
-            self.latency[stage as usize] = match (now.is_empty(), before.is_empty()) {
+        for &stage in Stage::VARIANTS {
+            let (now, before) = (&self.window[stage], &self.window_before[stage]);
+            self.latency[stage] = match (now.is_empty(), before.is_empty()) {
                 (true, _) => Percentiles::of(before),
                 (false, true) => Percentiles::of(now),
                 (false, false) => {
@@ -260,7 +261,7 @@ impl PipelineReport {
 
     fn turn_window(&mut self) {
         std::mem::swap(&mut self.window, &mut self.window_before);
-        self.window.iter_mut().filter(|window| !window.is_empty()).for_each(Histogram::reset);
+        self.window.values_mut().filter(|window| !window.is_empty()).for_each(Histogram::reset);
     }
 
     /// One line a change, none while nothing changes.
@@ -271,7 +272,7 @@ impl PipelineReport {
         }
         if judged.conservation_broken && !self.broken {
             view.metrics.conservation_errors.add(1);
-            tracing::error!(pipeline = &*view.name, "the conservation sum does not hold: {}", judged.counts);
+            tracing::error!(pipeline = &*view.name, "the conservation sum does not hold: {}", judged.sum);
         }
         self.broken = judged.conservation_broken;
         for notice in judged.notices.iter().filter(|notice| !self.noticed.contains(&notice.about)) {
@@ -307,12 +308,12 @@ fn merge(into: &mut Histogram<u64>, from: &Histogram<u64>) {
 }
 
 fn levels(view: &PipelineView) -> Levels {
-    let counts = Counts::read(&view.metrics);
+    let sum = view.metrics.conservation();
     Levels {
-        consumed: counts.consumed,
-        resolved: counts.resolved(),
+        consumed: sum.consumed,
+        resolved: sum.resolved(),
         bytes: view.metrics.source_bytes.get(),
-        open: counts.open,
+        open: sum.open,
         lag: view.lag.records(),
         budget_bytes: view.budget.used() as u64,
     }
@@ -322,12 +323,12 @@ fn observe(view: &PipelineView, now_ms: i64) -> Observation {
     let metrics = &view.metrics;
     let lag = view.lag.snapshot();
     let time = |stage| StageTime { busy_nanos: metrics.busy(stage).get(), blocked_nanos: metrics.blocked(stage).get() };
-    let rewinds: u64 = RewindCause::ALL.iter().map(|cause| metrics.rewind(*cause).get()).sum();
+    let rewinds: u64 = metrics.rewinds.values().map(Counter::get).sum();
     Observation {
-        counts: Counts::read(metrics),
+        sum: metrics.conservation(),
         bytes: metrics.source_bytes.get(),
         repeats: metrics.retries.get() + rewinds,
-        stages: StageName::ALL.map(time),
+        stages: EnumMap::from_fn(time),
         lag_seconds: lag::total(&lag, now_ms).and_then(|(_, seconds)| seconds),
         lag,
         faults: view
@@ -367,18 +368,14 @@ mod tests {
         }
         let judged = relay.judgement().expect("published");
         assert_eq!((judged.state, judged.rates.resolved), (State::Running, 400.0));
-        assert!(judged.latency[Stage::EndToEnd as usize].count > 3_000);
+        assert!(judged.latency[Stage::EndToEnd].count > 3_000);
         assert_eq!(board.pipelines[1].judgement().expect("published").state, State::Starting);
 
         let collected = reporter.finish(start + TURN * 41, wall);
         assert_eq!(collected.duration, TURN * 41);
-        assert_eq!(
-            collected.pipelines[0].totals[Stage::EndToEnd as usize].len(),
-            4_000,
-            "nothing is lost between turns"
-        );
+        assert_eq!(collected.pipelines[0].totals[Stage::EndToEnd].len(), 4_000, "nothing is lost between turns");
         assert_eq!(collected.pipelines[0].series.len(), 41);
-        assert_eq!(collected.pipelines[1].totals[Stage::EndToEnd as usize].len(), 0);
+        assert_eq!(collected.pipelines[1].totals[Stage::EndToEnd].len(), 0);
     }
 
     #[test]
@@ -402,7 +399,7 @@ mod tests {
         let collected = reporter.finish(start + TURN * 21, wall);
         assert_eq!(collected.duration, TURN * 13);
         let one = &collected.pipelines[0];
-        let ages = &one.totals[Stage::Age as usize];
+        let ages = &one.totals[Stage::Age];
         assert_eq!((ages.len(), ages.max() / 1_000), (1_200, 5));
         assert_eq!((one.before.resolved, one.series.len()), (800, 13));
         assert!(one.series.iter().take(12).all(|point| (point.resolved_per_second - 400.0).abs() < 1.0));

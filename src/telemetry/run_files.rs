@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use hdrhistogram::Histogram;
+use strum::VariantArray;
 
 use super::latency::{Stage, empty_histogram};
 use super::percentiles::write_hgrm;
@@ -114,10 +115,10 @@ pub fn read(path: &Path) -> Result<RunFile, RunFilesError> {
 /// in which nothing was timed are left out.
 fn histograms(collected: &Collected) -> Vec<(String, Histogram<u64>)> {
     let mut found = Vec::new();
-    for stage in Stage::ALL {
+    for &stage in Stage::VARIANTS {
         let mut all = empty_histogram();
         for pipeline in &collected.pipelines {
-            let total = &pipeline.totals[stage as usize];
+            let total = &pipeline.totals[stage];
             if total.is_empty() {
                 continue;
             }

@@ -25,7 +25,7 @@ pub struct Levels {
     /// Bytes drained so far.
     pub bytes: u64,
     /// Records open.
-    pub open: i64,
+    pub open: u64,
     /// Records behind, when known.
     pub lag: Option<u64>,
     /// Bytes of the budget in use.
@@ -44,7 +44,7 @@ pub struct SeriesPoint {
     /// Bytes drained per second in the step.
     pub bytes_per_second: f64,
     /// Records open at its end.
-    pub open_records: i64,
+    pub open_records: u64,
     /// Records behind at its end, when known.
     pub lag_records: Option<u64>,
     /// Bytes of the budget in use at its end.

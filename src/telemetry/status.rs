@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use enum_map::EnumMap;
 use serde::Serialize;
 
 use super::board::{Board, PipelineView};
-use super::counts::Counts;
 use super::lag::{self, Lag};
 use super::latency::Stage;
+use super::metrics::Counter;
 use super::percentiles::Percentiles;
 use super::{process, unix_ms};
-use crate::model::TopicPartition;
+use crate::model::{Conservation, TopicPartition};
 
 /// A control loop that has not turned for this long is dead. It parks for 100 ms at most; bounded drains at revoke and
 /// stop keep turning.
@@ -43,7 +44,7 @@ struct PipelineStatus {
     faults: Vec<FaultStatus>,
     rates: RatesStatus,
     lag: Option<LagStatus>,
-    open_records: i64,
+    open_records: u64,
     slowest_stage: Option<SlowestStatus>,
     latency: BTreeMap<&'static str, Percentiles>,
     conservation: ConservationStatus,
@@ -99,7 +100,7 @@ struct SlowestStatus {
 #[derive(Debug, Serialize)]
 struct ConservationStatus {
     #[serde(flatten)]
-    counts: Counts,
+    sum: Conservation,
     difference: i64,
     holds: bool,
 }
@@ -188,7 +189,7 @@ pub fn not_ready(board: &Board) -> Vec<String> {
 fn pipeline(view: &PipelineView, now_ms: i64) -> PipelineStatus {
     let judged = view.judgement();
     let judged = judged.as_deref();
-    let counts = Counts::read(&view.metrics);
+    let sum = view.metrics.conservation();
     let metrics = &view.metrics;
     let fault = |(component, fault): (super::health::Component, super::health::Fault)| FaultStatus {
         component: component.name(),
@@ -202,20 +203,20 @@ fn pipeline(view: &PipelineView, now_ms: i64) -> PipelineStatus {
         faults: view.health.faults().into_iter().map(fault).collect(),
         rates: judged.map(|judged| rates(&judged.rates)).unwrap_or_default(),
         lag: lag_status(view, now_ms),
-        open_records: counts.open,
+        open_records: sum.open,
         slowest_stage: judged
             .and_then(|judged| judged.slowest)
             .map(|(stage, share)| SlowestStatus { stage: stage.name(), busy_share: share }),
         latency: judged.map(|judged| latency(&judged.latency)).unwrap_or_default(),
         conservation: ConservationStatus {
-            counts,
-            difference: counts.difference(),
-            holds: judged.map_or_else(|| counts.conserved(), |judged| !judged.conservation_broken),
+            sum,
+            difference: sum.difference(),
+            holds: judged.map_or_else(|| sum.holds(), |judged| !judged.conservation_broken),
         },
         assigned_partitions: metrics.assigned_partitions.get(),
-        rewinds: metrics.rewinds.iter().map(super::metrics::Counter::get).sum(),
+        rewinds: metrics.rewinds.values().map(Counter::get).sum(),
         retries: metrics.retries.get(),
-        rejects: metrics.rejects.iter().map(super::metrics::Counter::get).sum(),
+        rejects: metrics.rejects.values().map(Counter::get).sum(),
         memory_budget_bytes: MemoryStatus {
             used: view.budget.used(),
             peak: view.budget.peak(),
@@ -242,9 +243,8 @@ fn rates(rates: &super::watch::Rates) -> RatesStatus {
     }
 }
 
-fn latency(window: &[Percentiles; 6]) -> BTreeMap<&'static str, Percentiles> {
-    let stages = Stage::ALL.into_iter().zip(window);
-    stages.filter(|(_, one)| one.count > 0).map(|(stage, one)| (stage.name(), *one)).collect()
+fn latency(window: &EnumMap<Stage, Percentiles>) -> BTreeMap<&'static str, Percentiles> {
+    window.iter().filter(|(_, one)| one.count > 0).map(|(stage, one)| (stage.name(), *one)).collect()
 }
 
 fn lag_status(view: &PipelineView, now_ms: i64) -> Option<LagStatus> {

@@ -13,9 +13,9 @@ pub fn log_interval(view: &PipelineView, judged: &Judgement) {
         records_per_second = judged.rates.resolved.round(),
         bytes_per_second = judged.rates.bytes.round(),
         lag_records = judged.lag_records,
-        open_records = judged.counts.open,
+        open_records = judged.sum.open,
         repeats_per_second = judged.rates.repeats,
-        p99_ms = judged.latency[Stage::EndToEnd as usize].p99_ms,
+        p99_ms = judged.latency[Stage::EndToEnd].p99_ms,
         "{}",
         line(judged)
     );
@@ -37,14 +37,14 @@ pub fn log_change(pipeline: &str, from: State, judged: &Judgement) {
 #[must_use]
 pub fn line(judged: &Judgement) -> String {
     let lag = judged.lag_records.map_or_else(|| "unknown".to_owned(), si);
-    let p99 = judged.latency[Stage::EndToEnd as usize];
+    let p99 = judged.latency[Stage::EndToEnd];
     let p99 = if p99.count == 0 { "-".to_owned() } else { milliseconds(p99.p99_ms) };
     let mut line = format!(
         "{} | {}/s, {}B/s | lag {lag} | open {} | p99 {p99}",
         judged.state.name(),
         si(judged.rates.resolved.round() as u64),
         si(judged.rates.bytes.round() as u64),
-        si(judged.counts.open.max(0) as u64),
+        si(judged.sum.open),
     );
     if judged.rates.repeats > 0.0 {
         line.push_str(&format!(" | {:.1} retries/s", judged.rates.repeats));

@@ -4,13 +4,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::counts::Counts;
+use enum_map::EnumMap;
+use strum::VariantArray;
+
 use super::health::State;
 use super::lag::Lag;
+use super::latency::Stage;
 use super::metrics::StageName;
 use super::notice::{Notice, notices};
 use super::percentiles::Percentiles;
-use crate::model::{Position, TopicPartition};
+use crate::model::{Conservation, Position, TopicPartition};
 
 /// What counts as too long.
 #[derive(Debug, Clone, Copy)]
@@ -40,13 +43,13 @@ impl Default for WatchLimits {
 #[derive(Debug, Clone, Default)]
 pub struct Observation {
     /// Conservation counters.
-    pub counts: Counts,
+    pub sum: Conservation,
     /// Bytes drained.
     pub bytes: u64,
     /// Sends repeated in place, and rewinds.
     pub repeats: u64,
     /// Nanoseconds busy and blocked by [`StageName`].
-    pub stages: [StageTime; 4],
+    pub stages: EnumMap<StageName, StageTime>,
     /// Lag of the partitions known.
     pub lag: Vec<(TopicPartition, Lag)>,
     /// Age of the oldest record behind, in seconds.
@@ -104,7 +107,7 @@ pub struct Judgement {
     /// Means over the window.
     pub rates: Rates,
     /// The reading.
-    pub counts: Counts,
+    pub sum: Conservation,
     /// The sum does not hold.
     pub conservation_broken: bool,
     /// Partitions that stand still.
@@ -119,8 +122,8 @@ pub struct Judgement {
     pub stuck: Duration,
     /// The watchdog's limit is reached: end the process with exit 75.
     pub give_up: bool,
-    /// Percentiles of the window by stage, in the order of [`super::latency::Stage::ALL`].
-    pub latency: [Percentiles; 6],
+    /// Percentiles of the window by stage.
+    pub latency: EnumMap<Stage, Percentiles>,
 }
 
 /// Longer steps between two readings count as this much: a stopped process is not a stuck pipeline.
@@ -136,10 +139,10 @@ const BEHIND_RECORDS: f64 = 1_000.0;
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     at: Instant,
-    counts: Counts,
+    sum: Conservation,
     bytes: u64,
     repeats: u64,
-    stages: [StageTime; 4],
+    stages: EnumMap<StageName, StageTime>,
 }
 
 /// Memory of one pipeline between readings. Bounded by the window, and by the partitions assigned.
@@ -197,10 +200,10 @@ impl Watch {
         Judgement {
             state,
             why,
-            notices: notices(&seen.counts),
+            notices: notices(&seen.sum),
             rates,
-            counts: seen.counts,
-            conservation_broken: !seen.counts.conserved(),
+            sum: seen.sum,
+            conservation_broken: !seen.sum.holds(),
             stalled,
             lag_records,
             lag_seconds: seen.lag_seconds,
@@ -218,15 +221,15 @@ impl Watch {
             self.progress_at = Some(now);
             return;
         };
-        if seen.counts.resolved() != last.counts.resolved() {
+        if seen.sum.resolved() != last.sum.resolved() {
             self.stuck = Duration::ZERO;
             self.progress_at = Some(now);
             self.waiting_since = None;
         }
-        if seen.counts.open > 0 {
+        if seen.sum.open > 0 {
             self.waiting_since.get_or_insert(now);
             self.idle_since = None;
-            if seen.faults.is_empty() && seen.counts.resolved() == last.counts.resolved() {
+            if seen.faults.is_empty() && seen.sum.resolved() == last.sum.resolved() {
                 self.stuck += now.saturating_duration_since(last.at).min(LONGEST_STEP);
             }
         } else {
@@ -240,8 +243,7 @@ impl Watch {
     }
 
     fn remember(&mut self, now: Instant, seen: &Observation) {
-        let reading =
-            Reading { at: now, counts: seen.counts, bytes: seen.bytes, repeats: seen.repeats, stages: seen.stages };
+        let reading = Reading { at: now, sum: seen.sum, bytes: seen.bytes, repeats: seen.repeats, stages: seen.stages };
         self.readings.push_back(reading);
         // The reading just outside the window stays: it is the window's left edge.
         while self.readings.get(1).is_some_and(|next| now.saturating_duration_since(next.at) >= self.limits.window) {
@@ -259,8 +261,8 @@ impl Watch {
         let Some((first, last, seconds)) = self.edges() else { return Rates::default() };
         let rate = |before: u64, after: u64| after.saturating_sub(before) as f64 / seconds;
         Rates {
-            consumed: rate(first.counts.consumed, last.counts.consumed),
-            resolved: rate(first.counts.resolved(), last.counts.resolved()),
+            consumed: rate(first.sum.consumed, last.sum.consumed),
+            resolved: rate(first.sum.resolved(), last.sum.resolved()),
             bytes: rate(first.bytes, last.bytes),
             repeats: rate(first.repeats, last.repeats),
         }
@@ -269,12 +271,12 @@ impl Watch {
     fn slowest(&self) -> Option<(StageName, f64)> {
         let (first, last, seconds) = self.edges()?;
         let share = |stage: StageName| {
-            let nanos = last.stages[stage as usize].busy_nanos.saturating_sub(first.stages[stage as usize].busy_nanos);
+            let nanos = last.stages[stage].busy_nanos.saturating_sub(first.stages[stage].busy_nanos);
             // Slots may have become fewer within the window.
             (nanos as f64 / 1e9 / seconds / self.threads(stage)).min(1.0)
         };
-        let busiest = StageName::ALL.map(|stage| (stage, share(stage)));
-        busiest.into_iter().filter(|(_, share)| *share > 0.0).max_by(|a, b| a.1.total_cmp(&b.1))
+        let busiest = StageName::VARIANTS.iter().map(|stage| (*stage, share(*stage)));
+        busiest.filter(|(_, share)| *share > 0.0).max_by(|a, b| a.1.total_cmp(&b.1))
     }
 
     fn threads(&self, stage: StageName) -> f64 {
@@ -307,7 +309,7 @@ impl Watch {
     fn unnamed(&self, now: Instant, state: State, seen: &Observation) -> Option<String> {
         let moving = matches!(state, State::Running | State::CatchingUp | State::Retrying | State::Draining);
         let stood = self.waiting_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        let open = seen.counts.open;
+        let open = seen.sum.open;
         if moving && open > 0 && stood >= self.limits.silence {
             return Some(format!("{open} records wait for an answer, none was resolved for {} s", stood.as_secs()));
         }
@@ -342,13 +344,13 @@ impl Watch {
         let faults = seen.faults.clone();
         match base {
             State::Draining | State::Failed | State::Done => return (base, faults),
-            State::Starting if !seen.joined && seen.counts.consumed == 0 => return (base, faults),
+            State::Starting if !seen.joined && seen.sum.consumed == 0 => return (base, faults),
             State::Starting | State::Running | State::CatchingUp | State::Retrying | State::Blocked => {}
         }
         let mut why = faults;
         let stood = self.progress_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        if seen.counts.open > 0 && stood >= self.limits.stall {
-            why.push(format!("{} records open, none resolved for {} s", seen.counts.open, stood.as_secs()));
+        if seen.sum.open > 0 && stood >= self.limits.stall {
+            why.push(format!("{} records open, none resolved for {} s", seen.sum.open, stood.as_secs()));
         }
         why.extend(stalled.iter().map(|one| {
             format!("{} stands still for {} s, {} records behind", one.partition, one.stood.as_secs(), one.lag_records)

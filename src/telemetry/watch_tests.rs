@@ -10,12 +10,12 @@ fn limits() -> WatchLimits {
     WatchLimits { stall: 60 * SECOND, watchdog: 600 * SECOND, window: 10 * SECOND, silence: 5 * SECOND }
 }
 
-fn counts(delivered: u64, open: i64) -> Counts {
-    Counts { consumed: delivered + open as u64, delivered, open, ..Counts::default() }
+fn sum(delivered: u64, open: u64) -> Conservation {
+    Conservation { consumed: delivered + open, delivered, open, ..Conservation::default() }
 }
 
-fn seen(delivered: u64, open: i64) -> Observation {
-    Observation { counts: counts(delivered, open), joined: true, ..Observation::default() }
+fn seen(delivered: u64, open: u64) -> Observation {
+    Observation { sum: sum(delivered, open), joined: true, ..Observation::default() }
 }
 
 fn lag(records: u64, position: i64) -> Vec<(TopicPartition, Lag)> {
@@ -55,7 +55,8 @@ fn rates_are_means_over_the_window() {
 fn a_wrong_sum_is_broken_while_it_is_wrong() {
     let start = Instant::now();
     let mut watch = Watch::new(limits(), 1, 1);
-    let wrong = Observation { counts: Counts { consumed: 9, delivered: 8, ..Counts::default() }, ..seen(0, 0) };
+    let wrong =
+        Observation { sum: Conservation { consumed: 9, delivered: 8, ..Conservation::default() }, ..seen(0, 0) };
     assert!(!watch.observe(start, State::Running, &seen(8, 1)).conservation_broken);
     assert!(watch.observe(start + SECOND, State::Running, &wrong).conservation_broken);
     assert!(!watch.observe(start + 2 * SECOND, State::Running, &seen(9, 0)).conservation_broken);
@@ -75,8 +76,9 @@ fn the_watchdog_counts_only_open_records_without_a_fault() {
         (
             "rewinds are no progress",
             Box::new(|s| {
-                let counts = Counts { consumed: 12 + s, rewound: s, delivered: 5, open: 7, ..Counts::default() };
-                Observation { counts, ..seen(0, 0) }
+                let sum =
+                    Conservation { consumed: 12 + s, rewound: s, delivered: 5, open: 7, ..Conservation::default() };
+                Observation { sum, ..seen(0, 0) }
             }),
             true,
         ),
@@ -202,21 +204,20 @@ fn a_pipeline_between_two_states_keeps_one() {
 fn the_slowest_stage_is_the_busiest_for_its_threads() {
     let start = Instant::now();
     let mut watch = Watch::new(limits(), 4, 1);
-    let busy = |nanos| StageTime { busy_nanos: nanos, blocked_nanos: 0 };
+    let stages = |millis: [u64; 4], seconds: u64| {
+        let busy = |millis| StageTime { busy_nanos: millis * seconds * 1_000_000, blocked_nanos: 0 };
+        EnumMap::from_array(millis.map(busy))
+    };
     let reading = |s: u64| Observation {
         // Per second: source 0.5 s of one thread, four workers 1.2 s together, sink 0.4 s.
-        stages: [busy(s * 500_000_000), busy(s * 1_200_000_000), busy(0), busy(s * 400_000_000)],
+        stages: stages([500, 1_200, 0, 400], s),
         ..seen(s, 0)
     };
     assert_eq!(run(&mut watch, start, 0..1, reading).slowest, None, "one reading says nothing");
     assert_eq!(run(&mut watch, start, 1..20, reading).slowest, Some((StageName::Source, 0.5)));
     // Of four lanes one may send at a time: 0.8 s of a second is nearly all it can do.
     let mut watch = Watch::new(limits(), 4, 4);
-    let held = |s: u64| Observation {
-        stages: [busy(0), busy(0), busy(0), busy(s * 800_000_000)],
-        sink_slots: 1,
-        ..seen(s, 0)
-    };
+    let held = |s: u64| Observation { stages: stages([0, 0, 0, 800], s), sink_slots: 1, ..seen(s, 0) };
     assert_eq!(run(&mut watch, start, 0..20, held).slowest, Some((StageName::Sink, 0.8)));
 }
 

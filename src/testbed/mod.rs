@@ -6,7 +6,5 @@ pub mod bulk_endpoint;
 pub mod feeder;
 pub mod generator;
 pub mod kafka;
-#[cfg(test)]
-pub mod naive;
 pub mod oracle;
 pub mod tap;

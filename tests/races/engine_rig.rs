@@ -49,7 +49,7 @@ impl EngineRig {
     }
 
     pub fn rewinds(&self) -> u64 {
-        self.engine.board().pipelines[0].metrics.rewinds.iter().map(|counter| counter.get()).sum()
+        self.engine.board().pipelines[0].metrics.rewinds.values().map(|counter| counter.get()).sum()
     }
 
     pub fn drain(self) -> Ending {

@@ -6,10 +6,9 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::cli::figures;
-use crate::cli::machinery::{EngineEnding, PipelineCounts, StageLatency};
+use crate::cli::figures::{self, EngineEnding, StageLatency};
 use crate::cli::progress::grouped;
-use crate::model::Exit;
+use crate::model::{Conservation, Exit};
 use crate::telemetry::latency::Stage;
 use crate::testbed::feeder::Fed;
 
@@ -54,9 +53,8 @@ pub(super) struct Means {
 }
 
 impl BenchAccount {
-    fn tally(&self) -> PipelineCounts {
-        let found = self.ending.tallies.iter().find(|tally| tally.name == self.pipeline).cloned();
-        found.unwrap_or_else(|| PipelineCounts { name: self.pipeline.clone(), ..PipelineCounts::default() })
+    fn sum(&self) -> Conservation {
+        self.ending.sum_of(&self.pipeline)
     }
 
     /// `None` when it did not come to a measurement.
@@ -81,13 +79,13 @@ impl BenchAccount {
 
     /// Everything that is not as it must be.
     pub(super) fn faults(&self) -> Vec<String> {
-        let (mut faults, tally) = (self.trouble.clone(), self.tally());
+        let (mut faults, sum) = (self.trouble.clone(), self.sum());
         if self.ending.exit != Exit::Done {
             let why = self.ending.halt.as_deref().unwrap_or("no reason given");
             faults.push(format!("the engine ended with exit {}: {why}", self.ending.exit.code()));
         }
-        faults.extend(figures::sum_faults(&tally));
-        let (fed, once) = (self.fed.records, tally.consumed.saturating_sub(tally.rewound));
+        faults.extend(figures::sum_faults(&self.pipeline, &sum));
+        let (fed, once) = (self.fed.records, sum.consumed.saturating_sub(sum.rewound));
         if self.marks.is_none() {
             faults.push("nothing was measured".to_owned());
         }
@@ -96,8 +94,8 @@ impl BenchAccount {
             faults.push(format!("{fed} records were fed, but {once} read"));
         }
         match &self.arrived {
-            Some(Ok(arrived)) if *arrived < tally.delivered => {
-                faults.push(format!("{} records were delivered, but the server got {arrived}", tally.delivered));
+            Some(Ok(arrived)) if *arrived < sum.delivered => {
+                faults.push(format!("{} records were delivered, but the server got {arrived}", sum.delivered));
             }
             Some(Err(why)) => faults.push(format!("the server cannot be asked what it got: {why}")),
             Some(Ok(_)) | None => {}
@@ -150,7 +148,7 @@ impl BenchAccount {
                 means.resolved_per_second * bytes / 1e6,
             );
         }
-        let _ = writeln!(text, "  {}", figures::sum(&self.tally()));
+        let _ = writeln!(text, "  {}", self.sum());
         text.push_str(&figures::latency_table(&self.ending.latencies));
         if self.load.rate.is_some() {
             text.push_str("age counts from the moment each record was meant to be produced\n");
@@ -192,7 +190,7 @@ impl BenchAccount {
             "cpu_seconds_per_million_records": means.and_then(|means| means.cpu_seconds_per_million),
             "fed": self.fed.records, "fed_bytes": self.fed.bytes,
             "arrived": self.arrived.as_ref().and_then(|arrived| arrived.as_ref().ok()),
-            "sum": figures::sum_json(&self.tally()),
+            "sum": self.sum(),
             "latencies": figures::latency_json(&self.ending.latencies),
             "faults": self.faults(),
             "correct": self.exit() == Exit::Done,

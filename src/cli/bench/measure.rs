@@ -1,10 +1,13 @@
 //! One measurement: start the engine, feed, warm up, measure, wait until everything fed is resolved, stop.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::cli::machinery::{Order, PATIENCE, RunningEngine, StartEngine};
-use crate::cli::progress::Progress;
+use crate::cli::figures::EngineEnding;
+use crate::cli::progress::{PATIENCE, Progress, Stillness};
+use crate::model::TopicPartition;
+use crate::pipeline::{Engine, EngineOptions};
 use crate::telemetry::process::ProcessUse;
 use crate::testbed::feeder::{Fed, FeedHooks, FeedPlan, Feeder};
 
@@ -28,7 +31,7 @@ pub(super) struct Load {
 struct Measurement<'a> {
     target: &'a BenchTarget,
     load: &'a Load,
-    engine: &'a RunningEngine,
+    engine: Engine,
     progress: Progress,
     trouble: Vec<String>,
 }
@@ -37,22 +40,18 @@ struct Measurement<'a> {
 ///
 /// # Errors
 /// An engine or feeder that does not start. Everything later is in the account.
-pub(super) fn run(
-    target: BenchTarget,
-    load: Load,
-    report: PathBuf,
-    start: &StartEngine<'_>,
-) -> Result<BenchAccount, String> {
+pub(super) fn run(target: BenchTarget, load: Load, report: PathBuf) -> Result<BenchAccount, String> {
     let settings = super::settings(&target.args, &load, target.settings.clone());
-    let (plan, lookups) = (target.plan.clone(), target.lookups.clone());
-    let engine = start(Order { plan, lookups, report, settings, warm_up: true })?;
+    let lookups = target.lookups.clone();
+    let options = EngineOptions { lookups, report: Some(report), settings, warm_up: true, ..EngineOptions::default() };
+    let engine = Engine::start(target.plan.clone(), options).map_err(|error| error.to_string())?;
     let progress = Progress::note("starting");
-    let mut measurement = Measurement { target: &target, load: &load, engine: &engine, progress, trouble: Vec::new() };
+    let mut measurement = Measurement { target: &target, load: &load, engine, progress, trouble: Vec::new() };
     let (fed, marks) = measurement.feed_and_watch();
-    let Measurement { progress, trouble, .. } = measurement;
+    let Measurement { engine, progress, trouble, .. } = measurement;
     progress.note_next("draining");
-    (engine.stop)();
-    let ending = (engine.join)();
+    engine.stop_handle().drain();
+    let ending = EngineEnding::from(engine.join());
     progress.end();
     let arrived = target.testbed.as_ref().map(|testbed| testbed.arrived());
     Ok(BenchAccount { pipeline: target.pipeline, load, fed, marks, arrived, ending, trouble })
@@ -85,14 +84,20 @@ impl Measurement<'_> {
     }
 
     fn position(&self, partition: i32) -> Option<i64> {
-        (self.engine.position)(&self.target.pipeline, &self.target.feed.topic, partition)
+        let name = TopicPartition { topic: self.target.feed.topic.as_str().into(), partition };
+        self.engine.positions()(&self.target.pipeline, &name)
+    }
+
+    /// Records resolved so far.
+    fn resolved(&self) -> u64 {
+        self.engine.board().pipelines.iter().map(|one| one.metrics.conservation().resolved()).sum()
     }
 
     /// Records produced before would not be read by a group that starts at the end.
     fn await_assignment(&mut self) -> bool {
         let deadline = Instant::now() + PATIENCE;
         while (0..self.target.feed.partitions).any(|partition| self.position(partition).is_none()) {
-            if Instant::now() >= deadline || (self.engine.ended)() {
+            if Instant::now() >= deadline || self.engine.has_ended() {
                 self.trouble.push(format!("the partitions of {} were not assigned", self.target.feed.topic));
                 return false;
             }
@@ -102,9 +107,9 @@ impl Measurement<'_> {
     }
 
     fn start_feeder(&self) -> Result<Feeder, String> {
-        let position = self.engine.position.clone();
-        let (pipeline, topic) = (self.target.pipeline.clone(), self.target.feed.topic.clone());
-        let consumed = move |partition| position(&pipeline, &topic, partition);
+        let position = self.engine.positions();
+        let (pipeline, topic): (_, Arc<str>) = (self.target.pipeline.clone(), self.target.feed.topic.as_str().into());
+        let consumed = move |partition| position(&pipeline, &TopicPartition { topic: topic.clone(), partition });
         let hooks = FeedHooks { consumed: Box::new(consumed), announce: Box::new(|_, _| {}) };
         let plan = FeedPlan { rate: self.load.rate, ..self.target.feed.clone() };
         Feeder::start(&self.target.brokers, self.target.generator.clone(), plan, hooks)
@@ -117,7 +122,7 @@ impl Measurement<'_> {
         self.progress.note_next(&format!("warming up for {} s", warm_up.as_secs()));
         self.pass(feeder, warm_up)?;
         self.await_warmth(feeder)?;
-        (self.engine.measure)();
+        self.engine.board().measure();
         let begin = self.mark(feeder);
         self.progress.note_next(&format!("measuring for {} s", time.as_secs()));
         if let (Some(stall), Some(testbed)) = (stall, &self.target.testbed) {
@@ -137,7 +142,7 @@ impl Measurement<'_> {
     fn pass(&mut self, feeder: &Feeder, time: Duration) -> Option<()> {
         let end = Instant::now() + time;
         while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-            if (self.engine.ended)() {
+            if self.engine.has_ended() {
                 self.trouble.push("the engine ended by itself".to_owned());
                 return None;
             }
@@ -153,34 +158,31 @@ impl Measurement<'_> {
     /// otherwise. Not waited for longer than [`PATIENCE`], nor when the warm-up is left out.
     fn await_warmth(&mut self, feeder: &Feeder) -> Option<()> {
         let (fed, deadline) = (feeder.fed(), Instant::now() + PATIENCE);
-        while !self.load.warm_up.is_zero() && (self.engine.resolved)() < fed && Instant::now() < deadline {
+        while !self.load.warm_up.is_zero() && self.resolved() < fed && Instant::now() < deadline {
             self.pass(feeder, LOOK)?;
         }
         Some(())
     }
 
     fn mark(&self, feeder: &Feeder) -> MeasurementEnd {
-        let (resolved, fed) = ((self.engine.resolved)(), feeder.fed());
+        let (resolved, fed) = (self.resolved(), feeder.fed());
         MeasurementEnd { at: Instant::now(), resolved, fed, cpu_seconds: ProcessUse::now().cpu_seconds }
+    }
+
+    /// Whether a partition is not resolved up to its end.
+    fn is_behind(&self, ends: &[i64]) -> bool {
+        let behind = |(partition, end): (i32, &i64)| self.position(partition).is_none_or(|at| at < *end);
+        (0..).zip(ends).any(behind)
     }
 
     /// Until everything that was fed is resolved, or nothing moves any more.
     fn await_resolution(&mut self, fed: &Fed) {
-        let behind = |partition: usize, end: i64| self.position(partition as i32).is_none_or(|at| at < end);
-        let (mut moved, mut since) = (0, Instant::now());
-        while fed.ends.iter().enumerate().any(|(partition, end)| behind(partition, *end)) {
-            let resolved = (self.engine.resolved)();
-            if resolved != moved {
-                (moved, since) = (resolved, Instant::now());
-            }
-            let ended = (self.engine.ended)();
-            if ended || since.elapsed() > PATIENCE {
-                let why = if ended {
-                    "the engine ended by itself".to_owned()
-                } else {
-                    format!("nothing moved for {PATIENCE:?}")
-                };
-                self.trouble.push(format!("{why}, with {moved} records resolved"));
+        let mut stillness = Stillness::new(0, Instant::now());
+        while self.is_behind(&fed.ends) {
+            let now = Instant::now();
+            stillness.look(self.resolved(), now);
+            if let Some(why) = stillness.why_over(self.engine.has_ended(), now) {
+                self.trouble.push(format!("{why}, with {} records resolved", stillness.at));
                 return;
             }
             std::thread::park_timeout(LOOK);

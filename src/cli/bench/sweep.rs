@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::account::BenchAccount;
 use super::{BenchArgs, Rate, once};
 use crate::cli::figures::millis;
-use crate::cli::machinery::StartEngine;
 use crate::cli::progress::grouped;
 use crate::cli::{DataFormat, Failure, Global};
 use crate::model::Exit;
@@ -19,13 +18,8 @@ const SHARES_PERCENT: [u32; 9] = [10, 20, 30, 40, 50, 60, 70, 80, 90];
 ///
 /// # Errors
 /// As [`super::run`].
-pub(super) fn run(
-    global: &Global,
-    args: &BenchArgs,
-    start: &StartEngine<'_>,
-    out: &mut dyn Write,
-) -> Result<Exit, Failure> {
-    let full = once(global, args, Rate::Max, args.report.join("max"), start)?;
+pub(super) fn run(global: &Global, args: &BenchArgs, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let full = once(global, args, Rate::Max, args.report.join("max"))?;
     let most = full.means().map_or(0.0, |means| means.resolved_per_second);
     let mut accounts = vec![(100, full)];
     for percent in SHARES_PERCENT {
@@ -33,7 +27,7 @@ pub(super) fn run(
         // Without a maximum the rest would measure nothing.
         if most > 0.0 {
             let report = args.report.join(percent.to_string());
-            accounts.push((percent, once(global, args, Rate::PerSecond(rate), report, start)?));
+            accounts.push((percent, once(global, args, Rate::PerSecond(rate), report)?));
         }
     }
     match args.format {

@@ -1,29 +1,36 @@
 //! The command with the real engine and the servers of this process.
 
+use std::path::Path;
 use std::time::Instant;
 
 use clap::Parser;
 use serde_json::Value;
 
 use super::*;
-use crate::cli::machinery::{EngineEnding, Order, PipelineCounts, RunningEngine, StageLatency};
-use crate::cli::{Cli, Command, real};
+use crate::cli::figures::{EngineEnding, StageLatency};
+use crate::cli::{Cli, Command};
+use crate::model::Conservation;
+use crate::pipeline::PipelineTally;
 use crate::telemetry::latency::Stage;
 use crate::testbed::feeder::Fed;
 
-fn bench(line: &[&str], start: &StartEngine<'_>) -> Result<(Exit, String), Failure> {
+fn bench(line: &[&str]) -> Result<(Exit, String), Failure> {
     let directory = tempfile::tempdir().expect("a directory");
-    let report = directory.path().to_str().expect("a name");
+    bench_with_report(directory.path(), line)
+}
+
+fn bench_with_report(report: &Path, line: &[&str]) -> Result<(Exit, String), Failure> {
+    let report = report.to_str().expect("a name");
     let cli = Cli::try_parse_from([&["sluicegate", "bench", "--report", report], line].concat()).expect("a valid line");
     let Command::Bench(args) = &cli.command else { panic!("bench") };
     let mut out = Vec::new();
-    let exit = run(&cli.global, args, start, &mut out)?;
+    let exit = run(&cli.global, args, &mut out)?;
     Ok((exit, String::from_utf8(out).expect("text")))
 }
 
 fn measured(line: &[&str]) -> Value {
     let line = [line, &["--format", "json"]].concat();
-    let (exit, text) = bench(&line, &real::start_engine).expect("runs");
+    let (exit, text) = bench(&line).expect("runs");
     assert_eq!(exit, Exit::Done, "{text}");
     serde_json::from_str(&text).expect("one JSON object")
 }
@@ -88,7 +95,7 @@ fn a_stall_of_a_second_shows_in_every_record_it_delayed() {
 
 #[test]
 fn full_speed_for_people() {
-    let (exit, text) = bench(&["--seconds", "1", "--warmup", "0"], &real::start_engine).expect("runs");
+    let (exit, text) = bench(&["--seconds", "1", "--warmup", "0"]).expect("runs");
     assert_eq!(exit, Exit::Done, "{text}");
     for part in [
         "relay: full speed for 1 s",
@@ -99,6 +106,11 @@ fn full_speed_for_people() {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
+}
+
+fn tally(records: u64) -> PipelineTally {
+    let tally = Conservation { consumed: records, delivered: records, ..Conservation::default() };
+    PipelineTally { name: "relay".into(), tally }
 }
 
 fn account(change: impl FnOnce(&mut BenchAccount)) -> BenchAccount {
@@ -121,12 +133,7 @@ fn account(change: impl FnOnce(&mut BenchAccount)) -> BenchAccount {
         ending: EngineEnding {
             exit: Exit::Done,
             halt: None,
-            tallies: vec![PipelineCounts {
-                name: "relay".into(),
-                consumed: 1_200,
-                delivered: 1_200,
-                ..PipelineCounts::default()
-            }],
+            tallies: vec![tally(1_200)],
             latencies: vec![StageLatency { pipeline: "relay".into(), stage: Stage::Age, histogram: age }],
             run_file: serde_json::json!({ "format": 1 }),
         },
@@ -140,12 +147,12 @@ fn account(change: impl FnOnce(&mut BenchAccount)) -> BenchAccount {
 #[test]
 fn every_hole_in_the_account_is_a_fault() {
     assert_eq!((account(|_| ()).faults(), account(|_| ()).exit()), (vec![], Exit::Done));
-    let tally = |change: fn(&mut PipelineCounts)| account(|account| change(&mut account.ending.tallies[0]));
+    let summed = |change: fn(&mut Conservation)| account(|account| change(&mut account.ending.tallies[0].tally));
     let table = [
-        ("1199 read", tally(|tally| (tally.consumed, tally.delivered) = (1_199, 1_199))),
-        ("1201 read", tally(|tally| (tally.consumed, tally.delivered) = (1_201, 1_201))),
-        ("accounted for", tally(|tally| tally.delivered = 1_199)),
-        ("left open", tally(|tally| (tally.delivered, tally.open) = (1_199, 1))),
+        ("1199 read", summed(|sum| (sum.consumed, sum.delivered) = (1_199, 1_199))),
+        ("1201 read", summed(|sum| (sum.consumed, sum.delivered) = (1_201, 1_201))),
+        ("accounted for", summed(|sum| sum.delivered = 1_199)),
+        ("left open", summed(|sum| (sum.delivered, sum.open) = (1_199, 1))),
         ("the server got 1199", account(|account| account.arrived = Some(Ok(1_199)))),
         ("cannot be asked", account(|account| account.arrived = Some(Err("gone".into())))),
         ("nothing was measured", account(|account| account.marks = None)),
@@ -157,14 +164,13 @@ fn every_hole_in_the_account_is_a_fault() {
         let faults = account.faults().join("; ");
         assert!(faults.contains(words), "{words}: {faults}");
         assert_ne!(account.exit(), Exit::Done, "{words}");
-        assert!(account.text(std::path::Path::new("none")).contains("WRONG"), "{words}");
+        assert!(account.text(Path::new("none")).contains("WRONG"), "{words}");
     }
-    let rewound = tally(|tally| (tally.consumed, tally.rewound) = (1_250, 50));
+    let rewound = summed(|sum| (sum.consumed, sum.rewound) = (1_250, 50));
     assert_eq!(rewound.faults(), Vec::<String>::new(), "what was read again was rewound before");
     let shared = account(|account| {
         account.arrived = None;
-        account.ending.tallies[0] =
-            PipelineCounts { name: "relay".into(), consumed: 1_300, delivered: 1_300, ..PipelineCounts::default() };
+        account.ending.tallies[0] = tally(1_300);
     });
     assert_eq!(shared.faults(), Vec::<String>::new(), "others produce into a real topic");
 }
@@ -175,16 +181,18 @@ fn means_are_of_the_measurement_and_a_missed_rate_is_told() {
     let means = good.means().expect("measured");
     assert_eq!((means.seconds, means.resolved_per_second, means.fed_per_second), (10.0, 100.0, 100.0));
     assert_eq!(means.cpu_seconds_per_million, Some(2_000.0));
-    assert!(good.reached() && good.text(std::path::Path::new("none")).contains("100 records/s resolved"));
+    assert!(good.reached() && good.text(Path::new("none")).contains("100 records/s resolved"));
     let slow = account(|account| account.load.rate = Some(150.0));
-    assert!(!slow.reached() && slow.text(std::path::Path::new("none")).contains("not reached"));
+    assert!(!slow.reached() && slow.text(Path::new("none")).contains("not reached"));
     assert_eq!(slow.exit(), Exit::Done, "no record is missing");
 }
 
 #[test]
 fn an_engine_that_does_not_start_is_a_failure_with_its_words() {
-    let broken = |_: Order| -> Result<RunningEngine, String> { Err("no engine".to_owned()) };
-    let failure = bench(&["--seconds", "1"], &broken).expect_err("fails");
-    assert!(failure.to_string().contains("no engine"), "{failure}");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("a file");
+    std::fs::write(&file, "in the way").expect("written");
+    let failure = bench_with_report(&file, &["--seconds", "1"]).expect_err("fails");
+    assert!(failure.to_string().contains("failed to write"), "{failure}");
     assert_eq!(failure.exit(), Exit::Failure);
 }

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::model::Exit;
+use crate::model::{Conservation, Exit};
 use crate::testbed::feeder::Fed;
 use crate::testbed::oracle::{DocumentVerdict, OutputVerdict};
 
-use crate::cli::figures;
-use crate::cli::machinery::{PipelineCounts, StageLatency};
+use crate::cli::figures::{self, EngineEnding};
 use crate::cli::progress::grouped;
 
 /// What one pipeline was fed and did.
@@ -20,7 +19,7 @@ pub(super) struct PipelineAccount {
     pub(super) fed: Fed,
     /// From the first record fed to the last one resolved.
     pub(super) elapsed: Duration,
-    pub(super) tally: PipelineCounts,
+    pub(super) sum: Conservation,
 }
 
 /// The whole run.
@@ -30,18 +29,15 @@ pub(super) struct DemoAccount {
     pub(super) documents: DocumentVerdict,
     /// What went wrong while feeding and waiting.
     pub(super) trouble: Vec<String>,
-    pub(super) engine_exit: Exit,
-    pub(super) halt: Option<String>,
-    pub(super) latencies: Vec<StageLatency>,
-    pub(super) run_file: Value,
+    pub(super) ending: EngineEnding,
 }
 
 impl PipelineAccount {
     fn faults(&self) -> Vec<String> {
-        let Self { name, fed, tally, .. } = self;
-        let mut faults = figures::sum_faults(tally);
-        if tally.delivered != fed.records {
-            faults.push(format!("{name}: {} records were fed, but {} delivered", fed.records, tally.delivered));
+        let Self { name, fed, sum, .. } = self;
+        let mut faults = figures::sum_faults(name, sum);
+        if sum.delivered != fed.records {
+            faults.push(format!("{name}: {} records were fed, but {} delivered", fed.records, sum.delivered));
         }
         faults
     }
@@ -55,12 +51,12 @@ impl DemoAccount {
     /// Everything that is not as it must be.
     pub(super) fn faults(&self) -> Vec<String> {
         let mut faults = self.trouble.clone();
-        if self.engine_exit != Exit::Done {
-            let why = self.halt.as_deref().unwrap_or("no reason given");
-            faults.push(format!("the engine ended with exit {}: {why}", self.engine_exit.code()));
+        if self.ending.exit != Exit::Done {
+            let why = self.ending.halt.as_deref().unwrap_or("no reason given");
+            faults.push(format!("the engine ended with exit {}: {why}", self.ending.exit.code()));
         }
         faults.extend(self.pipelines.iter().flat_map(PipelineAccount::faults));
-        let rewound: u64 = self.pipelines.iter().map(|pipeline| pipeline.tally.rewound).sum();
+        let rewound: u64 = self.pipelines.iter().map(|pipeline| pipeline.sum.rewound).sum();
         if !(self.output.is_exact() || (rewound > 0 && self.output.is_at_least_once())) {
             faults.push(format!("the output topic is wrong: {}", self.output));
         }
@@ -72,7 +68,7 @@ impl DemoAccount {
 
     /// How the process must end.
     pub(super) fn exit(&self) -> Exit {
-        match (self.engine_exit, self.faults().is_empty()) {
+        match (self.ending.exit, self.faults().is_empty()) {
             (Exit::Done, true) => Exit::Done,
             (Exit::Done, false) => Exit::Failure,
             (other, _) => other,
@@ -88,7 +84,7 @@ impl DemoAccount {
         // Writing into a String cannot fail.
         let _ = writeln!(text, "\noutput topic: {}", self.output);
         let _ = writeln!(text, "documents:    {}", self.documents);
-        text.push_str(&figures::latency_table(&self.latencies));
+        text.push_str(&figures::latency_table(&self.ending.latencies));
         let faults = self.faults();
         for fault in &faults {
             let _ = writeln!(text, "WRONG: {fault}");
@@ -105,7 +101,7 @@ impl DemoAccount {
 
     /// The run file's members and what the demo found.
     pub(super) fn json(&self) -> Value {
-        let mut object = self.run_file.as_object().cloned().unwrap_or_default();
+        let mut object = self.ending.run_file.as_object().cloned().unwrap_or_default();
         object.insert("demo".into(), self.demo_json());
         Value::Object(object)
     }
@@ -124,7 +120,7 @@ impl DemoAccount {
                 "expected": documents.expected, "equal": documents.equal, "missing": documents.missing,
                 "different": documents.different, "extra": documents.extra,
             },
-            "latencies": figures::latency_json(&self.latencies),
+            "latencies": figures::latency_json(&self.ending.latencies),
             "faults": self.faults(),
             "correct": self.exit() == Exit::Done,
         })
@@ -139,7 +135,7 @@ fn pipeline_text(pipeline: &PipelineAccount) -> String {
         pipeline.elapsed.as_secs_f64(),
         grouped(pipeline.rate()),
         (pipeline.fed.bytes as f64 / 1e6 / pipeline.elapsed.as_secs_f64().max(0.001)) as u64,
-        figures::sum(&pipeline.tally),
+        pipeline.sum,
     )
 }
 
@@ -148,7 +144,7 @@ fn pipeline_json(pipeline: &PipelineAccount) -> Value {
         "name": pipeline.name, "fed": pipeline.fed.records, "fed_bytes": pipeline.fed.bytes,
         "seconds": pipeline.elapsed.as_secs_f64(), "records_per_second": pipeline.rate(),
     });
-    if let (Some(object), Value::Object(sum)) = (object.as_object_mut(), figures::sum_json(&pipeline.tally)) {
+    if let (Some(object), Value::Object(sum)) = (object.as_object_mut(), json!(pipeline.sum)) {
         object.extend(sum);
     }
     object

@@ -14,11 +14,13 @@ pub struct DecodeFault {
     place: Option<(String, Origin)>,
     reason: String,
     remedy: Option<String>,
+    /// The key that is missing, where that is the fault.
+    missing: Option<&'static str>,
 }
 
 impl DecodeFault {
     pub fn new(path: String, origin: Origin, reason: String) -> Self {
-        Self { place: Some((path, origin)), reason, remedy: None }
+        Self { place: Some((path, origin)), reason, remedy: None, missing: None }
     }
 
     pub fn at(node: &Node, reason: String) -> Self {
@@ -32,8 +34,8 @@ impl DecodeFault {
 
     /// Whether this only says that a key is missing which an unknown one was meant to be.
     pub fn is_explained_by(&self, unknown: &[Finding]) -> bool {
-        let Some(name) = self.reason.strip_suffix(" is missing") else { return false };
-        let meant = format!("did you mean {name}?");
+        let Some(name) = self.missing else { return false };
+        let meant = nearest::did_you_mean(name);
         let section = self.place.as_ref().map_or("", |(path, _)| path.as_str());
         unknown.iter().any(|finding| {
             parent(&finding.path) == Some(section)
@@ -56,7 +58,7 @@ impl DecodeFault {
     }
 
     fn without_place(reason: String) -> Self {
-        Self { place: None, reason, remedy: None }
+        Self { place: None, reason, remedy: None, missing: None }
     }
 }
 
@@ -69,6 +71,7 @@ impl fmt::Display for DecodeFault {
 impl std::error::Error for DecodeFault {}
 
 impl serde::de::Error for DecodeFault {
+    /// Types that check themselves have only a text to say what is wrong: what follows `: write ` is its remedy.
     fn custom<T: fmt::Display>(message: T) -> Self {
         let message = message.to_string();
         match message.split_once(": write ") {
@@ -78,7 +81,8 @@ impl serde::de::Error for DecodeFault {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self::without_place(format!("`{field}` is missing")).remedy(format!("add `{field}: …` here"))
+        let fault = Self::without_place(format!("`{field}` is missing")).remedy(format!("add `{field}: …` here"));
+        Self { missing: Some(field), ..fault }
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::leaf::policy::{ConcurrencyMode, OnIndexFault, OnMissingTopic, OnTombstone};
 use crate::leaf::quantity::{ByteSize, Interval};
@@ -93,8 +94,9 @@ pub enum Acks {
 }
 
 /// Compression of Kafka batches.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Codec {
     /// None.
     #[default]
@@ -113,19 +115,14 @@ impl Codec {
     /// librdkafka's name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Gzip => "gzip",
-            Self::Snappy => "snappy",
-            Self::Lz4 => "lz4",
-            Self::Zstd => "zstd",
-        }
+        self.into()
     }
 }
 
 /// How a key chooses its partition.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Partitioner {
     /// Java's hash; records without a key go to a random partition.
     #[default]
@@ -148,15 +145,7 @@ impl Partitioner {
     /// librdkafka's name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Murmur2Random => "murmur2_random",
-            Self::Murmur2 => "murmur2",
-            Self::ConsistentRandom => "consistent_random",
-            Self::Consistent => "consistent",
-            Self::Fnv1aRandom => "fnv1a_random",
-            Self::Fnv1a => "fnv1a",
-            Self::Random => "random",
-        }
+        self.into()
     }
 }
 

@@ -132,7 +132,7 @@ fn what_may_heal_is_waited_for_and_named() {
         std::thread::scope(|scope| {
             let answer = scope.spawn(|| resolve(&mut enricher, &["a"]));
             until("a few attempts and a named fault", || {
-                bench.metrics.lookup_requests.get() >= 3 && bench.fault().is_some()
+                bench.metrics.lookup_micros.count() >= 3 && bench.fault().is_some()
             });
             assert!(!answer.is_finished(), "{reply}: waits");
             healed.store(true, Ordering::Release);
@@ -153,7 +153,7 @@ fn nobody_waits_for_an_answer_nobody_wants() {
     assert_eq!(enricher.resolve(0, &[b"a"], &wanted, &mut Vec::new()), Err(LookupStop::Interrupted), "fence");
     std::thread::scope(|scope| {
         let answer = scope.spawn(|| resolve(&mut enricher, &["a"]));
-        until("it waits", || bench.metrics.lookup_requests.get() > 6);
+        until("it waits", || bench.metrics.lookup_micros.count() > 6);
         bench.stop.abort();
         assert_eq!(answer.join().expect("no panic"), Err(LookupStop::Interrupted), "abort");
     });
@@ -204,7 +204,7 @@ fn keep_does_not_pay_a_timeout_for_every_batch_of_an_outage() {
     for _ in 0..200 {
         assert_eq!(resolve(&mut enricher, &["a"]), Ok(vec![Found::Unavailable]));
     }
-    let attempts = bench.metrics.lookup_requests.get();
+    let attempts = bench.metrics.lookup_micros.count();
     assert!(attempts < 50, "{attempts} attempts for 200 batches");
     assert_eq!(bench.count(LookupResult::Failed), 200);
 }

@@ -49,7 +49,7 @@ pub enum ConnectFault {
 pub enum Unidentified {
     /// No node answered: try again.
     Unreachable(String),
-    /// Credentials were refused.
+    /// Credentials were refused (401). One who is known and may not ask (403) is [`Unidentified::Unclear`].
     Refused(String),
     /// A node answered, but not with a version.
     Unclear(String),

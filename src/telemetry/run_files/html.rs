@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use strum::VariantArray;
+
 use super::super::latency::Stage;
 use super::super::metrics::StageName;
 use super::super::percentiles::Percentiles;
@@ -77,7 +79,7 @@ pub fn comparison(both: &Comparison, first: &RunFile, second: &RunFile) -> Strin
 /// The percentile curves of every stage of a run's pipeline.
 #[must_use]
 pub fn percentile_chart(name: &str, pipeline: &PipelineRun) -> Chart {
-    let curves = Stage::ALL.iter().filter_map(|stage| Some((stage.name(), pipeline.curves.get(stage.name())?)));
+    let curves = Stage::VARIANTS.iter().filter_map(|stage| Some((stage.name(), pipeline.curves.get(stage.name())?)));
     let lines = curves.map(|(stage, curve)| ChartLine { name: stage.replace('_', " "), points: known(curve) });
     Chart {
         title: format!("{name}: latency by percentile"),
@@ -141,7 +143,7 @@ fn section(name: &str, pipeline: &PipelineRun, body: &mut String) {
         (text::bytes(pipeline.peak_budget_bytes), "of the byte budget at most"),
     ]));
     let mark = if pipeline.conserved { "<b class=good>✓</b>" } else { "<b class=bad>✗</b>" };
-    let _ = write!(body, "<p class=sum>{mark} {}</p>", escape(&pipeline.counts.to_string()));
+    let _ = write!(body, "<p class=sum>{mark} {}</p>", escape(&pipeline.sum.to_string()));
     if let Some(troubles) = text::troubles(pipeline) {
         let _ = write!(body, "<p class=sum>{}</p>", escape(&troubles));
     }
@@ -185,15 +187,14 @@ fn throughput(pipeline: &PipelineRun) -> Chart {
 }
 
 fn lag(pipeline: &PipelineRun) -> Chart {
-    let lines: [Track; 2] = [
-        ("lag", |point| point.lag_records.map(|lag| lag as f64)),
-        ("open", |point| Some(point.open_records.max(0) as f64)),
-    ];
+    let lines: [Track; 2] =
+        [("lag", |point| point.lag_records.map(|lag| lag as f64)), ("open", |point| Some(point.open_records as f64))];
     over_time("records behind and open", Axis::Linear, Unit::Count, pipeline, &lines)
 }
 
 fn latency_table(pipeline: &PipelineRun, body: &mut String) {
-    let timed = Stage::ALL.iter().filter_map(|stage| Some((stage.name(), pipeline.percentiles.get(stage.name())?)));
+    let timed =
+        Stage::VARIANTS.iter().filter_map(|stage| Some((stage.name(), pipeline.percentiles.get(stage.name())?)));
     let mut rows = String::new();
     for (stage, percentiles) in timed {
         let cells = percentiles.rows().map(|(_, value)| format!("<td>{}</td>", milliseconds(value))).concat();
@@ -211,7 +212,7 @@ fn latency_table(pipeline: &PipelineRun, body: &mut String) {
 /// One bar a stage: busy and blocked as shares of the time its threads had.
 fn stage_shares(pipeline: &PipelineRun, body: &mut String) {
     let seconds = pipeline.series.last().map_or(0.0, |point| point.seconds);
-    let named = StageName::ALL.iter().filter_map(|stage| Some((stage.name(), pipeline.stages.get(stage.name())?)));
+    let named = StageName::VARIANTS.iter().filter_map(|stage| Some((stage.name(), pipeline.stages.get(stage.name())?)));
     let mut bars = String::new();
     for (stage, share) in named.filter(|(_, share)| share.busy_seconds + share.blocked_seconds > 0.0) {
         let percent = |part: f64| (100.0 * part / (seconds * share.threads as f64).max(1e-9)).clamp(0.0, 100.0);

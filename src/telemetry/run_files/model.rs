@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use enum_map::{Enum, EnumMap};
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
 use super::super::board::{Board, BuildInfo, PipelineView};
-use super::super::counts::Counts;
-use super::super::latency::Stage;
-use super::super::metrics::{PipelineMetrics, StageName};
+use super::super::metrics::{Counter, PipelineMetrics, StageName};
 use super::super::percentiles::{Percentiles, curve, rounded};
 use super::super::process::{Machine, ProcessUse};
 use super::super::reporter::{Collected, CollectedPipeline};
 use super::super::sampler::SeriesPoint;
 use super::super::status::rfc3339;
-use crate::model::{RejectReason, RewindCause};
+use crate::model::{Conservation, RejectReason, RewindCause};
 
 /// Format of `run.json`; grows when a member changes its meaning. Members may be added without it.
 pub const FORMAT: u32 = 1;
@@ -54,7 +54,7 @@ pub struct PipelineRun {
     pub state: String,
     /// The conservation sum.
     #[serde(flatten)]
-    pub counts: Counts,
+    pub sum: Conservation,
     /// Whether it holds.
     pub conserved: bool,
     /// Records resolved per second over the whole run, without its warm-up.
@@ -104,7 +104,7 @@ impl RunFile {
         let used = ProcessUse::now();
         let run = |one: &CollectedPipeline| (one.view.name.to_string(), pipeline(one, seconds));
         let pipelines: BTreeMap<String, PipelineRun> = collected.pipelines.iter().map(run).collect();
-        let resolved: u64 = pipelines.values().map(|one| one.counts.resolved()).sum();
+        let resolved: u64 = pipelines.values().map(|one| one.sum.resolved()).sum();
         let per_million = |cpu: f64| rounded(cpu / (resolved as f64 / 1e6), 3);
         Self {
             format: FORMAT,
@@ -125,28 +125,27 @@ impl RunFile {
 
 fn pipeline(one: &CollectedPipeline, seconds: f64) -> PipelineRun {
     let metrics = &one.view.metrics;
-    let counts = Counts::read(metrics);
+    let sum = metrics.conservation();
     let bytes = metrics.source_bytes.get();
-    let timed = Stage::ALL.into_iter().filter(|stage| !one.totals[*stage as usize].is_empty());
-    let percentiles =
-        timed.clone().map(|stage| (stage.name().to_owned(), Percentiles::of(&one.totals[stage as usize])));
-    let curves = timed.map(|stage| (stage.name().to_owned(), curve(&one.totals[stage as usize])));
-    let share = |stage: StageName| (stage.name().to_owned(), stage_share(metrics, stage, &one.view));
+    let timed = one.totals.iter().filter(|(_, histogram)| !histogram.is_empty());
+    let percentiles = timed.clone().map(|(stage, histogram)| (stage.name().to_owned(), Percentiles::of(histogram)));
+    let curves = timed.map(|(stage, histogram)| (stage.name().to_owned(), curve(histogram)));
+    let share = |stage: &StageName| (stage.name().to_owned(), stage_share(metrics, *stage, &one.view));
     PipelineRun {
         state: one.judgement.state.name().to_owned(),
-        counts,
-        conserved: counts.conserved(),
-        records_per_second: rounded((counts.resolved() - one.before.resolved) as f64 / seconds.max(1e-9), 1),
+        sum,
+        conserved: sum.holds(),
+        records_per_second: rounded((sum.resolved() - one.before.resolved) as f64 / seconds.max(1e-9), 1),
         bytes_per_second: rounded((bytes - one.before.bytes) as f64 / seconds.max(1e-9), 1),
         source_bytes: bytes,
         retries: metrics.retries.get(),
-        rewinds: occurred(RewindCause::ALL.map(|cause| (cause.name(), metrics.rewind(cause).get()))),
-        rejects: occurred(RejectReason::ALL.map(|reason| (reason.name(), metrics.reject(reason).get()))),
+        rewinds: occurred(&metrics.rewinds, RewindCause::name),
+        rejects: occurred(&metrics.rejects, RejectReason::name),
         peak_budget_bytes: one.view.budget.peak() as u64,
         budget_bytes: one.view.budget.limit() as u64,
         percentiles: percentiles.collect(),
         curves: curves.collect(),
-        stages: StageName::ALL.map(share).into(),
+        stages: StageName::VARIANTS.iter().map(share).collect(),
         series: one.series.clone(),
         last_errors: one.view.health.last_errors(),
     }
@@ -165,6 +164,7 @@ fn stage_share(metrics: &PipelineMetrics, stage: StageName, view: &PipelineView)
     }
 }
 
-fn occurred<const N: usize>(counters: [(&'static str, u64); N]) -> BTreeMap<String, u64> {
-    counters.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect()
+fn occurred<K: Enum>(counters: &EnumMap<K, Counter>, name: fn(K) -> &'static str) -> BTreeMap<String, u64> {
+    let counted = counters.iter().map(|(one, counter)| (name(one).to_owned(), counter.get()));
+    counted.filter(|(_, n)| *n > 0).collect()
 }

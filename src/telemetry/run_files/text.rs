@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use strum::VariantArray;
+
 use super::super::latency::Stage;
 use super::super::percentiles::Percentiles;
 use super::super::summary::{milliseconds, si, three_digits};
@@ -81,13 +83,14 @@ pub fn troubles(pipeline: &PipelineRun) -> Option<String> {
 fn of_pipeline(name: &str, pipeline: &PipelineRun) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "{name} ({})", pipeline.state);
-    let _ = writeln!(out, "  {}", pipeline.counts);
+    let _ = writeln!(out, "  {}", pipeline.sum);
     let rate = si(pipeline.records_per_second.round() as u64);
     let _ = writeln!(out, "  {rate} records/s, {}/s read", bytes(pipeline.bytes_per_second.round() as u64));
     if let Some(troubles) = troubles(pipeline) {
         let _ = writeln!(out, "  {troubles}");
     }
-    let timed = Stage::ALL.iter().filter_map(|stage| Some((stage.name(), pipeline.percentiles.get(stage.name())?)));
+    let timed =
+        Stage::VARIANTS.iter().filter_map(|stage| Some((stage.name(), pipeline.percentiles.get(stage.name())?)));
     for (index, (stage, percentiles)) in timed.enumerate() {
         if index == 0 {
             let _ = writeln!(out, "  {}", head());

@@ -1,5 +1,7 @@
 //! Poison: records that break naive pipelines, each with a name and the fate the engine owes it.
 
+use strum::{IntoStaticStr, VariantArray};
+
 use crate::model::RejectReason;
 
 use super::template::ValueTemplate;
@@ -10,7 +12,8 @@ const DEEP_LEVELS: usize = 400_000;
 const OVERSIZED_BYTES: usize = 10_000_000;
 
 /// A kind of poison (the corpus of fault F19, and its harmless look-alikes).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Poison {
     /// A byte that is no UTF-8 inside a string.
     InvalidUtf8,
@@ -66,51 +69,10 @@ pub enum RecordFate {
 }
 
 impl Poison {
-    /// All kinds.
-    pub const ALL: [Self; 18] = [
-        Self::InvalidUtf8,
-        Self::Truncated,
-        Self::DeepNesting,
-        Self::NotANumber,
-        Self::NumberRange,
-        Self::LoneSurrogate,
-        Self::Empty,
-        Self::TrailingBytes,
-        Self::ResultMissing,
-        Self::ResultNull,
-        Self::ResultNotObject,
-        Self::Oversized,
-        Self::Tombstone,
-        Self::HugeInteger,
-        Self::DuplicateMember,
-        Self::DuplicateResult,
-        Self::PrettyPrinted,
-        Self::EscapedName,
-    ];
-
     /// The name used in messages and options.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::InvalidUtf8 => "invalid_utf8",
-            Self::Truncated => "truncated",
-            Self::DeepNesting => "deep_nesting",
-            Self::NotANumber => "not_a_number",
-            Self::NumberRange => "number_range",
-            Self::LoneSurrogate => "lone_surrogate",
-            Self::Empty => "empty",
-            Self::TrailingBytes => "trailing_bytes",
-            Self::ResultMissing => "result_missing",
-            Self::ResultNull => "result_null",
-            Self::ResultNotObject => "result_not_object",
-            Self::Oversized => "oversized",
-            Self::Tombstone => "tombstone",
-            Self::HugeInteger => "huge_integer",
-            Self::DuplicateMember => "duplicate_member",
-            Self::DuplicateResult => "duplicate_result",
-            Self::PrettyPrinted => "pretty_printed",
-            Self::EscapedName => "escaped_name",
-        }
+        self.into()
     }
 
     /// What must become of such a record.
@@ -139,7 +101,7 @@ impl Poison {
     /// The kinds that fit through the mock cluster.
     #[must_use]
     pub fn for_mock() -> Vec<Self> {
-        Self::ALL.into_iter().filter(|poison| *poison != Self::Oversized).collect()
+        Self::VARIANTS.iter().copied().filter(|poison| *poison != Self::Oversized).collect()
     }
 
     /// Poisons a value just written from `template`. False: the record has no value.

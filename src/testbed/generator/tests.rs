@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
+use strum::VariantArray;
 
 use super::*;
 
@@ -159,7 +160,7 @@ fn poison_stands_at_its_places_and_nowhere_else() {
 #[test]
 fn every_poison_is_poisonous_exactly_where_it_says_so() {
     for size in [128, 912, 4096] {
-        for kind in Poison::ALL {
+        for &kind in Poison::VARIANTS {
             let shape = LoadShape { value_bytes: size, poison_every: 1, poison: vec![kind], ..shape() };
             let mut scratch = GeneratorScratch::default();
             let generator = Generator::new(shape);
@@ -180,9 +181,9 @@ fn every_poison_is_poisonous_exactly_where_it_says_so() {
 
 #[test]
 fn names_of_poison_are_unique() {
-    let names: HashSet<&str> = Poison::ALL.into_iter().map(Poison::name).collect();
-    assert_eq!(names.len(), Poison::ALL.len());
-    assert_eq!(Poison::for_mock().len(), Poison::ALL.len() - 1);
+    let names: HashSet<&str> = Poison::VARIANTS.iter().map(|poison| poison.name()).collect();
+    assert_eq!(names.len(), Poison::VARIANTS.len());
+    assert_eq!(Poison::for_mock().len(), Poison::VARIANTS.len() - 1);
 }
 
 #[test]
