@@ -2,18 +2,17 @@
 
 use std::time::Instant;
 
-use crate::model::{Halt, PartitionId, Position, TopicPartition};
+use crate::model::{Conservation, Halt, PartitionId, Position, TopicPartition};
 use crate::telemetry::health::Component;
 
 use super::client::Client;
 use super::control::Source;
-use super::ledger::Tally;
 use super::partition::Partition;
 
 /// A copy of what must hold after every turn.
 pub struct Snapshot {
     /// The sums since start.
-    pub tally: Tally,
+    pub tally: Conservation,
     /// Why the source ends, if it does.
     pub halt: Option<Halt>,
     /// Since when the answer to a commit is waited for.
