@@ -93,6 +93,11 @@ impl Assigned {
         went_back.denied >= LOG_IS_THE_SAME
     }
 
+    /// The log is another one than it was: what was seen in it says nothing of this one.
+    pub(super) fn begins_anew(&mut self) {
+        (self.went_back, self.silence) = (None, Silence::default());
+    }
+
     /// The brokers say that the log still holds what was read.
     pub(super) fn log_is_the_same(&mut self) {
         if let Some(went_back) = &mut self.went_back {

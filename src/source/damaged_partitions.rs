@@ -122,7 +122,7 @@ impl<C: Client> Source<C> {
         self.ledger.adopt(slot, to);
         let offsets = to.0.saturating_sub(from.0).max(0) as u64;
         self.cx.metrics.damaged_offsets_skipped.add(offsets);
-        if let Some(assigned) = self.assigned.get(&slot) {
+        if let Some(assigned) = self.assigned.get(&slot).filter(|_| offsets > 0) {
             tracing::error!(pipeline = %self.cx.plan.name, partition = %assigned.name, from = from.0, to = to.0,
                 "{offsets} offsets are skipped (`on_damaged: skip`), their records are lost: {}", damage.text());
         }

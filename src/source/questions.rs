@@ -130,6 +130,7 @@ impl<C: Client> Source<C> {
             for slot in slots {
                 if let Some(assigned) = self.assigned.get_mut(&slot) {
                     assigned.recreated = true;
+                    assigned.begins_anew();
                 }
                 // What was asked before may have been answered by the topic that is gone.
                 if !mutants::on(Mutant::OldLogsEndsBelieved) {
@@ -205,6 +206,7 @@ impl<C: Client> Source<C> {
             return;
         }
         (assigned.was_gone, assigned.recreated) = (false, false);
+        assigned.begins_anew();
         tracing::error!(pipeline = %self.cx.plan.name, partition = %assigned.name, position = position.0, end = end.0,
             low = low.0, "the log was truncated or the topic recreated: reading it from its beginning");
         let in_flight = self.commits.is_waiting();
