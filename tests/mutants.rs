@@ -70,7 +70,10 @@ fn killers(mutant: Mutant) -> &'static [(Binary, &'static str)] {
             &[(Unit, "simulation::scripts::a_bounded_run_ends_at_a_batch_of_which"), (Integration, "damaged_batch::")]
         }
         Mutant::WrongNumbersRewound => &[(Integration, "damaged_batch::")],
-        Mutant::DamageOfAnotherLog | Mutant::DamageSkippedOnOneWord => &[(Unit, "source::damage::")],
+        Mutant::DamageOfAnotherLog => {
+            &[(Unit, "simulation::scripts::nothing_is_skipped_of_a_log"), (Unit, "source::damage::")]
+        }
+        Mutant::DamageSkippedOnOneWord => &[(Unit, "source::damage::")],
         Mutant::StandbyStaysInItsGroup => &[(Integration, "members::")],
         Mutant::ForgottenBrokers => &[(Unit, "librdkafka::bootstrap::"), (Integration, "races::forgotten_brokers::")],
         Mutant::LatePauseBelieved => &[(Unit, "simulation::scripts::a_partition_that_is_paused_at_last")],

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use sluicegate_testkit::services::shared::Need;
-use sluicegate_testkit::services::{KafkaClient, NewRecord, Service};
+use sluicegate_testkit::services::{NewRecord, Service};
 
 use crate::support::bench::{let_pass, until};
 use crate::support::process::{Ended, Process};
-use crate::support::{servers, unique};
+use crate::support::relay::Relay;
+use crate::support::servers;
 
 /// For one run of a few records on a machine that other work shares.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -15,8 +16,7 @@ const RECORDS: usize = 41;
 
 /// An input whose records name their topics, and a place for what is rejected.
 struct Case<'server> {
-    kafka: &'server Service,
-    name: String,
+    relay: Relay<'server>,
     records: usize,
 }
 
@@ -29,48 +29,14 @@ impl<'server> Case<'server> {
 
     /// So many records; `kind` says where each goes.
     fn of(kafka: &'server Service, records: usize, kind: impl Fn(usize) -> String) -> Self {
-        let case = Self { kafka, name: unique("named"), records };
-        let client = case.client();
-        ["in", "dead", "a", "b"].iter().for_each(|topic| client.create_topic(&case.topic(topic), 1, &[]).unwrap());
-        let records = (0..case.records)
-            .map(|n| NewRecord::keyed(format!("k{n}"), format!("{{\"n\": {n}, \"type\":\"{}\"}}", kind(n))));
-        assert_eq!(client.produce(&case.topic("in"), records).unwrap(), case.records as u64);
-        case
-    }
-
-    fn client(&self) -> KafkaClient {
-        KafkaClient::new(self.kafka)
-    }
-
-    fn topic(&self, kind: &str) -> String {
-        format!("{}-{kind}", self.name)
+        let record = |n| NewRecord::keyed(format!("k{n}"), format!("{{\"n\": {n}, \"type\":\"{}\"}}", kind(n)));
+        let relay = Relay::new(kafka, (0..records).map(record));
+        ["a", "b"].iter().for_each(|kind| relay.create(kind, &[]));
+        Self { relay, records }
     }
 
     fn run(&self, keys: &str) -> Process {
-        self.run_with(keys, "")
-    }
-
-    /// `keys` of the sink, and `more` of the pipeline.
-    fn run_with(&self, keys: &str, more: &str) -> Process {
-        let Self { kafka, name, .. } = self;
-        let yaml = format!(
-            "version: 1\nconnections:\n  kafka:\n    k: {{ brokers: [\"{}\"] }}\npipelines:\n  p:\n    source:\n      \
-             kafka: {{ connection: k, topics: [{name}-in], group: {name} }}\n    sink:\n      \
-             kafka: {{ connection: k, topic: \"{name}-{{/type}}\"{keys} }}{more}\n    on_reject: {{ dead_letter: {{ kafka: {{ \
-             connection: k, topic: {name}-dead }} }} }}\ntelemetry: {{ listen: \"127.0.0.1:0\" }}\n",
-            kafka.endpoint(),
-        );
-        Process::run(name, &yaml, &["--until", "end", "--report", "report"])
-    }
-
-    /// The numbers of the records in a topic, in its order.
-    fn numbers(&self, kind: &str) -> Vec<usize> {
-        let number = |value: &[u8]| {
-            let value: serde_json::Value = serde_json::from_slice(value).unwrap();
-            value["n"].as_u64().unwrap() as usize
-        };
-        let records = self.client().read_all(&self.topic(kind)).unwrap();
-        records.iter().map(|record| number(record.value.as_deref().unwrap())).collect()
+        self.relay.run("{/type}", keys, "")
     }
 
     /// Everything is resolved: these records are dead letters, all others went to `a` and `b`, once and in their order.
@@ -79,21 +45,18 @@ impl<'server> Case<'server> {
         let kept = |n: &usize| !dead.contains(n) && !elsewhere.contains(n);
         for (odd, topic) in ["a", "b"].into_iter().enumerate() {
             let wanted: Vec<usize> = (0..self.records).filter(|n| n % 2 == odd).filter(kept).collect();
-            assert_eq!(self.numbers(topic), wanted, "{topic}\n{}", ended.tail());
+            assert_eq!(self.relay.numbers(topic), wanted, "{topic}\n{}", ended.tail());
         }
-        let mut letters = self.numbers("dead");
-        letters.sort_unstable();
-        assert_eq!(letters, dead, "{}", ended.tail());
+        assert_eq!(self.relay.dead(), dead, "{}", ended.tail());
         assert_eq!(ended.count("p", "delivered"), (self.records - dead.len()) as u64);
         assert_eq!(ended.count("p", "dead_lettered"), dead.len() as u64);
         assert_eq!(ended.count("p", "rewound"), 0, "{}", ended.tail());
-        let committed = self.client().committed(&self.name, &self.topic("in")).unwrap();
-        assert_eq!(committed, [Some(self.records as i64)]);
+        self.relay.assert_committed(self.records);
     }
 
     /// What the dead letter of a record says of its reason.
     fn reason(&self, n: usize) -> String {
-        let letters = self.client().read_all(&self.topic("dead")).unwrap();
+        let letters = self.relay.client().read_all(&self.relay.topic("dead")).unwrap();
         let key = format!("k{n}").into_bytes();
         let letter = letters.into_iter().find(|letter| letter.key.as_ref() == Some(&key)).unwrap();
         let texts = letter.headers.iter().filter(|(name, _)| name.starts_with("sluicegate-"));
@@ -117,7 +80,7 @@ fn a_record_that_names_a_missing_topic_is_rejected_alone() {
     let runs: Vec<_> = cases.into_iter().map(|(case, dead)| (case, dead, case.run(""))).collect();
     for (case, mut dead, process) in runs {
         let ended = process.wait(LIMIT);
-        if case.name == invalid.name {
+        if case.relay.name == invalid.relay.name {
             // `PREFIX-` is a name, of no topic.
             dead.push(9);
         }
@@ -125,7 +88,7 @@ fn a_record_that_names_a_missing_topic_is_rejected_alone() {
     }
     for (case, n, kind) in [(&one, 20, "unknwn"), (&two, 40, "right"), (&invalid, 8, "unknwn"), (&first, 0, "frist")] {
         let reason = case.reason(n);
-        assert!(reason.contains("invalid_target") && reason.contains(&case.topic(kind)), "{reason}");
+        assert!(reason.contains("invalid_target") && reason.contains(&case.relay.topic(kind)), "{reason}");
     }
 }
 
@@ -136,7 +99,7 @@ fn hundreds_of_missing_topics_hold_up_nobody_else() {
     let is_missing = |n: &usize| !n.is_multiple_of(3);
     let case =
         Case::of(kafka, 600, |n| if is_missing(&n) { format!("none-{n}") } else { ["a", "b"][n % 2].to_owned() });
-    let process = case.run_with("", "\n    breaker: { ratio: 1.0, window: 1000000, in_a_row: 1000000 }");
+    let process = case.relay.run("{/type}", "", "\n    breaker: { ratio: 1.0, window: 1000000, in_a_row: 1000000 }");
     let dead: Vec<usize> = (0..case.records).filter(is_missing).collect();
     case.assert_whole(process.wait(LIMIT), &dead, &[]);
 }
@@ -148,38 +111,39 @@ fn a_topic_that_appears_within_the_wait_gets_its_records() {
     };
     let case = Case::new(kafka, &[(20, "late"), (21, "late"), (33, "late")]);
     let process = case.run("");
-    let missing = case.topic("late");
+    let missing = case.relay.topic("late");
     let told = || process.log().contains(&format!("topic {missing} of connection k does not exist"));
     until("the topic's name in the log", LIMIT, told, || process.tail());
-    case.client().create_topic(&missing, 1, &[]).unwrap();
+    case.relay.create("late", &[]);
     case.assert_whole(process.wait(LIMIT), &[], &[20, 21, 33]);
-    assert_eq!(case.numbers("late"), [20, 21, 33]);
+    assert_eq!(case.relay.numbers("late"), [20, 21, 33]);
 }
 
 #[test]
 fn with_hold_only_the_missing_topics_records_wait_and_the_alert_names_it() {
     let Some([kafka]) = servers("with_hold_only_the_missing_topics_records_wait", [Need::KafkaIn]) else { return };
-    let case = Case::new(kafka, &[(20, "late"), (21, "later")]);
+    let missing = [(20, "late"), (21, "later"), (22, "latest"), (25, "last")];
+    let case = Case::new(kafka, &missing);
     let process = case.run(", on_missing_topic: hold");
-    let others = || case.numbers("a").len() + case.numbers("b").len() == RECORDS - 2;
+    let others = || case.relay.numbers("a").len() + case.relay.numbers("b").len() == RECORDS - missing.len();
     until("all others are there", LIMIT, others, || process.tail());
     let page = |path: &str| String::from_utf8(process.get(path).body).unwrap();
-    let both = || page("/metrics").contains("sluicegate_missing_topics{pipeline=\"p\"} 2");
-    until("both are counted", LIMIT, both, || process.tail());
+    let all = || page("/metrics").contains("sluicegate_missing_topics{pipeline=\"p\"} 4");
+    until("all are counted", LIMIT, all, || process.tail());
     // Longer than a reject would take.
     let_pass(Duration::from_secs(12));
     let (status, log) = (page("/status"), process.log());
     assert!(status.contains("missing_topic") && status.contains("does not exist"), "{status}");
-    for kind in ["late", "later"] {
+    for (_, kind) in missing {
         assert!(
-            log.contains(&format!("topic {} of connection k does not exist", case.topic(kind))),
+            log.contains(&format!("topic {} of connection k does not exist", case.relay.topic(kind))),
             "{}",
             process.tail()
         );
     }
-    for kind in ["later", "late"] {
-        case.client().create_topic(&case.topic(kind), 1, &[]).unwrap();
+    missing.iter().rev().for_each(|(_, kind)| case.relay.create(kind, &[]));
+    case.assert_whole(process.wait(LIMIT), &[], &missing.map(|(n, _)| n));
+    for (n, kind) in missing {
+        assert_eq!(case.relay.numbers(kind), [n]);
     }
-    case.assert_whole(process.wait(LIMIT), &[], &[20, 21]);
-    assert_eq!((case.numbers("late"), case.numbers("later")), (vec![20], vec![21]));
 }

@@ -159,6 +159,8 @@ fn the_block_of_a_full_disk_is_named_with_its_remedy_and_rejects_nobody() {
             let keys = format!("id: '{{key}}', action: index{more}");
             let case = Case::new(kafka, search, numbers(20));
             let settings = format!("/{}/_settings", case.index);
+            // Each time 8 looks at its disks, every 30 s by default, it takes such blocks away again.
+            case.put("/_cluster/settings", "{\"transient\":{\"cluster.info.update.interval\":\"1h\"}}");
             case.put(&format!("/{}", case.index), "{}");
             case.put(&settings, "{\"index.blocks.read_only_allow_delete\":true}");
             case.check(&keys, 76);

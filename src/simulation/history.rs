@@ -146,10 +146,10 @@ impl<'a> History<'a> {
         history
     }
 
-    /// The same over a batch that cannot be read and is to be skipped.
-    pub fn quiet_until_end_over(batch: Unreadable, entries: &[Entry], instruments: &'a Instruments) -> Self {
+    /// Over a batch that cannot be read and is to be skipped; `until`: a bounded run.
+    pub fn quiet_over(batch: Unreadable, entries: &[Entry], until: bool, instruments: &'a Instruments) -> Self {
         let (mut settings, mut world) = quiet();
-        settings.until = true;
+        settings.until = until;
         world.mix.skips = true;
         entries.iter().for_each(|entry| world.kafka.logs[0].append(*entry));
         world.kafka.logs[0].unreadable.push(batch);

@@ -205,13 +205,87 @@ fn a_skip_reads_what_lies_between_the_batch_and_a_probe_behind_the_last_record()
         entries.extend(std::iter::repeat_n(Entry::Control, controls));
         let end = entries.len() as i64;
         let batch = damaged(5, 7, Then::Again);
-        let mut history = History::quiet_until_end_over(batch, &entries, &instruments);
+        let mut history = History::quiet_over(batch, &entries, true, &instruments);
         until(&mut history, "its end", |history| history.is_over());
         let landed = history.world.borrow().server.landed;
         assert_eq!(landed, 5 + (last - 6), "up to {last}, {controls} control records");
         history.end_of_bounded_run(&[end]).expect("everything was read");
         assert_eq!(instruments.metrics.damaged_offsets_skipped.get(), 2);
     }
+}
+
+/// What happens to a log while the end of a batch in it is searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// Its topic is made again.
+    MadeAgain,
+    /// It loses the batch and what lies behind it.
+    Truncated,
+    /// Another leader takes over, whose copy of the batch can be read.
+    OtherLeader,
+}
+
+/// While the end of a batch is searched, its log becomes another one, at each moment in turn: what can be read then is read.
+#[test]
+fn nothing_is_skipped_of_a_log_that_is_another_one_by_then() {
+    let cases = [(0, Change::MadeAgain), (0, Change::Truncated), (4, Change::Truncated), (4, Change::OtherLeader)];
+    for (first, change) in cases {
+        let moments = (0..1000).take_while(|moment| changes_while_searched(first, change, *moment)).count();
+        assert!(moments > 20, "{first} {change:?}: {moments}");
+    }
+}
+
+/// The log changes so many steps after the batch was found. `false`: the batch had been skipped by then.
+fn changes_while_searched(first: i64, change: Change, moment: u32) -> bool {
+    let instruments = Instruments::new();
+    // A batch that is skipped owes nobody anything.
+    let is_owed = |at: i64| change == Change::OtherLeader || !(first..first + 7).contains(&at);
+    let entry = |at: i64| if is_owed(at) { record(at as u64 % 3, at as u64 + 1) } else { Entry::Nothing };
+    let entries: Vec<Entry> = (0..12).map(entry).collect();
+    let mut history = History::quiet_over(damaged(first, first + 7, Then::Again), &entries, false, &instruments);
+    until(&mut history, "a batch that cannot be read", |_| instruments.metrics.damaged_partitions.get() == 1);
+    let mut left = moment;
+    // An error that is on its way cannot know of what comes after it.
+    while left > 0 || history.world.borrow().kafka.library.holds_from(0, first) {
+        left = left.saturating_sub(1);
+        history.world.borrow_mut().step();
+        let turned = history.turn();
+        if instruments.metrics.damaged_offsets_skipped.get() > 0 {
+            return false;
+        }
+        turned.expect("sound");
+    }
+    {
+        let kafka = &mut history.world.borrow_mut().kafka;
+        match change {
+            Change::MadeAgain => kafka.make_again(),
+            Change::Truncated => kafka.logs[0].truncate(first),
+            Change::OtherLeader => kafka.logs[0].unreadable.clear(),
+        }
+    }
+    until(&mut history, "what was lost is noticed", |history| !history.world.borrow().kafka.logs[0].frozen);
+    (20..40).for_each(|version| history.world.borrow_mut().kafka.logs[0].append(record(version % 3, version)));
+    until(&mut history, "everything resolved and committed", |history| history.is_all_resolved());
+    assert_eq!(instruments.metrics.damaged_offsets_skipped.get(), 0, "{first} {change:?} {moment}");
+    true
+}
+
+/// The coordinator answers only after a while where the group is. Until then nothing is read, or it would begin anywhere.
+#[test]
+fn nothing_is_read_before_it_is_known_where_the_group_is() {
+    let instruments = Instruments::new();
+    let mut history = calm(&(1..9).map(|version| record(version % 3, version)).collect::<Vec<_>>(), &instruments);
+    {
+        let kafka = &mut history.world.borrow_mut().kafka;
+        kafka.committed.insert(0, 3);
+        (0..3).for_each(|offset| kafka.logs[0].resolve(offset));
+        kafka.trouble.question = 1.0;
+    }
+    let started = history.world.borrow().now;
+    until(&mut history, "20 s", |history| history.world.borrow().now > started + Duration::from_secs(20));
+    assert!(!history.world.borrow().kafka.library.is_assigned(0), "nobody knows where it begins");
+    history.world.borrow_mut().kafka.trouble.question = 0.0;
+    until(&mut history, "everything resolved and committed", |history| history.is_all_resolved());
 }
 
 /// A batch that the client fetches again and again without a word is noticed: a bounded run ends at it, with what lies before

@@ -3,7 +3,8 @@
 //! How far the batch reaches is not told by the error, so it is searched: an offset belongs to the batch if reading from it
 //! begins with an error that names the same first offset, twice, because one seek may be lost. Only offsets proven in that
 //! way are skipped, and none at or behind the end of the log is asked about: from there the client goes back to the
-//! beginning.
+//! beginning. When the end is found, the batch itself is read once more: another leader may have taken over meanwhile, whose
+//! copy can be read, and a probe that brings a record would then only say that the batch ends there.
 
 use crate::model::{Offset, Position};
 use crate::mutants::{self, Mutant};
@@ -21,12 +22,14 @@ pub(super) struct BatchEndSearch {
     stride: i64,
     /// One probe said that this offset belongs to the batch.
     said_once: Option<Position>,
+    /// The batch could still not be read when its end had been found.
+    pub made_sure: bool,
 }
 
 impl BatchEndSearch {
     /// A search that knows of its first offset only.
     pub fn at(position: Position) -> Self {
-        Self { from: position, inside: position, behind: None, stride: 1, said_once: None }
+        Self { from: position, inside: position, behind: None, stride: 1, said_once: None, made_sure: false }
     }
 
     /// The next offset to ask about; `None` when the batch ends behind `inside`. `end` is the end of the log.

@@ -205,7 +205,10 @@ impl Damage {
                 self.agrees = begins_at.is_some() && begins_at == self.begins_at && error.offset == self.error.offset;
                 self.begins_at = begins_at;
                 self.error = error;
-                self.phase = DamagePhase::Paused { until: now + BACKOFF.after(self.seen.max(1)) };
+                let search = self.search.as_mut().filter(|_| self.agrees);
+                let pause = if search.is_some() { Duration::ZERO } else { BACKOFF.after(self.seen.max(1)) };
+                search.into_iter().for_each(|search| search.made_sure = true);
+                self.phase = DamagePhase::Paused { until: now + pause };
             }
             DamagePhase::Probing { at, .. } => self.probed(at, self.error.is_repeated_by(&error, at), now),
         }
@@ -242,7 +245,7 @@ impl Damage {
         self.nothing_came = false;
         // Offsets that were proven to lie in the batch hold records: the log is another one than it was.
         if self.search.is_some_and(|search| search.holds(first) || search.holds(last)) {
-            self.interrupted(now);
+            self.disproved();
         }
         match self.phase {
             DamagePhase::Paused { .. } => false,
@@ -287,13 +290,20 @@ impl Damage {
             self.phase = DamagePhase::Reading { until: now + READ_WITHIN };
             return DamageDue::Read(None);
         };
-        let search = *self.search.get_or_insert(BatchEndSearch::at(position));
+        let search = self.search.get_or_insert(BatchEndSearch::at(position));
         match search.next(end) {
             Some(at) => {
+                search.made_sure = false;
                 self.phase = DamagePhase::Probing { at, until: now + PROBE_WITHIN };
                 DamageDue::Read(Some(at))
             }
-            None => DamageDue::Skip { from: search.from, to: search.behind_proven() },
+            None if search.made_sure || mutants::on(Mutant::DamageOfAnotherLog) => {
+                DamageDue::Skip { from: search.from, to: search.behind_proven() }
+            }
+            None => {
+                self.phase = DamagePhase::Reading { until: now + READ_WITHIN };
+                DamageDue::Read(None)
+            }
         }
     }
 
@@ -315,6 +325,11 @@ impl Damage {
     /// The partition went back for another reason: what was being read is over, and what it showed may be of another log.
     pub fn interrupted(&mut self, now: Instant) {
         self.phase = DamagePhase::Paused { until: now };
+        self.disproved();
+    }
+
+    /// What was found out about where the batch begins and ends holds no longer.
+    fn disproved(&mut self) {
         if !mutants::on(Mutant::DamageOfAnotherLog) {
             (self.begins_at, self.agrees, self.search) = (None, false, None);
         }
@@ -493,7 +508,7 @@ mod tests {
             }
             assert_eq!(damage.probes().is_some(), skips, "{code}");
             assert_eq!(damage.policy(OnDamaged::Skip) == OnDamaged::Skip, skips, "{code}");
-            while let Some(at) = damage.probes() {
+            while let Some(at) = damage.probes().or(damage.is_read_again().then_some(AT)).filter(|_| skips) {
                 let inside = at.0 < AT.0 + 9;
                 damage.failed_again(of(if inside { code } else { ErrorCode::UNKNOWN }, at.0), Some(AT), now);
                 match damage.due(Some(AT), END, OnDamaged::Skip, now) {
@@ -516,6 +531,8 @@ mod tests {
         now += LONGEST_PAUSE;
         assert_eq!(damage.due(None, END, OnDamaged::Skip, now), DamageDue::Read(Some(Position(6))));
         assert!(!one_came(&mut damage, 9, now));
+        assert_eq!(damage.due(None, END, OnDamaged::Skip, now), DamageDue::Read(None), "to make sure");
+        damage.failed_again(error(5), None, now);
         let skip = DamageDue::Skip { from: Position(5), to: Position(6) };
         assert_eq!(damage.due(None, END, OnDamaged::Skip, now), skip);
     }
@@ -528,8 +545,8 @@ mod tests {
             let now = now + LONGEST_PAUSE;
             let skip = loop {
                 match damage.due(Some(AT), Some(Position(end)), OnDamaged::Skip, now) {
-                    DamageDue::Read(Some(at)) => {
-                        assert!(at.0 < end, "{end}");
+                    DamageDue::Read(at) => {
+                        assert!(at.is_none_or(|at| at.0 < end), "{end}");
                         damage.failed_again(error(5), Some(AT), now);
                     }
                     DamageDue::Skip { from, to } => break (from, to),
@@ -564,7 +581,7 @@ mod tests {
             let mut probes = 0;
             let skip = loop {
                 match damage.due(Some(AT), END, OnDamaged::Skip, now) {
-                    DamageDue::Read(Some(at)) if at.0 < end => damage.failed_again(error(first), Some(AT), now),
+                    DamageDue::Read(at) if at.unwrap_or(AT).0 < end => damage.failed_again(error(first), Some(AT), now),
                     DamageDue::Read(Some(at)) => match (at.0 % 3, silent) {
                         (_, true) => now += PROBE_WITHIN,
                         (0, false) => damage.failed_again(error(at.0), Some(AT), now),
@@ -636,6 +653,10 @@ mod tests {
             "asked once more"
         );
         assert!(!one_came(&mut damage, 8, now), "the first answer was that of a seek that was lost");
+        assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), DamageDue::Read(None), "to make sure");
+        let mut mended = damage.clone();
+        assert!(one_came(&mut mended, AT.0, now) && mended.is_cured_by(Position(AT.0 + 1)), "another leader's copy");
+        damage.failed_again(error(5), Some(AT), now);
         assert_eq!(damage.due(Some(AT), END, OnDamaged::Skip, now), DamageDue::Skip { from: AT, to: Position(8) });
     }
 

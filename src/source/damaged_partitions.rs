@@ -101,8 +101,10 @@ impl<C: Client> Source<C> {
         self.ledger.adopt(slot, to);
         let offsets = to.0.saturating_sub(from.0).max(0) as u64;
         self.cx.metrics.damaged_offsets_skipped.add(offsets);
-        tracing::error!(pipeline = %self.cx.plan.name, partition = %partition.name, from = from.0, to = to.0,
-            "{offsets} offsets are skipped (`on_damaged: skip`), their records are lost: {}", damage.text());
+        if offsets > 0 {
+            tracing::error!(pipeline = %self.cx.plan.name, partition = %partition.name, from = from.0, to = to.0,
+                "{offsets} offsets are skipped (`on_damaged: skip`), their records are lost: {}", damage.text());
+        }
         self.seek_damaged(slot, now);
         self.show_damaged();
     }

@@ -135,12 +135,19 @@ impl Partition {
     /// Its topic was made again, and it was taken back for that.
     pub fn made_again(&mut self) {
         self.flow.made_again();
+        self.forget_log();
     }
 
     /// Its log is another one, and it is known where that begins.
     pub fn starts_anew(&mut self, now: Instant) {
         self.was_gone = false;
         self.flow.log_is_known(now);
+        self.forget_log();
+    }
+
+    /// What was seen in the log before says nothing of this one.
+    fn forget_log(&mut self) {
+        (self.went_back, self.silence) = (None, Silence::default());
     }
 
     /// The place where reading broke off is read again, at once.

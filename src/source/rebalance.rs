@@ -57,6 +57,12 @@ pub struct Revoking {
 }
 
 impl Assigning {
+    /// When it is done with what is known by then.
+    fn deadline(&self) -> Instant {
+        let placeless = self.partitions.iter().any(|(_, known)| known.committed.is_none());
+        self.since + if placeless { COMMITTED_WITHIN } else { ANSWERS_WITHIN }
+    }
+
     /// What is to be assigned.
     pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
         self.partitions.iter().map(|(name, _)| name)
@@ -117,7 +123,7 @@ impl Rebalance {
     pub fn next_due(&self) -> Option<Instant> {
         match self {
             Self::Stable => None,
-            Self::Assigning(assigning) => Some(assigning.ask_again.unwrap_or(assigning.since + ANSWERS_WITHIN)),
+            Self::Assigning(assigning) => Some(assigning.ask_again.unwrap_or_else(|| assigning.deadline())),
             Self::Revoking(revoking) => Some(match revoking.phase {
                 RevokePhase::Draining | RevokePhase::Wire => revoking.deadline,
                 RevokePhase::Committing | RevokePhase::Purged => revoking.too_late,
@@ -208,9 +214,7 @@ impl<C: Client> Source<C> {
     }
 
     fn advance_assign(&mut self, mut assigning: Assigning, now: Instant) {
-        let placeless = assigning.partitions.iter().any(|(_, known)| known.committed.is_none());
-        let within = if placeless { COMMITTED_WITHIN } else { ANSWERS_WITHIN };
-        let in_time = now < assigning.since + within && !self.cx.stop.is_aborting();
+        let in_time = now < assigning.deadline() && !self.cx.stop.is_aborting();
         if in_time && assigning.unanswered > 0 {
             self.rebalance = Rebalance::Assigning(assigning);
             return;

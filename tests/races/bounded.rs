@@ -82,8 +82,10 @@ fn a_bounded_run_ends_behind_a_transactional_tail() {
     // Partition 0 ends in a marker; partition 1 in an aborted transaction and its marker.
     client.transact(&unique("tx"), &topic, some(0, 0, 10).chain(some(1, 0, 10)), TransactionEnd::Commit).unwrap();
     client.transact(&unique("tx"), &topic, some(1, 10, 15), TransactionEnd::Abort).unwrap();
-    let ends: Vec<_> = client.offsets(&topic).unwrap().into_iter().map(|(_, end)| Some(end)).collect();
-    assert_eq!(ends, [Some(11), Some(17)]);
+    let ends = [Some(11), Some(17)];
+    let are_there = || client.offsets(&topic).unwrap().into_iter().map(|(_, end)| Some(end)).eq(ends);
+    // A transaction has ended before its markers are written.
+    wait_until("the markers", are_there);
     let group = plan.source.group.clone();
     let ending = run_to_the_end(plan.clone());
     assert_eq!((delivered(&ending), search.count(INDEX)), (20, 20));

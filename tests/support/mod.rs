@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod outcome;
 pub mod process;
+pub mod relay;
 pub mod setup;
 mod skipped;
 

@@ -18,6 +18,7 @@ use super::node_client::{NodeClient, node_client};
 use super::nodes::Nodes;
 use super::patience::LONGEST_RETRY_AFTER;
 use super::redact::redact;
+use super::redirect;
 use super::server::ServerVersion;
 use super::verdict::RequestReply;
 use super::words;
@@ -63,9 +64,6 @@ impl Cluster {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let mut reply = self.exchange(node, Method::Post, path, headers, Some(body), self.timeout).await;
-        if let RequestReply::Broken(_) = reply {
-            reply = self.redirect(node, path).await.unwrap_or(reply);
-        }
         self.health(|nodes| match &reply {
             RequestReply::Timeout => nodes.timed_out(node, Instant::now()),
             RequestReply::Broken(_) | RequestReply::Answer { status: 502..=504, .. } => {
@@ -73,6 +71,10 @@ impl Cluster {
             }
             RequestReply::Answer { .. } | RequestReply::Moved(_) => nodes.answered(node),
         });
+        // The others know by now that the node is of no use.
+        if let RequestReply::Broken(_) = reply {
+            reply = self.redirect(node, path).await.unwrap_or(reply);
+        }
         (node, reply)
     }
 
@@ -103,9 +105,7 @@ impl Cluster {
         };
         // The HTTP client follows redirects unasked, and a POST arrives elsewhere as a GET.
         if base.join(path).is_ok_and(|asked| place_of(&asked) != place_of(response.url())) {
-            let mut place = response.url().clone();
-            place.set_query(None);
-            return moved(base, &redact(place.as_str()));
+            return moved(base, &redirect::name_of(response.url().clone()));
         }
         let status = response.status_code().as_u16();
         let retry_after = retry_after(&response);

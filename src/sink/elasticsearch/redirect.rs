@@ -58,9 +58,13 @@ impl RedirectQuestion {
     }
 }
 
-/// The place a `Location` names, which may be relative to what was asked for, without secrets and queries.
+/// The place a `Location` names, which may be relative to what was asked for.
 fn place(asked: &Url, location: &str) -> String {
-    let Ok(mut place) = asked.join(location) else { return redact(location) };
+    asked.join(location).map_or_else(|_| redact(location), name_of)
+}
+
+/// A place without secrets, query and fragment.
+pub(super) fn name_of(mut place: Url) -> String {
     place.set_query(None);
     place.set_fragment(None);
     redact(place.as_str())
