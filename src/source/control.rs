@@ -258,7 +258,8 @@ impl<C: Client> Source<C> {
         let mut positions = Vec::new();
         let id_in_doubt = self.topic_ids.is_doubtful(now);
         let mut unknown = Vec::new();
-        for (slot, partition) in self.partitions.iter_mut().filter(|(_, partition)| partition.is_seeking()) {
+        let in_question = |one: &Partition| one.is_seeking() || one.truncation.is_some();
+        for (slot, partition) in self.partitions.iter_mut().filter(|(_, one)| in_question(one)) {
             match partition.seek_due(self.ledger.position(*slot), id_in_doubt, self.questions.is_asked(*slot), now) {
                 SeekDue::Wait => {}
                 SeekDue::AskLog => unknown.push(*slot),

@@ -114,12 +114,12 @@ impl Flow {
         };
     }
 
-    /// The log is another one, and it is known where it begins: nothing holds up the seek any more.
+    /// The log is another one, and it is known where it begins: it is sought there at once, also where it was being read.
     pub fn log_is_known(&mut self, now: Instant) {
         *self = match *self {
-            Self::Reading { proof } => Self::Reading { proof },
-            Self::Seeking { proof, .. } => Self::Seeking { proof, not_before: now },
-            Self::MadeAgain { .. } => Self::Seeking { proof: SeekProof::Awaited, not_before: now },
+            Self::Reading { .. } | Self::Seeking { .. } | Self::MadeAgain { .. } => {
+                Self::Seeking { proof: SeekProof::Awaited, not_before: now }
+            }
             Self::GivenUp => Self::GivenUp,
         };
     }

@@ -141,7 +141,9 @@ impl Partition {
     /// Its log is another one, and it is known where that begins.
     pub fn starts_anew(&mut self, now: Instant) {
         self.was_gone = false;
+        self.pauses.add(PauseReason::Rewind);
         self.flow.log_is_known(now);
+        self.client = ClientPosition::Unread;
         self.forget_log();
     }
 
@@ -166,17 +168,18 @@ impl Partition {
         self.rewinds_in_a_row = self.rewinds_in_a_row.saturating_add(1);
     }
 
-    /// What is to be done about its seek. `position` is the lowest unresolved offset; `id_in_doubt`: an answer is awaited that
-    /// may say that the topic was made again; `is_asked`: one about this log.
+    /// What is to be done about its seek, and about a doubt of its log, which may be there without one: a partition whose
+    /// reading broke off stands still while the log is asked about. `position` is the lowest unresolved offset; `id_in_doubt`:
+    /// an answer is awaited that may say that the topic was made again; `is_asked`: one about this log.
     pub fn seek_due(&mut self, position: Option<Position>, id_in_doubt: bool, is_asked: bool, now: Instant) -> SeekDue {
         let is_doubtful = self.truncation.as_ref().is_some_and(TruncationCheck::is_doubtful);
+        if !self.is_seeking() {
+            return self.ask_again(now);
+        }
         match self.flow.seek_due(position.is_some(), id_in_doubt, is_asked || is_doubtful, now) {
             SeekStep::Wait => SeekDue::Wait,
             // The answer decides where to seek.
-            SeekStep::AwaitAnswer => {
-                let is_due = self.truncation.as_mut().is_some_and(|check| check.take_due(now));
-                if is_due { SeekDue::AskLog } else { SeekDue::Wait }
-            }
+            SeekStep::AwaitAnswer => self.ask_again(now),
             SeekStep::Ask => SeekDue::AskLog,
             SeekStep::Seek => {
                 // Without a known position the log's beginning skips nothing; the client refuses a seek to what the group
@@ -185,6 +188,11 @@ impl Partition {
                 SeekDue::To(to.map_or(START_EARLIEST, |position| position.0))
             }
         }
+    }
+
+    fn ask_again(&mut self, now: Instant) -> SeekDue {
+        let is_due = self.truncation.as_mut().is_some_and(|check| check.take_due(now));
+        if is_due { SeekDue::AskLog } else { SeekDue::Wait }
     }
 
     /// The client was sought: it reads again.
@@ -373,7 +381,10 @@ impl Partition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::librdkafka::OffsetKind;
+    use crate::source::damage::ReadCause;
     use crate::source::flow::{SEEK_ONCE_ASKED, SEEK_REPEATED, SEEK_WHEN_ANSWERED, SEEK_WHEN_ID_IS_KNOWN};
+    use crate::source::recreation::{CONFIRM_AFTER, LogFate};
 
     const AT_5: Option<Position> = Some(Position(5));
 
@@ -465,6 +476,26 @@ mod tests {
         partition.made_again();
         let now = now + BACKOFF.after(2);
         assert_eq!(partition.seek_due(None, false, false, now), SeekDue::To(START_EARLIEST), "nothing was read");
+    }
+
+    #[test]
+    fn a_log_found_to_be_another_one_while_its_partition_stands_still_is_asked_about_again_and_sought() {
+        let now = Instant::now();
+        let mut partition = partition(now);
+        partition.broke_off(ReadError { offset: 5, cause: ReadCause::WentBack { to: 3 } }, AT_5, AT_5, now);
+        let mut check = TruncationCheck::default();
+        check.told(OffsetKind::Earliest, Some(Position(0)));
+        check.told(OffsetKind::Latest, Some(Position(2)));
+        let LogFate::Doubtful(doubt) = check.judge(AT_5, false, now) else { panic!("a leader may lag") };
+        partition.truncation = Some(doubt);
+        assert_eq!(partition.seek_due(AT_5, false, false, now), SeekDue::Wait);
+        assert_eq!(partition.seek_due(AT_5, false, false, now + CONFIRM_AFTER), SeekDue::AskLog);
+        partition.starts_anew(now);
+        partition.forget_damage();
+        assert!(partition.pauses.has(PauseReason::Rewind), "nothing of the new log is taken before the seek");
+        assert_eq!(partition.seek_due(Some(Position(0)), false, false, now), SeekDue::To(0));
+        partition.sought(now);
+        assert_eq!(partition.arrived(Offset(2), Some(Position(0)), now), Arrival::SeekAgain, "it may have been lost");
     }
 
     #[test]
