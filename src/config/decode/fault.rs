@@ -11,7 +11,7 @@ use crate::leaf::tree::{MapEntry, Node, Origin, parent};
 /// One error of decoding.
 #[derive(Debug)]
 pub struct DecodeFault {
-    place: Option<(String, Origin)>,
+    place: Option<Box<(String, Origin)>>,
     reason: String,
     remedy: Option<String>,
     /// The key that is missing, where that is the fault.
@@ -20,7 +20,7 @@ pub struct DecodeFault {
 
 impl DecodeFault {
     pub fn new(path: String, origin: Origin, reason: String) -> Self {
-        Self { place: Some((path, origin)), reason, remedy: None, missing: None }
+        Self { place: Some(Box::new((path, origin))), reason, remedy: None, missing: None }
     }
 
     pub fn at(node: &Node, reason: String) -> Self {
@@ -36,7 +36,7 @@ impl DecodeFault {
     pub fn is_explained_by(&self, unknown: &[Finding]) -> bool {
         let Some(name) = self.missing else { return false };
         let meant = nearest::did_you_mean(name);
-        let section = self.place.as_ref().map_or("", |(path, _)| path.as_str());
+        let section = self.place.as_ref().map_or("", |place| place.0.as_str());
         unknown.iter().any(|finding| {
             parent(&finding.path) == Some(section)
                 && finding.remedy.as_ref().is_some_and(|remedy| remedy.starts_with(&meant))
@@ -45,13 +45,13 @@ impl DecodeFault {
 
     /// Gives the fault a place unless it has one.
     pub fn or_at(mut self, node: &Node) -> Self {
-        self.place.get_or_insert_with(|| (node.path.clone(), node.origin.clone()));
+        self.place.get_or_insert_with(|| Box::new((node.path.clone(), node.origin.clone())));
         self
     }
 
     /// The path of the value at fault, and what is shown.
     pub fn into_finding(self, root: &Node) -> (String, Finding) {
-        let (path, origin) = self.place.unwrap_or_else(|| (root.path.clone(), root.origin.clone()));
+        let (path, origin) = self.place.map_or_else(|| (root.path.clone(), root.origin.clone()), |place| *place);
         let remedy = self.remedy.or_else(|| Some("see `sluicegate config reference`".to_owned()));
         let finding = Finding { remedy, ..Finding::error(origin, path.clone(), self.reason) };
         (path, finding)
