@@ -82,7 +82,7 @@ impl Writer {
             compression: &sink.compression,
             partitioner: &sink.partitioner,
             message_max_bytes: None,
-            memory_bytes: plan.memory_bytes,
+            memory_bytes: plan.memory.0,
             alone: false,
         };
         let all = properties(&sink.connection, &settings);

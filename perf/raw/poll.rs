@@ -25,7 +25,7 @@ pub fn run(task: &Task) -> anyhow::Result<()> {
     let progress = Progress::start(task.progress.as_deref())?;
     let plan = reader::pipeline(task)?;
     let mut config = ClientConfig::new();
-    for (name, value) in properties::consumer(&plan.source, plan.memory_bytes, false) {
+    for (name, value) in properties::consumer(&plan.source, plan.memory, false) {
         config.set(name, value);
     }
     let consumer: BaseConsumer = config.create()?;

@@ -66,7 +66,7 @@ impl Reader {
     /// librdkafka refuses.
     pub fn open(task: &Task) -> anyhow::Result<Self> {
         let plan = pipeline(task)?;
-        let settings = properties::consumer(&plan.source, plan.memory_bytes, false);
+        let settings = properties::consumer(&plan.source, plan.memory, false);
         let wake = Arc::new(Wake::default());
         wake.register();
         let mut consumer = Consumer::open(&settings, &task.group, &[], wake.clone())?;

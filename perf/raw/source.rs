@@ -85,7 +85,7 @@ fn start(
         batches,
         released: released.clone(),
         ring: RING,
-        budget: Budget::new(plan.memory_bytes / 16 * 11, wake.clone()),
+        budget: Budget::new(plan.memory.in_flight_bytes(), wake.clone()),
         wake: wake.clone(),
         metrics: PipelineMetrics::new(&plan.name),
         latency: LatencyBook::new(),

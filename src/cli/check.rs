@@ -130,10 +130,7 @@ pub fn explain(pipeline: &PipelinePlan, cost: CostOf<'_>) -> String {
             source.group
         ),
     );
-    line(
-        "preprocess",
-        format!("{}, {} MiB for records", counted(pipeline.workers, "worker"), pipeline.memory_bytes >> 20),
-    );
+    line("preprocess", format!("{}, {} MiB for records", counted(pipeline.workers, "worker"), pipeline.memory.0 >> 20));
     for step in &pipeline.steps {
         line(&step.place, cost(pipeline, step).unwrap_or_default());
     }
@@ -160,7 +157,7 @@ fn as_json(findings: &Findings, loaded: Option<&Loaded>, valid: bool, explained:
                     .iter()
                     .map(|step| json!({ "step": step.place.as_ref(), "cost": cost(pipeline, step) }))
                     .collect();
-                json!({ "pipeline": pipeline.name.as_ref(), "workers": pipeline.workers, "memory_bytes": pipeline.memory_bytes, "steps": steps })
+                json!({ "pipeline": pipeline.name.as_ref(), "workers": pipeline.workers, "memory_bytes": pipeline.memory.0, "steps": steps })
             })
             .collect();
     }

@@ -16,6 +16,7 @@ pub use crate::leaf::policy::{
 };
 pub use crate::leaf::server::{ClientFiles, RedisConnection};
 pub use crate::leaf::{Constant, JsonText, Pointer, Template, TemplateSegment, TimeForm, ValueForm};
+use crate::model::MemoryShare;
 pub use crate::preprocess::steps::filter::{ConditionPlan, NumberTest, Test, WherePlan};
 pub use crate::preprocess::steps::lookup::{CachePlan, LookupPlan, LookupSource, OnLookupError, OnMiss};
 pub use crate::preprocess::steps::require::RequirePlan;
@@ -73,7 +74,7 @@ pub struct PipelinePlan {
     /// Records between the first unresolved and the last read, per partition.
     pub span_records: usize,
     /// This pipeline's share of `limits.memory`.
-    pub memory_bytes: usize,
+    pub memory: MemoryShare,
     /// Largest value that is parsed.
     pub value_bytes: usize,
     /// Worker threads.

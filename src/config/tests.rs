@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::plan::*;
 use super::*;
+use crate::model::MemoryShare;
 
 mod bad;
 mod canary;
@@ -43,7 +44,7 @@ fn the_example_is_the_script_it_replaces() {
     assert_eq!(plan.memory_bytes, 256 << 20);
     assert_eq!(plan.tests.len(), 1);
     let [relay, index] = plan.pipelines.as_slice() else { panic!("{:?}", plan.pipelines) };
-    assert_eq!((relay.name.as_ref(), relay.workers, relay.memory_bytes), ("relay", 3, 128 << 20));
+    assert_eq!((relay.name.as_ref(), relay.workers, relay.memory), ("relay", 3, MemoryShare(128 << 20)));
     let SinkPlan::Kafka(kafka) = &relay.sink else { panic!() };
     assert_eq!((kafka.linger, kafka.topic.text.as_str()), (Duration::from_millis(20), "events-clean"));
     assert_eq!(relay.source.connection.brokers.len(), 2);

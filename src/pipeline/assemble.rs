@@ -112,8 +112,7 @@ impl PipelineHandles {
         let plan = Arc::new(plan);
         let (metrics, latency) = (PipelineMetrics::new(&plan.name), LatencyBook::new());
         let (health, lag, wake) = (Health::new(), LagTable::new(), Arc::new(Wake::default()));
-        // Of sixteen parts of the share four are librdkafka's prefetch and one is the source's hold.
-        let budget = Budget::new(plan.memory_bytes / 16 * 11, wake.clone());
+        let budget = Budget::new(plan.memory.in_flight_bytes(), wake.clone());
         let board = PipelineView::new(
             metrics.clone(),
             latency.clone(),
@@ -234,7 +233,7 @@ impl Assembly<'_> {
         let setup = kafka::Setup {
             plan: plan.clone(),
             retry: self.shared.plan.retry,
-            memory_bytes: self.shared.plan.memory_bytes,
+            memory_bytes: self.shared.plan.memory.0,
             ring: RING,
         };
         let sink = KafkaSink::open(setup, self.context.clone()).map_err(|message| invalid(self.shared, &message))?;

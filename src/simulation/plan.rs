@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::plan::{
     BreakerPlan, KafkaConnection, OnDamaged, OnHalt, OnReject, PipelinePlan, RetryPlan, SinkPlan, SourcePlan, Start,
 };
+use crate::model::MemoryShare;
 use crate::sink::kafka::tests::sink_plan;
 
 use super::kafka::TOPIC;
@@ -43,7 +44,7 @@ pub fn plan(span_records: usize, memory_bytes: usize, commit_interval: Duration,
         on_halt: OnHalt::Exit,
         span_records,
         value_bytes: 1 << 20,
-        memory_bytes,
+        memory: MemoryShare(memory_bytes),
         workers: 1,
     }
 }

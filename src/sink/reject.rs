@@ -108,7 +108,7 @@ impl Rejects {
             OnReject::Drop => Policy::Drop,
             target @ (OnReject::DeadLetterKafka { .. } | OnReject::DeadLetterFile { .. }) => {
                 let (letters, waiting) = flume::unbounded();
-                let thread = dead_letter::start(target, plan.memory_bytes, waiting, handles.clone())?;
+                let thread = dead_letter::start(target, plan.memory.0, waiting, handles.clone())?;
                 Policy::DeadLetter(Mutex::new(Some(DeadLetterThread { letters, thread })))
             }
         };

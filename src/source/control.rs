@@ -82,7 +82,7 @@ impl Source {
     /// # Errors
     /// When librdkafka refuses properties. Unreachable brokers are not an error here.
     pub fn open(cx: SourceContext) -> Result<Self, OpenError> {
-        let all = properties::consumer(&cx.plan.source, cx.plan.memory_bytes, cx.until.is_some());
+        let all = properties::consumer(&cx.plan.source, cx.plan.memory, cx.until.is_some());
         let consumer = Consumer::open(&all, &cx.plan.source.group, &[], cx.wake.clone())?;
         Ok(Self::with(consumer, cx))
     }
@@ -97,7 +97,7 @@ impl<C: Client> Source<C> {
             ledger: Ledger::default(),
             partitions: BTreeMap::new(),
             commits: Commits::new(cx.plan.commit_interval),
-            hold: Hold::new(cx.plan.memory_bytes / 16),
+            hold: Hold::new(cx.plan.memory.hold_bytes()),
             rebalance: Rebalance::Stable,
             questions: Questions::default(),
             topic_ids: TopicIds::default(),

@@ -5,21 +5,21 @@ use secrecy::ExposeSecret;
 use super::wanted;
 use crate::config::plan::SourcePlan;
 use crate::librdkafka::RECONNECT_BACKOFF_MAX_MS;
-
-/// Share of a pipeline's memory that librdkafka's prefetch may take: a quarter.
-const PREFETCH_PART: usize = 4;
+use crate::model::MemoryShare;
 
 /// librdkafka's smallest allowed `fetch.max.bytes`, which is its default `message.max.bytes`.
 const SMALLEST_FETCH: usize = 1_000_000;
+/// More makes a fetch no cheaper, and its bytes are in memory at once.
+const LARGEST_FETCH: usize = 64 << 20;
 
-/// Properties for the consumer of a source, given its pipeline's memory share.
+/// Properties for the consumer of a source, given its pipeline's memory.
 ///
 /// The starting configuration was measured: `fetch.queue.backoff.ms` at its default of 1 s stalls every partition for a
 /// second each time the prefetch fills (3.4 to 15 times the throughput); an end-of-partition event moves a position by two
 /// in librdkafka 2.12 batches; `auto.offset.reset` at librdkafka's default loses data after a truncation.
 #[must_use]
-pub fn consumer(plan: &SourcePlan, memory_bytes: usize, until_end: bool) -> Vec<(String, String)> {
-    let prefetch = prefetch_bytes(memory_bytes, plan.connection.brokers.len());
+pub fn consumer(plan: &SourcePlan, memory: MemoryShare, until_end: bool) -> Vec<(String, String)> {
+    let fetch = fetch_bytes(memory, plan.connection.brokers.len());
     let set = |name: &str, value: String| (name.to_owned(), value);
     // What may be tuned, then what the user says, then what the guarantee and the budget rest on.
     let mut all = vec![
@@ -44,8 +44,8 @@ pub fn consumer(plan: &SourcePlan, memory_bytes: usize, until_end: bool) -> Vec<
         set("auto.offset.reset", "earliest".into()),
         set("session.timeout.ms", plan.session_timeout.as_millis().to_string()),
         set("heartbeat.interval.ms", (plan.session_timeout.as_millis() / 6).clamp(500, 3000).to_string()),
-        set("fetch.max.bytes", prefetch.to_string()),
-        set("queued.max.messages.kbytes", (prefetch / 1024).to_string()),
+        set("fetch.max.bytes", fetch.to_string()),
+        set("queued.max.messages.kbytes", (fetch / 1024).to_string()),
         set("enable.partition.eof", "false".into()),
         set("isolation.level", "read_committed".into()),
         set("statistics.interval.ms", if until_end { "500".into() } else { "5000".into() }),
@@ -55,11 +55,9 @@ pub fn consumer(plan: &SourcePlan, memory_bytes: usize, until_end: bool) -> Vec<
     all
 }
 
-/// `fetch.max.bytes` and the queue limit: the consumer may overshoot by one response of each broker, and a queued message
-/// costs about 1.4 times its bytes (measured).
-fn prefetch_bytes(memory_bytes: usize, brokers: usize) -> usize {
-    let per_response = memory_bytes / PREFETCH_PART * 10 / 14 / (1 + brokers.max(1));
-    per_response.clamp(SMALLEST_FETCH, 64 << 20)
+/// `fetch.max.bytes` and the limit of the queue.
+fn fetch_bytes(memory: MemoryShare, brokers: usize) -> usize {
+    memory.fetch_bytes(brokers).clamp(SMALLEST_FETCH, LARGEST_FETCH)
 }
 
 #[cfg(test)]
@@ -67,9 +65,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_prefetch_fits_a_quarter_of_the_share() {
-        let bytes = prefetch_bytes(128 << 20, 2);
-        assert!(bytes * 3 * 14 / 10 <= (128 << 20) / 4);
-        assert_eq!(prefetch_bytes(1 << 20, 1), SMALLEST_FETCH);
+    fn a_fetch_has_its_part_of_the_memory_within_what_the_client_allows() {
+        let memory = MemoryShare(128 << 20);
+        assert_eq!(fetch_bytes(memory, 2), memory.fetch_bytes(2));
+        assert_eq!(fetch_bytes(MemoryShare(1 << 20), 1), SMALLEST_FETCH);
+        assert_eq!(fetch_bytes(MemoryShare(1 << 40), 1), LARGEST_FETCH);
     }
 }

@@ -73,7 +73,7 @@ fn plan(brokers: &str) -> PipelinePlan {
         on_halt: OnHalt::Exit,
         span_records: 200_000,
         value_bytes: 16 << 20,
-        memory_bytes: 64 << 20,
+        memory: crate::model::MemoryShare(64 << 20),
         workers: 1,
     }
 }
@@ -104,7 +104,7 @@ impl Rig {
             batches: sender,
             released: Arc::new(AtomicU64::new(1 << 40)),
             ring: 64,
-            budget: Budget::new(plan.memory_bytes, wake.clone()),
+            budget: Budget::new(plan.memory.0, wake.clone()),
             wake,
             metrics: PipelineMetrics::new(&plan.name),
             latency: LatencyBook::new(),

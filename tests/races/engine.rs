@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use sluicegate::config::plan::OnReject;
-use sluicegate::model::{Exit, Outcome};
+use sluicegate::model::{Exit, MemoryShare, Outcome};
 use sluicegate::testbed::bulk_endpoint::{ItemAnswer, ScriptedFault};
 use sluicegate::testbed::kafka::MockKafka;
 use sluicegate_testkit::services::{KafkaClient, NewRecord};
@@ -78,7 +78,7 @@ fn a_budget_full_of_nothing_but_residue_empties_itself() {
     client.produce(TOPIC, (0..4).flat_map(|partition| padded(partition, 0, EACH))).unwrap();
     search.always(Some(unavailable()));
     let mut plan = plans::pipeline(kafka.brokers(), TOPIC, GROUP, plans::bulk(&search.url()));
-    plan.memory_bytes = 2 << 20;
+    plan.memory = MemoryShare(2 << 20);
     let rig = EngineRig::start(plan);
     let budget = rig.engine.board().pipelines[0].budget.clone();
     wait_until("the budget is spent", || !budget.has_room());

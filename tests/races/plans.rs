@@ -10,6 +10,7 @@ use sluicegate::config::plan::{
     PipelinePlan, Plan, Pointer, RetryPlan, SelectPlan, ServerKind, SinkPlan, SourcePlan, Start, StepKind, StepPlan,
     Template, TemplateSegment,
 };
+use sluicegate::model::MemoryShare;
 
 use crate::support::unique;
 
@@ -18,7 +19,7 @@ pub const INDEX: &str = "items";
 
 pub fn plan(pipeline: PipelinePlan) -> Plan {
     Plan {
-        memory_bytes: pipeline.memory_bytes,
+        memory_bytes: pipeline.memory.0,
         pipelines: vec![pipeline],
         listen: None,
         startup_timeout: Duration::from_secs(30),
@@ -50,7 +51,7 @@ pub fn pipeline(brokers: &str, topic: &str, group: &str, sink: SinkPlan) -> Pipe
         on_halt: OnHalt::Exit,
         span_records: 200_000,
         value_bytes: 16 << 20,
-        memory_bytes: 64 * 1024 * 1024,
+        memory: MemoryShare(64 << 20),
         workers: 2,
     }
 }

@@ -83,7 +83,7 @@ impl SourceRig {
         let (released, table): (Arc<AtomicU64>, Arc<PartitionTable>) = Default::default();
         let latency = LatencyBook::new();
         let context = SourceContext {
-            budget: Budget::new(plan.memory_bytes, wake.clone()),
+            budget: Budget::new(plan.memory.0, wake.clone()),
             plan,
             table: Arc::clone(&table),
             reports,

@@ -5,6 +5,7 @@ use clap::Parser;
 
 use super::*;
 use crate::cli::Cli;
+use crate::model::MemoryShare;
 
 const CONFIG: &str = r#"
 connections:
@@ -80,7 +81,7 @@ fn sets_reach_the_built_in_pipelines_and_are_checked() {
     let target = open(&["--pipeline", "index", "--set", &set("16")]).expect("opens");
     let SinkPlan::Elasticsearch(sink) = &target.plan.pipelines[0].sink else { panic!("a bulk sink") };
     assert_eq!((target.plan.pipelines.len(), sink.lanes, sink.doc_type.as_str()), (1, 16, "itmes"));
-    assert_eq!(target.plan.pipelines[0].memory_bytes, 256 << 20, "all of it");
+    assert_eq!(target.plan.pipelines[0].memory, MemoryShare(256 << 20), "all of it");
     let refused = open(&["--pipeline", "index", "--set", &set("0")]).err().expect("refused");
     assert!(refused.to_string().contains("lanes"), "{refused}");
 }

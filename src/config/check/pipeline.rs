@@ -10,10 +10,11 @@ use crate::config::plan::{BreakerPlan, OnReject, PipelinePlan, RetryPlan, SinkPl
 use crate::config::written::pipeline::{self, DeadLetter, Pipeline, Retry, SourceKeys};
 use crate::leaf::quantity::{ByteSize, Interval};
 use crate::leaf::tree::join;
+use crate::model::MemoryShare;
 use crate::preprocess::steps;
 
 /// Largest message a broker takes unless it is told otherwise: what each fetch must be able to hold.
-const LARGEST_MESSAGE: u64 = 1 << 20;
+const LARGEST_MESSAGE_BYTES: usize = 1 << 20;
 /// Most worker threads of a pipeline.
 const MAX_WORKERS: usize = 256;
 
@@ -31,8 +32,8 @@ impl Checker<'_> {
         self.retry(&format!("{path}.retry"), &written.retry, sink.as_ref());
         self.commit(&format!("{path}.commit.interval"), written.commit.interval);
         let workers = self.workers(&format!("{path}.workers"), written.workers);
-        let memory_bytes = self.share();
-        self.memory(&path, memory_bytes, source.as_ref(), sink.as_ref());
+        let memory = self.share();
+        self.memory(&path, memory, source.as_ref(), sink.as_ref());
         if let (Some(source), Some(SinkPlan::Elasticsearch(sink))) = (&source, &sink) {
             self.version_lines(&format!("{path}.sink.elasticsearch.version"), &source.topics, sink);
         }
@@ -51,7 +52,7 @@ impl Checker<'_> {
             commit_interval: written.commit.interval.0,
             on_halt: written.on_halt,
             span_records: self.written.limits.span,
-            memory_bytes: usize::try_from(memory_bytes).unwrap_or(usize::MAX),
+            memory,
             value_bytes: usize::try_from(self.written.limits.value.0).unwrap_or(usize::MAX),
             workers,
         })
@@ -163,32 +164,33 @@ impl Checker<'_> {
     }
 
     /// A pipeline's share of `limits.memory`.
-    fn share(&self) -> u64 {
+    fn share(&self) -> MemoryShare {
         let pipelines = self.written.pipelines.0.len().max(1) as u64;
-        self.written.limits.memory.0 / pipelines
+        MemoryShare(usize::try_from(self.written.limits.memory.0 / pipelines).unwrap_or(usize::MAX))
     }
 
-    /// A quarter of the share is the prefetch, spread over the fetches of all brokers; the rest must hold what is in flight.
-    fn memory(&self, path: &str, share: u64, source: Option<&SourcePlan>, sink: Option<&SinkPlan>) {
+    /// The prefetch must take a message, and what is in flight a batch of every lane.
+    fn memory(&self, path: &str, share: MemoryShare, source: Option<&SourcePlan>, sink: Option<&SinkPlan>) {
         let Some(source) = source else { return };
         let pipelines = self.written.pipelines.0.len();
-        let brokers = source.connection.brokers.len() as u64;
-        let least = LARGEST_MESSAGE * 4 * 14 * (1 + brokers) / 10;
-        if share < least {
+        let of_all = |least: MemoryShare| rounded_up((least.0 as u64).saturating_mul(pipelines as u64));
+        let brokers = source.connection.brokers.len();
+        let least = MemoryShare::of_fetch_bytes(LARGEST_MESSAGE_BYTES, brokers);
+        if share.0 < least.0 {
             self.error(
                 "limits.memory",
                 format!(
                     "{} shared by {pipelines} pipeline(s) leaves {path} {}, too little to fetch one message of 1MiB from {brokers} broker(s)",
                     self.written.limits.memory,
-                    rounded(share)
+                    rounded(share.0 as u64)
                 ),
-                format!("write at least `{}`", rounded_up(least * pipelines as u64)),
+                format!("write at least `{}`", of_all(least)),
             );
             return;
         }
         let Some(SinkPlan::Elasticsearch(sink)) = sink else { return };
-        let wanted = (sink.batch_bytes as u64).saturating_mul(sink.lanes as u64);
-        let room = share / 4 * 3;
+        let wanted = sink.batch_bytes.saturating_mul(sink.lanes);
+        let room = share.in_flight_bytes();
         if wanted > room {
             self.warn(
                 &format!("{path}.sink.elasticsearch.batch.bytes"),
@@ -196,11 +198,11 @@ impl Checker<'_> {
                     "{} lanes of {} do not fit into the {} this pipeline has for records in flight",
                     sink.lanes,
                     ByteSize(sink.batch_bytes as u64),
-                    rounded(room)
+                    rounded(room as u64)
                 ),
                 format!(
                     "lower `batch.bytes` or `lanes`, or write `limits: {{ memory: {} }}`",
-                    rounded_up(wanted * 4 / 3 * pipelines as u64)
+                    of_all(MemoryShare::of_in_flight_bytes(wanted))
                 ),
             );
         }

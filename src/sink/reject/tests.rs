@@ -55,7 +55,7 @@ fn plan(on_reject: OnReject, breaker: BreakerPlan) -> PipelinePlan {
         on_halt: OnHalt::Exit,
         span_records: 200_000,
         value_bytes: 16 << 20,
-        memory_bytes: 64 << 20,
+        memory: crate::model::MemoryShare(64 << 20),
         workers: 1,
     }
 }
