@@ -5,8 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sluicegate::mutants::Mutant;
 use sluicegate::telemetry::board::{Board, BuildInfo};
 use sluicegate::telemetry::families::families;
+
+#[path = "mutants/killers.rs"]
+mod killers;
+#[path = "mutants/patches.rs"]
+mod patches;
 
 /// Components and what each may import. `model` imports nothing of ours; what stands further down may use what is above. A part
 /// of a component that imports more than the rest is a component of its own here.
@@ -545,6 +551,40 @@ fn every_invariant_names_a_test_that_exists() {
         }
     }
     none(&faults, "each invariant has a test that would fail without it");
+}
+
+#[test]
+fn every_known_bug_is_in_the_code_or_in_a_patch_that_applies() {
+    let patched = patches::patched(Path::new(".")).unwrap_or_else(|error| panic!("{error:#}"));
+    let mut used = BTreeSet::new();
+    for source in sources("src") {
+        let text = patched.get(Path::new(&source.path)).unwrap_or(&source.text);
+        used.extend(words_after(text, "Mutant::").into_iter().map(str::to_owned));
+    }
+    used.remove("ALL");
+    let known: BTreeSet<_> = Mutant::ALL.iter().map(|mutant| format!("{mutant:?}")).collect();
+    assert_eq!(used, known, "every known bug can be switched on");
+}
+
+#[test]
+fn every_known_bug_names_tests_that_exist() {
+    let texts: Vec<String> = sources("src").into_iter().chain(sources("tests")).map(|source| source.text).collect();
+    let mut faults = Vec::new();
+    for mutant in Mutant::ALL {
+        let killers = killers::killers(*mutant);
+        if killers.is_empty() {
+            faults.push(format!("{} names no test", mutant.name()));
+        }
+        for (_, filter) in killers {
+            let path = filter.trim_end_matches("::");
+            let name = path.rsplit("::").next().unwrap_or(path);
+            let forms = [format!("fn {name}"), format!("mod {name}")];
+            if !texts.iter().any(|text| forms.iter().any(|form| text.contains(form))) {
+                faults.push(format!("{}: there is no test {filter}", mutant.name()));
+            }
+        }
+    }
+    none(&faults, "each known bug has a test that fails with it");
 }
 
 /// Every `yaml` block of a page.

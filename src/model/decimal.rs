@@ -6,8 +6,6 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use crate::mutants::{Mutant, on};
-
 /// A constant of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decimal {
@@ -63,8 +61,8 @@ impl Decimal {
     #[inline]
     pub fn order_of_whole<'s>(&self, number: i128, spelling: impl FnOnce() -> &'s [u8]) -> Option<Ordering> {
         match self.whole {
-            Some(whole) if !on(Mutant::NumbersAsDoubles) => Some(number.cmp(&whole)),
-            Some(_) | None => self.order_of(spelling()),
+            Some(whole) => Some(number.cmp(&whole)),
+            None => self.order_of(spelling()),
         }
     }
 
@@ -84,10 +82,6 @@ impl fmt::Display for Decimal {
 /// The order of two numbers by their spellings; `None` when one is no number. Exponents beyond 10^18 count as that.
 #[must_use]
 pub fn compare(left: &[u8], right: &[u8]) -> Option<Ordering> {
-    if on(Mutant::NumbersAsDoubles) {
-        let double = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<f64>().ok();
-        return double(left)?.partial_cmp(&double(right)?);
-    }
     let (left, right) = (Spelling::new(left)?.scaled(), Spelling::new(right)?.scaled());
     Some(match (left.sign(), right.sign()) {
         (a, b) if a != b => a.cmp(&b),

@@ -21,7 +21,6 @@ use crate::model::{
     Budget, Exit, Halt, Originals, Outcome, OwnedRecord, Part, PartitionTable, Place, Reject, Rejected, Report,
     ReportSender, Stop,
 };
-use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::PipelineMetrics;
 
@@ -211,10 +210,6 @@ impl Rejects {
             Policy::Stop => self.halt(|| self.stop_message(place, &reject)),
             Policy::Drop => {
                 let part = Part { ticket: place.ticket, outcome: Outcome::Dropped, records: 1 };
-                self.handles.reports.send(Report::Settled(vec![part]));
-            }
-            Policy::DeadLetter(_) if mutants::on(Mutant::DeadLetterSkipped) => {
-                let part = Part { ticket: place.ticket, outcome: Outcome::DeadLettered, records: 1 };
                 self.handles.reports.send(Report::Settled(vec![part]));
             }
             Policy::DeadLetter(office) => self.post(office, place, reject, original),

@@ -53,7 +53,7 @@ impl<C: Client> Source<C> {
         }
         self.queue_seen_empty = false;
         self.admit(messages, now);
-        !mutants::on(Mutant::HalfDrainedQueueSleeps)
+        true
     }
 
     fn unblocked(&mut self, now: Instant) {
@@ -237,9 +237,7 @@ impl<C: Client> Source<C> {
             self.rewind(slot, RewindCause::Redelivered, now);
         }
         self.topic_ids.suspect();
-        if !mutants::on(Mutant::TruncationUnnoticed) {
-            self.ask_truncation(slot);
-        }
+        self.ask_truncation(slot);
     }
 
     /// Whether a place that is numbered wrong lies between here and a record at `first`. Not where retention has removed it.
@@ -266,8 +264,7 @@ impl<C: Client> Source<C> {
             if let Some(partition) = self.partitions.get_mut(&slot) {
                 partition.read();
             }
-            let bounded = !mutants::on(Mutant::UnboundedSpan);
-            if bounded && self.ledger.span(slot) > self.cx.plan.span_records as u64 {
+            if self.ledger.span(slot) > self.cx.plan.span_records as u64 {
                 self.set_pause(slot, PauseReason::Span, true);
             }
             at += records;

@@ -176,10 +176,7 @@ impl<C: Client> Source<C> {
                 }
                 let next_offset =
                     (running && entry.is_served && entry.next_offset >= 0).then_some(Position(entry.next_offset));
-                let no_records = !partition.has_read() && mutants::on(Mutant::EmptiedPartitionHasNoEnd);
-                if !no_records && !mutants::on(Mutant::MarkersHideTheEnd) {
-                    until.next_offset(slot, next_offset, seen_empty);
-                }
+                until.next_offset(slot, next_offset, seen_empty);
             }
             if running && !partition.pauses.is_paused() {
                 self.adopt(slot);
@@ -195,8 +192,9 @@ impl<C: Client> Source<C> {
             return partition.silence.over();
         }
         let PartitionStatistics { next_offset, last_stable: end, fetches, .. } = *entry;
-        let silent = partition.silence.told(Fetched { next_offset, end, fetches }, now);
-        if let Some(offset) = silent.filter(|_| !mutants::on(Mutant::SilentBatchUnnoticed)) {
+        if let Some(offset) = partition.silence.told(Fetched { next_offset, end, fetches }, now)
+            && !mutants::on(Mutant::SilentBatchUnnoticed)
+        {
             self.broke_off(slot, ReadError { offset, cause: ReadCause::Silence }, now);
         }
     }
@@ -214,11 +212,7 @@ impl<C: Client> Source<C> {
     /// Takes over the client's own position, which includes control records, where nothing of ours contradicts it.
     fn adopt(&mut self, slot: PartitionId) {
         let Some(partition) = self.partitions.get(&slot) else { return };
-        let held = self.hold.holds(slot) && !mutants::on(Mutant::AdoptWithRecordsHeld);
-        if !partition.is_client_believed() || held || !self.ledger.is_quiet(slot) {
-            return;
-        }
-        if mutants::on(Mutant::MarkersHideTheEnd) {
+        if !partition.is_client_believed() || self.hold.holds(slot) || !self.ledger.is_quiet(slot) {
             return;
         }
         let at = Position(self.consumer.position(&partition.name));
@@ -255,11 +249,9 @@ impl<C: Client> Source<C> {
     }
 
     fn standing(&self, slot: PartitionId, partition: &Partition) -> PartitionFacts {
-        // Never, but for a mutant.
-        let must_read_first = mutants::on(Mutant::EmptiedPartitionHasNoEnd) && !partition.has_read();
         PartitionFacts {
             idle: self.ledger.is_quiet(slot) && !self.hold.holds(slot) && !partition.is_seeking(),
-            position: self.ledger.position(slot).filter(|_| !must_read_first),
+            position: self.ledger.position(slot),
             queue_seen_empty: self.queue_seen_empty,
             damaged: partition.damage.is_some(),
         }

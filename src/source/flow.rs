@@ -176,10 +176,10 @@ impl Flow {
         };
     }
 
-    /// A record came at `first`; `jumps`: above the expected offset. `believed`: a seek is never taken for lost.
-    pub fn arrived(&mut self, first: Offset, jumps: bool, believed: bool) -> Arrival {
+    /// A record came at `first`; `jumps`: above the expected offset.
+    pub fn arrived(&mut self, first: Offset, jumps: bool) -> Arrival {
         let (Self::Reading { proof } | Self::Seeking { proof, .. }) = self else { return Arrival::Taken };
-        if jumps && !believed && !proof.accepts(first) {
+        if jumps && !proof.accepts(first) {
             return Arrival::SeekAgain;
         }
         match std::mem::replace(proof, SeekProof::Given) {

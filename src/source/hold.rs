@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use crate::model::{Epoch, PartitionId};
-use crate::mutants::{self, Mutant};
 
 use super::client::Messages;
 
@@ -46,9 +45,6 @@ impl<M: Messages> Hold<M> {
 
     /// Destroys a partition's records, uncounted. Returns how many.
     pub fn destroy(&mut self, slot: PartitionId) -> usize {
-        if mutants::on(Mutant::ReleaseHeldOfAnOldEpoch) {
-            return 0;
-        }
         self.destroy_where(|tag| tag.0 == slot)
     }
 
@@ -70,9 +66,7 @@ impl<M: Messages> Hold<M> {
 
     /// Takes everything out, in order, as one batch; records whose epoch is not `current` any more are destroyed.
     pub fn release(&mut self, current: impl Fn(PartitionId) -> Epoch) -> Option<M> {
-        if !mutants::on(Mutant::ReleaseHeldOfAnOldEpoch) {
-            self.destroy_where(|(slot, epoch)| current(*slot) != *epoch);
-        }
+        self.destroy_where(|(slot, epoch)| current(*slot) != *epoch);
         let mut all: Option<M> = None;
         for held in self.held.drain(..) {
             match &mut all {

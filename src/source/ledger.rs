@@ -9,7 +9,6 @@ use std::time::Instant;
 use enum_map::EnumMap;
 
 use crate::model::{Conservation, Epoch, Offset, Outcome, Part, PartitionId, Position, Ticket, TicketId};
-use crate::mutants::{self, Mutant};
 
 /// Books of one pipeline. Touched by the source thread only.
 #[derive(Debug, Default)]
@@ -93,9 +92,6 @@ impl Ledger {
 
     /// A partition is not ours any more: its open tickets are forgotten. Returns how many records.
     pub fn revoke(&mut self, slot: PartitionId) -> u64 {
-        if mutants::on(Mutant::AcceptAfterRevoke) {
-            return 0;
-        }
         self.partitions.remove(&slot).map_or(0, |previous| previous.count_rewound(&mut self.tally))
     }
 
@@ -110,7 +106,6 @@ impl Ledger {
         };
         if let Some(expected) = partition.expected
             && first.0 < expected.0
-            && !mutants::on(Mutant::AcceptAnOverlappingRun)
         {
             return Err(WentBack { offset: first, expected });
         }
@@ -156,12 +151,10 @@ impl Ledger {
     /// Takes in a part. Outcome counters move only when the ticket closes in the current epoch.
     pub fn settle(&mut self, part: Part) -> Settled {
         let Some(partition) = self.partitions.get_mut(&part.ticket.slot) else { return Settled::Stale };
-        let old = partition.epoch != part.ticket.epoch;
-        if old && !mutants::on(Mutant::AcceptAnOldEpoch) {
+        if partition.epoch != part.ticket.epoch {
             return Settled::Stale;
         }
-        let found = partition.entries.binary_search_by_key(&part.ticket.id, |entry| entry.id);
-        let Some(at) = found.ok().or((old && !partition.entries.is_empty()).then_some(0)) else {
+        let Ok(at) = partition.entries.binary_search_by_key(&part.ticket.id, |entry| entry.id) else {
             return Settled::Stale;
         };
         let entry = &mut partition.entries[at];
@@ -173,23 +166,13 @@ impl Ledger {
         }
         entry.open -= part.records;
         entry.parts[part.outcome] += part.records;
-        if mutants::on(Mutant::CountAtTheSink) {
-            *self.tally.ended(part.outcome) += u64::from(part.records);
-        }
         if entry.open > 0 {
             return Settled::Part;
         }
         let parts = entry.parts;
-        let next = entry.next;
         self.tally.open -= u64::from(entry.records);
-        if !mutants::on(Mutant::CountAtTheSink) {
-            for (outcome, ended) in parts {
-                *self.tally.ended(outcome) += u64::from(ended);
-            }
-        }
-        if mutants::on(Mutant::CommitOutOfOrder) {
-            partition.position = Some(next);
-            partition.asked = None;
+        for (outcome, ended) in parts {
+            *self.tally.ended(outcome) += u64::from(ended);
         }
         Settled::Closed { parts, advanced: partition.advance() }
     }
@@ -198,11 +181,6 @@ impl Ledger {
     pub fn rewind(&mut self, slot: PartitionId, epoch: Epoch) -> Rewound {
         let Some(partition) = self.partitions.get_mut(&slot) else { return Rewound { to: None, records: 0 } };
         let records = partition.count_rewound(&mut self.tally);
-        if mutants::on(Mutant::ResidueForgottenOnRewind)
-            && let Some(newest) = partition.entries.back()
-        {
-            partition.position = Some(Position(newest.first.0));
-        }
         partition.entries.clear();
         partition.span = 0;
         partition.epoch = epoch;
@@ -236,12 +214,6 @@ impl Ledger {
     pub fn committable(&self) -> impl Iterator<Item = (PartitionId, Position)> {
         self.partitions.iter().filter_map(|(slot, partition)| {
             let position = partition.position?;
-            if mutants::on(Mutant::CommitTheReadPosition) {
-                return partition
-                    .expected
-                    .filter(|read| partition.asked.is_none_or(|asked| *read > asked))
-                    .map(|read| (*slot, read));
-            }
             (partition.touched() && partition.asked.is_none_or(|asked| position > asked)).then_some((*slot, position))
         })
     }
@@ -320,8 +292,7 @@ impl PartitionBooks {
         while let Some(front) = self.entries.front()
             && front.open == 0
         {
-            let next = if mutants::on(Mutant::CommitWithoutPlusOne) { Position(front.next.0 - 1) } else { front.next };
-            self.position = self.position.max(Some(next));
+            self.position = self.position.max(Some(front.next));
             self.span -= u64::from(front.records);
             self.entries.pop_front();
             moved = true;

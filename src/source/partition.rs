@@ -235,18 +235,14 @@ impl Partition {
     /// Whether whatever comes is destroyed.
     #[must_use]
     pub fn refuses_all(&self) -> bool {
-        self.is_seeking() && !mutants::on(Mutant::DrainDuringABackoff)
+        self.is_seeking()
     }
 
     /// A record came at `first`, at or above `expected`. A jump after an assignment or a rewind may be a seek that was lost, or
     /// a gap. Where no position is known the beginning was sought, and before offset 0 is nothing.
     pub fn arrived(&mut self, first: Offset, expected: Option<Position>, now: Instant) -> Arrival {
         let jumps = first.0 > expected.map_or(0, |expected| expected.0);
-        // Both of these would be caught here once more.
-        let believed = mutants::on(Mutant::ReleaseHeldOfAnOldEpoch)
-            || mutants::on(Mutant::DrainDuringABackoff)
-            || (expected.is_none() && mutants::on(Mutant::BeginningSoughtOnFaith));
-        let arrival = self.flow.arrived(first, jumps, believed);
+        let arrival = self.flow.arrived(first, jumps);
         if let Arrival::SeekAgain = arrival {
             self.pauses.add(PauseReason::Rewind);
             self.go_back(SeekProof::Above(first), now);

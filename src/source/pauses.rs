@@ -1,7 +1,5 @@
 //! Why a partition is paused. Pure: says which call the client needs; a failed call is asked for again.
 
-use crate::mutants::{self, Mutant};
-
 /// A reason to pause a partition. The client is paused while there is any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PauseReason {
@@ -58,16 +56,11 @@ impl Pauses {
     #[must_use]
     pub fn assigned(all: &[PauseReason]) -> Self {
         let set = all.iter().fold(0, |set, reason| set | reason.bit());
-        let survives = mutants::on(Mutant::PauseSurvivesARevoke);
-        let told = if survives { ClientPause::To { pause: set != 0 } } else { ClientPause::Nothing };
-        Self { set, told }
+        Self { set, told: ClientPause::Nothing }
     }
 
     /// Adds a reason.
     pub fn add(&mut self, reason: PauseReason) {
-        if reason == PauseReason::Rewind && mutants::on(Mutant::DrainDuringABackoff) {
-            return;
-        }
         self.set |= reason.bit();
     }
 

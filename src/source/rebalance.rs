@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use crate::librdkafka::{OffsetKind, OffsetsAnswer, PartitionAnswer};
 use crate::model::{Epoch, Exit, Halt, PartitionId, Position, TopicPartition};
-use crate::mutants::{self, Mutant};
 use crate::telemetry::health::{Component, State};
 
 use super::client::Client;
@@ -335,7 +334,7 @@ impl<C: Client> Source<C> {
         // librdkafka never clears an application's pause by itself.
         let gone: Vec<_> = revoking.slots.iter().filter_map(|slot| self.partitions.remove(slot)).collect();
         let paused: Vec<_> = gone.iter().filter(|one| one.pauses.is_paused()).map(|one| one.name.clone()).collect();
-        if !paused.is_empty() && !mutants::on(Mutant::PauseSurvivesARevoke) {
+        if !paused.is_empty() {
             self.consumer.resume(&paused);
         }
         gone.iter().for_each(|one| self.cx.lag.remove(&one.name));

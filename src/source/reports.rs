@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use crate::model::{Part, Report, RewindCause};
-use crate::mutants::{self, Mutant};
 
 use super::client::Client;
 use super::control::Source;
@@ -32,8 +31,7 @@ impl<C: Client> Source<C> {
                     .filter(|ticket| self.ledger.epoch(ticket.slot) == ticket.epoch)
                     .map(|ticket| ticket.slot)
                     .collect();
-                let all = if mutants::on(Mutant::SeekOnlyTheFailing) { 1 } else { current.len() };
-                current.into_iter().take(all).for_each(|slot| self.rewind(slot, cause, now));
+                current.into_iter().for_each(|slot| self.rewind(slot, cause, now));
             }
             Report::GaveUp(why) => self.gave_up(why.cause(), now),
             Report::SinkAnswers => {
@@ -76,7 +74,6 @@ impl<C: Client> Source<C> {
         self.probing = true;
         self.pause_all(PauseReason::Probe, true);
         let unresolved: Vec<_> = self.ledger.unresolved().collect();
-        let all = if mutants::on(Mutant::SeekOnlyTheFailing) { 1 } else { unresolved.len() };
-        unresolved.into_iter().take(all).for_each(|slot| self.rewind(slot, cause, now));
+        unresolved.into_iter().for_each(|slot| self.rewind(slot, cause, now));
     }
 }

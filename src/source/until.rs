@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::model::{PartitionId, Position};
-use crate::mutants::{self, Mutant};
 
 /// How long a member without partitions waits for some. In the cooperative protocol one that joins is given nothing at
 /// first, until the others have let go.
@@ -51,15 +50,13 @@ impl Marks {
     /// Whether this member's share of the partitions is known, so that it may end once all of them are done.
     #[must_use]
     pub fn knows_share(&self, has_partitions: bool, now: Instant) -> bool {
-        let at_once = mutants::on(Mutant::ShareKnownAtOnce);
-        self.assigned_at
-            .is_some_and(|at| at_once || has_partitions || now.saturating_duration_since(at) >= SHARE_WITHIN)
+        self.assigned_at.is_some_and(|at| has_partitions || now.saturating_duration_since(at) >= SHARE_WITHIN)
     }
 
     /// Pins a partition's end, the first time it is seen.
     pub fn pin(&mut self, slot: PartitionId, end: Position, from: Option<Position>) {
         let mark = self.marks.entry(slot).or_insert(Mark { end, from: None, passed: false, fetched: 0 });
-        mark.from = mark.from.max(from).filter(|_| !mutants::on(Mutant::EmptiedPartitionHasNoEnd));
+        mark.from = mark.from.max(from);
     }
 
     /// The mark: records at or above it are not read.

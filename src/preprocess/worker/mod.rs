@@ -120,10 +120,6 @@ impl<'a, E: Encode> Promise<'a, E> {
 
     fn keep(&mut self, prepared: Prepared<E::Item>) {
         self.kept = true;
-        let nothing = prepared.items.is_empty() && prepared.rejects.is_empty() && prepared.ended.is_empty();
-        if nothing && mutants::on(Mutant::FencedBatchKeptBack) {
-            return;
-        }
         // The sink is gone only when the process ends.
         drop(self.worker.intake.send(prepared));
     }

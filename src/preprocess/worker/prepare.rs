@@ -21,7 +21,6 @@ use crate::model::{
     Encode, Kept, Outcome, Part, PartitionTable, Place, Prepared, Record, Records, RejectReason, Rejected, Run,
     StepName, Ticket,
 };
-use crate::mutants::{self, Mutant};
 
 /// Payload bytes reserved ahead for a batch, at most: the source aims at 256 KiB of input, and large records before must
 /// not make room for a thousand like them.
@@ -321,9 +320,6 @@ impl<E: Encode> Output<E> {
                 Rendered::Null | Rendered::Late(_) => None,
             }
         }));
-        if mutants::on(Mutant::BufferReused) {
-            prepared.payload.clear();
-        }
         let before = prepared.payload.len();
         let kept = Kept { value, rendered: &rendered };
         match self.encoder.encode(place, record, &kept, &mut prepared.payload) {

@@ -34,10 +34,9 @@ impl ActionLine {
     /// wins; otherwise the same version again is the same record again.
     #[must_use]
     pub fn new(retry_on_conflict: u32, ties: bool) -> Self {
-        let or_equal = ties && !mutants::on(Mutant::TiesLoseTheLater);
         Self {
             update_end: format!(",\"retry_on_conflict\":{retry_on_conflict}}}}}\n").into_bytes(),
-            version_type: if or_equal {
+            version_type: if ties && !mutants::on(Mutant::TiesLoseTheLater) {
                 b",\"version_type\":\"external_gte\""
             } else {
                 b",\"version_type\":\"external\""

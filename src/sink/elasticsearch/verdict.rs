@@ -251,7 +251,9 @@ pub fn judge_item(fault: &ItemFault, action: ItemAction, versioned: bool, terms:
     if status == 429 && mutants::on(Mutant::DropOnItem429) {
         return ItemVerdict::Superseded;
     }
-    if let (None, Some(aside), false) = (&fault.error, fault.aside, mutants::on(Mutant::RedirectedIsDelivered)) {
+    if let (None, Some(aside)) = (&fault.error, fault.aside)
+        && !mutants::on(Mutant::RedirectedIsDelivered)
+    {
         return ItemVerdict::Redirected(aside);
     }
     let Some(error) = &fault.error else {
