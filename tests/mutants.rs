@@ -7,8 +7,9 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -100,7 +101,10 @@ fn build() -> anyhow::Result<Built> {
     let mut command = Command::new("cargo");
     // What `cargo run` tells us of this package would make other packages' build scripts run again.
     for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+        let tells = |name: &str| {
+            name == "OUT_DIR" || ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.starts_with(start))
+        };
+        if name.to_str().is_some_and(tells) {
             command.env_remove(name);
         }
     }
@@ -124,7 +128,7 @@ fn build() -> anyhow::Result<Built> {
 fn run(built: &Built, binary: Binary, filter: &str, mutant: Option<Mutant>) -> End {
     let mut command = Command::new(&built.binaries[&binary]);
     command.args([filter, "--test-threads", "2"]).current_dir(&built.scratch);
-    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
     // What a bug on purpose finds is no regression to keep.
     command.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
     match mutant {
@@ -148,8 +152,7 @@ fn run(built: &Built, binary: Binary, filter: &str, mutant: Option<Mutant>) -> E
             Ok(Some(status)) => break status,
             Ok(None) if Instant::now() < deadline => std::thread::park_timeout(Duration::from_millis(20)),
             Ok(None) | Err(_) => {
-                let _ = child.kill();
-                let _ = child.wait();
+                kill(&mut child);
                 return End::TimedOut;
             }
         }
@@ -162,4 +165,12 @@ fn run(built: &Built, binary: Binary, filter: &str, mutant: Option<Mutant>) -> E
     } else {
         End::Failed
     }
+}
+
+/// Kills the tests and the engines they have started, which would go on without them.
+fn kill(tests: &mut Child) {
+    // Where there is no `kill`, the tests alone die.
+    let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", tests.id())]).status();
+    let _ = tests.kill();
+    let _ = tests.wait();
 }
