@@ -3,6 +3,9 @@
 
 use std::fmt::Write as _;
 
+use sluicegate::telemetry::run_files::axis::{Axis, Range, Unit};
+use sluicegate::telemetry::run_files::chart::escape;
+
 /// A picture.
 #[derive(Debug, Clone)]
 pub struct Picture {
@@ -89,19 +92,18 @@ impl Picture {
 
 impl Panel {
     fn draw(&self, out: &mut String) {
-        let values: Vec<f64> = self.marks().filter_map(|mark| mark.value).collect();
-        let scale = Scale::over(&values, self.log);
+        let scale = self.scale();
         let _ = writeln!(out, "<text class=\"name\" x=\"14\" y=\"46\">{}</text>", escape(&self.title));
         self.legend(out);
-        for tick in scale.ticks() {
-            let y = scale.y(tick);
+        for (tick, label) in scale.ticks(number) {
+            let y = height(&scale, tick);
             let _ = writeln!(
                 out,
                 "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{:.1}\"/><text class=\"end\" x=\"{}\" y=\"{:.1}\">{}</text>",
                 PANEL - RIGHT,
                 LEFT - 7.0,
                 y + 4.0,
-                number(tick)
+                label
             );
         }
         let middle = (LEFT + PANEL - RIGHT) / 2.0;
@@ -115,6 +117,13 @@ impl Panel {
                 self.line(at, &places, &scale, out);
             }
         }
+    }
+
+    /// The vertical axis, with room for the number above the highest bar.
+    fn scale(&self) -> Range {
+        let axis = if self.log { Axis::Log } else { Axis::Linear };
+        let room = if self.log { 1.0 } else { 1.04 };
+        Range::over(axis, self.marks().filter_map(|mark| mark.value).map(move |value| value * room))
     }
 
     fn marks(&self) -> impl Iterator<Item = &Mark> {
@@ -165,11 +174,11 @@ impl Panel {
         known.iter().map(|place| from + (place - least) / width * (to - from)).collect()
     }
 
-    fn line(&self, at: usize, places: &[f64], scale: &Scale, out: &mut String) {
+    fn line(&self, at: usize, places: &[f64], scale: &Range, out: &mut String) {
         let known = self.series[at].points.iter().zip(places).filter_map(|(mark, x)| Some((mark.value?, x)));
         let (mut path, mut dots) = (String::new(), String::new());
         for (value, x) in known {
-            let y = scale.y(value);
+            let y = height(scale, value);
             let _ = write!(path, "{}{x:.1} {y:.1}", if path.is_empty() { 'M' } else { 'L' });
             let _ = write!(
                 dots,
@@ -181,13 +190,13 @@ impl Panel {
         let _ = writeln!(out, "<path class=\"line s{}\" d=\"{path}\"/>{dots}", at % COLOURS);
     }
 
-    fn bars(&self, at: usize, places: &[f64], scale: &Scale, out: &mut String) {
+    fn bars(&self, at: usize, places: &[f64], scale: &Range, out: &mut String) {
         let room = (PANEL - LEFT - RIGHT) / places.len().max(1) as f64;
         let width = (room * 0.7 / self.series.len() as f64).min(44.0);
         let offset = width * (at as f64 - self.series.len() as f64 / 2.0);
         let known = self.series[at].points.iter().zip(places).filter_map(|(mark, x)| Some((mark.value?, x)));
         for (value, x) in known {
-            let (x, y) = (x + offset, scale.y(value));
+            let (x, y) = (x + offset, height(scale, value));
             let _ = writeln!(
                 out,
                 "<rect class=\"f{}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>\
@@ -203,63 +212,13 @@ impl Panel {
     }
 }
 
-/// The vertical axis, in its own mapping.
-struct Scale {
-    log: bool,
-    low: f64,
-    high: f64,
+/// Where a value lies in a panel.
+fn height(scale: &Range, value: f64) -> f64 {
+    HEIGHT - BOTTOM - scale.share(value) * (HEIGHT - TOP - BOTTOM)
 }
 
-impl Scale {
-    fn over(values: &[f64], log: bool) -> Self {
-        let most = values.iter().copied().fold(0.0, f64::max);
-        let least = values.iter().copied().filter(|value| *value > 0.0).fold(f64::INFINITY, f64::min);
-        if !log || !least.is_finite() {
-            let step = step(most.max(1e-9));
-            return Self { log: false, low: 0.0, high: (most * 1.04 / step).ceil().max(1.0) * step };
-        }
-        let low = least.log10().floor();
-        Self { log, low, high: most.log10().ceil().max(low + 1.0) }
-    }
-
-    fn y(&self, value: f64) -> f64 {
-        let place = if self.log { value.max(1e-9).log10() } else { value };
-        let share = ((place - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
-        HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
-    }
-
-    fn ticks(&self) -> Vec<f64> {
-        if self.log {
-            return (self.low as i32..=self.high as i32).map(|power| 10_f64.powi(power)).collect();
-        }
-        let step = step(self.high / 1.04);
-        (0..=(self.high / step + 1e-6) as u32).map(|count| f64::from(count) * step).collect()
-    }
-}
-
-/// A step of 1, 2 or 5 times a power of ten, of which about five make `most`.
-fn step(most: f64) -> f64 {
-    let rough = most / 5.0;
-    let power = 10_f64.powf(rough.log10().floor());
-    let factor = [1.0, 2.0, 5.0, 10.0].into_iter().find(|factor| factor * power >= rough * 0.999);
-    factor.unwrap_or(10.0) * power
-}
-
-/// Short and without needless zeros.
-pub fn number(value: f64) -> String {
-    let (value, unit) = match value {
-        millions if millions >= 1e6 => (value / 1e6, "M"),
-        thousands if thousands >= 1e3 => (value / 1e3, "k"),
-        _ => (value, ""),
-    };
-    let digits = if value >= 100.0 { 0 } else { usize::from(value >= 10.0).abs_diff(2) };
-    let text = format!("{value:.digits$}");
-    let short = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    format!("{short}{unit}")
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+fn number(value: f64) -> String {
+    Unit::Count.label(value)
 }
 
 #[cfg(test)]
@@ -314,27 +273,17 @@ mod tests {
     #[test]
     fn larger_is_higher_and_nothing_measured_is_still_a_picture() {
         for log in [false, true] {
-            let scale = Scale::over(&[0.5, 80.0], log);
-            assert!(scale.y(80.0) < scale.y(40.0) && scale.y(40.0) < scale.y(0.5), "log {log}");
-            assert!(scale.ticks().len() > 2 && scale.ticks().iter().all(|tick| scale.y(*tick) >= TOP - 0.1));
-            let svg = Picture { title: String::new(), panels: vec![panel(log, &[None], true)] }.svg();
+            let panel = panel(log, &[Some(0.5), Some(80.0)], true);
+            let scale = panel.scale();
+            assert!(
+                height(&scale, 80.0) < height(&scale, 40.0) && height(&scale, 40.0) < height(&scale, 0.5),
+                "log {log}"
+            );
+            let ticks = scale.ticks(number);
+            assert!(ticks.len() > 2 && ticks.iter().all(|(tick, _)| height(&scale, *tick) >= TOP - 0.1));
+            let empty = Panel { series: Vec::new(), ..panel };
+            let svg = Picture { title: String::new(), panels: vec![empty] }.svg();
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
-        }
-    }
-
-    #[test]
-    fn numbers_are_short() {
-        let table = [
-            (0.0, "0"),
-            (0.25, "0.25"),
-            (2.0, "2"),
-            (12.34, "12.3"),
-            (100.0, "100"),
-            (250_000.0, "250k"),
-            (1.5e6, "1.5M"),
-        ];
-        for (value, text) in table {
-            assert_eq!(number(value), text);
         }
     }
 }

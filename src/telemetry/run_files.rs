@@ -12,6 +12,7 @@ use super::latency::{Stage, empty_histogram};
 use super::percentiles::write_hgrm;
 use super::reporter::{Collected, LogFile};
 
+pub mod axis;
 pub mod chart;
 pub mod compare;
 pub mod html;
