@@ -126,7 +126,7 @@ impl Panel {
         Range::over(axis, self.marks().filter_map(|mark| mark.value).map(move |value| value * room))
     }
 
-    fn marks(&self) -> impl Iterator<Item = &Mark> {
+    fn marks(&self) -> impl Iterator<Item = &Mark> + Clone {
         self.series.iter().flat_map(|series| &series.points)
     }
 

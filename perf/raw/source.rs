@@ -26,9 +26,9 @@ const RING: u64 = 64;
 const REPORTS: usize = 4096;
 
 /// Nothing is ever on a wire.
-struct NoWire;
+struct NothingInFlight;
 
-impl InFlight for NoWire {
+impl InFlight for NothingInFlight {
     fn ask(&self, _slot: PartitionId) {}
 
     fn is_quiet(&self, _slot: PartitionId) -> bool {
@@ -93,7 +93,7 @@ fn start(
         stop: Arc::new(Stop::default()),
         view: Arc::new(SourceView::default()),
         lag: LagTable::new(),
-        wire: Arc::new(NoWire),
+        in_flight: Arc::new(NothingInFlight),
         until: Some(Until::End),
         dry_run: false,
         plan,

@@ -7,14 +7,14 @@ use crate::config::plan::RetryPlan;
 use super::fault::LookupFault;
 use super::patience::ServerPatience;
 use super::server::RedisServer;
-use super::wire::{ExchangeLimits, RedisSocket};
+use super::socket::{ExchangeLimits, RedisSocket};
 
 /// Most keys in one round trip.
 pub(super) const KEYS: usize = 512;
 
 /// One worker's way to one server.
 pub(super) struct ServerLink {
-    wire: Option<RedisSocket>,
+    socket: Option<RedisSocket>,
     /// When the server may be asked again.
     pub(super) patience: ServerPatience,
     /// The last fault, while it lasts.
@@ -25,7 +25,7 @@ pub(super) struct ServerLink {
 impl ServerLink {
     /// Not connected yet.
     pub(super) fn new(retry: &RetryPlan) -> Self {
-        Self { wire: None, patience: ServerPatience::new(retry), fault: None, keys: KEYS }
+        Self { socket: None, patience: ServerPatience::new(retry), fault: None, keys: KEYS }
     }
 
     /// How many keys the next round trip may ask for.
@@ -54,19 +54,19 @@ impl ServerLink {
         read: impl Fn(Value) -> Result<T, LookupFault>,
         answers: &mut Vec<T>,
     ) -> Result<(), LookupFault> {
-        let mut once = |wire: RedisSocket| {
+        let mut once = |socket: RedisSocket| {
             answers.clear();
-            wire.exchange(request, replies, limits, |reply| {
+            socket.exchange(request, replies, limits, |reply| {
                 answers.push(read(error_free(reply)?)?);
                 Ok(())
             })
         };
-        let kept = self.wire.take().map(&mut once);
+        let kept = self.socket.take().map(&mut once);
         let outcome = match kept {
             Some(Err(LookupFault::Down(_))) | None => server.connect().and_then(once),
             Some(outcome) => outcome,
         };
-        self.wire = Some(outcome?);
+        self.socket = Some(outcome?);
         self.keys = self.keys.saturating_mul(2).min(KEYS);
         Ok(())
     }

@@ -24,11 +24,11 @@ mod patience;
 mod refresh;
 mod reply;
 mod server;
+mod socket;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tls;
-mod wire;
 
 use crate::config::plan::RedisConnection;
 use crate::model::Halt;

@@ -15,8 +15,8 @@ use crate::config::url::{self, RedisAddress};
 use crate::model::{Exit, Halt};
 
 use super::fault::LookupFault;
+use super::socket::{ExchangeLimits, RedisSocket};
 use super::tls;
-use super::wire::{ExchangeLimits, RedisSocket};
 
 /// Most bytes one round trip may bring; more is asked for in smaller ones.
 pub(super) const REPLY_BYTES: usize = 16 * 1024 * 1024;
@@ -96,18 +96,18 @@ impl RedisServer {
         Err(last)
     }
 
-    fn log_in(&self, mut wire: RedisSocket) -> Result<RedisSocket, LookupFault> {
+    fn log_in(&self, mut socket: RedisSocket) -> Result<RedisSocket, LookupFault> {
         if let Some(password) = &self.address.password {
             let mut auth = redis::cmd("AUTH");
             auth.arg(&self.address.username).arg(password.expose_secret());
-            wire = self.command(wire, &auth, |code, _| Some(LookupFault::of_auth(code)))?;
+            socket = self.command(socket, &auth, |code, _| Some(LookupFault::of_auth(code)))?;
         }
         if self.address.database != 0 {
             let mut select = redis::cmd("SELECT");
             select.arg(self.address.database);
-            wire = self.command(wire, &select, |code, detail| Some(LookupFault::of_select(code, detail)))?;
+            socket = self.command(socket, &select, |code, detail| Some(LookupFault::of_select(code, detail)))?;
         }
-        Ok(wire)
+        Ok(socket)
     }
 
     /// Connects, logs in and asks for a sign of life. A server that forbids PING has given one.
@@ -116,18 +116,18 @@ impl RedisServer {
     /// The fault of the first that failed.
     pub(super) fn greet(&self) -> Result<(), LookupFault> {
         let judge = |code: &str, detail: &str| (code != "NOPERM").then(|| LookupFault::of_reply(code, detail));
-        let greeted = self.connect().and_then(|wire| self.command(wire, &redis::cmd("PING"), judge));
-        let wire = greeted.map_err(|fault| fault.at_first(self.tls.is_some()))?;
-        self.look_at_its_role(wire)
+        let greeted = self.connect().and_then(|socket| self.command(socket, &redis::cmd("PING"), judge));
+        let socket = greeted.map_err(|fault| fault.at_first(self.tls.is_some()))?;
+        self.look_at_its_role(socket)
     }
 
     /// A member of a Redis Cluster, or a Sentinel, answers PING like any server, and the first key of another member, or the
     /// first key at all, halts the pipeline. A server that knows no such questions, or forbids them, is neither.
-    fn look_at_its_role(&self, wire: RedisSocket) -> Result<(), LookupFault> {
+    fn look_at_its_role(&self, socket: RedisSocket) -> Result<(), LookupFault> {
         let mut questions = redis::pipe();
         questions.cmd("CLUSTER").arg("INFO").cmd("ROLE");
         let mut found = None;
-        let asked = wire.exchange(&questions.get_packed_pipeline(), 2, &self.limits(), |reply| {
+        let asked = socket.exchange(&questions.get_packed_pipeline(), 2, &self.limits(), |reply| {
             found = found.take().or_else(|| fault_of_role(&reply));
             Ok(())
         });
@@ -138,11 +138,11 @@ impl RedisServer {
 
     fn command(
         &self,
-        wire: RedisSocket,
+        socket: RedisSocket,
         command: &redis::Cmd,
         judge: impl Fn(&str, &str) -> Option<LookupFault>,
     ) -> Result<RedisSocket, LookupFault> {
-        wire.exchange(&command.get_packed_command(), 1, &self.limits(), |reply| {
+        socket.exchange(&command.get_packed_command(), 1, &self.limits(), |reply| {
             let Value::ServerError(error) = reply else { return Ok(()) };
             judge(error.code(), error.details().unwrap_or_default()).map_or(Ok(()), Err)
         })

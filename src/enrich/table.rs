@@ -13,7 +13,7 @@ use super::json::Json;
 use super::link::ServerLink;
 use super::reply::{pairs, push_string};
 use super::server::RedisServer;
-use super::wire::ExchangeLimits;
+use super::socket::ExchangeLimits;
 
 /// Bytes an entry costs beside its key and text.
 const ENTRY_OVERHEAD: usize = 64;

@@ -29,7 +29,7 @@ codes! {
     FATAL = RD_KAFKA_RESP_ERR__FATAL;
     /// Purged before it was sent.
     PURGE_QUEUE = RD_KAFKA_RESP_ERR__PURGE_QUEUE;
-    /// Purged while it was on the wire: it may have been written.
+    /// Purged while it was in flight: it may have been written.
     PURGE_INFLIGHT = RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
     /// Expired.
     MSG_TIMED_OUT = RD_KAFKA_RESP_ERR__MSG_TIMED_OUT;

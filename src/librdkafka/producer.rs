@@ -244,8 +244,8 @@ impl Producer {
         }
     }
 
-    /// Asks librdkafka to give up everything queued or on the wire; the reports say so when they are served. Does not
-    /// wait. Messages on the wire may still be written.
+    /// Asks librdkafka to give up everything queued or in flight; the reports say so when they are served. Does not
+    /// wait. Messages in flight may still be written.
     pub fn purge(&mut self) {
         const NON_BLOCKING: i32 = rd::RD_KAFKA_PURGE_F_NON_BLOCKING;
         // SAFETY: the handle is live; the call only queues requests to librdkafka's threads.

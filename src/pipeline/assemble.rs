@@ -32,7 +32,7 @@ use crate::telemetry::lag::LagTable;
 use crate::telemetry::latency::LatencyBook;
 use crate::telemetry::metrics::PipelineMetrics;
 
-use super::wires::{BulkWire, NoWire, ProducerWire};
+use super::in_flight::{BulkInFlight, NothingInFlight, ProducerInFlight};
 
 /// Places of the sink's ring, and of its intake channel: batches between the source and the intake.
 const RING: usize = 64;
@@ -238,7 +238,7 @@ impl Assembly<'_> {
         };
         let sink = KafkaSink::open(setup, self.context.clone()).map_err(|message| invalid(self.shared, &message))?;
         let (commands, ordered) = flume::bounded(COMMANDS);
-        let intake = self.front(&program, encoder, Arc::new(ProducerWire(commands)))?;
+        let intake = self.front(&program, encoder, Arc::new(ProducerInFlight(commands)))?;
         let desk = self.context.desk.clone();
         self.spawn(ThreadRole::Sink, move || {
             sink.run(intake, ordered);
@@ -260,8 +260,8 @@ impl Assembly<'_> {
         }
         let sink = ElasticsearchSink::new(plan.clone(), self.shared.plan.retry, RING, self.context.clone())
             .map_err(|fault| invalid(self.shared, &fault.to_string()))?;
-        let wire = Arc::new(BulkWire(sink.wire()));
-        let intake = self.front(&program, encoder, wire)?;
+        let in_flight = Arc::new(BulkInFlight(sink.in_flight()));
+        let intake = self.front(&program, encoder, in_flight)?;
         let (desk, runtime) = (self.context.desk.clone(), self.runtime.clone());
         self.spawn(ThreadRole::Sink, move || {
             runtime.block_on(sink.run(intake));
@@ -277,7 +277,7 @@ impl Assembly<'_> {
         encoder: impl Fn() -> E + Clone + Send + 'static,
         place: impl Fn(&E::Item) -> Place + Send + 'static,
     ) -> Result<(), Halt> {
-        let intake = self.front(program, encoder, Arc::new(NoWire))?;
+        let intake = self.front(program, encoder, Arc::new(NothingInFlight))?;
         let context = self.context.clone();
         self.spawn(ThreadRole::Sink, move || {
             null::run(&intake, RING, &context, place);
@@ -300,7 +300,7 @@ impl Assembly<'_> {
         &mut self,
         program: &Arc<Program>,
         encoder: impl Fn() -> E + Clone + Send + 'static,
-        wire: Arc<dyn InFlight>,
+        in_flight: Arc<dyn InFlight>,
     ) -> Result<flume::Receiver<Prepared<E::Item>>, Halt> {
         let workers = self.shared.plan.workers.max(1);
         let (batches, waiting) = flume::bounded::<RecordBatch>(workers * 2);
@@ -312,7 +312,7 @@ impl Assembly<'_> {
                 None
             })?;
         }
-        let source = Source::open(self.source_context(batches, wire))
+        let source = Source::open(self.source_context(batches, in_flight))
             .map_err(|error| invalid(self.shared, &error.to_string()))?;
         self.spawn(ThreadRole::Source, move || Some(source.run()))?;
         Ok(intake)
@@ -344,7 +344,7 @@ impl Assembly<'_> {
         }
     }
 
-    fn source_context(&self, batches: flume::Sender<RecordBatch>, wire: Arc<dyn InFlight>) -> SourceContext {
+    fn source_context(&self, batches: flume::Sender<RecordBatch>, in_flight: Arc<dyn InFlight>) -> SourceContext {
         let shared = self.shared;
         SourceContext {
             plan: shared.plan.clone(),
@@ -361,7 +361,7 @@ impl Assembly<'_> {
             stop: shared.stop.clone(),
             view: shared.view.clone(),
             lag: shared.lag.clone(),
-            wire,
+            in_flight,
             until: self.bounds.until,
             dry_run: self.bounds.dry_run,
         }

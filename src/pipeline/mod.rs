@@ -6,9 +6,9 @@
 mod assemble;
 pub mod engine;
 mod freed_pages;
+mod in_flight;
 mod observe;
 mod startup;
-mod wires;
 
 pub use crate::source::Until;
 pub use engine::{Ending, Engine, EngineOptions, PipelineTally, StartError};

@@ -205,9 +205,9 @@ fn produced(batch: &Prepared<BulkItem>) -> Vec<Produced> {
 }
 
 /// As `pipeline` joins the lanes' wire to the source.
-pub struct LanesWire(pub Arc<elasticsearch::InFlightCounts>);
+pub struct LanesInFlight(pub Arc<elasticsearch::InFlightCounts>);
 
-impl InFlight for LanesWire {
+impl InFlight for LanesInFlight {
     fn ask(&self, _slot: PartitionId) {}
     fn is_quiet(&self, slot: PartitionId) -> bool {
         self.0.is_quiet(slot)
@@ -216,9 +216,9 @@ impl InFlight for LanesWire {
 }
 
 /// As `pipeline` joins the producer's.
-pub struct RelayWire(pub flume::Sender<Command>);
+pub struct RelayInFlight(pub flume::Sender<Command>);
 
-impl InFlight for RelayWire {
+impl InFlight for RelayInFlight {
     fn ask(&self, slot: PartitionId) {
         let _ = self.0.try_send(Command::Quiesce(slot));
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::config::plan::{OnDamaged, Start};
 use crate::model::{Budget, PartitionTable};
-use crate::sink::elasticsearch::InFlightCounts as ElasticsearchWire;
+use crate::sink::elasticsearch::InFlightCounts;
 use crate::source::snapshot::Snapshot;
 use crate::source::{InFlight, Source, SourceContext, Until};
 use crate::telemetry::health::{Component, Health};
@@ -18,7 +18,7 @@ use crate::telemetry::metrics::PipelineMetrics;
 
 use super::client::SimulatedClient;
 use super::draw::{Settings, draw, quiet};
-use super::engine::{Engine, LanesWire, RING, RelayWire, Sink, no_wake};
+use super::engine::{Engine, LanesInFlight, RING, RelayInFlight, Sink, no_wake};
 use super::kafka::Membership;
 use super::lanes::Lanes;
 use super::log::{Entry, Log, Then, Unreadable};
@@ -284,14 +284,14 @@ impl<'a> History<'a> {
         let table = Arc::new(PartitionTable::default());
         let (batches, waiting) = flume::bounded(self.settings.channel);
         let (reports, reported) = flume::bounded(4096);
-        let (sink, wire): (Sink, Arc<dyn InFlight>) = if self.settings.relay {
+        let (sink, in_flight): (Sink, Arc<dyn InFlight>) = if self.settings.relay {
             let (commands, ordered) = flume::bounded(4096);
-            (Sink::Relay(Relay::default(), ordered), Arc::new(RelayWire(commands)))
+            (Sink::Relay(Relay::default(), ordered), Arc::new(RelayInFlight(commands)))
         } else {
-            let wire = Arc::new(ElasticsearchWire::default());
+            let in_flight = Arc::new(InFlightCounts::default());
             let (now, lanes, records) = (world.instant(), self.settings.lanes, self.settings.records);
-            let lanes = Lanes::new(lanes, records, retry(), &budget, table.clone(), wire.clone(), now);
-            (Sink::Lanes(lanes), Arc::new(LanesWire(wire)))
+            let lanes = Lanes::new(lanes, records, retry(), &budget, table.clone(), in_flight.clone(), now);
+            (Sink::Lanes(lanes), Arc::new(LanesInFlight(in_flight)))
         };
         let engine = Engine::new(waiting, sink, reports, table.clone(), budget.clone());
         let context = SourceContext {
@@ -309,7 +309,7 @@ impl<'a> History<'a> {
             stop: engine.stop.clone(),
             view: Arc::default(),
             lag: LagTable::new(),
-            wire,
+            in_flight,
             until: self.settings.until.then_some(Until::End),
             dry_run: false,
         };

@@ -33,7 +33,7 @@ pub struct Driver {
     pacing: Pacing,
     /// Lanes were woken since this one waited last. One with a request out hears of it when it waits again.
     woken: bool,
-    /// The request on the wire.
+    /// The request in flight.
     pub flight: Option<Flight>,
 }
 
@@ -59,7 +59,7 @@ pub struct Lanes {
     /// By number.
     pub drivers: Vec<Driver>,
     patience: GiveUpClock,
-    wire: Arc<InFlightCounts>,
+    in_flight: Arc<InFlightCounts>,
     table: Arc<PartitionTable>,
     next_keep: Instant,
     halted: bool,
@@ -84,7 +84,7 @@ impl Lanes {
         retry: RetryPlan,
         budget: &Arc<Budget>,
         table: Arc<PartitionTable>,
-        wire: Arc<InFlightCounts>,
+        in_flight: Arc<InFlightCounts>,
         now: Instant,
     ) -> Self {
         let rules = LaneRules {
@@ -101,7 +101,7 @@ impl Lanes {
             flight: None,
         };
         let drivers = (0..lanes).map(|_| driver()).collect();
-        Self { drivers, patience: GiveUpClock::new(retry), wire, table, next_keep: now, halted: false }
+        Self { drivers, patience: GiveUpClock::new(retry), in_flight, table, next_keep: now, halted: false }
     }
 
     /// Takes a batch in sequence.
@@ -131,7 +131,7 @@ impl Lanes {
             driver.pacing.sends();
             match driver.lane.next(driver.pacing.residue_is_due(now), &current) {
                 Some(request) => {
-                    self.wire.add(&request.tenures);
+                    self.in_flight.add(&request.tenures);
                     let (body, tenures) = (request.body, request.tenures);
                     driver.flight = Some(Flight { body, tenures, due, dice, landed: None });
                 }
@@ -146,7 +146,7 @@ impl Lanes {
         let mut said = Vec::new();
         let driver = &mut self.drivers[number];
         let Some(flight) = driver.flight.take() else { return (Effects::default(), said) };
-        self.wire.remove(&flight.tenures);
+        self.in_flight.remove(&flight.tenures);
         let pace = driver.lane.answered(reply);
         let answer = LaneAnswer { reply, pace: &pace, has_residue: driver.lane.has_residue() };
         let change = driver.pacing.answered(now, answer, chance, &mut self.patience);

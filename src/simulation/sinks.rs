@@ -15,7 +15,7 @@ use super::relay::{Command, Produced};
 use super::server::{Write, parse};
 use super::world::World;
 
-/// No answer of the far side is later than this after it is due: what is on the wire must come back within the time a
+/// No answer of the far side is later than this after it is due: what is in flight must come back within the time a
 /// revoke waits for it.
 const OVERDUE: Duration = Duration::from_millis(500);
 

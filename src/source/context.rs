@@ -43,8 +43,8 @@ pub struct SourceContext<M = MessageBatch> {
     pub view: Arc<SourceView>,
     /// Lag by partition.
     pub lag: Arc<LagTable>,
-    /// Whether the sink still has anything of these partitions on the wire.
-    pub wire: Arc<dyn InFlight>,
+    /// Whether the sink still has anything of these partitions in flight.
+    pub in_flight: Arc<dyn InFlight>,
     /// Where a bounded run stops.
     pub until: Option<Until>,
     /// Read by assignment, without joining the group; commit nothing.
@@ -63,11 +63,13 @@ pub enum Until {
     },
 }
 
-/// What a revoke asks of the sink.
+/// What a revoke asks of the sink. A sink answers in one of two ways: one whose count of what is in flight can be read at any
+/// time says so at once ([`Self::is_quiet`]); one whose client alone knows is asked, and reports it.
 pub trait InFlight: Send + Sync {
-    /// Asks for a [`Report::Quiet`] once nothing of the partition's fenced epochs is on its way to the sink's servers.
+    /// Asks a sink that cannot say it at once for a [`Report::Quiet`] when nothing of the partition's fenced epochs is on its
+    /// way to the servers any more.
     fn ask(&self, slot: PartitionId);
-    /// Whether that is known to be so already.
+    /// Whether nothing is; a sink that is to be asked always answers no.
     fn is_quiet(&self, slot: PartitionId) -> bool;
     /// Gives up what is on its way as far as that is possible (a producer's queue).
     fn purge(&self);

@@ -82,9 +82,9 @@ enum RevokePhase {
     Draining,
     /// What is resolved is being committed.
     Committing,
-    /// Fenced; what is on the wire is waited for.
-    Wire,
-    /// The wire was purged.
+    /// Fenced; what is in flight is waited for.
+    InFlight,
+    /// What was in flight was purged.
     Purged,
 }
 
@@ -101,7 +101,7 @@ impl Rebalance {
         if let Self::Revoking(revoking) = self {
             match revoking.phase {
                 RevokePhase::Draining | RevokePhase::Committing => {}
-                RevokePhase::Wire | RevokePhase::Purged => {
+                RevokePhase::InFlight | RevokePhase::Purged => {
                     revoking.quiet.insert(slot);
                 }
             }
@@ -124,7 +124,7 @@ impl Rebalance {
             Self::Stable => None,
             Self::Assigning(assigning) => Some(assigning.ask_again.unwrap_or_else(|| assigning.deadline())),
             Self::Revoking(revoking) => Some(match revoking.phase {
-                RevokePhase::Draining | RevokePhase::Wire => revoking.deadline,
+                RevokePhase::Draining | RevokePhase::InFlight => revoking.deadline,
                 RevokePhase::Committing | RevokePhase::Purged => revoking.too_late,
             }),
         }
@@ -270,13 +270,13 @@ impl<C: Client> Source<C> {
             self.hold.destroy(*slot);
         });
         let deadline = now + self.cx.plan.source.revoke_timeout;
-        let phase = if lost { RevokePhase::Wire } else { RevokePhase::Draining };
+        let phase = if lost { RevokePhase::InFlight } else { RevokePhase::Draining };
         if lost {
             tracing::warn!(pipeline = %self.cx.plan.name, partitions = partitions.len(), "assignment lost: committing nothing");
             self.lost_uncommitted |=
                 !self.committed_all(&slots) || slots.iter().any(|slot| !self.ledger.is_quiet(*slot));
             self.fence(&slots);
-            slots.iter().for_each(|slot| self.cx.wire.ask(*slot));
+            slots.iter().for_each(|slot| self.cx.in_flight.ask(*slot));
         }
         let (quiet, too_late) = (BTreeSet::new(), deadline + REVOKE_EXTRA);
         self.rebalance = Rebalance::Revoking(Revoking { partitions, slots, deadline, too_late, phase, quiet });
@@ -294,25 +294,25 @@ impl<C: Client> Source<C> {
             }
             RevokePhase::Committing if too_late || self.committed_all(&revoking.slots) => {
                 self.fence(&revoking.slots);
-                revoking.slots.iter().for_each(|slot| self.cx.wire.ask(*slot));
-                revoking.phase = RevokePhase::Wire;
+                revoking.slots.iter().for_each(|slot| self.cx.in_flight.ask(*slot));
+                revoking.phase = RevokePhase::InFlight;
             }
             RevokePhase::Committing => self.commit_due(now, true),
-            RevokePhase::Wire if self.wire_is_quiet(&revoking) => return self.finish_revoke(&revoking),
-            RevokePhase::Wire if late => {
-                self.cx.wire.purge();
+            RevokePhase::InFlight if self.wire_is_quiet(&revoking) => return self.finish_revoke(&revoking),
+            RevokePhase::InFlight if late => {
+                self.cx.in_flight.purge();
                 // Its own bound: the commit may have used up the other.
                 revoking.too_late = now + REVOKE_EXTRA;
                 revoking.phase = RevokePhase::Purged;
             }
             RevokePhase::Purged if too_late || self.wire_is_quiet(&revoking) => return self.finish_revoke(&revoking),
-            RevokePhase::Draining | RevokePhase::Wire | RevokePhase::Purged => {}
+            RevokePhase::Draining | RevokePhase::InFlight | RevokePhase::Purged => {}
         }
         self.rebalance = Rebalance::Revoking(revoking);
     }
 
     fn wire_is_quiet(&self, revoking: &Revoking) -> bool {
-        revoking.slots.iter().all(|slot| revoking.quiet.contains(slot) || self.cx.wire.is_quiet(*slot))
+        revoking.slots.iter().all(|slot| revoking.quiet.contains(slot) || self.cx.in_flight.is_quiet(*slot))
     }
 
     /// From here on nothing of these partitions is sent or committed.

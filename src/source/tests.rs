@@ -33,7 +33,7 @@ use crate::testbed::kafka::MockKafka;
 const TOPIC: &str = "input";
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A sink that never has anything on the wire.
+/// A sink that never has anything in flight.
 struct Nothing;
 
 impl InFlight for Nothing {
@@ -112,7 +112,7 @@ impl Rig {
             stop: Arc::new(Stop::default()),
             view: Arc::default(),
             lag: LagTable::new(),
-            wire: Arc::new(Nothing),
+            in_flight: Arc::new(Nothing),
             until: until_end.then_some(Until::End),
             dry_run: false,
             plan: Arc::new(plan),

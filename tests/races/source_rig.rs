@@ -40,10 +40,10 @@ impl Default for Options {
     }
 }
 
-/// A sink that never has anything on the wire.
-struct NoWire;
+/// A sink that never has anything in flight.
+struct NothingInFlight;
 
-impl InFlight for NoWire {
+impl InFlight for NothingInFlight {
     fn ask(&self, _slot: PartitionId) {}
 
     fn is_quiet(&self, _slot: PartitionId) -> bool {
@@ -97,7 +97,7 @@ impl SourceRig {
             stop: stop.clone(),
             view: Arc::default(),
             lag: LagTable::new(),
-            wire: Arc::new(NoWire),
+            in_flight: Arc::new(NothingInFlight),
             until: options.until_end.then_some(Until::End),
             dry_run: false,
         };

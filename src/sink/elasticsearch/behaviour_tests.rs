@@ -472,7 +472,7 @@ async fn gives_up_once_frees_memory_and_reports_the_return() {
     rig.until("giving up", |rig| !rig.others.is_empty()).await;
     assert_eq!(rig.others, [Report::GaveUp(GiveUp::Unacknowledged)]);
     assert!(rig.ctx.budget.used() > 0);
-    rig.until("answers to what other lanes had out", |rig| rig.wire.is_quiet(rig.slot)).await;
+    rig.until("answers to what other lanes had out", |rig| rig.in_flight.is_quiet(rig.slot)).await;
     let (requests, probes) = (endpoint.requests(), endpoint.probes());
     rig.until("probes", |_| endpoint.probes() > probes + 1).await;
     assert_eq!(endpoint.requests(), requests, "nothing is sent after giving up");
@@ -497,12 +497,12 @@ async fn nothing_of_an_old_epoch_is_sent_and_the_wire_tells_when_it_is_quiet() {
     plan.batch_records = 10;
     let mut rig = Rig::start(plan, retry());
     rig.send_numbers(0..100).await;
-    rig.until("a request on the wire", |_| endpoint.requests() == 1).await;
-    assert!(!rig.wire.is_quiet(rig.slot));
+    rig.until("a request in flight", |_| endpoint.requests() == 1).await;
+    assert!(!rig.in_flight.is_quiet(rig.slot));
     rig.fence(Epoch::NONE);
-    rig.until("quiet", |rig| rig.wire.is_quiet(rig.slot)).await;
+    rig.until("quiet", |rig| rig.in_flight.is_quiet(rig.slot)).await;
     rig.until_empty().await;
-    assert_eq!((endpoint.requests(), endpoint.count("items")), (1, 10), "only what was on the wire arrived");
+    assert_eq!((endpoint.requests(), endpoint.count("items")), (1, 10), "only what was in flight arrived");
     rig.fence(Epoch::fresh());
     rig.send_numbers(0..100).await;
     rig.until_delivered(100).await;
@@ -521,7 +521,7 @@ async fn closing_flushes_without_lingering_and_aborting_ends_an_outage() {
     endpoint.always(Some(ScriptedFault::HalfOpen));
     let mut rig = Rig::start(plan_for(&[&endpoint]), retry());
     rig.send_numbers(10..20).await;
-    rig.until("a request on the wire", |rig| !rig.wire.is_quiet(rig.slot)).await;
+    rig.until("a request in flight", |rig| !rig.in_flight.is_quiet(rig.slot)).await;
     rig.ctx.stop.abort();
     let rig = rig.finish().await;
     assert_eq!((rig.count(Outcome::Delivered), rig.ctx.budget.used()), (0, 0));

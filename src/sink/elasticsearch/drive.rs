@@ -17,8 +17,8 @@ use super::gzip::compress;
 use super::lane::{Lane, LaneRules, Request};
 use super::op::Pace;
 use super::pacing::{FaultChange, LaneAnswer, NextSend, Pacing, TICK};
+use super::permits::Permit;
 use super::shared::LanesShared;
-use super::slots::Permit;
 use super::target::Terms;
 use super::verdict::RequestReply;
 
@@ -183,7 +183,7 @@ impl Drive {
                 let since = Instant::now();
                 let reply = self.exchange(&request, &mut slot).await;
                 self.shared.ctx.metrics.worked(StageName::Sink, since.elapsed());
-                self.shared.wire.remove(&request.tenures);
+                self.shared.in_flight.remove(&request.tenures);
                 reply.map(|reply| (reply, request.records))
             }
             None => None,
@@ -196,18 +196,18 @@ impl Drive {
         self.shared.pass_on(effects);
     }
 
-    /// The next request, counted as on the wire before the fence is looked at for the last time.
+    /// The next request, counted as in flight before the fence is looked at for the last time.
     fn take_request(&mut self) -> Option<Request> {
         let table = self.shared.ctx.table.clone();
         let current = |ticket: Ticket| table.is_current(ticket.slot, ticket.epoch);
         let with_residue = self.pacing.residue_is_due(Instant::now());
         loop {
             let request = self.lane.next(with_residue, &current)?;
-            self.shared.wire.add(&request.tenures);
+            self.shared.in_flight.add(&request.tenures);
             if request.tenures.iter().all(|tenure| table.is_current(tenure.slot, tenure.epoch)) {
                 return Some(request);
             }
-            self.shared.wire.remove(&request.tenures);
+            self.shared.in_flight.remove(&request.tenures);
         }
     }
 

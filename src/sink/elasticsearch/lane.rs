@@ -43,7 +43,7 @@ pub struct Request {
     pub body: Bytes,
     /// Its records.
     pub records: u32,
-    /// Whose records, for the count of what is on the wire.
+    /// Whose records, for the count of what is in flight.
     pub tenures: Vec<Tenure>,
 }
 
@@ -194,7 +194,7 @@ impl Lane {
         self.batches.iter()
     }
 
-    /// When there is something to send, while nothing is on the wire. Operations to send again wait until `residue_due`;
+    /// When there is something to send, while nothing is in flight. Operations to send again wait until `residue_due`;
     /// `flush` does not wait for more.
     #[must_use]
     pub fn ready(&self, now: Instant, residue_due: Instant, flush: bool) -> Ready {
@@ -230,7 +230,7 @@ impl Lane {
         self.rules.bytes.min(self.ceiling)
     }
 
-    /// The request to send now: the current one without what was fenced since, or a new one. Nothing may be on the wire.
+    /// The request to send now: the current one without what was fenced since, or a new one. Nothing may be in flight.
     /// The caller must send it, and hand in the answer, or call again.
     pub fn next(&mut self, with_residue: bool, current: &dyn Fn(Ticket) -> bool) -> Option<Request> {
         let mut fence = Fence::new(current);

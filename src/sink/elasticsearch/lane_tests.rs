@@ -192,7 +192,7 @@ impl World {
         assert_eq!(sent.len(), request.records as usize);
         assert!(sent.len() <= self.rules.records && (request.body.len() <= self.rules.bytes || sent.len() == 1));
         if self.random.f64() < 0.1 {
-            // The fence moves while the request is on the wire.
+            // The fence moves while the request is in flight.
             self.rewind();
             let epochs = self.epochs;
             self.lane.purge(true, &move |ticket: Ticket| epochs[ticket.slot.0 as usize] == ticket.epoch.0);

@@ -26,6 +26,7 @@ mod entry;
 mod fixtures;
 mod forming;
 mod gzip;
+mod in_flight;
 mod inspect;
 mod lane;
 #[cfg(test)]
@@ -36,6 +37,7 @@ mod nodes;
 mod op;
 mod pacing;
 mod patience;
+mod permits;
 mod purge;
 mod redact;
 mod redirect;
@@ -46,7 +48,6 @@ mod server;
 mod settle;
 mod shared;
 mod sink;
-mod slots;
 mod store;
 mod target;
 #[cfg(test)]
@@ -55,17 +56,16 @@ mod tell;
 mod verdict;
 #[cfg(test)]
 mod verdict_tests;
-mod wire;
 mod words;
 
 pub use answer::{ItemFault, ServerError, Unreadable, read as read_answer};
 pub use bulk::{BulkEncoder, BulkItem, ItemAction, LONGEST_ID_BYTES, constant_index, templates};
 pub use client::Cluster;
 pub use connect_fault::{ConnectFault, Unidentified};
+pub use in_flight::InFlightCounts;
 pub use inspect::{TargetFinding, inspect};
 pub use server::ServerVersion;
 pub use sink::ElasticsearchSink;
-pub use wire::InFlightCounts;
 
 /// The parts that decide, for the simulation, which drives them with a clock and a server of its own.
 #[cfg(test)]

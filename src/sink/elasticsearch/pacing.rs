@@ -92,7 +92,7 @@ impl Pacing {
         Self { retry, hold_until: None, probed: false, probing: false, residue_due: now, failures: 0, swept: now }
     }
 
-    /// Whether the lane sends now, while it has nothing on the wire. `barred`: no lane may send anything; `flush`: no
+    /// Whether the lane sends now, while it has nothing in flight. `barred`: no lane may send anything; `flush`: no
     /// more comes in, so nothing waits for it.
     pub fn next_send(
         &mut self,

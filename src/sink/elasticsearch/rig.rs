@@ -18,15 +18,15 @@ use crate::testbed::bulk_endpoint::BulkEndpoint;
 
 use super::bulk::{BulkEncoder, BulkItem};
 use super::fixtures::{desk, sink_plan};
+use super::in_flight::InFlightCounts;
 use super::sink::ElasticsearchSink;
-use super::wire::InFlightCounts;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// See the module.
 pub struct Rig {
     pub ctx: SinkContext,
-    pub wire: Arc<InFlightCounts>,
+    pub in_flight: Arc<InFlightCounts>,
     pub slot: PartitionId,
     pub task: tokio::task::JoinHandle<()>,
     intake: Option<flume::Sender<Prepared<BulkItem>>>,
@@ -78,11 +78,11 @@ impl Rig {
         let encoder = BulkEncoder::new(&plan);
         let sink = ElasticsearchSink::new(plan, retry, 64, ctx.clone()).expect("a sink");
         let (intake, batches) = flume::bounded(64);
-        let wire = sink.wire();
+        let in_flight = sink.in_flight();
         let task = tokio::spawn(sink.run(batches));
         Self {
             ctx,
-            wire,
+            in_flight,
             slot,
             task,
             intake: Some(intake),

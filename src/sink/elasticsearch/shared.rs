@@ -13,11 +13,11 @@ use crate::telemetry::health::Component;
 use crate::telemetry::metrics::RequestClass;
 
 use super::client::Cluster;
+use super::in_flight::InFlightCounts;
 use super::patience::GiveUpClock;
+use super::permits::Permits;
 use super::refused::{RefusedFor, RefusedItems};
-use super::slots::Permits;
 use super::verdict::RequestReply;
-use super::wire::InFlightCounts;
 use super::words;
 
 /// See the module.
@@ -30,8 +30,8 @@ pub struct LanesShared {
     pub plan: ElasticsearchSinkPlan,
     /// Backoff.
     pub retry: RetryPlan,
-    /// What is on the wire.
-    pub wire: Arc<InFlightCounts>,
+    /// What is in flight.
+    pub in_flight: Arc<InFlightCounts>,
     /// How many requests may be out.
     pub slots: Arc<Permits>,
     /// Path and query of bulk requests; unset until the servers' kind is known. Nothing is sent before.
@@ -72,7 +72,7 @@ impl LanesShared {
         plan: ElasticsearchSinkPlan,
         retry: RetryPlan,
         cluster: Cluster,
-        wire: Arc<InFlightCounts>,
+        in_flight: Arc<InFlightCounts>,
         ctx: SinkContext,
     ) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl LanesShared {
             cluster,
             plan,
             retry,
-            wire,
+            in_flight,
         }
     }
 

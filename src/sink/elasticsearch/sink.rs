@@ -18,12 +18,12 @@ use super::bulk::{BulkItem, ItemAction};
 use super::client::Cluster;
 use super::connect_fault::{ConnectFault, Unidentified};
 use super::drive::Drive;
+use super::in_flight::InFlightCounts;
 use super::op::{Effects, Op};
 use super::patience::PROBE_EVERY;
 use super::server::ServerVersion;
 use super::shared::LanesShared;
 use super::verdict::Trouble;
-use super::wire::InFlightCounts;
 
 /// Chunks between intake and a lane. A lane takes them at once; what it holds is bounded by the byte budget.
 const INBOX_CHUNKS: usize = 16;
@@ -56,10 +56,10 @@ impl ElasticsearchSink {
         Ok(Self { shared, ring })
     }
 
-    /// Lets the source know whether anything of a partition is on the wire.
+    /// Lets the source know whether anything of a partition is in flight.
     #[must_use]
-    pub fn wire(&self) -> Arc<InFlightCounts> {
-        self.shared.wire.clone()
+    pub fn in_flight(&self) -> Arc<InFlightCounts> {
+        self.shared.in_flight.clone()
     }
 
     /// Runs until `intake` is closed and everything taken is answered, or the process aborts. Must be called inside a

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::{Cause, Incident, Input, Logs, Place, Sighting, Taken, Verdict};
 
-/// A request may have been on the wire for this long when its line broke, and a server may be at work on it for this long
+/// A request may have been in flight for this long when its line broke, and a server may be at work on it for this long
 /// after.
 pub(super) const FLIGHT_US: u64 = 2_000_000;
 
@@ -83,7 +83,7 @@ impl fmt::Display for Repetition {
 /// of a partition known to be committed by a moment.
 pub(super) fn explains(incident: &Incident, one: &Repetition, committed: impl Fn(i32, u64) -> i64) -> bool {
     let late = match incident.cause {
-        // What is on the wire when a partition goes back to its beginning is not waited for.
+        // What is in flight when a partition goes back to its beginning is not waited for.
         Cause::Line | Cause::Anew => FLIGHT_US,
         Cause::Kill | Cause::Rewind | Cause::Reassigned | Cause::Zombie => 0,
     };

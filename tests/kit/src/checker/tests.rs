@@ -101,7 +101,7 @@ fn a_repetition_needs_a_cause_that_reaches_it() {
         ("a log read from its beginning", Cause::Anew, 30_000, 30_000, Some(0), 0),
         ("another partition's", Cause::Anew, 30_000, 30_000, Some(1), 2),
         ("a reassignment before they were written", Cause::Reassigned, 12_000, 13_000, None, 2),
-        ("a broken line while they were on the wire", Cause::Line, 16_500, 30_000, None, 0),
+        ("a broken line while they were in flight", Cause::Line, 16_500, 30_000, None, 0),
         ("a line that broke long after", Cause::Line, 39_000_000, 39_500_000, None, 2),
     ];
     for (name, cause, from_us, to_us, partition, unexplained) in table {

@@ -160,7 +160,7 @@ fn pick(real: &Real, which: Which) -> anyhow::Result<&Service> {
     })
 }
 
-/// What is on the wire to Elasticsearch when it goes may be written, or not, and is sent again. Its documents have no
+/// What is in flight to Elasticsearch when it goes may be written, or not, and is sent again. Its documents have no
 /// times. A Kafka sink tells of everything it sends again: it is a rewind in the log.
 fn far_incident(stage: &Stage, which: Which) {
     if which == Which::Search {

@@ -1,4 +1,4 @@
-//! What is on the wire: lets the source know that nothing of a revoked partition is.
+//! Records in flight, counted: the source learns from it that nothing of a revoked partition is.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use crate::model::PartitionId;
 
 use super::lane::Tenure;
 
-/// Records on the wire by partition.
+/// Records in flight by partition.
 ///
 /// The rule that makes it exact: lanes count *before* they look at the fence, the source moves the fence *before* it asks.
 /// Both go through one lock, so either the source sees the count, or the lane sees the new fence and does not send.
@@ -15,7 +15,7 @@ use super::lane::Tenure;
 pub struct InFlightCounts(Mutex<BTreeMap<PartitionId, u64>>);
 
 impl InFlightCounts {
-    /// Whether nothing of this partition is on the wire. Asked after its fence was moved, a yes holds for every older
+    /// Whether nothing of this partition is in flight. Asked after its fence was moved, a yes holds for every older
     /// epoch; what a client timeout left behind at the server cannot be known.
     #[must_use]
     pub fn is_quiet(&self, slot: PartitionId) -> bool {
@@ -55,15 +55,15 @@ mod tests {
 
     #[test]
     fn is_quiet_when_everything_counted_came_back() {
-        let wire = InFlightCounts::default();
+        let in_flight = InFlightCounts::default();
         let tenure = |slot, epoch, records| Tenure { slot: PartitionId(slot), epoch: Epoch(epoch), records };
         let both = [tenure(1, 1, 3), tenure(2, 1, 1)];
         let newer = [tenure(1, 2, 4)];
-        wire.add(&both);
-        wire.add(&newer);
-        wire.remove(&both);
-        assert!(!wire.is_quiet(PartitionId(1)) && wire.is_quiet(PartitionId(2)));
-        wire.remove(&newer);
-        assert!(wire.is_quiet(PartitionId(1)));
+        in_flight.add(&both);
+        in_flight.add(&newer);
+        in_flight.remove(&both);
+        assert!(!in_flight.is_quiet(PartitionId(1)) && in_flight.is_quiet(PartitionId(2)));
+        in_flight.remove(&newer);
+        assert!(in_flight.is_quiet(PartitionId(1)));
     }
 }

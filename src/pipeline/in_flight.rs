@@ -6,10 +6,10 @@ use crate::model::PartitionId;
 use crate::sink::{elasticsearch, kafka};
 use crate::source::InFlight;
 
-/// The Elasticsearch sink counts what is on the wire; what a request has taken cannot be called back.
-pub(super) struct BulkWire(pub(super) Arc<elasticsearch::InFlightCounts>);
+/// The Elasticsearch sink counts what is in flight; what a request has taken cannot be called back.
+pub(super) struct BulkInFlight(pub(super) Arc<elasticsearch::InFlightCounts>);
 
-impl InFlight for BulkWire {
+impl InFlight for BulkInFlight {
     fn ask(&self, _slot: PartitionId) {}
 
     fn is_quiet(&self, slot: PartitionId) -> bool {
@@ -20,9 +20,9 @@ impl InFlight for BulkWire {
 }
 
 /// The Kafka sink answers by report, and can purge its producer.
-pub(super) struct ProducerWire(pub(super) flume::Sender<kafka::SinkCommand>);
+pub(super) struct ProducerInFlight(pub(super) flume::Sender<kafka::SinkCommand>);
 
-impl InFlight for ProducerWire {
+impl InFlight for ProducerInFlight {
     fn ask(&self, slot: PartitionId) {
         // A full channel is a sink that does not move: the source waits for its deadline and goes on.
         let _ = self.0.try_send(kafka::SinkCommand::Quiesce(slot));
@@ -37,10 +37,10 @@ impl InFlight for ProducerWire {
     }
 }
 
-/// A dry run has nothing on the wire.
-pub(super) struct NoWire;
+/// A dry run sends nothing.
+pub(super) struct NothingInFlight;
 
-impl InFlight for NoWire {
+impl InFlight for NothingInFlight {
     fn ask(&self, _slot: PartitionId) {}
 
     fn is_quiet(&self, _slot: PartitionId) -> bool {
