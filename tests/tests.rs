@@ -11,6 +11,8 @@ mod faults_short;
 #[cfg(test)]
 mod gate;
 #[cfg(test)]
+mod lookup_table;
+#[cfg(test)]
 mod members;
 #[cfg(test)]
 mod named_topics;

@@ -191,6 +191,9 @@ pub(super) fn start(
         stop: shared.stop.clone(),
         desk,
     };
+    if let Some(lookups) = &lookups {
+        refresh_tables(shared, lookups)?;
+    }
     let threads = Vec::new();
     let mut assembly = Assembly { shared, lookups, runtime, notices, bounds, context, reports, threads };
     match &shared.plan.sink {
@@ -216,6 +219,15 @@ fn desk_plan(shared: &PipelineHandles, bounds: Bounds) -> PipelinePlan {
         plan.on_reject = OnReject::Drop;
     }
     plan
+}
+
+/// Reads tables again while the pipeline runs. Nothing joins that thread, for it keeps nothing alive: it ends with a drain, or
+/// with the workers, which own the look-ups.
+fn refresh_tables(shared: &PipelineHandles, lookups: &Arc<Lookups>) -> Result<(), Halt> {
+    lookups.spawn_refresh().map(drop).map_err(|error| Halt {
+        exit: Exit::Failure,
+        message: format!("pipeline {}: cannot start the thread that reads tables again: {error}", shared.plan.name),
+    })
 }
 
 fn invalid(shared: &PipelineHandles, message: &str) -> Halt {

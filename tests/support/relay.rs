@@ -47,11 +47,15 @@ impl<'server> Relay<'server> {
         Process::run(name, &yaml, &["--until", "end", "--report", "report"])
     }
 
+    /// The values of the records in a topic, in its order.
+    pub fn values(&self, kind: &str) -> Vec<serde_json::Value> {
+        let records = self.client().read_all(&self.topic(kind)).unwrap();
+        records.iter().map(|record| serde_json::from_slice(record.value.as_deref().unwrap()).unwrap()).collect()
+    }
+
     /// The numbers of the records in a topic, in its order.
     pub fn numbers(&self, kind: &str) -> Vec<usize> {
-        let records = self.client().read_all(&self.topic(kind)).unwrap();
-        let number = |value: &[u8]| serde_json::from_slice::<serde_json::Value>(value).unwrap()["n"].as_u64().unwrap();
-        records.iter().map(|record| number(record.value.as_deref().unwrap()) as usize).collect()
+        self.values(kind).iter().map(|value| value["n"].as_u64().unwrap() as usize).collect()
     }
 
     /// The numbers of the dead letters, in rising order.
