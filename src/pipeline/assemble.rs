@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use crate::config::plan::{ElasticsearchSinkPlan, KafkaSinkPlan, OnReject, OnTombstone, PipelinePlan, SinkPlan};
 use crate::enrich::{Enricher, Lookups};
 use crate::librdkafka::RecordBatch;
-use crate::model::{Budget, Encode, Exit, Halt, PartitionTable, Place, Prepared, Report, ReportSender, Stop, Wake};
+use crate::model::{Encode, Exit, Halt, Place, Prepared, Report, ReportSender, Stop, Wake};
 use crate::preprocess::worker::{Preprocessor, Worker};
 use crate::preprocess::{Program, Tombstones};
 use crate::sink::context::SinkContext;
@@ -26,12 +26,9 @@ use crate::sink::null;
 use crate::sink::reject::{RejectHandles, Rejects};
 use crate::source::view::SourceView;
 use crate::source::{InFlight, Source, SourceContext, SourceEnd, Until};
-use crate::telemetry::board::{PipelineView, StageThreads};
-use crate::telemetry::health::Health;
-use crate::telemetry::lag::LagTable;
-use crate::telemetry::latency::LatencyBook;
-use crate::telemetry::metrics::PipelineMetrics;
+use crate::telemetry::board::PipelineView;
 
+use super::handles::PipelineHandles;
 use super::in_flight::{BulkInFlight, NothingInFlight, ProducerInFlight};
 
 /// Places of the sink's ring, and of its intake channel: batches between the source and the intake.
@@ -89,50 +86,6 @@ pub(super) struct RunningPipeline {
     pub(super) view: Arc<SourceView>,
     pub(super) board: Arc<PipelineView>,
     pub(super) threads: Vec<(String, JoinHandle<()>)>,
-}
-
-/// Everything components of one pipeline share.
-pub(super) struct PipelineHandles {
-    pub(super) index: usize,
-    pub(super) plan: Arc<PipelinePlan>,
-    pub(super) metrics: Arc<PipelineMetrics>,
-    pub(super) latency: Arc<LatencyBook>,
-    pub(super) health: Arc<Health>,
-    pub(super) lag: Arc<LagTable>,
-    pub(super) stop: Arc<Stop>,
-    pub(super) wake: Arc<Wake>,
-    pub(super) budget: Arc<Budget>,
-    pub(super) table: Arc<PartitionTable>,
-    pub(super) view: Arc<SourceView>,
-    pub(super) board: Arc<PipelineView>,
-}
-
-impl PipelineHandles {
-    pub(super) fn new(index: usize, plan: PipelinePlan, stop: Arc<Stop>) -> Self {
-        let plan = Arc::new(plan);
-        let (metrics, latency) = (PipelineMetrics::new(&plan.name), LatencyBook::new());
-        let (health, lag, wake) = (Health::new(), LagTable::new(), Arc::new(Wake::default()));
-        let budget = Budget::new(plan.memory.in_flight_bytes(), wake.clone());
-        let board = PipelineView::new(
-            metrics.clone(),
-            latency.clone(),
-            health.clone(),
-            lag.clone(),
-            budget.clone(),
-            StageThreads { workers: plan.workers, lanes: plan.sink.lanes() },
-        );
-        let (table, view) = (Arc::default(), Arc::default());
-        Self { index, plan, metrics, latency, health, lag, stop, wake, budget, table, view, board }
-    }
-
-    /// The look-ups of this pipeline, when it has any.
-    pub(super) fn lookups(&self) -> Result<Option<Arc<Lookups>>, Halt> {
-        let plans: Vec<_> = self.plan.lookups().cloned().collect();
-        if plans.is_empty() {
-            return Ok(None);
-        }
-        Lookups::open(&plans, self.plan.retry, self.metrics.clone(), self.health.clone(), self.stop.clone()).map(Some)
-    }
 }
 
 /// How far a run goes.

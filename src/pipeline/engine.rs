@@ -14,7 +14,8 @@ use crate::telemetry::http::EndpointShutdown;
 use crate::telemetry::reporter::{Collected, ReporterHandle};
 use crate::telemetry::run_files::{self, RunFile};
 
-use super::assemble::{self, Bounds, PipelineHandles, RunningPipeline, ThreadNotice, ThreadRole};
+use super::assemble::{self, Bounds, RunningPipeline, ThreadNotice, ThreadRole};
+use super::handles::PipelineHandles;
 use super::observe::{build_info, reporter, serve};
 use super::startup;
 
@@ -124,13 +125,9 @@ impl Engine {
     /// See [`Engine::start`].
     pub fn start_stoppable(plan: Plan, options: EngineOptions, stops: Vec<Arc<Stop>>) -> Result<Self, StartError> {
         let runtime = runtime().map_err(StartError)?;
-        let shared: Vec<PipelineHandles> = plan
-            .pipelines
-            .into_iter()
-            .zip(stops)
-            .enumerate()
-            .map(|(index, (pipeline, stop))| PipelineHandles::new(index, pipeline, stop))
-            .collect();
+        let pipelines = plan.pipelines.into_iter().zip(stops).enumerate();
+        let handles = |(index, (pipeline, stop))| PipelineHandles::new(index, pipeline, stop);
+        let shared: Vec<_> = pipelines.map(handles).collect();
         let board = Board::new(build_info(), plan.hash.clone(), shared.iter().map(|one| one.board.clone()).collect());
         let endpoint = plan.listen.map(|address| runtime.block_on(serve(address, board.clone()))).transpose();
         let endpoint = endpoint.map_err(StartError)?;
