@@ -97,7 +97,10 @@ fn build() -> anyhow::Result<Built> {
     let target = program.ancestors().nth(3).context("the program does not lie in a target directory")?;
     let scratch = target.join("mutants");
     scratch::update(Path::new(env!("CARGO_MANIFEST_DIR")), &scratch)?;
-    let arguments = ["test", "--features", "mutants", "--lib", "--test", "tests", "--no-run", "--message-format=json"];
+    // Not the feature that this program is built with: cargo would take the checkout's library, without patches, for the
+    // copy's.
+    let arguments =
+        ["test", "--features", "mutants-patched", "--lib", "--test", "tests", "--no-run", "--message-format=json"];
     let mut command = Command::new("cargo");
     // What `cargo run` tells us of this package would make other packages' build scripts run again.
     for (name, _) in std::env::vars_os() {

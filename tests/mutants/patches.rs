@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 
 /// Where the patches lie in a checkout.
 const DIRECTORY: &str = "tests/mutants";
@@ -23,8 +23,9 @@ pub fn patched(checkout: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
             let target = copy.path().join(&path);
             if !target.exists() {
                 fs::create_dir_all(target.parent().unwrap_or(copy.path()))?;
-                fs::copy(checkout.join(&path), &target)
-                    .with_context(|| format!("failed to read {}\n{}", path.display(), remedy(&patch)))?;
+                fs::copy(checkout.join(&path), &target).map_err(|error| {
+                    anyhow!("{} changes {}: {error}\n{}", patch.display(), path.display(), remedy(&patch))
+                })?;
                 changed.push(path);
             }
         }
