@@ -1,7 +1,8 @@
 //! A look-up in a table, as a process on real servers: what changes in Redis while it runs reaches later records.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use serde_json::{Value, json};
 use sluicegate_testkit::services::shared::Need;
 use sluicegate_testkit::services::{NewRecord, RedisClient};
 
@@ -16,11 +17,11 @@ const LIMIT: Duration = Duration::from_secs(60);
 fn what_changes_in_a_table_reaches_later_records() {
     let needs = [Need::KafkaIn, Need::Redis];
     let Some([kafka, redis]) = servers("what_changes_in_a_table_reaches_later_records", needs) else { return };
-    let relay = Relay::new(kafka, [record(0)]);
+    let relay = Relay::new(kafka, records());
     let (name, table) = (&relay.name, format!("{}-labels", relay.name));
     relay.create("out", &[]);
     let mut client = RedisClient::connect(redis).unwrap();
-    client.command(&["HSET", &table, "a", "old"]).unwrap();
+    client.command(&["HSET", &table, "changed", "old", "removed", "there"]).unwrap();
     let yaml = format!(
         "version: 1\nconnections:\n  kafka:\n    k: {{ brokers: [\"{}\"] }}\n  redis:\n    r: {{ url: \"redis://{}\" }}\n\
          pipelines:\n  p:\n    source:\n      kafka: {{ connection: k, topics: [{name}-in], group: {name} }}\n    steps:\n      \
@@ -30,34 +31,39 @@ fn what_changes_in_a_table_reaches_later_records() {
         redis.endpoint().trim_start_matches("redis://"),
     );
     let process = Process::run(name, &yaml, &[]);
-    process.await_delivered("p", 1, LIMIT);
-    client.command(&["HSET", &table, "a", "new"]).unwrap();
-    let changed = Instant::now();
-    let mut sent = 1;
-    let is_new = || relay.values("out").last().is_some_and(|value| value["label"] == "new");
-    until(
-        "a record with the new label",
-        LIMIT,
-        || {
-            relay.client().produce(&relay.topic("in"), [record(sent)]).unwrap();
-            sent += 1;
-            process.await_delivered("p", sent as u64, LIMIT);
-            is_new()
-        },
-        || process.tail(),
-    );
-    assert!(
-        changed.elapsed() < Duration::from_secs(30),
-        "{:?} for a table that is read every second",
-        changed.elapsed()
-    );
+    let mut sent = CODES.len();
+    process.await_delivered("p", sent as u64, LIMIT);
+    // One command after the other: the table may be read between them, but not for long.
+    client.command(&["HSET", &table, "changed", "new", "added", "there"]).unwrap();
+    client.command(&["HDEL", &table, "removed"]).unwrap();
+    let now = [json!("new"), json!("there"), Value::Null];
+    let is_read_again = || {
+        relay.client().produce(&relay.topic("in"), records()).unwrap();
+        sent += CODES.len();
+        process.await_delivered("p", sent as u64, LIMIT);
+        labels(&relay).last() == Some(&now)
+    };
+    until("records with what is in the table now", LIMIT, is_read_again, || process.tail());
     process.terminate();
     process.wait(LIMIT).assert_code(0);
-    let labels: Vec<String> = relay.values("out").iter().map(|value| value["label"].to_string()).collect();
-    assert_eq!(labels.first().map(String::as_str), Some("\"old\""));
-    assert!(labels.is_sorted_by(|a, b| a >= b), "old, then new: {labels:?}");
+    let labels = labels(&relay);
+    assert_eq!(labels[0], [json!("old"), Value::Null, json!("there")]);
+    for of_one in 0..CODES.len() {
+        let changes = labels.windows(2).filter(|two| two[0][of_one] != two[1][of_one]).count();
+        assert_eq!(changes, 1, "{}: {labels:?}", CODES[of_one]);
+    }
 }
 
-fn record(n: usize) -> NewRecord {
-    NewRecord::keyed("k", format!("{{\"n\":{n},\"code\":\"a\"}}"))
+/// Fields of the table: one whose value changes, one that is added, one that is removed.
+const CODES: [&str; 3] = ["changed", "added", "removed"];
+
+/// One record for each code, of one key: they stay in order.
+fn records() -> impl Iterator<Item = NewRecord> {
+    CODES.into_iter().map(|code| NewRecord::keyed("k", json!({ "code": code }).to_string()))
+}
+
+/// What was looked up for each round of records.
+fn labels(relay: &Relay<'_>) -> Vec<[Value; 3]> {
+    let labels: Vec<Value> = relay.values("out").into_iter().map(|mut value| value["label"].take()).collect();
+    labels.chunks_exact(CODES.len()).map(|round| round.to_vec().try_into().unwrap()).collect()
 }

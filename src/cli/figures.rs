@@ -1,6 +1,7 @@
 //! Sums and latencies in words and as JSON, for `demo` and `bench` (pure).
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
@@ -49,6 +50,28 @@ impl EngineEnding {
     pub(super) fn sum_of(&self, pipeline: &str) -> Conservation {
         self.tallies.iter().find(|one| *one.name == *pipeline).map(|one| one.tally).unwrap_or_default()
     }
+
+    /// The members of the run file and one more.
+    pub(super) fn run_file_with(&self, name: &str, member: Value) -> Value {
+        let mut object = self.run_file.as_object().cloned().unwrap_or_default();
+        object.insert(name.to_owned(), member);
+        Value::Object(object)
+    }
+}
+
+/// The end of an account: what is wrong, or else the praise, and where the report is.
+pub(super) fn verdict(faults: &[String], praise: &str, report: &Path) -> String {
+    let mut text = String::new();
+    // Writing into a String cannot fail.
+    faults.iter().for_each(|fault| _ = writeln!(text, "WRONG: {fault}"));
+    if faults.is_empty() {
+        let _ = writeln!(text, "{praise}");
+    }
+    let file = report.join("report.html");
+    if file.exists() {
+        let _ = writeln!(text, "report: {}", file.display());
+    }
+    text
 }
 
 fn latencies(collected: &Collected) -> Vec<StageLatency> {

@@ -205,9 +205,13 @@ impl Damage {
                 self.agrees = begins_at.is_some() && begins_at == self.begins_at && error.offset == self.error.offset;
                 self.begins_at = begins_at;
                 self.error = error;
-                let search = self.search.as_mut().filter(|_| self.agrees);
-                let pause = if search.is_some() { Duration::ZERO } else { BACKOFF.after(self.seen.max(1)) };
-                search.into_iter().for_each(|search| search.made_sure = true);
+                let pause = match &mut self.search {
+                    Some(search) if self.agrees => {
+                        search.made_sure = true;
+                        Duration::ZERO
+                    }
+                    Some(_) | None => BACKOFF.after(self.seen.max(1)),
+                };
                 self.phase = DamagePhase::Paused { until: now + pause };
             }
             DamagePhase::Probing { at, .. } => self.probed(at, self.error.is_repeated_by(&error, at), now),

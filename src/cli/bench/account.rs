@@ -156,25 +156,13 @@ impl BenchAccount {
         if !self.reached() {
             text.push_str("the rate asked for was not reached: latency grows with the time of such a run\n");
         }
-        let faults = self.faults();
-        for fault in &faults {
-            let _ = writeln!(text, "WRONG: {fault}");
-        }
-        if faults.is_empty() {
-            text.push_str("every record is accounted for\n");
-        }
-        let file = report.join("report.html");
-        if file.exists() {
-            let _ = writeln!(text, "report: {}", file.display());
-        }
+        text.push_str(&figures::verdict(&self.faults(), "every record is accounted for", report));
         text
     }
 
     /// The run file's members and what was measured.
     pub(super) fn json(&self) -> Value {
-        let mut object = self.ending.run_file.as_object().cloned().unwrap_or_default();
-        object.insert("bench".into(), self.measured_json());
-        Value::Object(object)
+        self.ending.run_file_with("bench", self.measured_json())
     }
 
     /// What was measured.

@@ -85,25 +85,17 @@ impl DemoAccount {
         let _ = writeln!(text, "\noutput topic: {}", self.output);
         let _ = writeln!(text, "documents:    {}", self.documents);
         text.push_str(&figures::latency_table(&self.ending.latencies));
-        let faults = self.faults();
-        for fault in &faults {
-            let _ = writeln!(text, "WRONG: {fault}");
-        }
-        if faults.is_empty() {
-            text.push_str("every record is accounted for, and everything that came out is what was generated\n");
-        }
-        let file = report.join("report.html");
-        if file.exists() {
-            let _ = writeln!(text, "report: {}", file.display());
-        }
+        text.push_str(&figures::verdict(
+            &self.faults(),
+            "every record is accounted for, and everything that came out is what was generated",
+            report,
+        ));
         text
     }
 
     /// The run file's members and what the demo found.
     pub(super) fn json(&self) -> Value {
-        let mut object = self.ending.run_file.as_object().cloned().unwrap_or_default();
-        object.insert("demo".into(), self.demo_json());
-        Value::Object(object)
+        self.ending.run_file_with("demo", self.demo_json())
     }
 
     fn demo_json(&self) -> Value {
