@@ -3,9 +3,10 @@
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::SystemTime;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::request::{HttpAnswer, apply, count_only, count_update, judge_path};
@@ -249,8 +250,12 @@ async fn bulk(stream: &mut TcpStream, state: &EndpointState, segments: &[&str], 
 }
 
 /// Sends the whole answer of a request and notes that its items' ends were told; before, because the client may act on
-/// the answer before this task runs again.
+/// the answer before this task runs again. A client that has hung up meanwhile is told nothing, though the first write
+/// into a connection that the other side has closed succeeds.
 async fn tell(stream: &mut TcpStream, state: &EndpointState, number: u64, answer: &HttpAnswer) -> Option<()> {
+    if has_hung_up(stream).await {
+        return None;
+    }
     if state.options.log {
         lock(&state.told).insert(number, SystemTime::now());
     }
@@ -262,6 +267,18 @@ async fn tell(stream: &mut TcpStream, state: &EndpointState, number: u64, answer
         lock(&state.told).remove(&number);
     }
     sent
+}
+
+/// Whether the client has closed its side, without waiting. It never does while it wants an answer.
+async fn has_hung_up(stream: &TcpStream) -> bool {
+    let mut byte = [0];
+    let mut byte = ReadBuf::new(&mut byte);
+    std::future::poll_fn(|cx| match stream.poll_peek(cx, &mut byte) {
+        Poll::Ready(Ok(peeked)) => Poll::Ready(peeked == 0),
+        Poll::Ready(Err(_)) => Poll::Ready(true),
+        Poll::Pending => Poll::Ready(false),
+    })
+    .await
 }
 
 fn recount(body: &str, by: i32) -> String {
@@ -313,4 +330,45 @@ async fn send(stream: &mut TcpStream, state: &EndpointState, answer: &HttpAnswer
     out.push_str("\r\n");
     out.push_str(&answer.body[..cut.unwrap_or(answer.body.len())]);
     stream.write_all(out.as_bytes()).await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{Shutdown, TcpStream};
+    use std::time::{Duration, Instant};
+
+    use super::super::{BulkEndpoint, EndpointOptions};
+    use super::ScriptedFault;
+
+    /// Asks for a write of one document.
+    fn asks(endpoint: &BulkEndpoint) -> TcpStream {
+        let body = "{\"index\":{\"_index\":\"items\",\"_id\":\"1\"}}\n{\"a\":1}\n";
+        let mut stream = TcpStream::connect(("127.0.0.1", endpoint.port())).unwrap();
+        write!(stream, "POST /_bulk HTTP/1.1\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        stream
+    }
+
+    fn until(done: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !done() {
+            assert!(start.elapsed() < Duration::from_secs(10), "not within 10 s");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_client_that_hung_up_was_told_nothing() {
+        let endpoint = BulkEndpoint::start(EndpointOptions { log: true, ..EndpointOptions::default() }).unwrap();
+        endpoint.always(Some(ScriptedFault::LateAnswer(Duration::from_millis(300))));
+        let mut waits = asks(&endpoint);
+        let gone = asks(&endpoint);
+        until(|| endpoint.log().len() == 2);
+        gone.shutdown(Shutdown::Both).unwrap();
+        let mut first = [0; 12];
+        waits.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200");
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(endpoint.log().iter().filter(|entry| entry.told.is_some()).count(), 1);
+    }
 }

@@ -93,6 +93,8 @@ pub enum Cause {
     Kill,
     /// Partitions were read again from their lowest unresolved record.
     Rewind,
+    /// The same, while requests were under way that could not be taken back: a server may still write them.
+    RewindInFlight,
     /// Partitions changed hands.
     Reassigned,
     /// Partitions were read from their beginning, whatever had been committed: the log was another one.

@@ -83,15 +83,17 @@ impl fmt::Display for Repetition {
 /// of a partition known to be committed by a moment.
 pub(super) fn explains(incident: &Incident, one: &Repetition, committed: impl Fn(i32, u64) -> i64) -> bool {
     let late = match incident.cause {
-        // What is in flight when a partition goes back to its beginning is not waited for.
-        Cause::Line | Cause::Anew => FLIGHT_US,
+        // What is in flight is not waited for.
+        Cause::Line | Cause::Anew | Cause::RewindInFlight => FLIGHT_US,
         Cause::Kill | Cause::Rewind | Cause::Reassigned | Cause::Zombie => 0,
     };
     let between = one.before_us <= incident.to_us + late && one.again_us >= incident.from_us;
     let here = incident.partition.is_none_or(|partition| partition == one.partition);
     let reaches = || match incident.cause {
         // What had been committed by then is never read again.
-        Cause::Kill | Cause::Rewind | Cause::Reassigned => committed(one.partition, incident.from_us) <= one.offset,
+        Cause::Kill | Cause::Rewind | Cause::RewindInFlight | Cause::Reassigned => {
+            committed(one.partition, incident.from_us) <= one.offset
+        }
         Cause::Line => one.before_us + FLIGHT_US >= incident.from_us,
         Cause::Anew => true,
         // What it repeats, it repeats because its partitions were given to somebody else.

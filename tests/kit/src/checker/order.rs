@@ -125,7 +125,7 @@ fn delays(incident: &Incident, write: &Sighting) -> bool {
     match incident.cause {
         Cause::Line => within && write.told_us.is_none(),
         Cause::Zombie => within && write.at_us >= incident.to_us,
-        Cause::Kill | Cause::Rewind | Cause::Reassigned | Cause::Anew => false,
+        Cause::Kill | Cause::Rewind | Cause::RewindInFlight | Cause::Reassigned | Cause::Anew => false,
     }
 }
 

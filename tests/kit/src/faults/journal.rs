@@ -147,6 +147,8 @@ pub fn incident_in(line: &str) -> Option<(String, Incident)> {
     let entry: Value = serde_json::from_str(line).ok()?;
     let at_us = entry["timestamp"].as_str().and_then(microseconds)?;
     let (cause, before_us) = match entry["message"].as_str()? {
+        // The producer forgets what it had sent; a broker that comes back may have it in hand.
+        "rewinding" if matches!(entry["cause"].as_str(), Some("exhausted" | "producer")) => (Cause::RewindInFlight, 0),
         "rewinding" => (Cause::Rewind, 0),
         "the log was truncated or the topic recreated: reading it from its beginning" => (Cause::Anew, 0),
         "partitions revoked" | "partitions assigned" | "assignment lost: committing nothing" => {
@@ -155,7 +157,7 @@ pub fn incident_in(line: &str) -> Option<(String, Incident)> {
         _ => return None,
     };
     let partition = match cause {
-        Cause::Rewind | Cause::Anew => entry["partition"].as_str().and_then(partition_of),
+        Cause::Rewind | Cause::RewindInFlight | Cause::Anew => entry["partition"].as_str().and_then(partition_of),
         Cause::Kill | Cause::Reassigned | Cause::Line | Cause::Zombie => None,
     };
     let pipeline = entry["pipeline"].as_str().unwrap_or_default().to_owned();
@@ -214,13 +216,16 @@ mod tests {
         let journal = Journal::default();
         journal.engine_log(
             "{\"timestamp\":\"1970-01-01T00:00:05.000001Z\",\"message\":\"rewinding\",\"partition\":\"events[3]\"}\n\
+             {\"timestamp\":\"1970-01-01T00:00:06Z\",\"message\":\"rewinding\",\"partition\":\"events[1]\",\"cause\":\"exhausted\"}\n\
              no json\n{\"timestamp\":\"1970-01-01T00:00:09Z\",\"message\":\"partitions revoked\"}\n\
              {\"timestamp\":\"1970-01-01T00:00:10Z\",\"message\":\"running\"}\n",
         );
         let (_, _, incidents) = journal.take();
         let rewind = Incident { cause: Cause::Rewind, from_us: 5_000_001, to_us: 5_000_001, partition: Some(3) };
         let moved = Incident { cause: Cause::Reassigned, from_us: 6_000_000, to_us: 9_000_000, partition: None };
-        assert_eq!(incidents, [rewind, moved]);
+        let given_up =
+            Incident { cause: Cause::RewindInFlight, from_us: 6_000_000, to_us: 6_000_000, partition: Some(1) };
+        assert_eq!(incidents, [rewind, given_up, moved]);
     }
 
     #[test]
