@@ -192,6 +192,10 @@ pub(super) fn start(
         stop: shared.stop.clone(),
         desk,
     };
+    if let Some(lookups) = &lookups {
+        // Nothing joins that thread, for it keeps nothing alive: it ends with a drain, or with the workers.
+        drop(lookups.spawn_refresh()?);
+    }
     let threads = Vec::new();
     let mut assembly = Assembly { shared, lookups, runtime, notices, bounds, context, reports, threads };
     match &shared.plan.sink {
