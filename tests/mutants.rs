@@ -1,4 +1,4 @@
-//! Runs the tests against each known bug of `sluicegate::mutants` and prints how many were killed.
+//! Runs the tests against each known bug of `src/mutants.rs` and prints how many were killed.
 //!
 //! `cargo run --features mutants --example mutants [-- NAME…]`. First the named tests must pass without a bug; then each bug
 //! is switched on and at least one of its tests must fail. A test that has not ended after [`LIMIT`] counts as failed. Exit
@@ -9,7 +9,7 @@ use std::io::Read as _;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use sluicegate::mutants::{Mutant, VARIABLE};
+use sluicegate::internals::mutants::{Mutant, VARIABLE};
 
 /// For the tests of one bug.
 const LIMIT: Duration = Duration::from_secs(240);

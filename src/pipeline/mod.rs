@@ -11,5 +11,4 @@ mod startup;
 mod wires;
 
 pub use crate::source::Until;
-pub use engine::{Ending, Engine, EngineOptions, PipelineTally, StartError};
-pub use observe::build_info;
+pub use engine::{Ending, Engine, EngineOptions, PipelineTally};

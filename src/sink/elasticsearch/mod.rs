@@ -58,12 +58,11 @@ mod verdict_tests;
 mod wire;
 mod words;
 
-pub use answer::{ItemFault, ServerError, Unreadable, read as read_answer};
-pub use bulk::{BulkEncoder, BulkItem, ItemAction, LONGEST_ID_BYTES, constant_index, templates};
+pub use answer::{ItemFault, read as read_answer};
+pub use bulk::{BulkEncoder, templates};
 pub use client::Cluster;
-pub use connect_fault::{ConnectFault, Unidentified};
+pub use connect_fault::Unidentified;
 pub use inspect::{TargetFinding, inspect};
-pub use server::ServerVersion;
 pub use sink::ElasticsearchSink;
 pub use wire::InFlightCounts;
 
