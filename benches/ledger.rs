@@ -2,8 +2,8 @@
 //!
 //! One run stands for the records of one partition in one batch; the figures are per record, as everywhere.
 
-use sluicegate::model::{Epoch, Offset, Outcome, Part, PartitionId, Position, Ticket};
-use sluicegate::source::ledger::{Ledger, Settled};
+use sluicegate::internals::model::{Epoch, Offset, Outcome, Part, PartitionId, Position, Ticket};
+use sluicegate::internals::source::ledger::{Ledger, Settled};
 
 use crate::stage::Stage;
 

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use simd_json::{Buffers, INPUT_PADDING, Tape};
-use sluicegate::config::plan::{
+use sluicegate::internals::config::plan::{
     CachePlan, ConditionPlan, LookupPlan, LookupSource, NumberTest, OnLookupError, OnMiss, Otherwise, Pointer,
     RedisConnection, RequirePlan, SelectPlan, StepKind, StepPlan, Template, TemplateSegment, Test, WherePlan,
 };
-use sluicegate::enrich::{Enricher, Lookups};
-use sluicegate::model::{
+use sluicegate::internals::enrich::{Enricher, Lookups};
+use sluicegate::internals::model::{
     Charge, Decimal, Encode, Epoch, Kept, Offset, OwnedRecord, PartitionTable, Place, Position, Prepared, Record,
     Reject, Run, Ticket, TicketId, TopicPartition,
 };
-use sluicegate::preprocess::tape::Parser;
-use sluicegate::preprocess::worker::Preprocessor;
-use sluicegate::preprocess::{Program, Tombstones};
+use sluicegate::internals::preprocess::tape::Parser;
+use sluicegate::internals::preprocess::worker::Preprocessor;
+use sluicegate::internals::preprocess::{Program, Tombstones};
 
 use crate::input::{self, SIZES};
 use crate::stage::Stage;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::plan::*;
 use super::*;
+use crate::leaf::{Constant, ValueForm};
 use crate::model::MemoryShare;
 
 mod bad;

@@ -4,7 +4,8 @@ use super::super::compile::reads;
 use super::super::template::TemplatePart;
 use super::super::test_plans::{filter, lookup, pointer, require, select, steps, template};
 use super::*;
-use crate::config::plan::{JsonText, OnMiss, Otherwise, StepKind, Test};
+use crate::config::plan::{OnMiss, Otherwise, StepKind, Test};
+use crate::leaf::JsonText;
 
 fn compiled(kinds: Vec<StepKind>, templates: &[&str]) -> Arc<Program> {
     let templates: Vec<_> = templates.iter().map(|text| template(text)).collect();

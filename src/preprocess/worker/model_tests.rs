@@ -8,9 +8,10 @@ use serde_json::Value as Json;
 
 use super::*;
 use crate::config::plan::{
-    JsonText, LookupSource, Pointer, RequirePlan, SelectPlan, StepPlan, Template, TemplateSegment, WherePlan,
+    LookupSource, Pointer, RequirePlan, SelectPlan, StepPlan, Template, TemplateSegment, WherePlan,
 };
 use crate::enrich::Lookups;
+use crate::leaf::JsonText;
 
 fn path() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(vec!["a", "b", "c", "0"]), 1..3)

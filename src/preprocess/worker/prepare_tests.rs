@@ -6,7 +6,8 @@ use std::time::Instant;
 use super::super::super::program::CostClass;
 use super::super::super::test_plans::{enricher, filter, lookup, pointer, record, require, select, steps, template};
 use super::*;
-use crate::config::plan::{Action, ActionBy, Choice, Constant, JsonText, OnMiss, Otherwise, StepKind, Test};
+use crate::config::plan::{Action, ActionBy, Choice, OnMiss, Otherwise, StepKind, Test};
+use crate::leaf::{Constant, JsonText};
 use crate::model::{
     Charge, Epoch, Offset, OwnedRecord, PartitionId, Position, Reject, RejectReason, TicketId, TopicPartition,
 };

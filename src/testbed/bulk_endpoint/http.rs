@@ -174,7 +174,6 @@ fn root(version: EndpointVersion) -> HttpAnswer {
 
 async fn bulk(stream: &mut TcpStream, state: &EndpointState, segments: &[&str], body: &[u8]) -> Option<()> {
     let number = state.requests.fetch_add(1, Ordering::AcqRel);
-    state.bytes.fetch_add(body.len() as u64, Ordering::AcqRel);
     let (fault, max_bytes, stalled_until) = {
         let mut rules = lock(&state.rules);
         let fault = rules.script.pop_front().or_else(|| rules.always.clone());

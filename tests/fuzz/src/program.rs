@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use bytes::Bytes;
-use sluicegate::config::plan::{Pointer, StepPlan, Template};
-use sluicegate::config::{Surroundings, load_text};
-use sluicegate::enrich::{Enricher, Lookups};
-use sluicegate::model::{
+use sluicegate::internals::config::plan::{Pointer, StepPlan, Template};
+use sluicegate::internals::config::{Surroundings, load_text};
+use sluicegate::internals::enrich::{Enricher, Lookups};
+use sluicegate::internals::model::{
     Charge, Encode, Epoch, Kept, Offset, OwnedRecord, PartitionTable, Place, Position, Prepared, Record, Reject, Run,
     Ticket, TicketId, TopicPartition,
 };
-use sluicegate::preprocess::worker::Preprocessor;
-use sluicegate::preprocess::{Program, Tombstones};
+use sluicegate::internals::preprocess::worker::Preprocessor;
+use sluicegate::internals::preprocess::{Program, Tombstones};
 
 /// What became of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
