@@ -4,13 +4,13 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluicegate::config::plan::{
+use sluicegate::internals::config::plan::{
     Action, Auth, ConcurrencyMode, DocumentId, ElasticsearchConnection, ElasticsearchSinkPlan, KafkaConnection,
     KafkaSinkPlan, OnIndexFault, OnMissingTopic, OnTombstone, ServerKind, Template, TemplateSegment,
 };
-use sluicegate::model::{Encode, Epoch, Kept, Offset, PartitionId, Place, Ticket, TicketId};
-use sluicegate::sink::elasticsearch::{BulkEncoder, read_answer};
-use sluicegate::sink::kafka::KafkaEncoder;
+use sluicegate::internals::model::{Encode, Epoch, Kept, Offset, PartitionId, Place, Ticket, TicketId};
+use sluicegate::internals::sink::elasticsearch::{BulkEncoder, read_answer};
+use sluicegate::internals::sink::kafka::KafkaEncoder;
 
 use crate::input::{self, SIZES};
 use crate::stage::Stage;

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use sluicegate::config::plan::CachePlan;
-use sluicegate::enrich::{Cache, CacheTurn, CachedKey};
-use sluicegate::testbed::generator::LookupUser;
+use sluicegate::internals::config::plan::CachePlan;
+use sluicegate::internals::enrich::{Cache, CacheTurn, CachedKey};
+use sluicegate::internals::testbed::generator::LookupUser;
 
 use crate::input;
 use crate::stage::Stage;

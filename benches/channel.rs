@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Instant;
 
-use sluicegate::model::{Charge, Prepared, Sequence};
+use sluicegate::internals::model::{Charge, Prepared, Sequence};
 
 use crate::stage::Stage;
 

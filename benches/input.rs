@@ -1,7 +1,7 @@
 //! The records all stages work on: those of the seeded generator.
 
-use sluicegate::model::OwnedRecord;
-use sluicegate::testbed::generator::{Generator, GeneratorScratch, LoadShape};
+use sluicegate::internals::model::OwnedRecord;
+use sluicegate::internals::testbed::generator::{Generator, GeneratorScratch, LoadShape};
 
 /// Bytes of a value. The smallest are of the generator's compact layout, with few members.
 pub const SIZES: [usize; 4] = [200, 1_000, 8_000, 64_000];

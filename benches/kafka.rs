@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sluicegate::librdkafka::Consumer;
-use sluicegate::librdkafka::producer::Producer;
-use sluicegate::librdkafka::producer::message::{Message, Span};
-use sluicegate::model::{OwnedRecord, Records as _, TopicPartition, Wake};
-use sluicegate::testbed::kafka::MockKafka;
+use sluicegate::internals::librdkafka::Consumer;
+use sluicegate::internals::librdkafka::producer::Producer;
+use sluicegate::internals::librdkafka::producer::message::{Message, Span};
+use sluicegate::internals::model::{OwnedRecord, Records as _, TopicPartition, Wake};
+use sluicegate::internals::testbed::kafka::MockKafka;
 
 use crate::input;
 use crate::stage::Stage;

@@ -2,8 +2,8 @@
 //!
 //! One run stands for the records of one partition in one batch; the figures are per record, as everywhere.
 
-use sluicegate::model::{Epoch, Offset, Outcome, Part, PartitionId, Position, Ticket};
-use sluicegate::source::ledger::{Ledger, Settled};
+use sluicegate::internals::model::{Epoch, Offset, Outcome, Part, PartitionId, Position, Ticket};
+use sluicegate::internals::source::ledger::{Ledger, Settled};
 
 use crate::stage::Stage;
 
@@ -22,7 +22,7 @@ impl Books {
     fn new(partitions: u32) -> Self {
         let mut ledger = Ledger::default();
         for slot in 0..partitions {
-            ledger.assign(PartitionId(slot), Epoch::fresh(), Some(Position(0)));
+            ledger.assign(PartitionId(slot), Epoch(1), Some(Position(0)));
         }
         Self { ledger, next: vec![0; partitions as usize], open: vec![Vec::new(); partitions as usize] }
     }

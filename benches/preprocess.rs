@@ -2,21 +2,19 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use simd_json::{Buffers, INPUT_PADDING, Tape};
-use sluicegate::config::plan::{
-    CachePlan, ConditionPlan, LookupPlan, LookupSource, NumberTest, OnLookupError, OnMiss, Otherwise, Pointer,
-    RedisConnection, RequirePlan, SelectPlan, StepKind, StepPlan, Template, TemplateSegment, Test, WherePlan,
+use sluicegate::internals::config::plan::{StepPlan, Template};
+use sluicegate::internals::config::{Surroundings, load_text, parse_template};
+use sluicegate::internals::enrich::{Enricher, Lookups};
+use sluicegate::internals::model::{
+    Charge, Encode, Epoch, Kept, Offset, OwnedRecord, PartitionTable, Place, Position, Prepared, Record, Reject, Run,
+    Ticket, TicketId, TopicPartition,
 };
-use sluicegate::enrich::{Enricher, Lookups};
-use sluicegate::model::{
-    Charge, Decimal, Encode, Epoch, Kept, Offset, OwnedRecord, PartitionTable, Place, Position, Prepared, Record,
-    Reject, Run, Ticket, TicketId, TopicPartition,
-};
-use sluicegate::preprocess::tape::Parser;
-use sluicegate::preprocess::worker::Preprocessor;
-use sluicegate::preprocess::{Program, Tombstones};
+use sluicegate::internals::preprocess::tape::Parser;
+use sluicegate::internals::preprocess::worker::Preprocessor;
+use sluicegate::internals::preprocess::{Program, Tombstones};
 
 use crate::input::{self, SIZES};
 use crate::stage::Stage;
@@ -32,6 +30,12 @@ const TEMPLATE: &str = "preprocess/template";
 const SPLICE: &str = "preprocess/splice";
 const PREPARE: &str = "preprocess/prepare";
 
+/// Steps as a configuration writes them.
+const RESULT: &str = "{ select: /result }";
+const REQUIRE: &str = "{ require: [/id, /user] }";
+const WHERE: &str = "{ where: [{ field: /seq, greater_than: 0 }, { field: /user, prefix: u- }] }";
+const LOOKUP: &str = "{ lookup: { redis: l, key: \"user:{/user}\", into: /user_info } }";
+
 /// Every case over every size.
 pub fn stages() -> impl Iterator<Item = Stage> {
     CASES.into_iter().flat_map(|name| SIZES.into_iter().map(move |bytes| stage(name, bytes)))
@@ -40,76 +44,38 @@ pub fn stages() -> impl Iterator<Item = Stage> {
 fn stage(name: &str, value_bytes: usize) -> Stage {
     let records = input::records(value_bytes);
     let (count, bytes) = (records.len() as u64, input::bytes(&records));
-    let id = || template(vec![field("id")]);
-    let day = || {
-        template(vec![
-            TemplateSegment::Literal("items-".to_owned()),
-            TemplateSegment::Timestamp(Some("%Y.%m.%d".to_owned())),
-        ])
-    };
-    let templates = || vec![id(), day(), template(vec![TemplateSegment::Key])];
-    let batch = |kinds, templates: &[Template]| {
-        let mut batch = Batch::new(kinds, templates, records.clone(), value_bytes);
+    let templates = || ["{/id}", "items-{timestamp:%Y.%m.%d}", "{key}"].map(template);
+    let batch = |written: &[&str], templates: &[Template]| {
+        let mut batch = Batch::new(&steps(written), templates, records.clone(), value_bytes);
         Box::new(move || batch.run())
     };
     let run: Box<dyn FnMut() -> usize> = match name {
         BARE => bare(records),
-        SELECT => batch(vec![select()], &[]),
-        FILTER => batch(vec![select(), require(), condition()], &[]),
-        TEMPLATE => batch(vec![select()], &templates()),
-        SPLICE => batch(vec![select(), lookup()], &[]),
-        PREPARE => batch(vec![select(), require(), condition(), lookup()], &templates()),
+        SELECT => batch(&[RESULT], &[]),
+        FILTER => batch(&[RESULT, REQUIRE, WHERE], &[]),
+        TEMPLATE => batch(&[RESULT], &templates()),
+        SPLICE => batch(&[RESULT, LOOKUP], &[]),
+        PREPARE => batch(&[RESULT, REQUIRE, WHERE, LOOKUP], &templates()),
         _ => parse(records),
     };
     Stage { group: name.to_owned(), case: value_bytes.to_string(), records: count, bytes: Some(bytes), run }
 }
 
-fn pointer(member: &str) -> Pointer {
-    Pointer { members: vec![member.to_owned()] }
+fn template(text: &str) -> Template {
+    parse_template(text).expect("a template")
 }
 
-fn field(member: &str) -> TemplateSegment {
-    TemplateSegment::Field { pointer: pointer(member), fallback: None }
-}
-
-fn template(segments: Vec<TemplateSegment>) -> Template {
-    Template { text: "bench".to_owned(), segments }
-}
-
-fn select() -> StepKind {
-    StepKind::Select(SelectPlan { pointer: pointer("result") })
-}
-
-fn require() -> StepKind {
-    StepKind::Require(RequirePlan { pointers: vec![pointer("id"), pointer("user")], otherwise: Otherwise::Reject })
-}
-
-fn condition() -> StepKind {
-    let positive = ConditionPlan {
-        pointer: pointer("seq"),
-        test: Test::Number(NumberTest::Greater, Decimal::new("0").expect("a number")),
-    };
-    let named = ConditionPlan { pointer: pointer("user"), test: Test::Prefix("u-".to_owned()) };
-    StepKind::Where(WherePlan { conditions: vec![positive, named], otherwise: Otherwise::Drop })
-}
-
-fn lookup() -> StepKind {
-    let key = template(vec![TemplateSegment::Literal("user:".to_owned()), field("user")]);
-    StepKind::Lookup(Box::new(LookupPlan {
-        connection: RedisConnection {
-            name: "lookups".into(),
-            url: "redis://127.0.0.1".into(),
-            timeout: Duration::from_secs(1),
-            ca_file: None,
-            client: None,
-            verify: true,
-        },
-        source: LookupSource::Keyed { key, fields: Vec::new() },
-        into: pointer("user_info"),
-        on_miss: OnMiss::Keep,
-        on_error: OnLookupError::Retry,
-        cache: CachePlan { entries: 1, bytes: 1, ttl: Duration::ZERO, miss_ttl: Duration::ZERO },
-    }))
+/// The plan of steps as a configuration writes them.
+fn steps(written: &[&str]) -> Vec<StepPlan> {
+    let text = format!(
+        "connections:\n  kafka: {{ k: {{ brokers: [\"h:1\"] }} }}\n  redis: {{ l: {{ url: \"redis://h:1\" }} }}\npipelines:\n  p:\n    \
+         source: {{ kafka: {{ connection: k, topics: [t], group: g }} }}\n    steps: [{}]\n    \
+         sink: {{ kafka: {{ connection: k, topic: out }} }}\n",
+        written.join(", ")
+    );
+    let around = Surroundings { environment: &|_| None, property: &|_, _| Ok(()), tls: false, cores: 1 };
+    let mut loaded = load_text(&text, "benches.yaml", around).unwrap_or_else(|findings| panic!("{findings}"));
+    loaded.plan.pipelines.remove(0).steps
 }
 
 /// Appends what a record brings, as a sink would.
@@ -136,14 +102,12 @@ struct Batch {
 }
 
 impl Batch {
-    fn new(kinds: Vec<StepKind>, templates: &[Template], records: Vec<OwnedRecord>, value_bytes: usize) -> Self {
-        let step = |kind| StepPlan { place: "steps".into(), kind };
-        let steps: Vec<_> = kinds.into_iter().map(step).collect();
-        let program = Program::compile(&steps, templates, Tombstones::PassOn).expect("compiles");
+    fn new(steps: &[StepPlan], templates: &[Template], records: Vec<OwnedRecord>, value_bytes: usize) -> Self {
+        let program = Program::compile(steps, templates, Tombstones::PassOn).expect("compiles");
         let lookups = Lookups::in_memory(vec![input::generator(value_bytes).lookup_table()]);
         let table = PartitionTable::default();
         let slot = table.slot(&TopicPartition { topic: "events".into(), partition: 0 }).expect("room");
-        let epoch = Epoch::fresh();
+        let epoch = Epoch(1);
         table.set_current(slot, epoch);
         let end = records.len() as u32;
         let ticket = Ticket { id: TicketId(0), slot, epoch };

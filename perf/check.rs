@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
-use sluicegate::testbed::bulk_endpoint::id_digest;
+use sluicegate::internals::testbed::bulk_endpoint::id_digest;
 use sluicegate_testkit::services::KafkaClient;
 
 use crate::expected::{Expected, Values, number};

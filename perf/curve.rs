@@ -250,8 +250,8 @@ pub fn is_open_loop(name: &str) -> bool {
 mod tests {
     use std::collections::BTreeSet;
 
-    use sluicegate::config;
-    use sluicegate::config::plan::SinkPlan;
+    use sluicegate::internals::config;
+    use sluicegate::internals::config::plan::SinkPlan;
 
     use super::*;
     use crate::subject::{self, Pipeline, Target};

@@ -2,7 +2,7 @@
 //! everybody keeps the bytes.
 
 use serde_json::Value;
-use sluicegate::testbed::generator::{Generator, GeneratorScratch, LoadShape};
+use sluicegate::internals::testbed::generator::{Generator, GeneratorScratch, LoadShape};
 
 use crate::source;
 

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use sluicegate::testbed::generator::Generator;
+use sluicegate::internals::testbed::generator::Generator;
 use sluicegate_testkit::services::RedisClient;
 
 use crate::history::round;

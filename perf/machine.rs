@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
-use sluicegate::telemetry::process::Machine;
+use sluicegate::internals::telemetry::process::Machine;
 
 use crate::peers::Peers;
 use crate::servers::Servers;

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
-use sluicegate::cli;
 
 use crate::check::Verdict;
 use crate::curve::{Point, Route, USUAL_BYTES};
@@ -169,14 +168,14 @@ fn read_bench(bench: &Value) -> Option<Measured> {
 
 /// Is `sluicegate bench`.
 pub fn bench(words: &[String]) -> ExitCode {
-    cli::run_line(["sluicegate", "bench"].into_iter().chain(words.iter().map(String::as_str)))
+    sluicegate::run_line(["sluicegate", "bench"].into_iter().chain(words.iter().map(String::as_str)))
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
     use serde_json::json;
-    use sluicegate::cli::Cli;
+    use sluicegate::internals::cli::Cli;
 
     use super::*;
 

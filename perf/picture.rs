@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use sluicegate::telemetry::run_files::axis::{Axis, Range, Unit};
-use sluicegate::telemetry::run_files::chart::escape;
+use sluicegate::internals::telemetry::run_files::axis::{Axis, Range, Unit};
+use sluicegate::internals::telemetry::run_files::chart::escape;
 
 /// A picture.
 #[derive(Debug, Clone)]

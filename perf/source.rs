@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use sluicegate::testbed::generator::{Generator, GeneratorScratch, LoadShape};
+use sluicegate::internals::testbed::generator::{Generator, GeneratorScratch, LoadShape};
 use sluicegate_testkit::services::{KafkaClient, NewRecord};
 
 use crate::raw::progress;

@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, EndpointOptions, EndpointVersion, ItemObserver, ScriptedFault};
+use sluicegate::internals::testbed::bulk_endpoint::{BulkEndpoint, EndpointOptions, EndpointVersion, ScriptedFault};
 
 use crate::expected::{Expected, Values, from_id};
 
@@ -119,7 +119,7 @@ impl Drop for Stub {
 /// Is the endpoint until its input ends.
 pub fn serve(words: &[String]) -> anyhow::Result<()> {
     let comparing = words.iter().any(|word| word == COMPARING);
-    let (version, look) = if comparing { (8, Some(compare as ItemObserver)) } else { (6, None) };
+    let (version, look) = if comparing { (8, Some(compare as fn(&[u8], &[u8]))) } else { (6, None) };
     let options = EndpointOptions {
         version: EndpointVersion::Elasticsearch(version),
         store: false,

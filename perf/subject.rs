@@ -6,7 +6,6 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use sluicegate::cli;
 
 use crate::machine::pinned;
 use crate::peers::Peer;
@@ -176,13 +175,13 @@ pub fn command(configuration: &Path) -> anyhow::Result<Command> {
 pub fn engine(words: &[String]) -> ExitCode {
     let mut line = vec!["sluicegate", "--log-format", "text", "run", "--until", "end"];
     line.extend(words.iter().flat_map(|file| ["-c", file]));
-    cli::run_line(line)
+    sluicegate::run_line(line)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sluicegate::config;
+    use sluicegate::internals::config;
 
     fn accepted(root: &Value) -> config::plan::Plan {
         let surroundings =

@@ -13,18 +13,22 @@
 //! The tree is the pipeline; imports go one way:
 //! `model ← leaf ← preprocess ← config ← source, enrich, sink ← preprocess::worker ← pipeline ← cli`.
 
-pub mod cli;
-pub mod config;
-pub mod enrich;
-pub mod leaf;
-pub mod librdkafka;
-pub mod model;
-pub mod mutants;
-pub mod pipeline;
-pub mod preprocess;
+mod cli;
+mod config;
+mod enrich;
+#[doc(hidden)]
+pub mod internals;
+mod leaf;
+mod librdkafka;
+mod model;
+mod mutants;
+mod pipeline;
+mod preprocess;
 #[cfg(test)]
 mod simulation;
-pub mod sink;
-pub mod source;
-pub mod telemetry;
-pub mod testbed;
+mod sink;
+mod source;
+mod telemetry;
+mod testbed;
+
+pub use cli::run_line;

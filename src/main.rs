@@ -7,5 +7,5 @@ use std::process::ExitCode;
 static ALLOCATOR: jemallocator::Jemalloc = jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    sluicegate::cli::run_line(std::env::args_os())
+    sluicegate::run_line(std::env::args_os())
 }

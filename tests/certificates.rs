@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use sluicegate::testbed::kafka::MockKafka;
+use sluicegate::internals::testbed::kafka::MockKafka;
 use sluicegate_testkit::services::ServiceError;
 
 use crate::support::bench::until;

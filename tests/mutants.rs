@@ -1,4 +1,4 @@
-//! Runs the tests against each known bug of `sluicegate::mutants` and prints how many were killed.
+//! Runs the tests against each known bug of `src/mutants.rs` and prints how many were killed.
 //!
 //! `cargo run --features mutants --example mutants [-- NAME…]`. The tests are built in a copy of the checkout that has the
 //! patches beside this file in it; it lies in the target directory, and is kept for the next run. First the named tests must
@@ -13,7 +13,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use sluicegate::mutants::{Mutant, VARIABLE};
+use sluicegate::internals::mutants::{Mutant, VARIABLE};
 
 #[path = "mutants/killers.rs"]
 mod killers;

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sluicegate::testbed::kafka::MockKafka;
+use sluicegate::internals::testbed::kafka::MockKafka;
 
 use crate::support::process::Process;
 

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
-use sluicegate::testbed::kafka::MockKafka;
+use sluicegate::internals::testbed::kafka::MockKafka;
 use sluicegate_testkit::services::kafka::{self, KafkaOptions};
 use sluicegate_testkit::services::{KafkaClient, NewRecord};
 

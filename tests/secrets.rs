@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use sluicegate::testbed::kafka::MockKafka;
+use sluicegate::internals::testbed::kafka::MockKafka;
 use sluicegate_testkit::services::{KafkaClient, NewRecord};
 
 /// What every canary begins with.
@@ -82,7 +82,7 @@ fn suspicious(schema: &Value) -> BTreeSet<String> {
 
 #[test]
 fn every_secret_field_of_the_schema_has_a_canary() {
-    let schema = sluicegate::config::schema::schema();
+    let schema = sluicegate::internals::config::schema::schema();
     let mut places = BTreeSet::new();
     secret_places(&schema, "", "", &mut places);
     let covered: BTreeSet<String> = PLACES.iter().map(|(place, _)| (*place).to_owned()).collect();

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sluicegate::mutants::Mutant;
-use sluicegate::telemetry::board::{Board, BuildInfo};
-use sluicegate::telemetry::families::families;
+use sluicegate::internals::mutants::Mutant;
+use sluicegate::internals::telemetry::board::{Board, BuildInfo};
+use sluicegate::internals::telemetry::families::families;
 
 #[path = "mutants/killers.rs"]
 mod killers;
@@ -360,7 +360,7 @@ fn keys_of(schema: &serde_json::Value, keys: &mut BTreeSet<String>) {
 #[test]
 fn every_configuration_key_is_in_the_commented_file() {
     let mut keys = BTreeSet::new();
-    keys_of(&sluicegate::config::schema::schema(), &mut keys);
+    keys_of(&sluicegate::internals::config::schema::schema(), &mut keys);
     assert!(keys.len() > 60 && keys.contains("brokers") && keys.contains("retry_on_conflict"), "{keys:?}");
     let file = fs::read_to_string("config/sluicegate.yaml").expect("config/sluicegate.yaml");
     let words: BTreeSet<&str> = file.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
@@ -595,7 +595,7 @@ fn yaml_blocks(page: &str) -> Vec<String> {
 
 #[test]
 fn configurations_in_the_documentation_are_valid() {
-    use sluicegate::config::{Inputs, Surroundings, load};
+    use sluicegate::internals::config::{Inputs, Surroundings, load};
     let readme = fs::read_to_string("README.md").expect("README.md");
     let blocks = yaml_blocks(&readme);
     assert!(blocks.len() >= 2, "README.md shows both kinds of pipeline");
@@ -607,13 +607,94 @@ fn configurations_in_the_documentation_are_valid() {
         let environment = |_: &str| None;
         let surroundings = Surroundings {
             environment: &environment,
-            property: &sluicegate::cli::property::accepted,
+            property: &sluicegate::internals::cli::property::accepted,
             tls: false,
             cores: 2,
         };
         let loaded = load(&inputs, surroundings);
         assert!(loaded.is_ok(), "{block}\n{}", loaded.err().map(|findings| findings.to_string()).unwrap_or_default());
     }
+}
+
+/// The most that can be reached from outside by a path: [`reachable_names`].
+const MOST_REACHABLE: usize = 299;
+
+/// The names that the lists of `pub use` in `text` export.
+fn exported(text: &str) -> Vec<&str> {
+    let lists = text.split("pub use ").skip(1).filter_map(|rest| rest.split(';').next());
+    let names = lists.flat_map(|list| {
+        let (_, last) = list.split_once('{').or(list.rsplit_once("::")).unwrap_or(("", list));
+        last.trim_end_matches('}').split(',')
+    });
+    names.map(str::trim).filter(|name| !name.is_empty()).collect()
+}
+
+/// The type of an inherent `impl` that begins in this line.
+fn implemented(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("impl").filter(|rest| !rest.contains(" for "))?;
+    let mut depth = 0;
+    let generics = rest.char_indices().find(|(_, c)| {
+        depth += i32::from(*c == '<') - i32::from(*c == '>');
+        depth == 0
+    });
+    let rest = generics.and_then(|(end, c)| rest.get(end + c.len_utf8()..)).map_or(rest, str::trim_start);
+    rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().filter(|name| !name.is_empty())
+}
+
+/// The public functions and constants in inherent `impl` blocks of `text`, as `Type::name`; the formatter has put a block's
+/// members four spaces in.
+fn public_members(text: &str) -> Vec<String> {
+    let mut members = Vec::new();
+    let mut of = None;
+    for line in text.lines() {
+        if line.starts_with("impl") {
+            of = implemented(line);
+        } else if line.starts_with('}') {
+            of = None;
+        }
+        let Some((name, member)) = of.zip(line.strip_prefix("    pub ")) else { continue };
+        let member = member.split(['(', '<', ':']).next().unwrap_or(member);
+        members.push(format!("{name}::{}", member.rsplit(' ').next().unwrap_or(member)));
+    }
+    members
+}
+
+/// What a path from outside can name: what `lib.rs` and the door export, and the public functions and constants of the types
+/// among it. Not counted are fields, variants, members of traits and of the macro in `mutants.rs`, and types that only a
+/// signature shows.
+fn reachable_names(sources: &[Source]) -> BTreeSet<String> {
+    let doors = sources.iter().filter(|source| ["src/lib.rs", "src/internals.rs"].contains(&source.path.as_str()));
+    let texts: Vec<String> = doors.map(|source| code(&source.text)).collect();
+    let names: BTreeSet<&str> = texts.iter().flat_map(|text| exported(text)).collect();
+    let members = sources.iter().flat_map(|source| public_members(&source.production));
+    let own = members.filter(|member| member.split("::").next().is_some_and(|of| names.contains(of)));
+    own.chain(names.iter().map(|name| (*name).to_owned())).collect()
+}
+
+#[test]
+fn few_names_can_be_reached_from_outside() {
+    let sources = sources("src");
+    let root = sources.iter().find(|source| source.path == "src/lib.rs").expect("src/lib.rs");
+    assert_eq!(words_after(&code(&root.text), "pub mod "), ["internals"], "one door, and it is hidden");
+    let names = reachable_names(&sources);
+    assert!(names.contains("run_line") && names.contains("Engine::start"), "{names:?}");
+    assert!(names.len() <= MOST_REACHABLE, "{} names, at most {MOST_REACHABLE}: {names:#?}", names.len());
+}
+
+#[test]
+fn the_hidden_door_has_what_is_used_and_is_used_by_nothing_inside() {
+    let inside = sources("src");
+    let door = inside.iter().find(|source| source.path == "src/internals.rs").map(|source| code(&source.text));
+    let door = door.expect("src/internals.rs");
+    let outside: Vec<_> = ["tests", "perf", "benches"].iter().flat_map(|folder| sources(folder)).collect();
+    let users: String =
+        outside.iter().map(|source| code(&source.text)).filter(|text| text.contains("internals")).collect();
+    let used: BTreeSet<&str> = users.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
+    let unused: Vec<_> = exported(&door).into_iter().filter(|name| !used.contains(name)).map(str::to_owned).collect();
+    none(&unused, "names in src/internals.rs that nothing outside uses");
+    let through =
+        inside.iter().filter(|source| code(&source.text).contains("internals::")).map(|source| source.path.clone());
+    none(&through.collect::<Vec<_>>(), "the engine does not use its own hidden door");
 }
 
 /// The rules themselves must notice: each is shown a fault.
@@ -636,6 +717,11 @@ fn the_rules_find_what_they_look_for() {
     let uses_part = "use crate::preprocess::worker::Worker;";
     assert_eq!(imports("pipeline", uses_part), ["preprocess", "preprocess/worker"]);
     assert_eq!(imports("preprocess", "use super::worker::Worker;"), ["preprocess/worker"]);
+    assert_eq!(exported("mod a;\npub use a::b;\npub mod c {\n    pub use crate::c::{D,\n e};\n}"), ["b", "D", "e"]);
+    assert_eq!(implemented("impl<M: Messages<Of<u8>>> Lane<M> {"), Some("Lane"));
+    assert_eq!(implemented("impl fmt::Display for Lane {"), None);
+    let block = "impl Lane {\n    pub const MOST: u8 = 1;\n    pub fn new<A>(a: A) -> Self {\n    fn own() {\n}\npub fn free() {";
+    assert_eq!(public_members(block), ["Lane::MOST", "Lane::new"]);
     assert!(is_test_file("src/sink/kafka/tests/waits.rs") && !is_test_file("src/sink/kafka/sink.rs"));
 }
 

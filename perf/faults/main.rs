@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
-use sluicegate::cli;
+
 use sluicegate_testkit::services::Service;
 use sluicegate_testkit::services::elasticsearch::{self, Version};
 use sluicegate_testkit::services::kafka::{self, KafkaOptions};
@@ -100,7 +100,7 @@ fn main() -> ExitCode {
 
 /// Is the engine.
 fn engine(words: &[OsString]) -> ExitCode {
-    cli::run_line(std::iter::once(OsString::from("sluicegate")).chain(words.iter().cloned()))
+    sluicegate::run_line(std::iter::once(OsString::from("sluicegate")).chain(words.iter().cloned()))
 }
 
 /// Whether everything was sound.

@@ -4,7 +4,7 @@
 //! everything sent so far was answered.
 
 use anyhow::Context as _;
-use sluicegate::librdkafka::MessageBatch;
+use sluicegate::internals::librdkafka::MessageBatch;
 
 use super::Task;
 use super::extract::Extractor;

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use secrecy::ExposeSecret as _;
-use sluicegate::config::plan::SinkPlan;
-use sluicegate::librdkafka::MessageBatch;
-use sluicegate::librdkafka::producer::message::{Message, Span};
-use sluicegate::librdkafka::producer::{DeliveryReport, Producer};
-use sluicegate::sink::kafka::settings::{ProducerSettings, properties};
+use sluicegate::internals::config::plan::SinkPlan;
+use sluicegate::internals::librdkafka::MessageBatch;
+use sluicegate::internals::librdkafka::producer::message::{Message, Span};
+use sluicegate::internals::librdkafka::producer::{DeliveryReport, Producer};
+use sluicegate::internals::sink::kafka::settings::{ProducerSettings, properties};
 
 use super::Task;
 use super::extract::Extractor;

@@ -76,7 +76,7 @@ fn member(nodes: &[Node<'_>], object: usize, name: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use sluicegate::testbed::generator::{Generator, GeneratorScratch, LoadShape};
+    use sluicegate::internals::testbed::generator::{Generator, GeneratorScratch, LoadShape};
 
     use super::*;
 

@@ -6,7 +6,7 @@ use anyhow::bail;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
-use sluicegate::source::properties;
+use sluicegate::internals::source::properties;
 
 use super::Task;
 use super::progress::{self, Progress};

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use sluicegate::config;
-use sluicegate::config::plan::PipelinePlan;
-use sluicegate::librdkafka::{Consumer, Event, MessageBatch, START_EARLIEST};
-use sluicegate::model::{TopicPartition, Wake};
-use sluicegate::source::properties;
+use sluicegate::internals::config;
+use sluicegate::internals::config::plan::PipelinePlan;
+use sluicegate::internals::librdkafka::{Consumer, Event, MessageBatch, START_EARLIEST};
+use sluicegate::internals::model::{TopicPartition, Wake};
+use sluicegate::internals::source::properties;
 
 use super::{DRAIN, Task};
 use crate::subject::{self, Pipeline, Target};
@@ -138,7 +138,7 @@ impl Reader {
 
     fn read_answers(&mut self) -> anyhow::Result<()> {
         while let Some(reply) = self.consumer.reply() {
-            if let sluicegate::librdkafka::Reply::Commit(answer) = reply {
+            if let sluicegate::internals::librdkafka::Reply::Commit(answer) = reply {
                 if let Some(code) = answer.error {
                     bail!("commit {} failed: {code}", answer.request);
                 }

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context as _;
-use sluicegate::testbed::generator::{Generator, GeneratorScratch};
+use sluicegate::internals::testbed::generator::{Generator, GeneratorScratch};
 
 use super::Task;
 use super::bulk::Body;

@@ -8,14 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use anyhow::bail;
-use sluicegate::librdkafka::RecordBatch;
-use sluicegate::model::{Budget, Outcome, Part, PartitionId, Report, ReportSender, Run, Stop, Wake};
-use sluicegate::source::view::SourceView;
-use sluicegate::source::{InFlight, Source, SourceContext, SourceEnd, Until};
-use sluicegate::telemetry::health::Health;
-use sluicegate::telemetry::lag::LagTable;
-use sluicegate::telemetry::latency::LatencyBook;
-use sluicegate::telemetry::metrics::PipelineMetrics;
+use sluicegate::internals::librdkafka::RecordBatch;
+use sluicegate::internals::model::{Budget, Outcome, Part, PartitionId, Report, ReportSender, Run, Stop, Wake};
+use sluicegate::internals::source::{InFlight, Source, SourceContext, SourceEnd, Until};
+use sluicegate::internals::telemetry::health::Health;
+use sluicegate::internals::telemetry::latency::LatencyBook;
+use sluicegate::internals::telemetry::metrics::PipelineMetrics;
 
 use super::progress::{self, Progress};
 use super::{Task, reader};
@@ -91,8 +89,8 @@ fn start(
         latency: LatencyBook::new(),
         health: Health::new(),
         stop: Arc::new(Stop::default()),
-        view: Arc::new(SourceView::default()),
-        lag: LagTable::new(),
+        view: Arc::default(),
+        lag: Arc::default(),
         in_flight: Arc::new(NothingInFlight),
         until: Some(Until::End),
         dry_run: false,

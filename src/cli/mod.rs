@@ -45,10 +45,10 @@ const DEFAULT_CONFIG: &str = "sluicegate.yaml";
 pub struct Cli {
     /// Flags of every command.
     #[command(flatten)]
-    pub global: Global,
+    pub(crate) global: Global,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// Flags of every command.

@@ -70,7 +70,7 @@ fn run_plan(args: &RunArgs, plan: Plan, settings: serde_json::Value) -> Result<E
         settings,
         warm_up: false,
     };
-    let engine = match Engine::start_stoppable(plan, options, stops.clone()) {
+    let engine = match Engine::start_with(plan, options, stops.clone()) {
         Ok(engine) => engine,
         Err(_) if stops.iter().any(|stop| stop.is_draining()) => return Ok(Exit::Done),
         Err(error) => {

@@ -35,11 +35,11 @@ pub struct Loaded {
     /// As true.
     pub plan: Plan,
     /// As written, with defaults.
-    pub written: Configuration,
+    pub(crate) written: Configuration,
     /// Where everything was written.
-    pub index: Index,
+    pub(crate) index: Index,
     /// What is allowed but probably not meant.
-    pub warnings: Vec<Finding>,
+    pub(crate) warnings: Vec<Finding>,
 }
 
 /// Reads, merges, expands, decodes and checks. Reads secret files; reaches no server.

@@ -24,7 +24,7 @@ pub mod written;
 
 pub use crate::leaf::finding::{Finding, Findings, Severity};
 pub use crate::leaf::template::parse as parse_template;
-pub use crate::leaf::{finding, secret, tree};
+pub use crate::leaf::{secret, tree};
 pub use check::Surroundings;
 pub use load::{Inputs, Loaded, load, load_text, load_text_and_sets};
 

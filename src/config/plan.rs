@@ -15,13 +15,11 @@ pub use crate::leaf::policy::{
     BreakerPlan, ConcurrencyMode, OnDamaged, OnHalt, OnIndexFault, OnMissingTopic, OnTombstone, OnTooLarge, Start,
 };
 pub use crate::leaf::server::{ClientFiles, RedisConnection};
-pub use crate::leaf::{Constant, JsonText, Pointer, Template, TemplateSegment, TimeForm, ValueForm};
+pub use crate::leaf::{Pointer, Template, TemplateSegment};
 use crate::model::MemoryShare;
-pub use crate::preprocess::steps::filter::{ConditionPlan, NumberTest, Test, WherePlan};
-pub use crate::preprocess::steps::lookup::{CachePlan, LookupPlan, LookupSource, OnLookupError, OnMiss};
-pub use crate::preprocess::steps::require::RequirePlan;
+pub use crate::preprocess::steps::lookup::{CachePlan, LookupPlan, LookupSource, OnLookupError};
 pub use crate::preprocess::steps::select::SelectPlan;
-pub use crate::preprocess::steps::{Otherwise, StepKind, StepPlan};
+pub use crate::preprocess::steps::{StepKind, StepPlan};
 
 mod search;
 mod sink;
@@ -83,17 +81,17 @@ pub struct PipelinePlan {
 
 impl PipelinePlan {
     /// Its look-ups, in the order of their steps.
-    pub fn lookups(&self) -> impl Iterator<Item = &LookupPlan> {
+    pub(crate) fn lookups(&self) -> impl Iterator<Item = &LookupPlan> {
         self.steps.iter().filter_map(|step| step.kind.lookup())
     }
 
     /// The servers it writes to: the sink's, and that of its dead letters.
-    pub fn downstream(&self) -> impl Iterator<Item = Downstream<'_>> {
+    pub(crate) fn downstream(&self) -> impl Iterator<Item = Downstream<'_>> {
         std::iter::once(self.sink.server()).chain(self.on_reject.cluster().map(Downstream::Kafka))
     }
 
     /// The Kafka clusters it needs: to read from, to write to, and for its dead letters.
-    pub fn clusters(&self) -> impl Iterator<Item = &KafkaConnection> {
+    pub(crate) fn clusters(&self) -> impl Iterator<Item = &KafkaConnection> {
         std::iter::once(&self.source.connection).chain(self.downstream().filter_map(Downstream::kafka))
     }
 }
@@ -206,7 +204,7 @@ pub enum OnReject {
 impl OnReject {
     /// The cluster dead letters are written to.
     #[must_use]
-    pub fn cluster(&self) -> Option<&KafkaConnection> {
+    pub(crate) fn cluster(&self) -> Option<&KafkaConnection> {
         match self {
             Self::DeadLetterKafka { connection, .. } => Some(connection),
             Self::Stop | Self::Drop | Self::DeadLetterFile { .. } => None,

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::plan::*;
 use super::*;
+use crate::leaf::{Constant, ValueForm};
 use crate::model::MemoryShare;
+use crate::preprocess::steps::filter::{ConditionPlan, Test};
 
 mod bad;
 mod canary;

@@ -66,7 +66,7 @@ impl Enricher {
     ///
     /// # Errors
     /// See [`LookupStop`].
-    pub fn resolve(
+    pub(crate) fn resolve(
         &mut self,
         lookup: usize,
         keys: &[&[u8]],

@@ -94,7 +94,7 @@ impl Lookups {
     ///
     /// # Errors
     /// [`Exit::Config`] for a URL that cannot be one.
-    pub fn open(
+    pub(crate) fn open(
         plans: &[LookupPlan],
         retry: RetryPlan,
         metrics: Arc<PipelineMetrics>,
@@ -147,7 +147,7 @@ impl Lookups {
     ///
     /// # Errors
     /// See [`NotReady`].
-    pub fn probe(&self) -> Result<(), NotReady> {
+    pub(crate) fn probe(&self) -> Result<(), NotReady> {
         for (index, server) in self.servers.iter().enumerate() {
             server.greet().map_err(|fault| {
                 self.steps_on(index).for_each(|(number, _)| self.raise(number, fault.message()));

@@ -5,6 +5,8 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::model::{Exit, Halt};
+
 use super::fault::LookupFault;
 use super::link::ServerLink;
 use super::lookups::{AnswerSource, GLANCE, Lookups};
@@ -19,12 +21,16 @@ impl Lookups {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn spawn_refresh(self: &Arc<Self>) -> std::io::Result<Option<JoinHandle<()>>> {
+    pub(crate) fn spawn_refresh(self: &Arc<Self>) -> Result<Option<JoinHandle<()>>, Halt> {
         if !self.steps.iter().any(|step| matches!(step.source, AnswerSource::Table(_))) {
             return Ok(None);
         }
         let lookups = Arc::downgrade(self);
-        std::thread::Builder::new().name("enrich-tables".to_owned()).spawn(move || refresh(&lookups)).map(Some)
+        let started = std::thread::Builder::new().name("enrich-tables".to_owned()).spawn(move || refresh(&lookups));
+        started.map(Some).map_err(|error| Halt {
+            exit: Exit::Failure,
+            message: format!("cannot start the thread that reads tables again: {error}"),
+        })
     }
 }
 

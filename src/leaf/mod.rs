@@ -21,5 +21,5 @@ pub mod tree;
 
 pub use context::CheckContext;
 pub use exact::{Bound, Constant, JsonText};
-pub use pointer::{Pointer, PointerRefusal};
-pub use segment::{Template, TemplateSegment, TimeForm, ValueForm};
+pub use pointer::Pointer;
+pub use segment::{Template, TemplateSegment, ValueForm};

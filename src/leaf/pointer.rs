@@ -12,7 +12,7 @@ pub struct Pointer {
 impl Pointer {
     /// The pointer in a message about a record.
     #[must_use]
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         if self.members.is_empty() { "the record".to_owned() } else { self.to_string() }
     }
 }

@@ -84,7 +84,7 @@ pub struct TimeForm {
 impl Template {
     /// Whether rendering it needs the record's value, which a tombstone does not have.
     #[must_use]
-    pub fn needs_document(&self) -> bool {
+    pub(crate) fn needs_document(&self) -> bool {
         self.segments
             .iter()
             .any(|segment| matches!(segment.inner(), TemplateSegment::Field { .. } | TemplateSegment::Original { .. }))
@@ -92,25 +92,25 @@ impl Template {
 
     /// Whether rendering it needs the finished record, which a record that skips the steps does not have.
     #[must_use]
-    pub fn needs_finished(&self) -> bool {
+    pub(crate) fn needs_finished(&self) -> bool {
         self.segments.iter().any(|segment| matches!(segment.inner(), TemplateSegment::Field { .. }))
     }
 
     /// Whether it renders otherwise at another time.
     #[must_use]
-    pub fn is_of_now(&self) -> bool {
+    pub(crate) fn is_of_now(&self) -> bool {
         self.segments.iter().any(|segment| *segment.inner() == TemplateSegment::Now)
     }
 
     /// The whole text where there is no placeholder; empty for an empty template.
     #[must_use]
-    pub fn fixed_text(&self) -> Option<String> {
+    pub(crate) fn fixed_text(&self) -> Option<String> {
         (literals(self).count() == self.segments.len()).then(|| literals(self).collect())
     }
 
     /// The same with all times in this zone.
     #[must_use]
-    pub fn in_zone(mut self, zone: &TimeZone) -> Self {
+    pub(crate) fn in_zone(mut self, zone: &TimeZone) -> Self {
         if *zone != TimeZone::UTC {
             self.segments.iter_mut().for_each(|segment| segment.move_to(zone));
         }
@@ -121,7 +121,7 @@ impl Template {
 impl TemplateSegment {
     /// What is put there, whatever its form.
     #[must_use]
-    pub fn inner(&self) -> &Self {
+    pub(crate) fn inner(&self) -> &Self {
         match self {
             Self::Formed { of, .. } => of.inner(),
             Self::Literal(_)

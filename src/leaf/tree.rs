@@ -131,6 +131,7 @@ impl Node {
     }
 
     /// The value of a key of a map.
+    #[cfg(test)]
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
         match &self.value {

@@ -110,7 +110,7 @@ impl MessageBatch {
 
     /// Broker timestamp in milliseconds of the message at `index`.
     #[must_use]
-    pub fn timestamp_ms(&self, index: usize) -> Option<i64> {
+    pub(crate) fn timestamp_ms(&self, index: usize) -> Option<i64> {
         let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         // SAFETY: the message is live; `kind` outlives the call.
         let at = unsafe { rd::rd_kafka_message_timestamp(self.messages[index].as_ptr(), &raw mut kind) };
@@ -165,7 +165,7 @@ impl MessageBatch {
     }
 
     /// Destroys the messages whose index `keep` refuses, leaving the order as it is.
-    pub fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
         self.last_topic.set(LastTopic::NONE);
         let mut index = 0;
         let live = &self.live;
@@ -181,14 +181,15 @@ impl MessageBatch {
     }
 
     /// Adds the messages of `other` behind these.
-    pub fn append(&mut self, mut other: Self) {
+    pub(crate) fn append(&mut self, mut other: Self) {
         self.last_topic.set(LastTopic::NONE);
         self.messages.append(&mut other.messages);
     }
 
     /// Splits off the messages from `at` on.
+    #[cfg(test)]
     #[must_use]
-    pub fn split_off(&mut self, at: usize) -> Self {
+    pub(crate) fn split_off(&mut self, at: usize) -> Self {
         self.last_topic.set(LastTopic::NONE);
         let messages = self.messages.split_off(at.min(self.messages.len()));
         Self { messages, live: self.live.clone(), last_topic: Cell::new(LastTopic::NONE) }

@@ -20,13 +20,13 @@ impl Consumer {
     /// has been given up, and after a rebalance that is under way. Closing alone does not do that: a cooperative member
     /// without partitions stays in the group until its session ends (librdkafka 2.12, `rd_kafka_cgrp_revoke_all_rejoin`:
     /// "consumer is terminating, skipping rejoin").
-    pub fn unsubscribe(&mut self) {
+    pub(crate) fn unsubscribe(&mut self) {
         // SAFETY: live client. It fails only for a client without a group.
         unsafe { rd::rd_kafka_unsubscribe(self.rk.as_ptr()) };
     }
 
     /// Whether the coordinator has given us a member id that we have not given back.
-    pub fn is_member(&mut self) -> bool {
+    pub(crate) fn is_member(&mut self) -> bool {
         // SAFETY: live client; the text is ours, and NUL-terminated.
         unsafe {
             let id = rd::rd_kafka_memberid(self.rk.as_ptr());
@@ -43,7 +43,7 @@ impl Consumer {
     ///
     /// # Errors
     /// librdkafka's code: it will never be closed (after a fatal error, for one); go on with [`Consumer::destroy`].
-    pub fn start_close(&mut self) -> Result<(), ErrorCode> {
+    pub(crate) fn start_close(&mut self) -> Result<(), ErrorCode> {
         let Some(queue) = &self.queue else { return Err(ErrorCode::STATE) };
         // SAFETY: live client and its own consumer queue; the error, if any, is ours.
         let refused = unsafe { take_error(rd::rd_kafka_consumer_close_queue(self.rk.as_ptr(), queue.as_ptr())) };
@@ -52,14 +52,14 @@ impl Consumer {
 
     /// Whether the consumer has left the group and is closed.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         // SAFETY: live client.
         unsafe { rd::rd_kafka_consumer_closed(self.rk.as_ptr()) == 1 }
     }
 
     /// Frees the client, waiting at most `limit`. Returns whether it was freed; if not, handle and callback context are
     /// leaked. Undelivered batches make it wait: free them first.
-    pub fn destroy(mut self, limit: Duration) -> bool {
+    pub(crate) fn destroy(mut self, limit: Duration) -> bool {
         self.release(limit)
     }
 

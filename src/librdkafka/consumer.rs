@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use rdkafka::bindings as rd;
 
@@ -102,7 +102,7 @@ impl Consumer {
     ///
     /// # Errors
     /// librdkafka refused one.
-    pub fn subscribe(&mut self, topics: &[String]) -> Result<(), OpenError> {
+    pub(crate) fn subscribe(&mut self, topics: &[String]) -> Result<(), OpenError> {
         let names: Vec<_> =
             topics.iter().map(|topic| TopicPartition { topic: topic.as_str().into(), partition: -1 }).collect();
         let list = List::new(names.iter().map(|name| (name, super::NO_OFFSET)));
@@ -179,7 +179,7 @@ impl Consumer {
     }
 
     /// The oldest offset of a partition, as of the last fetch; no request is sent. `None` while unknown.
-    pub fn low_watermark(&mut self, partition: &TopicPartition) -> Option<i64> {
+    pub(crate) fn low_watermark(&mut self, partition: &TopicPartition) -> Option<i64> {
         let topic = CString::new(&*partition.topic).ok()?;
         let (mut low, mut high) = (super::NO_OFFSET, super::NO_OFFSET);
         // SAFETY: live client, NUL-terminated name; both numbers outlive the call.
@@ -215,7 +215,7 @@ impl Consumer {
     ///
     /// # Errors
     /// librdkafka's code.
-    pub fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), ErrorCode> {
+    pub(crate) fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), ErrorCode> {
         let list = List::new(partitions.iter().map(|name| (name, super::NO_OFFSET)));
         let change = if self.is_cooperative() { AssignmentChange::Remove } else { AssignmentChange::Clear };
         self.change_assignment(change, &list)
@@ -248,7 +248,7 @@ impl Consumer {
     ///
     /// # Errors
     /// librdkafka's code when the whole call failed.
-    pub fn seek(
+    pub(crate) fn seek(
         &mut self,
         positions: &[(TopicPartition, i64)],
         wait_ms: c_int,
@@ -260,18 +260,18 @@ impl Consumer {
     }
 
     /// Stops fetching of partitions and throws their prefetch away.
-    pub fn pause(&mut self, partitions: &[TopicPartition]) -> Vec<PartitionAnswer> {
+    pub(crate) fn pause(&mut self, partitions: &[TopicPartition]) -> Vec<PartitionAnswer> {
         self.of_each(LocalCall::Pause, partitions)
     }
 
     /// Fetches partitions again.
-    pub fn resume(&mut self, partitions: &[TopicPartition]) -> Vec<PartitionAnswer> {
+    pub(crate) fn resume(&mut self, partitions: &[TopicPartition]) -> Vec<PartitionAnswer> {
         self.of_each(LocalCall::Resume, partitions)
     }
 
     /// The consumer's own position in a partition: the offset behind the last message it handed out, control records
     /// included once it passed them. Negative when unknown.
-    pub fn position(&mut self, partition: &TopicPartition) -> i64 {
+    pub(crate) fn position(&mut self, partition: &TopicPartition) -> i64 {
         let answers = self.of_each(LocalCall::Position, std::slice::from_ref(partition));
         answers.first().map_or(super::NO_OFFSET, |answer| answer.offset)
     }
@@ -308,7 +308,7 @@ impl Consumer {
 
     /// Asks for the group's committed positions; the answer arrives as [`Reply::Offsets`], once the coordinator can be
     /// reached.
-    pub fn ask_committed(&mut self, partitions: &[TopicPartition], request: u64) {
+    pub(crate) fn ask_committed(&mut self, partitions: &[TopicPartition], request: u64) {
         if let Some(replies) = &self.replies {
             // SAFETY: live client and its own queue.
             unsafe { replies::ask_committed(self.rk.as_ptr(), replies, &self.group, partitions, request) };
@@ -316,7 +316,13 @@ impl Consumer {
     }
 
     /// Asks for the earliest, or the last stable offsets, or those of a time; the answer arrives as [`Reply::Offsets`].
-    pub fn ask_ends(&mut self, kind: OffsetKind, partitions: &[TopicPartition], timeout_ms: c_int, request: u64) {
+    pub(crate) fn ask_ends(
+        &mut self,
+        kind: OffsetKind,
+        partitions: &[TopicPartition],
+        timeout_ms: c_int,
+        request: u64,
+    ) {
         if let Some(replies) = &self.replies {
             // SAFETY: live client and its own queue.
             unsafe { replies::ask_ends(self.rk.as_ptr(), replies, kind, partitions, timeout_ms, request) };
@@ -324,7 +330,7 @@ impl Consumer {
     }
 
     /// Asks for the ids of topics; the answer arrives as [`Reply::Topics`].
-    pub fn ask_topics(&mut self, topics: &[Arc<str>], timeout_ms: c_int) {
+    pub(crate) fn ask_topics(&mut self, topics: &[Arc<str>], timeout_ms: c_int) {
         if let Some(replies) = &self.replies {
             // SAFETY: live client and its own queue.
             unsafe { super::topics::ask(self.rk.as_ptr(), replies, topics, timeout_ms) };
@@ -332,14 +338,15 @@ impl Consumer {
     }
 
     /// Names the bootstrap servers once more to a client that has lost all brokers.
-    pub fn bootstrap_again(&mut self) {
+    pub(crate) fn bootstrap_again(&mut self) {
         // SAFETY: live client.
         unsafe { bootstrap::name_again(self.rk.as_ptr(), &self.servers) };
     }
 
     /// Messages drained and not freed yet.
     #[must_use]
-    pub fn live_messages(&self) -> usize {
-        self.live_messages.load(Ordering::Acquire)
+    #[cfg(test)]
+    pub(crate) fn live_messages(&self) -> usize {
+        self.live_messages.load(std::sync::atomic::Ordering::Acquire)
     }
 }

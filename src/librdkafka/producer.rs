@@ -108,12 +108,12 @@ impl Producer {
 
     /// The bytes of a buffer that is lent.
     #[must_use]
-    pub fn payload(&self, buffer: BufferId) -> Option<&[u8]> {
+    pub(crate) fn payload(&self, buffer: BufferId) -> Option<&[u8]> {
         self.buffers.payload(buffer)
     }
 
     /// Gives a lent payload back; `None` while a message points into it, and when it is sealed or gone.
-    pub fn take_back(&mut self, buffer: BufferId) -> Option<Vec<u8>> {
+    pub(crate) fn take_back(&mut self, buffer: BufferId) -> Option<Vec<u8>> {
         self.buffers.take_back(buffer)
     }
 
@@ -246,7 +246,7 @@ impl Producer {
 
     /// Asks librdkafka to give up everything queued or in flight; the reports say so when they are served. Does not
     /// wait. Messages in flight may still be written.
-    pub fn purge(&mut self) {
+    pub(crate) fn purge(&mut self) {
         const NON_BLOCKING: i32 = rd::RD_KAFKA_PURGE_F_NON_BLOCKING;
         // SAFETY: the handle is live; the call only queues requests to librdkafka's threads.
         unsafe {
@@ -258,14 +258,14 @@ impl Producer {
     }
 
     /// Names the bootstrap servers once more to a client that has lost all brokers.
-    pub fn bootstrap_again(&mut self) {
+    pub(crate) fn bootstrap_again(&mut self) {
         // SAFETY: the handle is live.
         unsafe { bootstrap::name_again(self.client.handle, &self.servers) };
     }
 
     /// The fatal error that made this client unusable.
     #[must_use]
-    pub fn fatal(&self) -> Option<(ErrorCode, String)> {
+    pub(crate) fn fatal(&self) -> Option<(ErrorCode, String)> {
         // SAFETY: the handle is live.
         unsafe { native::fatal(self.client.handle) }
     }
@@ -284,7 +284,7 @@ impl Producer {
     }
 
     /// Asks the cluster for metadata, of one topic or of none. Blocks for at most `limit`.
-    pub fn probe(&mut self, topic: Option<&str>, limit: Duration) -> Probe {
+    pub(crate) fn probe(&mut self, topic: Option<&str>, limit: Duration) -> Probe {
         let handle = match topic.map(|topic| self.topic(topic)).transpose() {
             Ok(handle) => handle.unwrap_or(ptr::null_mut()),
             Err(code) => return Probe::Topic(code),
@@ -310,7 +310,7 @@ impl Producer {
     }
 
     /// The names of all topics of the cluster that we may see; `None` where nobody answers within `limit`.
-    pub fn topics(&mut self, limit: Duration) -> Option<HashSet<String>> {
+    pub(crate) fn topics(&mut self, limit: Duration) -> Option<HashSet<String>> {
         let mut metadata: *const rd::rd_kafka_metadata = ptr::null();
         let millis = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the handle is live; `metadata` is writable and receives a structure we destroy below.

@@ -49,7 +49,7 @@ impl Budget {
 
     /// Charges without asking.
     #[must_use]
-    pub fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
+    pub(crate) fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
         self.add(bytes);
         Charge { budget: Some(self.clone()), bytes }
     }
@@ -83,12 +83,12 @@ impl Charge {
 
     /// Bytes held.
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Holds `bytes` from now on, more or less than before.
-    pub fn set(&mut self, bytes: usize) {
+    pub(crate) fn set(&mut self, bytes: usize) {
         if let Some(budget) = &self.budget {
             if bytes > self.bytes {
                 budget.add(bytes - self.bytes);
@@ -101,7 +101,7 @@ impl Charge {
 
     /// Splits `bytes` off into a charge of their own (at most what is held).
     #[must_use]
-    pub fn split(&mut self, bytes: usize) -> Self {
+    pub(crate) fn split(&mut self, bytes: usize) -> Self {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
         Self { budget: self.budget.clone(), bytes }
@@ -109,7 +109,7 @@ impl Charge {
 
     /// A further charge on the same budget, without asking.
     #[must_use]
-    pub fn another(&self, bytes: usize) -> Self {
+    pub(crate) fn another(&self, bytes: usize) -> Self {
         self.budget.as_ref().map_or_else(Self::none, |budget| budget.charge(bytes))
     }
 }

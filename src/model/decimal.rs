@@ -40,26 +40,26 @@ impl Decimal {
 
     /// Whether a double reaches that far: no number of a record goes further, because the parser rejects it.
     #[must_use]
-    pub fn is_in_range(&self) -> bool {
+    pub(crate) fn is_in_range(&self) -> bool {
         self.text.parse::<f64>().is_ok_and(f64::is_finite)
     }
 
     /// As JSON spells it.
     #[must_use]
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
     /// The number, where it is whole and fits.
     #[must_use]
-    pub fn whole(&self) -> Option<i128> {
+    pub(crate) fn whole(&self) -> Option<i128> {
         self.whole
     }
 
     /// The order of `number` to this constant; `spelling` is asked for only where the constant is no usual whole number.
     #[must_use]
     #[inline]
-    pub fn order_of_whole<'s>(&self, number: i128, spelling: impl FnOnce() -> &'s [u8]) -> Option<Ordering> {
+    pub(crate) fn order_of_whole<'s>(&self, number: i128, spelling: impl FnOnce() -> &'s [u8]) -> Option<Ordering> {
         match self.whole {
             Some(whole) => Some(number.cmp(&whole)),
             None => self.order_of(spelling()),
@@ -68,7 +68,7 @@ impl Decimal {
 
     /// The order of the number spelled so to this constant; `None` when it is no number.
     #[must_use]
-    pub fn order_of(&self, spelling: &[u8]) -> Option<Ordering> {
+    pub(crate) fn order_of(&self, spelling: &[u8]) -> Option<Ordering> {
         compare(spelling, self.text.as_bytes())
     }
 }

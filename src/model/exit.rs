@@ -26,7 +26,7 @@ pub enum Exit {
 impl Exit {
     /// The process exit code.
     #[must_use]
-    pub fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Failure => 1,

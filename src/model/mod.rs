@@ -26,7 +26,9 @@ pub use exit::Exit;
 pub use item::{Encode, Kept, Originals, Place, Prepared, Rejected};
 pub use memory_share::MemoryShare;
 pub use partition::{Epoch, Offset, PartitionId, PartitionTable, Position, TopicPartition};
-pub use record::{HeaderSource, NoHeaders, OwnedRecord, Record, Records};
+#[cfg(test)]
+pub use record::NoHeaders;
+pub use record::{HeaderSource, OwnedRecord, Record, Records};
 pub use reject::{Reject, RejectReason, StepName};
 pub use run::{Run, Sequence, Ticket, TicketId};
 pub use settlement::{GiveUp, Halt, Outcome, Part, Report, ReportSender, RewindCause};

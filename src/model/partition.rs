@@ -16,7 +16,7 @@ pub struct Position(pub i64);
 impl Offset {
     /// The position just behind this record.
     #[must_use]
-    pub fn next(self) -> Position {
+    pub(crate) fn next(self) -> Position {
         Position(self.0 + 1)
     }
 }
@@ -42,11 +42,11 @@ static NEXT_EPOCH: AtomicU64 = AtomicU64::new(1);
 
 impl Epoch {
     /// No record carries this epoch, so a partition in it is fenced entirely.
-    pub const NONE: Self = Self(0);
+    pub(crate) const NONE: Self = Self(0);
 
     /// A fresh epoch, greater than every one handed out before in this process.
     #[must_use]
-    pub fn fresh() -> Self {
+    pub(crate) fn fresh() -> Self {
         Self(NEXT_EPOCH.fetch_add(1, Ordering::Relaxed))
     }
 }
@@ -119,7 +119,7 @@ impl PartitionTable {
 
     /// The epoch whose records may be sent now.
     #[must_use]
-    pub fn current(&self, slot: PartitionId) -> Epoch {
+    pub(crate) fn current(&self, slot: PartitionId) -> Epoch {
         self.entry(slot).map_or(Epoch::NONE, |entry| Epoch(entry.epoch.load(Ordering::Acquire)))
     }
 

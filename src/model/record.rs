@@ -9,8 +9,10 @@ pub trait HeaderSource {
 }
 
 /// A record without headers.
+#[cfg(test)]
 pub struct NoHeaders;
 
+#[cfg(test)]
 impl HeaderSource for NoHeaders {
     fn header(&self, _name: &str) -> Option<Option<&[u8]>> {
         None
@@ -73,7 +75,7 @@ impl OwnedRecord {
 
     /// A copy of a borrowed record.
     #[must_use]
-    pub fn copy_of(record: &Record<'_>) -> Self {
+    pub(crate) fn copy_of(record: &Record<'_>) -> Self {
         let mut headers = Vec::new();
         record.headers.each_header(&mut |name, value| headers.push((name.to_owned(), value.map(<[u8]>::to_vec))));
         Self {
@@ -89,7 +91,7 @@ impl OwnedRecord {
 
     /// Bytes held, for the budget.
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let headers: usize = self.headers.iter().map(|(n, v)| n.len() + v.as_ref().map_or(0, Vec::len) + 48).sum();
         self.key.as_ref().map_or(0, Vec::len) + self.value.as_ref().map_or(0, Vec::len) + headers + 128
     }

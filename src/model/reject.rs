@@ -86,7 +86,7 @@ impl Reject {
     }
 
     /// Adds what else is known to the detail.
-    pub fn add(&mut self, more: &str) {
+    pub(crate) fn add(&mut self, more: &str) {
         self.detail.push_str(": ");
         self.detail.push_str(more);
         cut(&mut self.detail);

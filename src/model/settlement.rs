@@ -29,7 +29,7 @@ pub enum Outcome {
 impl Outcome {
     /// The label value of `records_total`.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         self.into()
     }
 }
@@ -66,7 +66,7 @@ pub enum RewindCause {
 impl RewindCause {
     /// The label value of `rewinds_total`.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         self.into()
     }
 }
@@ -83,7 +83,7 @@ pub enum GiveUp {
 impl GiveUp {
     /// The cause of the rewinds that follow.
     #[must_use]
-    pub fn cause(self) -> RewindCause {
+    pub(crate) fn cause(self) -> RewindCause {
         match self {
             Self::Unacknowledged => RewindCause::Exhausted,
             Self::MissingTopic => RewindCause::Delivery,
@@ -147,7 +147,7 @@ impl ReportSender {
     }
 
     /// Wakes the source without a message: a ring place was freed.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.wake.wake();
     }
 }

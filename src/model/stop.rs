@@ -62,13 +62,13 @@ impl Stop {
 
     /// Whether draining or aborting.
     #[must_use]
-    pub fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.level.load(Ordering::Acquire) >= DRAINING
     }
 
     /// Whether aborting.
     #[must_use]
-    pub fn is_aborting(&self) -> bool {
+    pub(crate) fn is_aborting(&self) -> bool {
         self.level.load(Ordering::Acquire) >= ABORTING
     }
 }

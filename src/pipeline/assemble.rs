@@ -145,7 +145,8 @@ pub(super) fn start(
         desk,
     };
     if let Some(lookups) = &lookups {
-        refresh_tables(shared, lookups)?;
+        // Nothing joins that thread, for it keeps nothing alive: it ends with a drain, or with the workers.
+        drop(lookups.spawn_refresh()?);
     }
     let threads = Vec::new();
     let mut assembly = Assembly { shared, lookups, runtime, notices, bounds, context, reports, threads };
@@ -172,15 +173,6 @@ fn desk_plan(shared: &PipelineHandles, bounds: Bounds) -> PipelinePlan {
         plan.on_reject = OnReject::Drop;
     }
     plan
-}
-
-/// Reads tables again while the pipeline runs. Nothing joins that thread, for it keeps nothing alive: it ends with a drain, or
-/// with the workers, which own the look-ups.
-fn refresh_tables(shared: &PipelineHandles, lookups: &Arc<Lookups>) -> Result<(), Halt> {
-    lookups.spawn_refresh().map(drop).map_err(|error| Halt {
-        exit: Exit::Failure,
-        message: format!("pipeline {}: cannot start the thread that reads tables again: {error}", shared.plan.name),
-    })
 }
 
 fn invalid(shared: &PipelineHandles, message: &str) -> Halt {

@@ -66,7 +66,7 @@ pub struct Ending {
     /// Final sums.
     pub tallies: Vec<PipelineTally>,
     /// Histograms and time series of the whole run.
-    pub collected: Option<Collected>,
+    pub(crate) collected: Option<Collected>,
     /// The run file.
     pub run_file: Option<RunFile>,
 }
@@ -116,14 +116,14 @@ impl Engine {
     /// [`StartError`] with the exit code of its cause; nothing is left running.
     pub fn start(plan: Plan, options: EngineOptions) -> Result<Self, StartError> {
         let stops: Vec<Arc<Stop>> = plan.pipelines.iter().map(|_| Arc::default()).collect();
-        Self::start_stoppable(plan, options, stops)
+        Self::start_with(plan, options, stops)
     }
 
     /// The same with stop switches made before, one a pipeline, so that a signal during start is heard.
     ///
     /// # Errors
     /// See [`Engine::start`].
-    pub fn start_stoppable(plan: Plan, options: EngineOptions, stops: Vec<Arc<Stop>>) -> Result<Self, StartError> {
+    pub(crate) fn start_with(plan: Plan, options: EngineOptions, stops: Vec<Arc<Stop>>) -> Result<Self, StartError> {
         let runtime = runtime().map_err(StartError)?;
         let pipelines = plan.pipelines.into_iter().zip(stops).enumerate();
         let handles = |(index, (pipeline, stop))| PipelineHandles::new(index, pipeline, stop);
@@ -186,7 +186,7 @@ impl Engine {
 
     /// The sums of every pipeline, as of a moment ago.
     #[must_use]
-    pub fn tallies(&self) -> Vec<PipelineTally> {
+    pub(crate) fn tallies(&self) -> Vec<PipelineTally> {
         self.pipelines
             .iter()
             .map(|one| PipelineTally { name: one.plan.name.clone(), tally: one.view.tally() })
@@ -194,7 +194,7 @@ impl Engine {
     }
 
     /// A reader of the resolved position of a partition, for other threads.
-    pub fn positions(&self) -> impl Fn(&str, &TopicPartition) -> Option<i64> + Send + Sync + 'static {
+    pub(crate) fn positions(&self) -> impl Fn(&str, &TopicPartition) -> Option<i64> + Send + Sync + 'static {
         let views: Vec<_> = self.pipelines.iter().map(|one| (one.plan.name.clone(), one.view.clone())).collect();
         move |pipeline, name| {
             let (_, view) = views.iter().find(|(known, _)| &**known == pipeline)?;

@@ -12,5 +12,4 @@ mod observe;
 mod startup;
 
 pub use crate::source::Until;
-pub use engine::{Ending, Engine, EngineOptions, PipelineTally, StartError};
-pub use observe::build_info;
+pub use engine::{Ending, Engine, EngineOptions, PipelineTally};

@@ -26,4 +26,4 @@ mod template;
 mod test_plans;
 pub mod worker;
 
-pub use program::{CompileError, CostClass, Program, Tombstones};
+pub use program::{CostClass, Program, Tombstones};

@@ -134,7 +134,7 @@ impl Program {
     ///
     /// # Errors
     /// As [`Program::compile`].
-    pub fn compile_by(
+    pub(crate) fn compile_by(
         steps: &[StepPlan],
         templates: &[Template],
         tombstones: Tombstones,
@@ -165,19 +165,21 @@ impl Program {
 
     /// Each step's cost class, in order, for `check --explain`.
     #[must_use]
-    pub fn costs(&self) -> &[(StepName, CostClass)] {
+    pub(crate) fn costs(&self) -> &[(StepName, CostClass)] {
         &self.costs
     }
 
     /// The cost class of the pipeline: that of its dearest step.
+    #[cfg(test)]
     #[must_use]
-    pub fn cost(&self) -> CostClass {
+    pub(crate) fn cost(&self) -> CostClass {
         self.costs.iter().map(|(_, cost)| *cost).max().unwrap_or(CostClass::Untouched)
     }
 
     /// Number of look-ups, in step order.
+    #[cfg(test)]
     #[must_use]
-    pub fn lookups(&self) -> usize {
+    pub(crate) fn lookups(&self) -> usize {
         self.phases.iter().map(|phase| phase.lookups.len()).sum()
     }
 

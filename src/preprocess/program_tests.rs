@@ -4,7 +4,11 @@ use super::super::compile::reads;
 use super::super::template::TemplatePart;
 use super::super::test_plans::{filter, lookup, pointer, require, select, steps, template};
 use super::*;
-use crate::config::plan::{JsonText, OnMiss, Otherwise, StepKind, Test};
+use crate::config::plan::StepKind;
+use crate::leaf::JsonText;
+use crate::preprocess::steps::Otherwise;
+use crate::preprocess::steps::filter::Test;
+use crate::preprocess::steps::lookup::OnMiss;
 
 fn compiled(kinds: Vec<StepKind>, templates: &[&str]) -> Arc<Program> {
     let templates: Vec<_> = templates.iter().map(|text| template(text)).collect();

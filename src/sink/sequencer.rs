@@ -55,7 +55,7 @@ impl<T> Sequencer<T> {
 
     /// The lowest number not popped yet.
     #[must_use]
-    pub fn next(&self) -> Sequence {
+    pub(crate) fn next(&self) -> Sequence {
         self.next
     }
 }

@@ -90,7 +90,7 @@ impl Source {
 
 impl<C: Client> Source<C> {
     /// A source that reads from this client.
-    pub fn with(consumer: C, cx: SourceContext<C::Messages>) -> Self {
+    pub(crate) fn with(consumer: C, cx: SourceContext<C::Messages>) -> Self {
         let now = consumer.now();
         Self {
             consumer,

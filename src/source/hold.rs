@@ -85,6 +85,7 @@ impl<M: Messages> Hold<M> {
     }
 
     /// Whether nothing is held.
+    #[cfg(test)]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.records == 0
@@ -94,11 +95,5 @@ impl<M: Messages> Hold<M> {
     #[must_use]
     pub fn holds(&self, slot: PartitionId) -> bool {
         self.held.iter().any(|held| held.tags.iter().any(|tag| tag.0 == slot))
-    }
-
-    /// Bytes held.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.bytes
     }
 }

@@ -35,7 +35,6 @@ struct PartitionBooks {
 #[derive(Debug)]
 struct LedgerEntry {
     id: TicketId,
-    first: Offset,
     next: Position,
     records: u32,
     open: u32,
@@ -91,7 +90,7 @@ impl Ledger {
     }
 
     /// A partition is not ours any more: its open tickets are forgotten. Returns how many records.
-    pub fn revoke(&mut self, slot: PartitionId) -> u64 {
+    pub(crate) fn revoke(&mut self, slot: PartitionId) -> u64 {
         self.partitions.remove(&slot).map_or(0, |previous| previous.count_rewound(&mut self.tally))
     }
 
@@ -115,7 +114,6 @@ impl Ledger {
         partition.span += u64::from(records);
         partition.entries.push_back(LedgerEntry {
             id,
-            first,
             next,
             records,
             open: records,
@@ -129,7 +127,7 @@ impl Ledger {
     }
 
     /// Notes of the partition's newest run when it was polled, and the broker timestamp of its first record.
-    pub fn times(&mut self, slot: PartitionId, polled: Instant, timestamp_ms: Option<i64>) {
+    pub(crate) fn times(&mut self, slot: PartitionId, polled: Instant, timestamp_ms: Option<i64>) {
         if let Some(entry) = self.partitions.get_mut(&slot).and_then(|partition| partition.entries.back_mut()) {
             entry.timestamp_ms = timestamp_ms;
             entry.polled = Some(polled);
@@ -138,13 +136,13 @@ impl Ledger {
 
     /// When the oldest unresolved run of all partitions was polled.
     #[must_use]
-    pub fn oldest_polled(&self) -> Option<Instant> {
+    pub(crate) fn oldest_polled(&self) -> Option<Instant> {
         self.partitions.values().filter_map(|partition| partition.entries.front()?.polled).min()
     }
 
     /// The broker timestamp of the oldest unresolved run, when it is known.
     #[must_use]
-    pub fn oldest_timestamp(&self, slot: PartitionId) -> Option<i64> {
+    pub(crate) fn oldest_timestamp(&self, slot: PartitionId) -> Option<i64> {
         self.partitions.get(&slot)?.entries.front()?.timestamp_ms
     }
 
@@ -178,7 +176,7 @@ impl Ledger {
     }
 
     /// Takes a partition back: a new epoch, its tickets forgotten, the next record expected at its position.
-    pub fn rewind(&mut self, slot: PartitionId, epoch: Epoch) -> Rewound {
+    pub(crate) fn rewind(&mut self, slot: PartitionId, epoch: Epoch) -> Rewound {
         let Some(partition) = self.partitions.get_mut(&slot) else { return Rewound { to: None, records: 0 } };
         let records = partition.count_rewound(&mut self.tally);
         partition.entries.clear();
@@ -189,7 +187,7 @@ impl Ledger {
     }
 
     /// The log starts anew (truncated or recreated): the only way a position may become lower.
-    pub fn restart(&mut self, slot: PartitionId, epoch: Epoch, at: Position) -> u64 {
+    pub(crate) fn restart(&mut self, slot: PartitionId, epoch: Epoch, at: Position) -> u64 {
         let rewound = self.rewind(slot, epoch);
         if let Some(partition) = self.partitions.get_mut(&slot) {
             partition.position = Some(at);
@@ -200,7 +198,7 @@ impl Ledger {
     }
 
     /// With nothing open, takes over a higher position of the consumer (behind control records). Returns whether it moved.
-    pub fn adopt(&mut self, slot: PartitionId, at: Position) -> bool {
+    pub(crate) fn adopt(&mut self, slot: PartitionId, at: Position) -> bool {
         let Some(partition) = self.partitions.get_mut(&slot) else { return false };
         let moves = partition.entries.is_empty() && at.0 >= 0 && partition.position.is_none_or(|now| at > now);
         if moves {
@@ -226,62 +224,56 @@ impl Ledger {
     }
 
     /// A commit failed and must be sent again.
-    pub fn not_committed(&mut self, slot: PartitionId) {
+    pub(crate) fn not_committed(&mut self, slot: PartitionId) {
         if let Some(partition) = self.partitions.get_mut(&slot) {
             partition.asked = None;
         }
     }
 
     /// The position the group is known to hold: nothing to commit until it moves.
-    pub fn is_committed_at(&mut self, slot: PartitionId, position: Position) {
+    pub(crate) fn is_committed_at(&mut self, slot: PartitionId, position: Position) {
         self.asked(slot, position);
     }
 
     /// Everything below is resolved.
     #[must_use]
-    pub fn position(&self, slot: PartitionId) -> Option<Position> {
+    pub(crate) fn position(&self, slot: PartitionId) -> Option<Position> {
         self.partitions.get(&slot)?.position
     }
 
     /// The lowest offset the partition may still deliver in this epoch.
     #[must_use]
-    pub fn expected(&self, slot: PartitionId) -> Option<Position> {
+    pub(crate) fn expected(&self, slot: PartitionId) -> Option<Position> {
         self.partitions.get(&slot)?.expected
     }
 
     /// The partition's epoch; [`Epoch::NONE`] when it is not ours.
     #[must_use]
-    pub fn epoch(&self, slot: PartitionId) -> Epoch {
+    pub(crate) fn epoch(&self, slot: PartitionId) -> Epoch {
         self.partitions.get(&slot).map_or(Epoch::NONE, |partition| partition.epoch)
     }
 
     /// Whether no ticket of the partition is waiting for parts or for an earlier ticket.
     #[must_use]
-    pub fn is_quiet(&self, slot: PartitionId) -> bool {
+    pub(crate) fn is_quiet(&self, slot: PartitionId) -> bool {
         self.partitions.get(&slot).is_none_or(|partition| partition.entries.is_empty())
     }
 
     /// Records between the first unresolved and the last read.
     #[must_use]
-    pub fn span(&self, slot: PartitionId) -> u64 {
+    pub(crate) fn span(&self, slot: PartitionId) -> u64 {
         self.partitions.get(&slot).map_or(0, |partition| partition.span)
     }
 
     /// Partitions with unresolved records.
-    pub fn unresolved(&self) -> impl Iterator<Item = PartitionId> {
+    pub(crate) fn unresolved(&self) -> impl Iterator<Item = PartitionId> {
         self.partitions.iter().filter(|(_, p)| p.entries.iter().any(|e| e.open > 0)).map(|(slot, _)| *slot)
     }
 
     /// The sums since start.
     #[must_use]
-    pub fn tally(&self) -> Conservation {
+    pub(crate) fn tally(&self) -> Conservation {
         self.tally
-    }
-
-    /// The first offset of the oldest open ticket, for messages.
-    #[must_use]
-    pub fn oldest_open(&self, slot: PartitionId) -> Option<Offset> {
-        self.partitions.get(&slot)?.entries.front().map(|entry| entry.first)
     }
 }
 

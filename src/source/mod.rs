@@ -44,6 +44,7 @@ mod wanted;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
 pub use client::{Client, Messages};
 pub use context::{InFlight, SourceContext, SourceEnd, Until};
 pub use control::Source;

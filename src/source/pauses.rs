@@ -75,6 +75,7 @@ impl Pauses {
     }
 
     /// Whether there is this reason.
+    #[cfg(test)]
     #[must_use]
     pub fn has(&self, reason: PauseReason) -> bool {
         self.set & reason.bit() != 0

@@ -39,13 +39,13 @@ impl Default for SourceView {
 impl SourceView {
     /// Whether the copy is old enough to be refreshed.
     #[must_use]
-    pub fn wants(&self) -> bool {
+    pub(crate) fn wants(&self) -> bool {
         let age = (self.started.elapsed().as_millis() as u64).saturating_sub(self.copied_at_ms.load(Ordering::Relaxed));
         age >= REFRESH.as_millis() as u64
     }
 
     /// Copies the books when it is time.
-    pub fn publish(&self, ledger: &Ledger, assigned: &[(PartitionId, TopicPartition)], last_progress: Instant) {
+    pub(crate) fn publish(&self, ledger: &Ledger, assigned: &[(PartitionId, TopicPartition)], last_progress: Instant) {
         if !self.wants() {
             return;
         }
@@ -59,19 +59,19 @@ impl SourceView {
     }
 
     /// Copies the sums now: at the end.
-    pub fn publish_now(&self, ledger: &Ledger) {
+    pub(crate) fn publish_now(&self, ledger: &Ledger) {
         self.lock().tally = ledger.tally();
     }
 
     /// The copy.
     #[must_use]
-    pub fn books(&self) -> Books {
+    pub(crate) fn books(&self) -> Books {
         self.lock().clone()
     }
 
     /// The sums of the copy.
     #[must_use]
-    pub fn tally(&self) -> Conservation {
+    pub(crate) fn tally(&self) -> Conservation {
         self.lock().tally
     }
 

@@ -102,11 +102,11 @@ pub struct Board {
     /// What was built.
     pub build: BuildInfo,
     /// Short hash of the effective configuration without secrets.
-    pub config_hash: String,
+    pub(crate) config_hash: String,
     /// Start of the process, for durations.
     pub started: Instant,
     /// Start of the process, for people.
-    pub started_at: SystemTime,
+    pub(crate) started_at: SystemTime,
     /// The pipelines, in the order configured.
     pub pipelines: Vec<Arc<PipelineView>>,
     warming_up: AtomicBool,
@@ -121,18 +121,18 @@ impl Board {
     }
 
     /// What is timed from now on is of a warm-up: the reporter keeps none of it. To be said before it starts.
-    pub fn warm_up(&self) {
+    pub(crate) fn warm_up(&self) {
         self.warming_up.store(true, Ordering::Release);
     }
 
     /// The warm-up is over; the reporter's next turn begins the measurement.
-    pub fn measure(&self) {
+    pub(crate) fn measure(&self) {
         self.warming_up.store(false, Ordering::Release);
     }
 
     /// Whether what is timed now is of a warm-up.
     #[must_use]
-    pub fn is_warming_up(&self) -> bool {
+    pub(crate) fn is_warming_up(&self) -> bool {
         self.warming_up.load(Ordering::Acquire)
     }
 }

@@ -125,19 +125,19 @@ impl Health {
     }
 
     /// Sets the lifecycle state.
-    pub fn set_state(&self, state: State) {
+    pub(crate) fn set_state(&self, state: State) {
         self.with(|inner| inner.state = state);
     }
 
     /// The lifecycle state.
     #[must_use]
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         self.with(|inner| inner.state)
     }
 
     /// Names a fault; logs when it is new, and when it has come to say something else, at most once a minute. The message
     /// must be redacted already.
-    pub fn raise(&self, component: Component, message: impl Into<String>) {
+    pub(crate) fn raise(&self, component: Component, message: impl Into<String>) {
         let message = message.into();
         let told = self.with(|inner| {
             if inner.last_errors.last() != Some(&message) {
@@ -162,7 +162,7 @@ impl Health {
     }
 
     /// The fault is over; logs once.
-    pub fn clear(&self, component: Component) {
+    pub(crate) fn clear(&self, component: Component) {
         if let Some(fault) = self.with(|inner| inner.faults.remove(&component)) {
             tracing::info!(component = component.name(), after = ?fault.since.elapsed(), "recovered: {}", fault.message);
         }
@@ -170,25 +170,25 @@ impl Health {
 
     /// Faults now.
     #[must_use]
-    pub fn faults(&self) -> Vec<(Component, Fault)> {
+    pub(crate) fn faults(&self) -> Vec<(Component, Fault)> {
         self.with(|inner| inner.faults.iter().map(|(component, fault)| (*component, fault.clone())).collect())
     }
 
     /// The last errors, oldest first.
     #[must_use]
-    pub fn last_errors(&self) -> Vec<String> {
+    pub(crate) fn last_errors(&self) -> Vec<String> {
         self.with(|inner| inner.last_errors.clone())
     }
 
     /// A server this component needs has answered at least once (`/readyz`).
-    pub fn reached(&self, component: Component) {
+    pub(crate) fn reached(&self, component: Component) {
         self.with(|inner| {
             inner.reached.insert(component, true);
         });
     }
 
     /// A component declares that it needs a server.
-    pub fn needs(&self, component: Component) {
+    pub(crate) fn needs(&self, component: Component) {
         self.with(|inner| {
             inner.reached.entry(component).or_insert(false);
         });
@@ -196,12 +196,12 @@ impl Health {
 
     /// Rooms whose servers have not answered yet.
     #[must_use]
-    pub fn unreached(&self) -> Vec<Component> {
+    pub(crate) fn unreached(&self) -> Vec<Component> {
         self.with(|inner| inner.reached.iter().filter(|(_, ok)| !**ok).map(|(component, _)| *component).collect())
     }
 
     /// The control loop turned (`/livez`).
-    pub fn tick(&self) {
+    pub(crate) fn tick(&self) {
         self.with(|inner| {
             inner.source_tick = Instant::now();
             inner.has_ticked = true;
@@ -210,13 +210,13 @@ impl Health {
 
     /// Whether the control loop has turned at all (`/startupz`).
     #[must_use]
-    pub fn has_ticked(&self) -> bool {
+    pub(crate) fn has_ticked(&self) -> bool {
         self.with(|inner| inner.has_ticked)
     }
 
     /// Time since the control loop last turned.
     #[must_use]
-    pub fn since_tick(&self) -> Duration {
+    pub(crate) fn since_tick(&self) -> Duration {
         self.with(|inner| inner.source_tick.elapsed())
     }
 }

@@ -59,7 +59,6 @@ impl ListenError {
 /// A bound endpoint that does not serve yet.
 pub struct Endpoint {
     listener: TcpListener,
-    address: SocketAddr,
 }
 
 /// Whoever holds it keeps the endpoint serving; dropping it, or [`EndpointShutdown::now`], ends it.
@@ -82,13 +81,13 @@ impl Endpoint {
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
         tracing::info!(address = %bound, "telemetry listens on http://{bound}/");
-        Ok(Self { listener, address: bound })
+        Ok(Self { listener })
     }
 
     /// Where it listens.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    #[cfg(test)]
+    fn address(&self) -> SocketAddr {
+        self.listener.local_addr().expect("a bound socket has an address")
     }
 
     /// Serves the board on the current tokio runtime until the returned [`EndpointShutdown`] is used or dropped.

@@ -81,11 +81,6 @@ const OTHER: &str = "other";
 pub struct ItemErrors(Mutex<BTreeMap<(u16, &'static str), u64>>);
 
 impl ItemErrors {
-    /// Counts `n` errors of which no more is known (status 0, type `other`).
-    pub fn add(&self, n: u64) {
-        self.count(0, OTHER, n);
-    }
-
     /// Counts `n` errors. `status` is the item's status, 0 when it has none; an unknown `kind` is counted as `other`.
     pub fn count(&self, status: u16, kind: &str, n: u64) {
         let kind = Self::known(kind);
@@ -101,6 +96,7 @@ impl ItemErrors {
     }
 
     /// All errors counted.
+    #[cfg(test)]
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
@@ -134,7 +130,7 @@ mod tests {
         let errors = ItemErrors::default();
         errors.count(400, "mapper_parsing_exception", 2);
         errors.count(400, "surprise", 1);
-        errors.add(4);
+        errors.count(0, OTHER, 4);
         assert_eq!(errors.snapshot(), [(0, "other", 4), (400, "mapper_parsing_exception", 2), (400, "other", 1)]);
     }
 

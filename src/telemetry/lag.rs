@@ -39,12 +39,12 @@ pub struct LagTable {
 impl LagTable {
     /// A table that knows nothing.
     #[must_use]
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self::default())
     }
 
     /// What is known of a partition now.
-    pub fn set(&self, partition: &TopicPartition, lag: Lag) {
+    pub(crate) fn set(&self, partition: &TopicPartition, lag: Lag) {
         let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         match partitions.get_mut(partition) {
             Some(known) => *known = lag,
@@ -55,12 +55,12 @@ impl LagTable {
     }
 
     /// The partition was revoked or lost.
-    pub fn remove(&self, partition: &TopicPartition) {
+    pub(crate) fn remove(&self, partition: &TopicPartition) {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner).remove(partition);
     }
 
     /// The pipeline has ended: its partitions go, and how far all of them were behind is kept for the run's report.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         let known = std::mem::take(&mut *self.partitions.lock().unwrap_or_else(PoisonError::into_inner));
         let records = (!known.is_empty()).then(|| known.values().map(|lag| lag.records).sum());
         *self.at_end.lock().unwrap_or_else(PoisonError::into_inner) = records;
@@ -68,14 +68,14 @@ impl LagTable {
 
     /// Records behind over all partitions known; at the end of the pipeline, when it has ended; `None` while unknown.
     #[must_use]
-    pub fn records(&self) -> Option<u64> {
+    pub(crate) fn records(&self) -> Option<u64> {
         let now = total(&self.snapshot(), 0).map(|(records, _)| records);
         now.or(*self.at_end.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Everything known, by topic and partition.
     #[must_use]
-    pub fn snapshot(&self) -> Vec<(TopicPartition, Lag)> {
+    pub(crate) fn snapshot(&self) -> Vec<(TopicPartition, Lag)> {
         let partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         partitions.iter().map(|(partition, lag)| (partition.clone(), *lag)).collect()
     }

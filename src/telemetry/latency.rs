@@ -49,7 +49,7 @@ impl LatencyBook {
     }
 
     /// Records `records` values of `latency`. One uncontended lock a call: call it per batch, not per record.
-    pub fn record(&self, stage: Stage, latency: Duration, records: u64) {
+    pub(crate) fn record(&self, stage: Stage, latency: Duration, records: u64) {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1);
         self.micros[stage].observe_n(micros, if stage == Stage::Request { 1 } else { records });
         let mut histogram = self.stages[stage].lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,13 +58,13 @@ impl LatencyBook {
 
     /// Microseconds since the start of the process, for `/metrics`: requests for [`Stage::Request`], records otherwise.
     #[must_use]
-    pub fn micros(&self, stage: Stage) -> &Distribution {
+    pub(crate) fn micros(&self, stage: Stage) -> &Distribution {
         &self.micros[stage]
     }
 
     /// Swaps what was recorded since the last call with `spare`, which is cleared first. One allocation less than
-    /// [`LatencyBook::take`] for a caller that comes every second.
-    pub fn take_into(&self, stage: Stage, spare: &mut Histogram<u64>) {
+    /// Takes what was recorded since the last call, for a caller that comes every second: `spare` gives its counts.
+    pub(crate) fn take_into(&self, stage: Stage, spare: &mut Histogram<u64>) {
         // Clearing walks all counts, and most stages are idle in most turns.
         if !spare.is_empty() {
             spare.reset();
@@ -74,8 +74,9 @@ impl LatencyBook {
     }
 
     /// Takes what was recorded since the last call.
+    #[cfg(test)]
     #[must_use]
-    pub fn take(&self, stage: Stage) -> Histogram<u64> {
+    pub(crate) fn take(&self, stage: Stage) -> Histogram<u64> {
         let mut histogram = self.stages[stage].lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *histogram, empty_histogram())
     }

@@ -146,9 +146,9 @@ pub struct PipelineMetrics {
     /// Pipeline name (label).
     pub pipeline: Arc<str>,
     /// Records drained; written by [`PipelineMetrics::drained`].
-    pub source_records: Counter,
+    pub(crate) source_records: Counter,
     /// Bytes drained (key + value); written by [`PipelineMetrics::drained`].
-    pub source_bytes: Counter,
+    pub(crate) source_bytes: Counter,
     /// The same by topic.
     pub topics: TopicCounters,
     /// Records of each batch the source drained, observed once a batch.
@@ -156,29 +156,29 @@ pub struct PipelineMetrics {
     /// Bytes (key + value) of each batch the source drained, observed once a batch.
     pub batch_bytes: Distribution,
     /// Records of closed tickets by [`Outcome`].
-    pub outcomes: EnumMap<Outcome, Counter>,
+    pub(crate) outcomes: EnumMap<Outcome, Counter>,
     /// Records of forgotten tickets.
     pub rewound: Counter,
     /// Records read and not resolved.
-    pub open_records: Gauge,
+    pub(crate) open_records: Gauge,
     /// Milliseconds since the epoch at which the oldest unresolved record was polled; 0 while nothing is open.
-    pub oldest_unresolved_since_ms: Gauge,
+    pub(crate) oldest_unresolved_since_ms: Gauge,
     /// Records the client delivered again unasked.
     pub redelivered: Counter,
     /// Records missing between an expected and a delivered offset because retention removed them.
     pub gap_records: Counter,
     /// Topics that records name and that do not exist.
-    pub missing_topics: Gauge,
+    pub(crate) missing_topics: Gauge,
     /// Partitions that stand still at a batch that cannot be read.
-    pub damaged_partitions: Gauge,
+    pub(crate) damaged_partitions: Gauge,
     /// Offsets of batches that could not be read and were skipped (`on_damaged: skip`).
-    pub damaged_offsets_skipped: Counter,
+    pub(crate) damaged_offsets_skipped: Counter,
     /// Rejected records by [`RejectReason`].
     pub rejects: EnumMap<RejectReason, Counter>,
     /// Rewinds by [`RewindCause`].
     pub rewinds: EnumMap<RewindCause, Counter>,
     /// Settlements of tickets that had already ended; harmless, counted.
-    pub stale_parts: Counter,
+    pub(crate) stale_parts: Counter,
     /// Rebalance events.
     pub rebalances: Counter,
     /// Partitions assigned now.
@@ -188,41 +188,41 @@ pub struct PipelineMetrics {
     /// See `commits`.
     pub commit_failures: Counter,
     /// Milliseconds since the epoch at which the commit was sent whose answer is waited for; 0 while none is.
-    pub commit_unanswered_since_ms: Gauge,
+    pub(crate) commit_unanswered_since_ms: Gauge,
     /// Nanoseconds busy, by [`StageName`].
-    pub stage_busy_nanos: EnumMap<StageName, Counter>,
+    pub(crate) stage_busy_nanos: EnumMap<StageName, Counter>,
     /// Nanoseconds blocked, by [`StageName`].
-    pub stage_blocked_nanos: EnumMap<StageName, Counter>,
+    pub(crate) stage_blocked_nanos: EnumMap<StageName, Counter>,
     /// Look-up keys by [`LookupResult`].
-    pub lookup_keys: EnumMap<LookupResult, Counter>,
+    pub(crate) lookup_keys: EnumMap<LookupResult, Counter>,
     /// Microseconds of each Redis round trip.
-    pub lookup_micros: Distribution,
+    pub(crate) lookup_micros: Distribution,
     /// Sends of items or requests repeated in place.
     pub retries: Counter,
     /// Sink requests that ended, by [`RequestClass`]. The Kafka sink, whose client packs requests itself, counts runs of
     /// delivery reports of one partition and one code instead.
-    pub sink_requests: EnumMap<RequestClass, Counter>,
+    pub(crate) sink_requests: EnumMap<RequestClass, Counter>,
     /// Bulk items or delivery reports that carried an error, by status and type.
-    pub sink_item_errors: ItemErrors,
+    pub(crate) sink_item_errors: ItemErrors,
     /// Records prepared and waiting in the sink: not handed to the client (Kafka), not answered for good (Elasticsearch).
-    pub queue_records: Gauge,
+    pub(crate) queue_records: Gauge,
     /// Bound of `queue_records`; 0 = not known yet.
-    pub queue_records_limit: Gauge,
+    pub(crate) queue_records_limit: Gauge,
     /// Payload bytes of those records.
-    pub queue_bytes: Gauge,
+    pub(crate) queue_bytes: Gauge,
     /// Bound of `queue_bytes`; 0 = not known yet.
-    pub queue_bytes_limit: Gauge,
+    pub(crate) queue_bytes_limit: Gauge,
     /// Bulk requests out now (Elasticsearch).
-    pub requests_in_flight: Gauge,
+    pub(crate) requests_in_flight: Gauge,
     /// How many may be out at once now; 0 = not bounded by us (Kafka).
-    pub requests_in_flight_limit: Gauge,
+    pub(crate) requests_in_flight_limit: Gauge,
     /// Milliseconds since the epoch of the last acknowledgement.
-    pub last_delivered_ms: Gauge,
+    pub(crate) last_delivered_ms: Gauge,
     /// The conservation sum as of the end of a turn of the source, the one thread that changes its counters: between two
     /// turns the sum need not hold, so nobody else may add the counters up.
     balance: Mutex<Conservation>,
     /// Conservation violated: always 0 unless there is a bug.
-    pub conservation_errors: Counter,
+    pub(crate) conservation_errors: Counter,
 }
 
 impl PipelineMetrics {
@@ -233,7 +233,7 @@ impl PipelineMetrics {
     }
     /// Ends a turn of the source with so many records open: what [`PipelineMetrics::conservation`] answers from now on. A
     /// reader holds the lock for one copy.
-    pub fn balance(&self, open: u64) {
+    pub(crate) fn balance(&self, open: u64) {
         self.open_records.set(i64::try_from(open).unwrap_or(i64::MAX));
         let mut sum = Conservation {
             consumed: self.source_records.get(),
@@ -248,21 +248,21 @@ impl PipelineMetrics {
     }
     /// The conservation sum of the last balance: never a torn reading.
     #[must_use]
-    pub fn conservation(&self) -> Conservation {
+    pub(crate) fn conservation(&self) -> Conservation {
         *self.balance.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// Counts `records` of `topic` as consumed. Once a run, before the ledger opens its ticket.
-    pub fn drained(&self, topic: &Arc<str>, records: u64, bytes: u64) {
+    pub(crate) fn drained(&self, topic: &Arc<str>, records: u64, bytes: u64) {
         self.source_records.add(records);
         self.source_bytes.add(bytes);
         self.topics.add(topic, records, bytes);
     }
     /// The counter of an outcome.
-    pub fn outcome(&self, outcome: Outcome) -> &Counter {
+    pub(crate) fn outcome(&self, outcome: Outcome) -> &Counter {
         &self.outcomes[outcome]
     }
     /// The counter of a reject reason.
-    pub fn reject(&self, reason: RejectReason) -> &Counter {
+    pub(crate) fn reject(&self, reason: RejectReason) -> &Counter {
         &self.rejects[reason]
     }
     /// The counter of a rewind cause.
@@ -270,27 +270,27 @@ impl PipelineMetrics {
         &self.rewinds[cause]
     }
     /// The counter of a class of sink requests.
-    pub fn sink_request(&self, class: RequestClass) -> &Counter {
+    pub(crate) fn sink_request(&self, class: RequestClass) -> &Counter {
         &self.sink_requests[class]
     }
     /// Busy nanoseconds of a stage.
-    pub fn busy(&self, stage: StageName) -> &Counter {
+    pub(crate) fn busy(&self, stage: StageName) -> &Counter {
         &self.stage_busy_nanos[stage]
     }
     /// Adds to the busy time of a stage.
-    pub fn worked(&self, stage: StageName, duration: Duration) {
+    pub(crate) fn worked(&self, stage: StageName, duration: Duration) {
         self.busy(stage).add(nanos(duration));
     }
     /// Adds to the blocked time of a stage.
-    pub fn waited(&self, stage: StageName, duration: Duration) {
+    pub(crate) fn waited(&self, stage: StageName, duration: Duration) {
         self.blocked(stage).add(nanos(duration));
     }
     /// Blocked nanoseconds of a stage.
-    pub fn blocked(&self, stage: StageName) -> &Counter {
+    pub(crate) fn blocked(&self, stage: StageName) -> &Counter {
         &self.stage_blocked_nanos[stage]
     }
     /// The counter of a look-up result.
-    pub fn lookup(&self, result: LookupResult) -> &Counter {
+    pub(crate) fn lookup(&self, result: LookupResult) -> &Counter {
         &self.lookup_keys[result]
     }
 }

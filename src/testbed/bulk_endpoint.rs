@@ -20,7 +20,7 @@ mod watch;
 
 pub use documents::StoredDocument;
 pub use script::{EndpointVersion, ItemAnswer, LogEntry, ScriptedFault};
-pub use watch::{EndpointEvent, EndpointWatch, Worked};
+pub use watch::{EndpointEvent, EndpointWatch};
 
 use documents::Documents;
 
@@ -85,7 +85,6 @@ struct EndpointState {
     items: AtomicU64,
     ids: AtomicU64,
     ids_made: AtomicU64,
-    bytes: AtomicU64,
     probes: AtomicU64,
     in_flight: AtomicU64,
     most_in_flight: AtomicU64,
@@ -144,7 +143,6 @@ impl BulkEndpoint {
             items: AtomicU64::new(0),
             ids: AtomicU64::new(0),
             ids_made: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
             probes: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             most_in_flight: AtomicU64::new(0),
@@ -210,17 +208,18 @@ impl BulkEndpoint {
     }
 
     /// More bulk requests at once than this are answered with 429, until `None`.
-    pub fn limit_requests(&self, max_requests: Option<u64>) {
+    pub(crate) fn limit_requests(&self, max_requests: Option<u64>) {
         lock(&self.state.rules).max_requests = max_requests;
     }
 
     /// Nothing that comes from now on is worked on before this time has passed.
-    pub fn stall(&self, time: Duration) {
+    pub(crate) fn stall(&self, time: Duration) {
         lock(&self.state.rules).stalled_until = Some(Instant::now() + time);
     }
 
     /// `GET /` is answered so, until `None`.
-    pub fn answer_root(&self, answer: Option<(u16, String)>) {
+    #[cfg(test)]
+    pub(crate) fn answer_root(&self, answer: Option<(u16, String)>) {
         lock(&self.state.rules).root = answer;
     }
 
@@ -270,26 +269,23 @@ impl BulkEndpoint {
         self.state.ids.load(Ordering::Acquire)
     }
 
-    /// Bytes of bulk bodies seen.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.state.bytes.load(Ordering::Acquire)
-    }
-
     /// `GET /` seen.
+    #[cfg(test)]
     #[must_use]
-    pub fn probes(&self) -> u64 {
+    pub(crate) fn probes(&self) -> u64 {
         self.state.probes.load(Ordering::Acquire)
     }
 
     /// Most bulk requests worked on at one time.
+    #[cfg(test)]
     #[must_use]
-    pub fn most_in_flight(&self) -> u64 {
+    pub(crate) fn most_in_flight(&self) -> u64 {
         self.state.most_in_flight.load(Ordering::Acquire)
     }
 
     /// Stops at once; connections break.
-    pub fn stop(mut self) {
+    #[cfg(test)]
+    pub(crate) fn stop(mut self) {
         self.shut_down();
     }
 

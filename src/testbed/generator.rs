@@ -99,14 +99,8 @@ pub struct Generated<'s> {
 impl Generated<'_> {
     /// Bytes of key and value.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len)
-    }
-
-    /// Whether it has neither key nor value bytes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// What must become of it.
@@ -155,7 +149,7 @@ impl Generator {
 
     /// Its shape, as clamped.
     #[must_use]
-    pub fn shape(&self) -> &LoadShape {
+    pub(crate) fn shape(&self) -> &LoadShape {
         &self.shape
     }
 

@@ -19,9 +19,6 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use crate::librdkafka::mock::set_initial_rebalance_delay;
 
-/// Bytes a partition keeps before its oldest batches are dropped without a word (librdkafka's constant, no API).
-pub const PARTITION_LIMIT_BYTES: usize = 5 * 1024 * 1024;
-
 const WATERMARKS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a group waits for members here; 3 s unless set, which would be most of a test.
@@ -86,11 +83,6 @@ impl MockKafka {
         &self.brokers
     }
 
-    /// How long a group waits for more members before its first rebalance.
-    pub fn set_join_delay(&self, delay: Duration) {
-        set_initial_rebalance_delay(self.owner.client(), delay);
-    }
-
     /// The next requests of this kind are answered with these errors, one each.
     /// `RD_KAFKA_RESP_ERR__TRANSPORT` disconnects the client instead.
     ///
@@ -120,7 +112,8 @@ impl MockKafka {
     ///
     /// # Errors
     /// [`MockError`] for an unknown broker.
-    pub fn take_down(&self, broker: i32) -> Result<(), MockError> {
+    #[cfg(test)]
+    pub(crate) fn take_down(&self, broker: i32) -> Result<(), MockError> {
         self.try_to(format!("take broker {broker} down"), |cluster| cluster.broker_down(broker))
     }
 
@@ -128,7 +121,8 @@ impl MockKafka {
     ///
     /// # Errors
     /// [`MockError`] for an unknown broker.
-    pub fn bring_up(&self, broker: i32) -> Result<(), MockError> {
+    #[cfg(test)]
+    pub(crate) fn bring_up(&self, broker: i32) -> Result<(), MockError> {
         self.try_to(format!("bring broker {broker} up"), |cluster| cluster.broker_up(broker))
     }
 
@@ -136,7 +130,7 @@ impl MockKafka {
     ///
     /// # Errors
     /// [`MockError`] for an unknown broker.
-    pub fn set_round_trip(&self, broker: i32, delay: Duration) -> Result<(), MockError> {
+    pub(crate) fn set_round_trip(&self, broker: i32, delay: Duration) -> Result<(), MockError> {
         self.try_to("delay answers".into(), |cluster| cluster.broker_round_trip_time(broker, delay))
     }
 
@@ -164,7 +158,7 @@ impl MockKafka {
     ///
     /// # Errors
     /// [`MockError`] for an unknown topic.
-    pub fn records_of(&self, topic: &str, partitions: i32) -> Result<u64, MockError> {
+    pub(crate) fn records_of(&self, topic: &str, partitions: i32) -> Result<u64, MockError> {
         let refused = |source| MockError::Refused { action: format!("tell the ends of {topic}"), source };
         let end = |partition| {
             let (_, end) =

@@ -16,7 +16,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 pub use documents::{DocumentVerdict, Enrichment, Write, check_documents};
-pub use output::{KeySighting, OutputOracle, OutputVerdict};
+pub use output::{OutputOracle, OutputVerdict};
 
 /// Most differences described in a verdict.
 const SAMPLES: usize = 20;

@@ -103,7 +103,7 @@ impl Tap {
     }
 
     /// Stops reading and waits for the thread.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.end();
     }
 

@@ -1,6 +1,6 @@
 //! Which tests find which known bug.
 
-use sluicegate::mutants::Mutant;
+use sluicegate::internals::mutants::Mutant;
 
 /// A test binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

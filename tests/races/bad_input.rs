@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use sluicegate::config::plan::{OnReject, OnTooLarge, PipelinePlan};
-use sluicegate::model::{Exit, Outcome, RejectReason};
-use sluicegate::testbed::kafka::MockKafka;
+use sluicegate::internals::config::plan::{OnReject, OnTooLarge, PipelinePlan};
+use sluicegate::internals::model::{Exit, Outcome, RejectReason};
+use sluicegate::internals::testbed::kafka::MockKafka;
 use sluicegate_testkit::services::shared::Need;
 use sluicegate_testkit::services::{KafkaClient, NewRecord, StoredRecord};
 

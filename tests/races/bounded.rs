@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use sluicegate::config::plan::PipelinePlan;
-use sluicegate::model::{Exit, Outcome};
-use sluicegate::pipeline::Ending;
-use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, ScriptedFault};
+use sluicegate::internals::config::plan::PipelinePlan;
+use sluicegate::internals::model::{Exit, Outcome};
+use sluicegate::internals::pipeline::Ending;
+use sluicegate::internals::testbed::bulk_endpoint::{BulkEndpoint, ScriptedFault};
 use sluicegate_testkit::services::shared::Need;
 use sluicegate_testkit::services::{KafkaClient, TransactionEnd};
 

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
-use sluicegate::config::plan::OnReject;
-use sluicegate::model::{Exit, MemoryShare, Outcome};
-use sluicegate::testbed::bulk_endpoint::{ItemAnswer, ScriptedFault};
-use sluicegate::testbed::kafka::MockKafka;
+use sluicegate::internals::config::plan::OnReject;
+use sluicegate::internals::model::{Exit, MemoryShare, Outcome};
+use sluicegate::internals::testbed::bulk_endpoint::{ItemAnswer, ScriptedFault};
+use sluicegate::internals::testbed::kafka::MockKafka;
 use sluicegate_testkit::services::{KafkaClient, NewRecord};
 
 use super::engine_rig::{EngineRig, count, endpoint};

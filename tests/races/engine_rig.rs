@@ -1,10 +1,10 @@
 //! The real engine on stand-ins.
 
-use sluicegate::config::plan::PipelinePlan;
-use sluicegate::model::Outcome;
-use sluicegate::pipeline::{Ending, Engine, EngineOptions};
-use sluicegate::source::Until;
-use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, EndpointOptions};
+use sluicegate::internals::config::plan::PipelinePlan;
+use sluicegate::internals::model::Outcome;
+use sluicegate::internals::pipeline::{Ending, Engine, EngineOptions};
+use sluicegate::internals::source::Until;
+use sluicegate::internals::testbed::bulk_endpoint::{BulkEndpoint, EndpointOptions};
 use sluicegate_testkit::services::KafkaClient;
 
 use super::plans;

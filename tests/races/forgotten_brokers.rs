@@ -5,9 +5,9 @@
 use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
-use sluicegate::config::plan::{KafkaConnection, OnReject, OnTooLarge, SinkPlan};
-use sluicegate::model::{Exit, Outcome};
-use sluicegate::testbed::kafka::MockKafka;
+use sluicegate::internals::config::plan::{KafkaConnection, OnReject, OnTooLarge, SinkPlan};
+use sluicegate::internals::model::{Exit, Outcome};
+use sluicegate::internals::testbed::kafka::MockKafka;
 use sluicegate_testkit::broker_proxy::BrokerProxy;
 use sluicegate_testkit::services::{KafkaClient, NewRecord};
 

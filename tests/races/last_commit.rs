@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
-use sluicegate::model::{Exit, Outcome};
+use sluicegate::internals::model::{Exit, Outcome};
 use sluicegate_testkit::services::KafkaClient;
 
 use super::engine_rig::{EngineRig, count, endpoint};

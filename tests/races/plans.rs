@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use sluicegate::config::plan::{
+use sluicegate::internals::config::plan::{
     Action, Auth, BreakerPlan, ConcurrencyMode, DocumentId, ElasticsearchConnection, ElasticsearchSinkPlan,
     KafkaConnection, KafkaSinkPlan, OnDamaged, OnHalt, OnIndexFault, OnMissingTopic, OnReject, OnTombstone, OnTooLarge,
     PipelinePlan, Plan, Pointer, RetryPlan, SelectPlan, ServerKind, SinkPlan, SourcePlan, Start, StepKind, StepPlan,
     Template, TemplateSegment,
 };
-use sluicegate::model::MemoryShare;
+use sluicegate::internals::model::MemoryShare;
 
 use crate::support::unique;
 

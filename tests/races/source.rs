@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
-use sluicegate::model::{GiveUp, Report, RewindCause, Run};
+use sluicegate::internals::model::{GiveUp, Report, RewindCause, Run};
 use sluicegate_testkit::services::KafkaClient;
 
 use super::source_rig::{GROUP, Options, SourceRig, TOPIC, cluster};

@@ -7,17 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use sluicegate::config::plan::PipelinePlan;
-use sluicegate::librdkafka::RecordBatch;
-use sluicegate::model::{
+use sluicegate::internals::config::plan::PipelinePlan;
+use sluicegate::internals::librdkafka::RecordBatch;
+use sluicegate::internals::model::{
     Budget, Outcome, Part, PartitionId, PartitionTable, Report, ReportSender, RewindCause, Run, Sequence, Stop, Wake,
 };
-use sluicegate::source::{InFlight, Source, SourceContext, SourceEnd, Until};
-use sluicegate::telemetry::health::Health;
-use sluicegate::telemetry::lag::LagTable;
-use sluicegate::telemetry::latency::LatencyBook;
-use sluicegate::telemetry::metrics::PipelineMetrics;
-use sluicegate::testbed::kafka::MockKafka;
+use sluicegate::internals::source::{InFlight, Source, SourceContext, SourceEnd, Until};
+use sluicegate::internals::telemetry::health::Health;
+use sluicegate::internals::telemetry::latency::LatencyBook;
+use sluicegate::internals::telemetry::metrics::PipelineMetrics;
+use sluicegate::internals::testbed::kafka::MockKafka;
 use sluicegate_testkit::services::KafkaClient;
 
 use super::plans;
@@ -96,7 +95,7 @@ impl SourceRig {
             health: Health::new(),
             stop: stop.clone(),
             view: Arc::default(),
-            lag: LagTable::new(),
+            lag: Arc::default(),
             in_flight: Arc::new(NothingInFlight),
             until: options.until_end.then_some(Until::End),
             dry_run: false,

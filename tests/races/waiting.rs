@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sluicegate::pipeline::{Ending, Engine};
+use sluicegate::internals::pipeline::{Ending, Engine};
 use sluicegate_testkit::services::NewRecord;
 
 /// How long anything may take on a loaded machine; shorter where a mutant is expected to take for ever.

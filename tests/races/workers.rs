@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sluicegate::enrich::{Enricher, Lookups};
-use sluicegate::model::{Encode, Kept, Offset, Outcome, Part, Place, Prepared, Record, Reject, Report, RewindCause};
-use sluicegate::preprocess::worker::{Preprocessor, Worker};
-use sluicegate::preprocess::{Program, Tombstones};
-use sluicegate::sink::sequencer::Sequencer;
+use sluicegate::internals::enrich::{Enricher, Lookups};
+use sluicegate::internals::model::{
+    Encode, Kept, Offset, Outcome, Part, Place, Prepared, Record, Reject, Report, RewindCause,
+};
+use sluicegate::internals::preprocess::worker::{Preprocessor, Worker};
+use sluicegate::internals::preprocess::{Program, Tombstones};
+use sluicegate::internals::sink::sequencer::Sequencer;
 use sluicegate_testkit::services::KafkaClient;
 
 use super::plans;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sluicegate::testbed::feeder::{FeedHooks, FeedPlan, Feeder};
-use sluicegate::testbed::generator::{Generator, LoadShape};
+use sluicegate::internals::testbed::feeder::{FeedHooks, FeedPlan, Feeder};
+use sluicegate::internals::testbed::generator::{Generator, LoadShape};
 use sluicegate_testkit::services::elasticsearch::{self, Version};
 use sluicegate_testkit::services::kafka::{self, KafkaOptions};
 use sluicegate_testkit::services::{ElasticsearchClient, KafkaClient, RedisClient, Service, ServiceError, redis};

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use sluicegate::testbed::generator::{Generator, GeneratorScratch};
-use sluicegate::testbed::oracle::{DocumentVerdict, Enrichment, OutputOracle, OutputVerdict, Write, check_documents};
+use sluicegate::internals::testbed::generator::{Generator, GeneratorScratch};
+use sluicegate::internals::testbed::oracle::{
+    DocumentVerdict, Enrichment, OutputOracle, OutputVerdict, Write, check_documents,
+};
 
 use super::bench::{Bench, PARTITIONS};
 use super::setup::Setup;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use sluicegate::testbed::bulk_endpoint::{ItemAnswer, ScriptedFault as Search};
+use sluicegate::internals::testbed::bulk_endpoint::{ItemAnswer, ScriptedFault as Search};
 
 use super::Soak;
 

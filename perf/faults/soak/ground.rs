@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
-use sluicegate::testbed::bulk_endpoint::{
+use sluicegate::internals::testbed::bulk_endpoint::{
     BulkEndpoint, EndpointEvent, EndpointOptions, EndpointVersion, EndpointWatch,
 };
-use sluicegate::testbed::feeder::{FeedHooks, FeedPlan, Feeder};
-use sluicegate::testbed::generator::{Generator, LoadShape};
-use sluicegate::testbed::tap::Tap;
+use sluicegate::internals::testbed::feeder::{FeedHooks, FeedPlan, Feeder};
+use sluicegate::internals::testbed::generator::{Generator, LoadShape};
+use sluicegate::internals::testbed::tap::Tap;
 use sluicegate_testkit::checker::stream::StreamChecker;
 use sluicegate_testkit::checker::{Incident, Taken, Verdict};
 use sluicegate_testkit::commit_watch::{CommitWatch, now_us};
@@ -310,7 +310,7 @@ fn filled(generator: &Generator) -> anyhow::Result<Service> {
 
 fn tap(brokers: &str, relay: Arc<Side>, odd: Arc<Odd>) -> anyhow::Result<Tap> {
     let next: Vec<AtomicI64> = (0..PARTITIONS).map(|_| AtomicI64::new(0)).collect();
-    let see = move |read: &sluicegate::testbed::tap::Tapped<'_>| {
+    let see = move |read: &sluicegate::internals::testbed::tap::Tapped<'_>| {
         let expected = next[read.partition() as usize].swap(read.offset() + 1, Ordering::AcqRel);
         if read.offset() != expected {
             odd.unread.fetch_add(read.offset().abs_diff(expected), Ordering::AcqRel);

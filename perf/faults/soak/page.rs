@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use hdrhistogram::Histogram;
-use sluicegate::telemetry::process::Machine;
+use sluicegate::internals::telemetry::process::Machine;
 
 use super::book::{CALM_US, Figures, LATE_US, Sample, slope};
 use super::faults::FAULTS;

@@ -52,7 +52,7 @@ pub struct ElasticsearchSinkPlan {
 impl ElasticsearchSinkPlan {
     /// Every action a record may have.
     #[must_use]
-    pub fn actions(&self) -> Vec<Action> {
+    pub(crate) fn actions(&self) -> Vec<Action> {
         match &self.by {
             None => vec![self.action],
             Some(by) => by.actions().collect(),
@@ -74,7 +74,7 @@ pub enum DocumentId {
 impl DocumentId {
     /// The template as configured.
     #[must_use]
-    pub fn template(&self) -> Option<&Template> {
+    pub(crate) fn template(&self) -> Option<&Template> {
         match self {
             Self::Template(template) => Some(template),
             Self::KeyOrCoordinates | Self::Server => None,

@@ -71,7 +71,7 @@ impl<'plan> Downstream<'plan> {
 impl SinkPlan {
     /// The server records are written to.
     #[must_use]
-    pub fn server(&self) -> Downstream<'_> {
+    pub(crate) fn server(&self) -> Downstream<'_> {
         match self {
             Self::Kafka(sink) => Downstream::Kafka(&sink.connection),
             Self::Elasticsearch(sink) => Downstream::Elasticsearch(&sink.connection),
@@ -80,7 +80,7 @@ impl SinkPlan {
 
     /// Most requests in flight at once, as far as the sink decides that itself.
     #[must_use]
-    pub fn lanes(&self) -> usize {
+    pub(crate) fn lanes(&self) -> usize {
         match self {
             Self::Kafka(_) => 1,
             Self::Elasticsearch(sink) => sink.lanes,
@@ -89,7 +89,7 @@ impl SinkPlan {
 
     /// The cluster and topic records are written to, where it is the same for all of them.
     #[must_use]
-    pub fn fixed_topic(&self) -> Option<(&KafkaConnection, &str)> {
+    pub(crate) fn fixed_topic(&self) -> Option<(&KafkaConnection, &str)> {
         match self {
             Self::Kafka(sink) => Some((&sink.connection, constant(&sink.topic)?)),
             Self::Elasticsearch(_) => None,
@@ -98,7 +98,7 @@ impl SinkPlan {
 
     /// Where records end up, for a sentence.
     #[must_use]
-    pub fn target(&self) -> String {
+    pub(crate) fn target(&self) -> String {
         match self {
             Self::Kafka(sink) => format!("topic `{}` of connection {}", sink.topic.text, sink.connection.name),
             Self::Elasticsearch(sink) => format!("index `{}` of connection {}", sink.index.text, sink.connection.name),
@@ -107,7 +107,7 @@ impl SinkPlan {
 
     /// One line about its settings, for `check --explain`.
     #[must_use]
-    pub fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         match self {
             Self::Kafka(sink) => format!(
                 "kafka `{}`, topic {}, linger {:?}, {}",

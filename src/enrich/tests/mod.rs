@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::plan::{
-    CachePlan, LookupPlan, LookupSource, OnLookupError, OnMiss, Pointer, RedisConnection, RetryPlan, Template,
-    TemplateSegment,
+    CachePlan, LookupPlan, LookupSource, OnLookupError, Pointer, RedisConnection, RetryPlan, Template, TemplateSegment,
 };
 use crate::model::Stop;
+use crate::preprocess::steps::lookup::OnMiss;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::{LookupResult, PipelineMetrics};
 

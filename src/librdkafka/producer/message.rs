@@ -20,7 +20,7 @@ impl Span {
 
     /// The bytes; `None` when the span reaches beyond `payload`.
     #[must_use]
-    pub fn of(self, payload: &[u8]) -> Option<&[u8]> {
+    pub(crate) fn of(self, payload: &[u8]) -> Option<&[u8]> {
         let start = self.start as usize;
         payload.get(start..start.checked_add(self.len as usize)?)
     }
@@ -42,7 +42,7 @@ pub struct Message {
 impl Message {
     /// Whether the batch call can carry it: it knows neither headers nor timestamps.
     #[must_use]
-    pub fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         self.headers.is_none() && self.timestamp_ms.is_none()
     }
 }

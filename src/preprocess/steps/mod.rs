@@ -130,7 +130,7 @@ impl Step {
 impl StepKind {
     /// What it looks up, where it is a look-up.
     #[must_use]
-    pub fn lookup(&self) -> Option<&lookup::LookupPlan> {
+    pub(crate) fn lookup(&self) -> Option<&lookup::LookupPlan> {
         if let Self::Lookup(plan) = self { Some(plan) } else { None }
     }
 

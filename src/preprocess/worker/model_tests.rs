@@ -7,10 +7,11 @@ use proptest::prelude::*;
 use serde_json::Value as Json;
 
 use super::*;
-use crate::config::plan::{
-    JsonText, LookupSource, Pointer, RequirePlan, SelectPlan, StepPlan, Template, TemplateSegment, WherePlan,
-};
+use crate::config::plan::{LookupSource, Pointer, SelectPlan, StepPlan, Template, TemplateSegment};
 use crate::enrich::Lookups;
+use crate::leaf::JsonText;
+use crate::preprocess::steps::filter::WherePlan;
+use crate::preprocess::steps::require::RequirePlan;
 
 fn path() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(vec!["a", "b", "c", "0"]), 1..3)

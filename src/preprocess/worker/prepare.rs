@@ -78,7 +78,7 @@ impl<E: Encode> Preprocessor<E> {
 
     /// The same, rejecting values of more than `bytes` as too large (`limits.value`).
     #[must_use]
-    pub fn with_value_limit(mut self, bytes: usize) -> Self {
+    pub(crate) fn with_value_limit(mut self, bytes: usize) -> Self {
         self.tools.value_limit = bytes;
         self
     }

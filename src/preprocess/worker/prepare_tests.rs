@@ -6,10 +6,14 @@ use std::time::Instant;
 use super::super::super::program::CostClass;
 use super::super::super::test_plans::{enricher, filter, lookup, pointer, record, require, select, steps, template};
 use super::*;
-use crate::config::plan::{Action, ActionBy, Choice, Constant, JsonText, OnMiss, Otherwise, StepKind, Test};
+use crate::config::plan::{Action, ActionBy, Choice, StepKind};
+use crate::leaf::{Constant, JsonText};
 use crate::model::{
     Charge, Epoch, Offset, OwnedRecord, PartitionId, Position, Reject, RejectReason, TicketId, TopicPartition,
 };
+use crate::preprocess::steps::Otherwise;
+use crate::preprocess::steps::filter::Test;
+use crate::preprocess::steps::lookup::OnMiss;
 
 /// Shows what an encoder is given: the value, then each template, `-` for none.
 struct Echo;

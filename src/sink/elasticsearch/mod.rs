@@ -58,13 +58,12 @@ mod verdict;
 mod verdict_tests;
 mod words;
 
-pub use answer::{ItemFault, ServerError, Unreadable, read as read_answer};
-pub use bulk::{BulkEncoder, BulkItem, ItemAction, LONGEST_ID_BYTES, constant_index, templates};
+pub use answer::{ItemFault, read as read_answer};
+pub use bulk::{BulkEncoder, templates};
 pub use client::Cluster;
-pub use connect_fault::{ConnectFault, Unidentified};
+pub use connect_fault::Unidentified;
 pub use in_flight::InFlightCounts;
 pub use inspect::{TargetFinding, inspect};
-pub use server::ServerVersion;
 pub use sink::ElasticsearchSink;
 
 /// The parts that decide, for the simulation, which drives them with a clock and a server of its own.

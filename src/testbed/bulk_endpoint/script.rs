@@ -14,13 +14,13 @@ pub enum EndpointVersion {
 impl EndpointVersion {
     /// Whether a mapping type must be named.
     #[must_use]
-    pub fn needs_type(self) -> bool {
+    pub(crate) fn needs_type(self) -> bool {
         self == Self::Elasticsearch(6)
     }
 
     /// Whether a mapping type in the path is refused.
     #[must_use]
-    pub fn refuses_type(self) -> bool {
+    pub(crate) fn refuses_type(self) -> bool {
         match self {
             Self::Elasticsearch(major) => major >= 8,
             Self::OpenSearch(_) => true,
@@ -29,13 +29,13 @@ impl EndpointVersion {
 
     /// Whether it names its product in every answer: newer clients of Elasticsearch refuse a server that does not.
     #[must_use]
-    pub fn names_product(self) -> bool {
+    pub(crate) fn names_product(self) -> bool {
         matches!(self, Self::Elasticsearch(major) if major >= 7)
     }
 
     /// The version number it shows.
     #[must_use]
-    pub fn number(self) -> &'static str {
+    pub(crate) fn number(self) -> &'static str {
         match self {
             Self::Elasticsearch(6) => "6.8.2",
             Self::Elasticsearch(7) => "7.17.29",
@@ -70,7 +70,7 @@ impl ItemAnswer {
 
     /// An answer without an error, with further members.
     #[must_use]
-    pub fn taken(status: u16, members: &'static str) -> Self {
+    pub(crate) fn taken(status: u16, members: &'static str) -> Self {
         Self { status, kind: String::new(), reason: String::new(), members }
     }
 }

@@ -70,14 +70,15 @@ pub enum RecordFate {
 
 impl Poison {
     /// The name used in messages and options.
+    #[cfg(test)]
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         self.into()
     }
 
     /// What must become of such a record.
     #[must_use]
-    pub fn fate(self) -> RecordFate {
+    pub(crate) fn fate(self) -> RecordFate {
         match self {
             Self::InvalidUtf8 => RecordFate::Rejected(RejectReason::InvalidUtf8),
             Self::Truncated | Self::NotANumber | Self::LoneSurrogate | Self::TrailingBytes => {

@@ -11,6 +11,9 @@ use super::*;
 use crate::testbed::generator::{Generator, GeneratorScratch, LoadShape, murmur2};
 use crate::testbed::tap::Tap;
 
+/// Bytes a partition keeps before its oldest batches are dropped without a word (librdkafka's constant, no API).
+const PARTITION_LIMIT_BYTES: usize = 5 * 1024 * 1024;
+
 const DEADLINE: Duration = Duration::from_secs(30);
 
 fn until(what: &str, done: impl Fn() -> bool) {

@@ -44,7 +44,7 @@ pub struct DocumentVerdict {
     /// Documents that must exist.
     pub expected: u64,
     /// Of these, present and equal.
-    pub equal: u64,
+    pub(crate) equal: u64,
     /// Of these, absent.
     pub missing: u64,
     /// Of these, present with other content.
@@ -62,8 +62,9 @@ impl DocumentVerdict {
     }
 
     /// The first differences, described.
+    #[cfg(test)]
     #[must_use]
-    pub fn samples(&self) -> &[String] {
+    pub(crate) fn samples(&self) -> &[String] {
         &self.samples.0
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::testbed::generator::{Generated, RecordFate};
 
 use super::key_line::KeyLine;
-pub use super::key_line::KeySighting;
+use super::key_line::KeySighting;
 use super::{Samples, select_result, shorten};
 
 /// Seen values remembered for each key, to tell a repetition from something nobody sent.
@@ -38,7 +38,7 @@ pub struct OutputVerdict {
     /// Records that must come out.
     pub expected: u64,
     /// Of these, seen at least once.
-    pub verified: u64,
+    pub(crate) verified: u64,
     /// Of these, never seen.
     pub missing: u64,
     /// Sightings beyond the first.
@@ -48,7 +48,7 @@ pub struct OutputVerdict {
     /// Records seen while an earlier one of their key was not, or a repetition with holes.
     pub order_violations: u64,
     /// Keys whose last sightings are not in input order.
-    pub misordered_keys: u64,
+    pub(crate) misordered_keys: u64,
     samples: Samples,
 }
 
@@ -66,8 +66,9 @@ impl OutputVerdict {
     }
 
     /// The first differences, described.
+    #[cfg(test)]
     #[must_use]
-    pub fn samples(&self) -> &[String] {
+    pub(crate) fn samples(&self) -> &[String] {
         &self.samples.0
     }
 
@@ -148,7 +149,7 @@ impl OutputOracle {
     /// Records of a partition that were seen at least once. Where input and output have the same partitions and nothing is
     /// rejected or missing, this is the position up to which the input has gone all the way.
     #[must_use]
-    pub fn verified(&self, partition: i32) -> u64 {
+    pub(crate) fn verified(&self, partition: i32) -> u64 {
         self.lines(partition).map_or(0, |lines| lines.tally.verified)
     }
 
@@ -165,7 +166,7 @@ impl OutputOracle {
 
     /// Expected and verified records so far; cheap, for progress.
     #[must_use]
-    pub fn progress(&self) -> (u64, u64) {
+    pub(crate) fn progress(&self) -> (u64, u64) {
         let each = (0..).map_while(|partition| self.lines(partition)).map(|l| (l.tally.expected, l.tally.verified));
         each.fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1))
     }

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use bytes::Bytes;
-use sluicegate::config::plan::{Pointer, StepPlan, Template};
-use sluicegate::config::{Surroundings, load_text};
-use sluicegate::enrich::{Enricher, Lookups};
-use sluicegate::model::{
+use sluicegate::internals::config::plan::{Pointer, StepPlan, Template};
+use sluicegate::internals::config::{Surroundings, load_text};
+use sluicegate::internals::enrich::{Enricher, Lookups};
+use sluicegate::internals::model::{
     Charge, Encode, Epoch, Kept, Offset, OwnedRecord, PartitionTable, Place, Position, Prepared, Record, Reject, Run,
     Ticket, TicketId, TopicPartition,
 };
-use sluicegate::preprocess::worker::Preprocessor;
-use sluicegate::preprocess::{Program, Tombstones};
+use sluicegate::internals::preprocess::worker::Preprocessor;
+use sluicegate::internals::preprocess::{Program, Tombstones};
 
 /// What became of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Bench {
         let preprocessor = Preprocessor::new(program, Enricher::new(Lookups::in_memory(tables)), Keep);
         let table = PartitionTable::default();
         let slot = table.slot(&TopicPartition { topic: "events".into(), partition: 0 }).expect("room");
-        let ticket = Ticket { id: TicketId(1), slot, epoch: Epoch::fresh() };
+        let ticket = Ticket { id: TicketId(1), slot, epoch: Epoch(1) };
         table.set_current(slot, ticket.epoch);
         Some(Self { preprocessor, table, ticket })
     }

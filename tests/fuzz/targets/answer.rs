@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
-use sluicegate::sink::elasticsearch::{ItemFault, read_answer};
+use sluicegate::internals::sink::elasticsearch::{ItemFault, read_answer};
 use sluicegate_fuzz::oracle;
 
 /// The statuses of all items as a plain reader sees them, with whether there is an error; `None` when it sees none.

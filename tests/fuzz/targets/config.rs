@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use libfuzzer_sys::fuzz_target;
-use sluicegate::config::{Inputs, Surroundings, load, show};
+use sluicegate::internals::config::{Inputs, Surroundings, load, show};
 
 const CANARY: &str = "canary-of-the-environment";
 

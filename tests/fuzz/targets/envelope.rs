@@ -8,9 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
-use sluicegate::librdkafka::producer::message::headers;
-use sluicegate::model::{OwnedRecord, Reject, RejectReason};
-use sluicegate::sink::dead_letter::envelope::{append_headers, append_line};
+use sluicegate::internals::librdkafka::producer::message::headers;
+use sluicegate::internals::model::{OwnedRecord, Reject, RejectReason};
+use sluicegate::internals::sink::dead_letter::envelope::{append_headers, append_line};
 
 fn bytes_of(value: &Value) -> Option<Vec<u8>> {
     match value {

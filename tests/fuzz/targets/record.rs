@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use sluicegate::model::RejectReason;
+use sluicegate::internals::model::RejectReason;
 use sluicegate_fuzz::oracle::{self, Tree, Verdict};
 use sluicegate_fuzz::program::{Bench, End, record, steps};
 

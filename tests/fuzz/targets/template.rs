@@ -4,8 +4,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sluicegate::config::parse_template;
-use sluicegate::config::plan::{Pointer, TemplateSegment};
+use sluicegate::internals::config::parse_template;
+use sluicegate::internals::config::plan::{Pointer, TemplateSegment};
 use sluicegate_fuzz::oracle::{self, Verdict};
 use sluicegate_fuzz::program::{Bench, End, record};
 

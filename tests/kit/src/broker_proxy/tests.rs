@@ -4,7 +4,7 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer as _};
 
 use super::*;
-use sluicegate::testbed::kafka::MockKafka;
+use sluicegate::internals::testbed::kafka::MockKafka;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::checker::{Cause, Incident, Input, Owed, Place, Sighting, Taken};
 use crate::services::StoredRecord;
 use serde_json::Value;
-use sluicegate::testbed::bulk_endpoint::LogEntry;
-use sluicegate::testbed::generator::{Generated, RecordFate};
-use sluicegate::testbed::tap::Tapped;
+use sluicegate::internals::testbed::bulk_endpoint::LogEntry;
+use sluicegate::internals::testbed::generator::{Generated, RecordFate};
+use sluicegate::internals::testbed::tap::Tapped;
 
 /// Added to a record's number where its value shows it.
 const SEQUENCE_BASE: u64 = 1_000_000_000_000;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::fault_proxy::Line;
 use anyhow::ensure;
 use serde_json::json;
-use sluicegate::testbed::bulk_endpoint::ScriptedFault;
+use sluicegate::internals::testbed::bulk_endpoint::ScriptedFault;
 
 use super::scenario::{On, Scenario};
 use super::stage::{Far, Stage, Wants};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::fault_proxy::Line;
-use sluicegate::testbed::bulk_endpoint::{ItemAnswer, ScriptedFault};
+use sluicegate::internals::testbed::bulk_endpoint::{ItemAnswer, ScriptedFault};
 
 use super::scenario::{On, Scenario, plain};
 use super::stage::{INDEX, Stage, Wants};

@@ -10,11 +10,11 @@ use crate::fault_proxy::{FaultProxy, Line};
 use crate::services::{ElasticsearchClient, KafkaClient, RedisClient, Service, ServiceError, redis};
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
-use sluicegate::testbed::bulk_endpoint::{BulkEndpoint, EndpointOptions, ScriptedFault};
-use sluicegate::testbed::feeder::{FeedHooks, FeedPlan, Feeder};
-use sluicegate::testbed::generator::{Generator, LoadShape, Poison};
-use sluicegate::testbed::kafka::MockKafka;
-use sluicegate::testbed::tap::Tap;
+use sluicegate::internals::testbed::bulk_endpoint::{BulkEndpoint, EndpointOptions, ScriptedFault};
+use sluicegate::internals::testbed::feeder::{FeedHooks, FeedPlan, Feeder};
+use sluicegate::internals::testbed::generator::{Generator, LoadShape, Poison};
+use sluicegate::internals::testbed::kafka::MockKafka;
+use sluicegate::internals::testbed::tap::Tap;
 
 use super::engine::{Engine, Program, let_pass, until};
 use super::journal::{Journal, requested, stored};
@@ -743,12 +743,10 @@ fn feed(
     commits: &CommitWatch,
     wants: &Wants,
 ) -> anyhow::Result<Feeder> {
-    // Also where the broker keeps everything: a backlog of minutes would be a test of something else.
-    let window_bytes = sluicegate::testbed::feeder::WINDOW_BYTES;
+    // The usual window, also where the broker keeps everything: a backlog of minutes would be a test of something else.
     let plan = FeedPlan {
         first,
         rate: Some(rate),
-        window_bytes,
         patience: Duration::from_secs(300),
         ..FeedPlan::new(topic, PARTITIONS, u64::MAX)
     };
