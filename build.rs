@@ -1,5 +1,5 @@
-//! Puts our own versions of two functions of librdkafka in their place (`src/librdkafka/replaced.rs` says why): the linker is
-//! told to resolve librdkafka's calls of `NAME` to `__wrap_NAME`.
+//! Puts our own versions of two functions of librdkafka in their place (`src/librdkafka/replaced.rs` says why): the
+//! linker is told to resolve librdkafka's calls of `NAME` to `__wrap_NAME`.
 
 fn main() {
     println!("cargo:rerun-if-env-changed=CARGO_CFG_TARGET_OS");

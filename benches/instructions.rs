@@ -1,13 +1,13 @@
 //! The gate: instructions of the pure stages under callgrind, compared with `benches/instructions.txt`.
 //!
-//! This program starts itself again under `valgrind --tool=callgrind`. That run works through every pure stage twice
-//! to let buffers grow, and once between two functions before whose calls callgrind writes a file with what it has counted
+//! This program starts itself again under `valgrind --tool=callgrind`. That run works through every pure stage twice to
+//! let buffers grow, and once between two functions before whose calls callgrind writes a file with what it has counted
 //! and starts anew.
 //!
-//! The processor valgrind shows to a program is its own and the same on every host with AVX2, so the code that is chosen
-//! at run time (simd-json, memchr, the C library's copies) is the same too. Which path ran is part of the baseline, and
-//! counts of another path are not compared. Another compiler or C library moves counts a little: where that passes the
-//! tolerance, renew the baseline in a commit of its own.
+//! The processor valgrind shows to a program is its own and the same on every host with AVX2, so the code that is
+//! chosen at run time (simd-json, memchr, the C library's copies) is the same too. Which path ran is part of the
+//! baseline, and counts of another path are not compared. Another compiler or C library moves counts a little: where
+//! that passes the tolerance, renew the baseline in a commit of its own.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;

@@ -1,5 +1,5 @@
-//! Consuming from and producing to the cluster in this process, through the same client code as the engine. The cluster's
-//! own work is in the figures.
+//! Consuming from and producing to the cluster in this process, through the same client code as the engine. The
+//! cluster's own work is in the figures.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
-//! What each stage costs: `cargo bench --bench stages [FILTER]` measures time, in records/s and, where bytes matter, bytes/s.
+//! What each stage costs: `cargo bench --bench stages [FILTER]` measures time, in records/s and, where bytes matter,
+//! bytes/s.
 //!
-//! `cargo bench --bench stages -- instructions` counts the instructions of the pure stages instead and fails when one has
-//! grown by more than 5 % over `benches/instructions.txt`: see [`instructions`]. Instructions do not depend on the
+//! `cargo bench --bench stages -- instructions` counts the instructions of the pure stages instead and fails when one
+//! has grown by more than 5 % over `benches/instructions.txt`: see [`instructions`]. Instructions do not depend on the
 //! machine's load, times do.
 
 mod baseline;

@@ -1,15 +1,15 @@
 //! How often a subject asked for memory, by jemalloc's own counters: told at its end as a line of its log.
 //!
-//! Every request counts, those that a thread's own cache served as well, whether Rust or librdkafka made it: one allocator
-//! serves both. Growing in place is none.
+//! Every request counts, those that a thread's own cache served as well, whether Rust or librdkafka made it: one
+//! allocator serves both. Growing in place is none.
 
 use jemalloc_ctl::{Access as _, AsName as _, epoch};
 
 /// How the line begins.
 const TOLD: &str = "perf: requests for memory: ";
 
-/// Tells the count as the last thing this process does: what threads that still run asked of their own caches since these
-/// were last filled is not in it.
+/// Tells the count as the last thing this process does: what threads that still run asked of their own caches since
+/// these were last filled is not in it.
 pub fn tell() {
     match requests() {
         Ok(count) => eprintln!("{TOLD}{count}"),

@@ -209,7 +209,8 @@ impl Point {
         if let Self::Cores(count) = self { count } else { 1 }
     }
 
-    /// Changes the configuration of the pipeline. Where documents limit a bulk its bytes do not, and the other way round.
+    /// Changes the configuration of the pipeline. Where documents limit a bulk its bytes do not, and the other way
+    /// round.
     pub fn configure(self, root: &mut Value) {
         let pipelines = &mut root["pipelines"];
         let bulk = |records: usize, kib: usize| json!({ "records": records, "bytes": format!("{kib}KiB") });

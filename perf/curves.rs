@@ -32,8 +32,8 @@ struct Session<'b> {
     records: u64,
 }
 
-/// Runs every curve in order, again and backwards while the scenario's minutes allow a whole pass more. A curve that would
-/// begin behind them is left out.
+/// Runs every curve in order, again and backwards while the scenario's minutes allow a whole pass more. A curve that
+/// would begin behind them is left out.
 ///
 /// # Errors
 /// A server cannot be had, or a run failed.

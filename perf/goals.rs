@@ -195,7 +195,8 @@ fn look_ups(lines: &[Line]) -> Vec<Row> {
     ]
 }
 
-/// The rows against other programs. They are read as the script's are: their CPU without their start, all of the engine's.
+/// The rows against other programs. They are read as the script's are: their CPU without their start, all of the
+/// engine's.
 fn peers(scenario: Scenario, lines: &[Line]) -> Vec<Row> {
     let engine = Subject::Engine.name();
     let mut rows = Vec::new();
@@ -307,8 +308,8 @@ fn concurrency(lines: &[Line]) -> Vec<Row> {
     vec![Row::new("P12", "records/s, adaptive / best fixed number", Bound::AtLeast(0.9), values)]
 }
 
-/// The rows against the script. All of the engine's CPU from start to end is set against the script's without its start: the
-/// reading least kind to the engine.
+/// The rows against the script. All of the engine's CPU from start to end is set against the script's without its
+/// start: the reading least kind to the engine.
 fn script(lines: &[Line], rate: Bound, per_cpu: f64) -> Vec<Row> {
     let (engine, script) = (Subject::Engine.name(), Subject::Script.name());
     let all = pairs(lines, engine, script);

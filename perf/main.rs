@@ -1,12 +1,11 @@
 //! The scenarios of sluicegate's performance, on real servers, beside raw loops, the script it replaces, and its peers.
 //!
-//! `cargo perf SCENARIO…|all [--records N] [--rounds N]`. `all` takes at most an hour, and
-//! longer once where the peers must be built: a scenario whose minutes are over begins no further round. Servers are
-//! started, or taken from the variables the tests use
-//! (`SLUICEGATE_TEST_KAFKA_IN`, `_KAFKA_OUT`, `_ELASTICSEARCH`, `_REDIS`). Servers, bulk endpoint and this
-//! program run on every core but the first; what is measured has the first one to itself. Rates, CPU and memory are seen
-//! from outside: at the sink and in `/proc`. Each run adds a line to `perf/history.ndjson`, and `perf/REPORT.md` is made
-//! from that file, so a scenario can be run alone.
+//! `cargo perf SCENARIO…|all [--records N] [--rounds N]`. `all` takes at most an hour, and longer once where the peers
+//! must be built: a scenario whose minutes are over begins no further round. Servers are started, or taken from the
+//! variables the tests use (`SLUICEGATE_TEST_KAFKA_IN`, `_KAFKA_OUT`, `_ELASTICSEARCH`, `_REDIS`). Servers, bulk
+//! endpoint and this program run on every core but the first; what is measured has the first one to itself. Rates, CPU
+//! and memory are seen from outside: at the sink and in `/proc`. Each run adds a line to `perf/history.ndjson`, and
+//! `perf/REPORT.md` is made from that file, so a scenario can be run alone.
 
 mod allocations;
 mod check;
@@ -56,7 +55,8 @@ static ALLOCATOR: jemallocator::Jemalloc = jemallocator::Jemalloc;
 #[derive(Debug, clap::Parser)]
 #[command(name = "perf")]
 struct Args {
-    /// Scenarios to run, or `all`, or `peers` for both with peers; or `report`, which runs nothing and writes the report of the runs there are
+    /// Scenarios to run, or `all`, or `peers` for both with peers; or `report`, which runs nothing and writes the
+    /// report of the runs there are
     #[arg(required = true)]
     scenarios: Vec<String>,
     /// Records for the engine; the script gets 1/200 of them [default: by scenario]

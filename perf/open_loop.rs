@@ -53,7 +53,8 @@ pub struct Measured {
     pub cpu_s_per_million: f64,
     /// Whether records were fed as fast as asked for.
     pub reached: bool,
-    /// In the order of [`LATENCIES`]: from the moment each record was meant to be produced, at full speed from the poll.
+    /// In the order of [`LATENCIES`]: from the moment each record was meant to be produced, at full speed from the
+    /// poll.
     latencies: [f64; 4],
 }
 

@@ -89,8 +89,8 @@ struct Away {
     items: u64,
 }
 
-/// What the samples tell. The rate before is that between a tenth of the records and the outage; the rate after is that from
-/// the first delivery to the last.
+/// What the samples tell. The rate before is that between a tenth of the records and the outage; the rate after is that
+/// from the first delivery to the last.
 fn figures(observed: &Observed, away: Away, records: u64) -> Option<[(&'static str, f64); 3]> {
     let (from, until) = (away.from?.as_secs_f64(), away.until?.as_secs_f64());
     let samples = &observed.samples;

@@ -1,5 +1,5 @@
-//! Several subjects on the same work: once in order, once backwards, and again. Each half round gives one pair of any two
-//! of them; where a half round ends, two runs of equals meet and show what the machine does by itself.
+//! Several subjects on the same work: once in order, once backwards, and again. Each half round gives one pair of any
+//! two of them; where a half round ends, two runs of equals meet and show what the machine does by itself.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

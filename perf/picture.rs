@@ -1,5 +1,5 @@
-//! A picture of a few panels side by side as one SVG file: no script, no foreign font, its own background, and colours that
-//! follow the reader's choice of light or dark (pure).
+//! A picture of a few panels side by side as one SVG file: no script, no foreign font, its own background, and colours
+//! that follow the reader's choice of light or dark (pure).
 
 use std::fmt::Write as _;
 

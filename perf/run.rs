@@ -119,8 +119,8 @@ impl Asking {
     }
 }
 
-/// The sink tells what it has counted a moment later; a subject that ends at once after its last answer must not seem to
-/// have sent less.
+/// The sink tells what it has counted a moment later; a subject that ends at once after its last answer must not seem
+/// to have sent less.
 fn hear_out(seen: &mut Observed, records: u64, delivered: impl Fn() -> anyhow::Result<u64>) {
     let Some(last) = seen.samples.last_mut() else { return };
     let deadline = Instant::now() + HEARD_WITHIN;

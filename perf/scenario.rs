@@ -108,7 +108,8 @@ impl Scenario {
         }
     }
 
-    /// Minutes after which no further round begins; all of them together leave room for the servers' starts within an hour.
+    /// Minutes after which no further round begins; all of them together leave room for the servers' starts within an
+    /// hour.
     pub fn minutes(self) -> f64 {
         match self {
             Self::Consume => 2.0,

@@ -1,5 +1,5 @@
-//! Real servers for a session: those the environment names, under the tests' variables, else each started when a scenario
-//! first asks for it. Named ones stay on the cores they are on.
+//! Real servers for a session: those the environment names, under the tests' variables, else each started when a
+//! scenario first asks for it. Named ones stay on the cores they are on.
 
 use std::cell::OnceCell;
 

@@ -76,12 +76,14 @@ impl<'s> Sink<'s> {
         Ok(Self::Nothing { file: tempfile::NamedTempFile::new()?, sum })
     }
 
-    /// A new index, for mapping type `itmes` of server version 6: as few moving parts as can be, and no refresh while measuring.
+    /// A new index, for mapping type `itmes` of server version 6: as few moving parts as can be, and no refresh while
+    /// measuring.
     ///
     /// # Errors
     /// The server refuses it.
     pub fn index(client: &ElasticsearchClient, index: &str) -> anyhow::Result<Self> {
-        // `ratio` is written as integer and as fraction: without a mapping the first document would decide, and records be refused.
+        // `ratio` is written as integer and as fraction: without a mapping the first document would decide, and records
+        // be refused.
         let body = r#"{"settings":{"number_of_shards":1,"number_of_replicas":0,"refresh_interval":"30s"},
             "mappings":{"itmes":{"properties":{"ratio":{"type":"double"}}}}}"#;
         client.create_index(index, body)?;

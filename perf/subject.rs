@@ -102,7 +102,8 @@ pub enum Target<'a> {
     Index(&'a str, &'a str),
 }
 
-/// Both pipelines as the first example of the documentation has them, every setting that costs or saves work at its default.
+/// Both pipelines as the first example of the documentation has them, every setting that costs or saves work at its
+/// default.
 pub fn configuration(pipelines: &[Pipeline<'_>]) -> Value {
     let list = |brokers: &str| brokers.split(',').map(str::to_owned).collect::<Vec<_>>();
     let mut root = json!({ "version": 1, "limits": { "memory": format!("{BUDGET_MIB}MiB") }, "pipelines": {} });

@@ -1,6 +1,6 @@
-//! The hidden door: what the tests, the test kit, the measurements, the benchmarks and the fuzz targets use of the engine.
-//! It is no interface: any of it may change with any commit. The modules behind it are private, so that the compiler
-//! reports what nothing uses any more.
+//! The hidden door: what the tests, the test kit, the measurements, the benchmarks and the fuzz targets use of the
+//! engine. It is no interface: any of it may change with any commit. The modules behind it are private, so that the
+//! compiler reports what nothing uses any more.
 
 pub mod cli {
     pub use crate::cli::Cli;

@@ -1,10 +1,11 @@
-//! Known bugs that can be switched on one at a time, to show that a test fails for each. Only in builds with the feature
-//! `mutants`; in every other build [`on`] is `false` at compile time and nothing of this is left.
+//! Known bugs that can be switched on one at a time, to show that a test fails for each. Only in builds with the
+//! feature `mutants`; in every other build [`on`] is `false` at compile time and nothing of this is left.
 //!
-//! A bug that is one more condition of a statement, or one statement before it, is switched where it is. All others, which
-//! would bend the code that they are in, are patches in `tests/mutants/`: only a copy of the code has them.
+//! A bug that is one more condition of a statement, or one statement before it, is switched where it is. All others,
+//! which would bend the code that they are in, are patches in `tests/mutants/`: only a copy of the code has them.
 //!
-//! `cargo run --features mutants --example mutants` runs the tests named in `tests/mutants/killers.rs` against each of them.
+//! `cargo run --features mutants --example mutants` runs the tests named in `tests/mutants/killers.rs` against each of
+//! them.
 
 /// Names one mutant a test run is to have.
 pub const VARIABLE: &str = "SLUICEGATE_MUTANT";

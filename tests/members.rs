@@ -1,5 +1,5 @@
-//! Members of a group that come and go, as processes on a real broker: a member that ends leaves its group, whatever it has
-//! and whatever it waits for, and no end of one holds the others up.
+//! Members of a group that come and go, as processes on a real broker: a member that ends leaves its group, whatever it
+//! has and whatever it waits for, and no end of one holds the others up.
 
 use std::time::{Duration, Instant};
 
@@ -77,8 +77,8 @@ fn assigned(process: &Process) -> Option<u64> {
     line.rsplit(' ').next()?.parse().ok()
 }
 
-/// A group with one partition: the second member has none. It leaves when it stops, at once; so does one that is stopped
-/// while it joins, however early; and the first goes on committing within the bound.
+/// A group with one partition: the second member has none. It leaves when it stops, at once; so does one that is
+/// stopped while it joins, however early; and the first goes on committing within the bound.
 #[test]
 fn a_member_without_partitions_and_one_that_joins_leave_their_group_when_they_stop() {
     let Some(group) = own("members that leave", || Group::start("leave", 1)) else { return };
@@ -130,8 +130,8 @@ fn a_member_that_waits_for_a_vanished_one_says_so() {
     assert!(ended.log.contains("waits for a member that vanished"), "{}", ended.tail());
 }
 
-/// Members started and stopped at random, by SIGTERM only. Records keep coming, and one that is committed for longer than
-/// [`HELD_UP`] after it came is one that a stop has held up. `SLUICEGATE_MEMBERS_SECONDS` is for how long.
+/// Members started and stopped at random, by SIGTERM only. Records keep coming, and one that is committed for longer
+/// than [`HELD_UP`] after it came is one that a stop has held up. `SLUICEGATE_MEMBERS_SECONDS` is for how long.
 #[test]
 fn members_that_come_and_go_never_hold_the_others_up() {
     let Some(group) = own("members that come and go", || Group::start("churn", 4)) else { return };

@@ -1,9 +1,9 @@
 //! Runs the tests against each known bug of `src/mutants.rs` and prints how many were killed.
 //!
-//! `cargo run --features mutants --example mutants [-- NAME…]`. The tests are built in a copy of the checkout that has the
-//! patches beside this file in it; it lies in the target directory, and is kept for the next run. First the named tests must
-//! pass without a bug; then each bug is switched on and at least one of its tests must fail. A test that has not ended after
-//! [`LIMIT`] counts as failed. Exit 0 only if every bug was killed.
+//! `cargo run --features mutants --example mutants [-- NAME…]`. The tests are built in a copy of the checkout that has
+//! the patches beside this file in it; it lies in the target directory, and is kept for the next run. First the named
+//! tests must pass without a bug; then each bug is switched on and at least one of its tests must fail. A test that has
+//! not ended after [`LIMIT`] counts as failed. Exit 0 only if every bug was killed.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -97,8 +97,8 @@ fn build() -> anyhow::Result<Built> {
     let target = program.ancestors().nth(3).context("the program does not lie in a target directory")?;
     let scratch = target.join("mutants");
     scratch::update(Path::new(env!("CARGO_MANIFEST_DIR")), &scratch)?;
-    // Not the feature that this program is built with: cargo would take the checkout's library, without patches, for the
-    // copy's.
+    // Not the feature that this program is built with: cargo would take the checkout's library, without patches, for
+    // the copy's.
     let arguments =
         ["test", "--features", "mutants-patched", "--lib", "--test", "tests", "--no-run", "--message-format=json"];
     let mut command = Command::new("cargo");

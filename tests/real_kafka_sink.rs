@@ -13,7 +13,8 @@ use crate::support::servers;
 /// For one run of a few records on a machine that other work shares.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// The records of `guilty` are dead letters, each once and for this reason; all others are in topic `out`, at its end in order.
+/// The records of `guilty` are dead letters, each once and for this reason; all others are in topic `out`, at its end
+/// in order.
 fn assert_only_these_are_dead(
     relay: &Relay<'_>,
     ended: Ended,

@@ -1,5 +1,5 @@
-//! SASL towards a real broker (F30): what it takes works; what it refuses ends the start with 77, says at which connection,
-//! and never shows a password.
+//! SASL towards a real broker (F30): what it takes works; what it refuses ends the start with 77, says at which
+//! connection, and never shows a password.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Targets that do not take what a pipeline asks of them, on real Elasticsearch: nobody is rejected, the alert says what to
-//! do, and where the server is cured the pipeline goes on.
+//! Targets that do not take what a pipeline asks of them, on real Elasticsearch: nobody is rejected, the alert says
+//! what to do, and where the server is cured the pipeline goes on.
 
 use std::time::Duration;
 
@@ -239,7 +239,8 @@ const SHAPES: [Shape; 3] = [
                action: { by: { field: /op, map: { d: delete }, otherwise: index } }",
         steps: "{ select: /after }",
     },
-    // Its `ExtractNewRecordState` with `delete.tombstone.handling.mode: rewrite`: the row itself, and the id as plain text.
+    // Its `ExtractNewRecordState` with `delete.tombstone.handling.mode: rewrite`: the row itself, and the id as plain
+    // text.
     Shape {
         key: |row| row.to_string(),
         value: |change| {

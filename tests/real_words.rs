@@ -1,5 +1,5 @@
-//! What servers, or what stands in their place, make us say: the message names what is there and what to write. One side
-//! speaks TLS and the other does not, wants a log-in, is no such server, or says itself why it refuses a record.
+//! What servers, or what stands in their place, make us say: the message names what is there and what to write. One
+//! side speaks TLS and the other does not, wants a log-in, is no such server, or says itself why it refuses a record.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};

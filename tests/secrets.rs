@@ -1,5 +1,5 @@
-//! No secret gets out (I13): the binary runs with a canary in every secret field of the configuration, against servers that
-//! are not there, that refuse, and that quote what they were sent; everything it wrote and served is searched.
+//! No secret gets out (I13): the binary runs with a canary in every secret field of the configuration, against servers
+//! that are not there, that refuse, and that quote what they were sent; everything it wrote and served is searched.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

@@ -1,6 +1,8 @@
 //! The one integration-test binary.
 
 #[cfg(test)]
+mod both_pipelines;
+#[cfg(test)]
 mod certificates;
 #[cfg(test)]
 mod cli;
@@ -18,8 +20,6 @@ mod members;
 mod named_topics;
 #[cfg(test)]
 mod races;
-#[cfg(test)]
-mod real;
 #[cfg(test)]
 mod real_bench;
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! House rules, checked in the source text: who may import whom, where foreign crates and `unsafe` live, how long a file
-//! is, and that every metric and every configuration key is documented.
+//! House rules, checked in the source text: who may import whom, where foreign crates and `unsafe` live, how long a
+//! file is, and that every metric and every configuration key is documented.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,8 +14,8 @@ mod killers;
 #[path = "mutants/patches.rs"]
 mod patches;
 
-/// Components and what each may import. `model` imports nothing of ours; what stands further down may use what is above. A part
-/// of a component that imports more than the rest is a component of its own here.
+/// Components and what each may import. `model` imports nothing of ours; what stands further down may use what is
+/// above. A part of a component that imports more than the rest is a component of its own here.
 const COMPONENTS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("librdkafka", &["model"]),
@@ -285,6 +285,25 @@ fn files_are_short() {
         }
     }
     none(&faults, "a file has at most 400 lines that are not tests");
+}
+
+/// The formatter breaks code at this width and leaves comments alone. A table's row is one line, however wide.
+const WIDEST: usize = 120;
+
+#[test]
+fn comments_are_no_wider_than_code() {
+    let mut faults = Vec::new();
+    for source in ["src", "tests", "perf", "benches"].iter().flat_map(|folder| sources(folder)) {
+        for (number, line) in (1..).zip(source.text.lines()) {
+            let Some(comment) = line.trim_start().strip_prefix("//") else { continue };
+            let is_row = comment.trim_start_matches(['/', '!', ' ']).starts_with('|');
+            let width = line.chars().count();
+            if width > WIDEST && !is_row {
+                faults.push(format!("{}:{number}: {width} characters", source.path));
+            }
+        }
+    }
+    none(&faults, "a comment is at most 120 characters wide");
 }
 
 #[test]
@@ -641,8 +660,8 @@ fn implemented(line: &str) -> Option<&str> {
     rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().filter(|name| !name.is_empty())
 }
 
-/// The public functions and constants in inherent `impl` blocks of `text`, as `Type::name`; the formatter has put a block's
-/// members four spaces in.
+/// The public functions and constants in inherent `impl` blocks of `text`, as `Type::name`; the formatter has put a
+/// block's members four spaces in.
 fn public_members(text: &str) -> Vec<String> {
     let mut members = Vec::new();
     let mut of = None;
@@ -659,9 +678,9 @@ fn public_members(text: &str) -> Vec<String> {
     members
 }
 
-/// What a path from outside can name: what `lib.rs` and the door export, and the public functions and constants of the types
-/// among it. Not counted are fields, variants, members of traits and of the macro in `mutants.rs`, and types that only a
-/// signature shows.
+/// What a path from outside can name: what `lib.rs` and the door export, and the public functions and constants of the
+/// types among it. Not counted are fields, variants, members of traits and of the macro in `mutants.rs`, and types that
+/// only a signature shows.
 fn reachable_names(sources: &[Source]) -> BTreeSet<String> {
     let doors = sources.iter().filter(|source| ["src/lib.rs", "src/internals.rs"].contains(&source.path.as_str()));
     let texts: Vec<String> = doors.map(|source| code(&source.text)).collect();

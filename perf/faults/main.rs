@@ -1,8 +1,8 @@
 //! The fault campaign as one command.
 //!
-//! `cargo faults [NAME…] [--seeds N] [--kills N] [--jobs N]` plays the named scenarios, or all,
-//! and writes perf/FAULTS.md. `--list` shows their names. A run that fails is named with its seed; `--first-seed` plays it
-//! again. `… -- soak` is the long run: an hour of steady load with a fault now and then (perf/SOAK.md).
+//! `cargo faults [NAME…] [--seeds N] [--kills N] [--jobs N]` plays the named scenarios, or all, and writes
+//! perf/FAULTS.md. `--list` shows their names. A run that fails is named with its seed; `--first-seed` plays it again.
+//! `… -- soak` is the long run: an hour of steady load with a fault now and then (perf/SOAK.md).
 
 mod report;
 mod soak;
@@ -55,7 +55,8 @@ struct Args {
     /// Runs beside each other, where they need no real server
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     jobs: u64,
-    /// Runs beside each other that break real servers, each with servers of its own: two Kafka brokers and Elasticsearch
+    /// Runs beside each other that break real servers, each with servers of its own: two Kafka brokers and
+    /// Elasticsearch
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     real_jobs: u64,
     /// The engine's binary [default: this program, which holds the same code]

@@ -1,8 +1,9 @@
 //! The soak: an hour and more of steady load, a fault every few minutes, and checkers that follow.
 //!
-//! One engine with both pipelines of the script it replaces (Kafka to Kafka, and Kafka to Elasticsearch with look-ups from
-//! Redis) reads one topic of real Kafka at half of what it can take here. `ground` is everything around it, `faults` what
-//! breaks, `book` what is written down on the way, `page` what is left of it: perf/SOAK.md and perf/soak.ndjson.
+//! One engine with both pipelines of the script it replaces (Kafka to Kafka, and Kafka to Elasticsearch with look-ups
+//! from Redis) reads one topic of real Kafka at half of what it can take here. `ground` is everything around it,
+//! `faults` what breaks, `book` what is written down on the way, `page` what is left of it: perf/SOAK.md and
+//! perf/soak.ndjson.
 
 mod book;
 mod faults;

@@ -1,8 +1,9 @@
-//! Other programs that can do the same work, as a user would install them: Bento, rsyslog, sentry_arroyo, MirrorMaker 2.
+//! Other programs that can do the same work, as a user would install them: Bento, rsyslog, sentry_arroyo, MirrorMaker
+//! 2.
 //!
 //! Each has a folder here with its configuration and, where it needs one, its small main. README.md beside them says
-//! which settings were chosen and why. They are built once, outside the checkout; one that cannot be had is left out, and
-//! the report says why.
+//! which settings were chosen and why. They are built once, outside the checkout; one that cannot be had is left out,
+//! and the report says why.
 
 mod obtain;
 mod start;

@@ -1,4 +1,5 @@
-//! The bare parse: padded scratch copy, tape, and where `result` and its `id` stand. No steps, no reasons, no other places.
+//! The bare parse: padded scratch copy, tape, and where `result` and its `id` stand. No steps, no reasons, no other
+//! places.
 
 use std::mem;
 use std::ops::Range;

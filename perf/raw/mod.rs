@@ -1,8 +1,8 @@
 //! The floor: what the client library, the parser and the sockets cost without an engine around them.
 //!
 //! Each loop is a process of its own, alone on the subjects' core, with the engine's own client settings. They keep no
-//! books, know no retry and handle no rebalance; what they move is checked as the engine's output is. `engine-source` is
-//! the engine's source room between such a loop's ends: no configuration takes the parser out of a pipeline.
+//! books, know no retry and handle no rebalance; what they move is checked as the engine's output is. `engine-source`
+//! is the engine's source room between such a loop's ends: no configuration takes the parser out of a pipeline.
 
 mod bulk;
 mod copy;

@@ -1,7 +1,7 @@
 //! Sends bulk bodies that were made beforehand: what the endpoint takes when the sender does nothing else.
 //!
-//! As many connections as the engine has lanes, one request on each, the engine's request size. All bodies are in memory
-//! before the first is sent.
+//! As many connections as the engine has lanes, one request on each, the engine's request size. All bodies are in
+//! memory before the first is sent.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

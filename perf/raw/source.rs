@@ -1,7 +1,7 @@
 //! The engine's source with nothing behind it: its batches are summed and settled by one thread.
 //!
-//! Consumer, ledger, fence, budget, rebalance and commits are the engine's own and as `sluicegate run --until end` has them;
-//! parser, encoder and sink are left out, which no configuration can ask for.
+//! Consumer, ledger, fence, budget, rebalance and commits are the engine's own and as `sluicegate run --until end` has
+//! them; parser, encoder and sink are left out, which no configuration can ask for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

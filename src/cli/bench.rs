@@ -1,9 +1,9 @@
 //! `sluicegate bench`: drives a pipeline's real path at a set rate or at full speed, and measures.
 //!
-//! Without `-c` the servers are in this process, as for `demo`. With `-c` it is a configured pipeline with its own servers,
-//! and since made-up records go into its topic, only with `--produce`. At a set rate the loop is open: every record carries
-//! the moment it was *meant* to be produced as its timestamp, and latency counts from there, so that a stall shows in every
-//! record that had to wait for it. It succeeds only if every record is accounted for.
+//! Without `-c` the servers are in this process, as for `demo`. With `-c` it is a configured pipeline with its own
+//! servers, and since made-up records go into its topic, only with `--produce`. At a set rate the loop is open: every
+//! record carries the moment it was *meant* to be produced as its timestamp, and latency counts from there, so that a
+//! stall shows in every record that had to wait for it. It succeeds only if every record is accounted for.
 
 mod account;
 mod measure;
@@ -38,8 +38,8 @@ pub struct BenchArgs {
     /// At full speed first, then at 10, 20 … 90 % of that; prints one table
     #[arg(long, conflicts_with = "rate")]
     pub sweep: bool,
-    /// Which pipeline: relay (to Kafka) or index (to a bulk endpoint); with -c one of the configuration [default: relay,
-    /// or the only one]
+    /// Which pipeline: relay (to Kafka) or index (to a bulk endpoint); with -c one of the configuration [default:
+    /// relay, or the only one]
     #[arg(long, value_name = "NAME")]
     pub pipeline: Option<String>,
     /// With -c: yes, produce made-up records into the pipeline's topic

@@ -1,4 +1,5 @@
-//! The configuration of `demo` and `bench`: both pipelines of the script this replaces, against servers in this process.
+//! The configuration of `demo` and `bench`: both pipelines of the script this replaces, against servers in this
+//! process.
 
 use crate::config::{self, Findings, Loaded};
 

@@ -1,9 +1,9 @@
 //! `sluicegate demo`: both pipelines of the replaced script in this process, checked record by record.
 //!
-//! No services and no configuration: two in-process Kafka clusters, an in-process bulk endpoint and look-ups from memory.
-//! A feeder per pipeline produces generated records while the engine runs; the output topic is verified while it is
-//! written, the documents at the end. It succeeds only if every record is accounted for and everything that came out is
-//! what was generated.
+//! No services and no configuration: two in-process Kafka clusters, an in-process bulk endpoint and look-ups from
+//! memory. A feeder per pipeline produces generated records while the engine runs; the output topic is verified while
+//! it is written, the documents at the end. It succeeds only if every record is accounted for and everything that came
+//! out is what was generated.
 
 mod account;
 mod play;

@@ -7,8 +7,8 @@ use tracing_subscriber::EnvFilter;
 use super::output::colors;
 use super::{Failure, Global, LogFormat};
 
-/// What `run` logs unless asked for something else. librdkafka tells of every attempt to connect, several times a second
-/// during an outage; the fault is named once by the component that has it.
+/// What `run` logs unless asked for something else. librdkafka tells of every attempt to connect, several times a
+/// second during an outage; the fault is named once by the component that has it.
 pub const RUN: &str = "info,librdkafka=error";
 /// What `demo` logs unless asked for something else: its progress line must stay readable, and the in-process cluster
 /// announces itself.

@@ -54,8 +54,8 @@ pub struct Cli {
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Configuration: a file (.yaml .yml .toml .json), a directory of them, or - for YAML on standard input; may be given
-    /// several times [default: sluicegate.yaml]
+    /// Configuration: a file (.yaml .yml .toml .json), a directory of them, or - for YAML on standard input; may be
+    /// given several times [default: sluicegate.yaml]
     #[arg(short, long, global = true, value_name = "PATH", help_heading = "Global options")]
     pub config: Vec<PathBuf>,
     /// Sets one value, typed as YAML, after all files: --set limits.memory=512MiB; may be given several times
@@ -64,7 +64,8 @@ pub struct Global {
     /// Form of log lines [default: text on a terminal, else json]
     #[arg(long, global = true, value_enum, help_heading = "Global options")]
     pub log_format: Option<LogFormat>,
-    /// error, warn, info, debug or trace; or by component, as in info,sluicegate::sink=debug [default: info; demo: warn]
+    /// error, warn, info, debug or trace; or by component, as in info,sluicegate::sink=debug [default: info; demo:
+    /// warn]
     #[arg(long, global = true, value_name = "LEVEL", help_heading = "Global options")]
     pub log_level: Option<String>,
     /// When to colour; NO_COLOR turns `auto` off
@@ -128,7 +129,8 @@ pub enum Command {
     Version(version::VersionArgs),
 }
 
-/// Is the program: parses a command line, its first word the program's name, runs it, and says what went wrong on stderr.
+/// Is the program: parses a command line, its first word the program's name, runs it, and says what went wrong on
+/// stderr.
 pub fn run_line<W: Into<OsString> + Clone>(line: impl IntoIterator<Item = W>) -> ExitCode {
     let cli = match Cli::try_parse_from(line) {
         Ok(cli) => cli,

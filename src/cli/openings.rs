@@ -1,4 +1,5 @@
-//! What can be seen of a connection without a server: whether its client can be made at all. `check` and `run` ask the same.
+//! What can be seen of a connection without a server: whether its client can be made at all. `check` and `run` ask the
+//! same.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! Tree → typed structs: a serde deserializer whose errors know file, line, key path and the nearest known name.
 //!
-//! Unknown keys are collected and skipped. Other errors end a pass; the value at fault is then taken out of the tree and
-//! the next pass looks for more, so that people see all mistakes at once.
+//! Unknown keys are collected and skipped. Other errors end a pass; the value at fault is then taken out of the tree
+//! and the next pass looks for more, so that people see all mistakes at once.
 
 use std::cell::RefCell;
 

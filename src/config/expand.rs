@@ -1,5 +1,5 @@
-//! `${VAR}`, `${VAR:-default}`, `${VAR:?why}` and `$$` inside scalar values, after parsing: what a variable holds can never
-//! become a key, a list or another value.
+//! `${VAR}`, `${VAR:-default}`, `${VAR:?why}` and `$$` inside scalar values, after parsing: what a variable holds can
+//! never become a key, a list or another value.
 
 use crate::leaf::finding::Finding;
 use crate::leaf::tree::{Node, Origin, ScalarText, Style};
@@ -65,7 +65,8 @@ fn scalar_expanded(scalar: &mut ScalarText, environment: Environment<'_>) -> Res
         }
     }
     text.push_str(rest);
-    // A variable alone in quotes is what it holds, a number too: JSON and the inside of `[…]` have no other way to write one.
+    // A variable alone in quotes is what it holds, a number too: JSON and the inside of `[…]` have no other way to
+    // write one.
     let is_alone = variables.len() == 1
         && scalar.text.starts_with("${")
         && scalar.text.find('}') == scalar.text.len().checked_sub(1);

@@ -1,8 +1,8 @@
 //! Lists in one text: `BROKERS=a:9092,b:9092` fills the list of brokers. Works on the tree, behind the variables.
 //!
-//! Where a list of texts is expected, one text is taken apart at commas, semicolons and blanks, and so is a member of the list
-//! that a variable was filled into. What tools leave around such a text, quotes or the brackets of a JSON list, is taken off.
-//! Other members stay as they are, so that a slip of the pen is still told.
+//! Where a list of texts is expected, one text is taken apart at commas, semicolons and blanks, and so is a member of
+//! the list that a variable was filled into. What tools leave around such a text, quotes or the brackets of a JSON
+//! list, is taken off. Other members stay as they are, so that a slip of the pen is still told.
 
 use crate::leaf::finding::Finding;
 use crate::leaf::tree::{Node, ScalarText, TreeValue};
@@ -148,8 +148,8 @@ fn unquoted(text: &str) -> &str {
     inside('"').or_else(|| inside('\'')).unwrap_or(text)
 }
 
-/// At commas, semicolons and blanks outside of brackets, which patterns have; URLs only where the next one begins, because a
-/// password may hold a comma.
+/// At commas, semicolons and blanks outside of brackets, which patterns have; URLs only where the next one begins,
+/// because a password may hold a comma.
 fn cut(text: &str, kind: ListKind) -> Vec<&str> {
     let is_between = |one: char| matches!(one, ',' | ';') || one.is_whitespace();
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_u32);

@@ -1,9 +1,9 @@
 //! Patterns of topics (`^orders-\d+$`), in one dialect. Pure.
 //!
 //! Two engines look at them: librdkafka subscribes with the C library's extended expressions, which know no `\d` and no
-//! `(?:`, and we match names ourselves where librdkafka does not do it for us. So a pattern is parsed and written again in
-//! the few forms that mean the same to both; what cannot be written so is refused, with what to write instead. A set of
-//! characters becomes the members of it that a topic's name may have.
+//! `(?:`, and we match names ourselves where librdkafka does not do it for us. So a pattern is parsed and written again
+//! in the few forms that mean the same to both; what cannot be written so is refused, with what to write instead. A set
+//! of characters becomes the members of it that a topic's name may have.
 
 use std::fmt;
 

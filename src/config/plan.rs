@@ -1,4 +1,5 @@
-//! The configuration as true: checked, defaults filled in, secrets wrapped, names resolved. What every component is built from.
+//! The configuration as true: checked, defaults filled in, secrets wrapped, names resolved. What every component is
+//! built from.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

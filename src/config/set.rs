@@ -1,4 +1,5 @@
-//! `--set path.to.key=value`: applied last, the value typed as YAML. No message quotes the value, which may be a secret.
+//! `--set path.to.key=value`: applied last, the value typed as YAML. No message quotes the value, which may be a
+//! secret.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Addresses of servers as URLs: one reader for `check` and for those who connect. No reason quotes any part of them, because
-//! they may hold credentials.
+//! Addresses of servers as URLs: one reader for `check` and for those who connect. No reason quotes any part of them,
+//! because they may hold credentials.
 
 use secrecy::SecretString;
 

@@ -1,7 +1,7 @@
 //! What keyed look-ups remember: bounded in entries and bytes, hits and misses with their own lifetimes.
 //!
-//! Workers take one lock a batch, not one a key, and key, text and their count of users are one allocation: that is what
-//! makes a warm look-up cost little. A concurrent cache pays for every single key (measured: a quarter of a whole
+//! Workers take one lock a batch, not one a key, and key, text and their count of users are one allocation: that is
+//! what makes a warm look-up cost little. A concurrent cache pays for every single key (measured: a quarter of a whole
 //! pipeline's CPU), and every allocation of an entry is a cache line that is not there when it is asked for.
 
 use std::borrow::Borrow;
@@ -146,8 +146,8 @@ impl CacheTurn<'_> {
         None
     }
 
-    /// Remembers the text found for a key, or that there is none, from now on for the lifetime of a hit or a miss; forgets
-    /// what was not asked for lately where room is needed. Gives what is known of the key now.
+    /// Remembers the text found for a key, or that there is none, from now on for the lifetime of a hit or a miss;
+    /// forgets what was not asked for lately where room is needed. Gives what is known of the key now.
     pub fn put(&mut self, key: &[u8], text: Option<&[u8]>) -> CachedKey {
         let Some(store) = &mut self.store else {
             return text.map_or(CachedKey::Missing, |text| CachedKey::Found(text.into()));

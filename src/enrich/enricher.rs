@@ -269,8 +269,8 @@ fn halt(lookups: &Lookups, number: usize, fault: &LookupFault, exit: Exit) -> Lo
     LookupStop::Halt(Halt { exit, message: format!("{}: {}", lookups.place(number), fault.message()) })
 }
 
-/// Writes the commands for the first of `missing` into `request`: at most `most` keys and [`REQUEST_BYTES`], but at least
-/// one. Returns how many.
+/// Writes the commands for the first of `missing` into `request`: at most `most` keys and [`REQUEST_BYTES`], but at
+/// least one. Returns how many.
 fn encode(keyed: &Keyed, keys: &[&[u8]], missing: &[usize], most: usize, request: &mut Vec<u8>) -> usize {
     request.clear();
     let mut asked = 0;

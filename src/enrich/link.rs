@@ -40,8 +40,8 @@ impl ServerLink {
 
     /// One round trip: `replies` answers, each through `read`, into `answers` (cleared first).
     ///
-    /// A connection kept from an earlier call may have been closed since, by the server's idle timeout or its restart. When
-    /// such a one breaks, the request goes out once more on a new one: reads may be repeated.
+    /// A connection kept from an earlier call may have been closed since, by the server's idle timeout or its restart.
+    /// When such a one breaks, the request goes out once more on a new one: reads may be repeated.
     ///
     /// # Errors
     /// The fault. The connection is closed then.

@@ -141,9 +141,10 @@ impl Lookups {
         Self { steps, servers, retry, metrics, health, stop, faulty: AtomicBool::new(false), faults }
     }
 
-    /// Reaches every server once, logs in, and reads every table not read yet. Blocks for at most a few timeouts a server
-    /// and 30 s a table; nothing is repeated here, the caller has the start-up deadline. Call it before the first
-    /// [`super::Enricher::resolve`]; nothing breaks without it, but tables are then empty-handed until they are read.
+    /// Reaches every server once, logs in, and reads every table not read yet. Blocks for at most a few timeouts a
+    /// server and 30 s a table; nothing is repeated here, the caller has the start-up deadline. Call it before the
+    /// first [`super::Enricher::resolve`]; nothing breaks without it, but tables are then empty-handed until they are
+    /// read.
     ///
     /// # Errors
     /// See [`NotReady`].

@@ -2,17 +2,18 @@
 //!
 //! What was found travels as ready JSON text, made once when it is read, so that a step only splices it in.
 //!
-//! - [`Lookups`] belongs to a pipeline: caches, tables, servers, named faults. [`Enricher`] belongs to a worker and owns
-//!   its connections.
-//! - `reply`, `fault` and `patience` are pure; `wire` and `server` hold all network I/O; `link` joins a connection to its
-//!   patience; `table` reads a whole hash.
+//! - [`Lookups`] belongs to a pipeline: caches, tables, servers, named faults. [`Enricher`] belongs to a worker and
+//!   owns its connections.
+//! - `reply`, `fault` and `patience` are pure; `wire` and `server` hold all network I/O; `link` joins a connection to
+//!   its patience; `table` reads a whole hash.
 //!
-//! Bounds: one round trip takes at most the connection's `timeout` and asks for at most 512 keys and 1 MiB of request; its
-//! answer is cut off at 16 MiB and then asked for in halves; a round trip that times out halves the next one. What is
-//! found for one key is at most 1 MiB of JSON text. A table is at most `cache.bytes` and read within 30 s.
+//! Bounds: one round trip takes at most the connection's `timeout` and asks for at most 512 keys and 1 MiB of request;
+//! its answer is cut off at 16 MiB and then asked for in halves; a round trip that times out halves the next one. What
+//! is found for one key is at most 1 MiB of JSON text. A table is at most `cache.bytes` and read within 30 s.
 //!
 //! A hash that is there but cannot become JSON text (a name or value that is not UTF-8, or more than 1 MiB) is answered
-//! as a miss, whole: never with characters replaced and never in part. It is counted as `unusable` and warned about once.
+//! as a miss, whole: never with characters replaced and never in part. It is counted as `unusable` and warned about
+//! once.
 
 mod cache;
 mod enricher;

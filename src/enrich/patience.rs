@@ -26,8 +26,8 @@ impl ServerPatience {
         Self { backoff, failures: 0, not_before: None, since: None }
     }
 
-    /// It failed. Sets the next attempt a random part (`chance`, 0 to 1) of the backoff away; returns for how long faults
-    /// of this kind (borne or not) have lasted.
+    /// It failed. Sets the next attempt a random part (`chance`, 0 to 1) of the backoff away; returns for how long
+    /// faults of this kind (borne or not) have lasted.
     pub(super) fn failed(&mut self, fault: &LookupFault, now: Instant, chance: f64) -> Duration {
         self.failures = self.failures.saturating_add(1);
         self.not_before = Some(now + self.backoff.jittered(self.failures, chance));

@@ -121,8 +121,8 @@ impl RedisServer {
         self.look_at_its_role(socket)
     }
 
-    /// A member of a Redis Cluster, or a Sentinel, answers PING like any server, and the first key of another member, or the
-    /// first key at all, halts the pipeline. A server that knows no such questions, or forbids them, is neither.
+    /// A member of a Redis Cluster, or a Sentinel, answers PING like any server, and the first key of another member,
+    /// or the first key at all, halts the pipeline. A server that knows no such questions, or forbids them, is neither.
     fn look_at_its_role(&self, socket: RedisSocket) -> Result<(), LookupFault> {
         let mut questions = redis::pipe();
         questions.cmd("CLUSTER").arg("INFO").cmd("ROLE");

@@ -1,5 +1,5 @@
-//! What is done with a document, and the choice of it by a field of the input: the sink sends by it, and the steps are skipped
-//! for records that have no document to send.
+//! What is done with a document, and the choice of it by a field of the input: the sink sends by it, and the steps are
+//! skipped for records that have no document to send.
 
 use std::collections::BTreeMap;
 

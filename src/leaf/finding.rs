@@ -62,7 +62,8 @@ impl Finding {
         self
     }
 
-    /// As JSON: `severity`, `file`, `line`, `column` (null when set by a flag or nowhere), `set`, `path`, `reason`, `remedy`.
+    /// As JSON: `severity`, `file`, `line`, `column` (null when set by a flag or nowhere), `set`, `path`, `reason`,
+    /// `remedy`.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         let (file, line, column, set) = match &self.origin {

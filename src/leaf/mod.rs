@@ -1,8 +1,9 @@
-//! What a configuration is made of below its sections: values that mean the same to whoever writes, checks and runs them
-//! (pointers, templates, quantities, constants, secrets), the tree that knows where each was written, and findings.
+//! What a configuration is made of below its sections: values that mean the same to whoever writes, checks and runs
+//! them (pointers, templates, quantities, constants, secrets), the tree that knows where each was written, and
+//! findings.
 //!
-//! The component stands below `preprocess`, so that a step's file can hold the step's written form and its check, and below
-//! `config`, which puts the sections together.
+//! The component stands below `preprocess`, so that a step's file can hold the step's written form and its check, and
+//! below `config`, which puts the sections together.
 
 pub mod action;
 pub mod context;

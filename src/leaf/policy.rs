@@ -1,4 +1,5 @@
-//! The configuration's choices between behaviours, such as `on_halt: exit`. Each is one type, as written and as checked.
+//! The configuration's choices between behaviours, such as `on_halt: exit`. Each is one type, as written and as
+//! checked.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -109,7 +110,8 @@ pub struct BreakerPlan {
     /// Most rejects in a row on one partition.
     #[schemars(range(min = 1))]
     pub in_a_row: u32,
-    /// Whether records that the servers took and put aside (a failure store, an ingest pipeline that drops) count as rejects.
+    /// Whether records that the servers took and put aside (a failure store, an ingest pipeline that drops) count as
+    /// rejects.
     pub count_redirected: bool,
 }
 

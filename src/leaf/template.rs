@@ -86,7 +86,8 @@ fn placeholder(inside: &str) -> Result<TemplateSegment, PointerRefusal> {
     }
 }
 
-/// The value, its form, and its fallback: `/app`, `:lower`, `|none`. A form stands behind the pointer, before the fallback.
+/// The value, its form, and its fallback: `/app`, `:lower`, `|none`. A form stands behind the pointer, before the
+/// fallback.
 fn formed(inside: &str) -> Result<(&str, Option<ValueForm>, Option<&str>), PointerRefusal> {
     let is_of_fields = inside.starts_with('/') || inside.contains(":/");
     let (front, fallback) = match inside.split_once('|') {
@@ -180,8 +181,8 @@ fn unknown(inside: &str, name: &str) -> PointerRefusal {
 /// A moment that differs from the epoch in everything a format can write.
 const LATER: Timestamp = Timestamp::constant(5_206_686_478, 987_654_321);
 
-/// Tries the format: jiff refuses unknown directives only while formatting, and what is the same for two moments that have
-/// nothing in common tells no time.
+/// Tries the format: jiff refuses unknown directives only while formatting, and what is the same for two moments that
+/// have nothing in common tells no time.
 fn time(format: &str, of: &str) -> Result<(), PointerRefusal> {
     let text = |moment: Timestamp| jiff::fmt::strtime::format(format, &moment.to_zoned(TimeZone::UTC));
     match text(Timestamp::UNIX_EPOCH) {

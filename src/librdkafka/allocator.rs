@@ -2,8 +2,9 @@
 
 use rdkafka::bindings as rd;
 
-/// Asks librdkafka to allocate and looks whether jemalloc's count for this thread moved. The plain `#[global_allocator]`
-/// would leave C on the system's malloc, where the fetch thread costs a third more CPU (measured).
+/// Asks librdkafka to allocate and looks whether jemalloc's count for this thread moved. The plain
+/// `#[global_allocator]` would leave C on the system's malloc, where the fetch thread costs a third more CPU
+/// (measured).
 #[must_use]
 pub fn serves_librdkafka() -> bool {
     const BYTES: usize = 1 << 20;

@@ -11,7 +11,8 @@ use rdkafka::bindings as rd;
 
 use crate::model::{Charge, HeaderSource, Originals, OwnedRecord, Record, Records, Run, Sequence};
 
-/// Messages that own their place in librdkafka's fetch buffers. `Send`, not `Sync`: reading headers writes into a message.
+/// Messages that own their place in librdkafka's fetch buffers. `Send`, not `Sync`: reading headers writes into a
+/// message.
 ///
 /// A client is destroyed only after its messages: `rd_kafka_destroy` waits for them (measured), and the count in `live`
 /// tells the closing owner whether it would.
@@ -21,8 +22,8 @@ pub struct MessageBatch {
     last_topic: Cell<LastTopic>,
 }
 
-/// The topic handle asked for last and where its name lies, so that a batch asks once for each run, not for each record.
-/// Forgotten whenever messages leave or join the batch: a freed handle's address may be used again.
+/// The topic handle asked for last and where its name lies, so that a batch asks once for each run, not for each
+/// record. Forgotten whenever messages leave or join the batch: a freed handle's address may be used again.
 #[derive(Clone, Copy)]
 struct LastTopic {
     handle: *mut rd::rd_kafka_topic_t,
@@ -122,8 +123,8 @@ impl MessageBatch {
         let last = self.last_topic.get();
         if last.handle == handle && !handle.is_null() {
             // SAFETY: this message holds the handle the name was read from, and the name lives as long as the handle.
-            // It is the same handle and not another at its address: the name was read since messages last left or joined,
-            // so all that time a message of this batch held it.
+            // It is the same handle and not another at its address: the name was read since messages last left or
+            // joined, so all that time a message of this batch held it.
             return unsafe { &*last.name };
         }
         // SAFETY: a message without error has a live topic handle; its name is NUL-terminated, legal topic names are

@@ -1,11 +1,11 @@
 //! When a client is told its bootstrap servers once more, and telling it.
 //!
 //! librdkafka 2.12 forgets every broker that an answer for metadata does not name. A broker that comes back from a long
-//! pause may name none, not even itself, before the cluster has taken it in again. When the last broker is gone the client
-//! starts a timer to name its bootstrap servers again (`metadata.recovery.strategy`); but the end of the very answer that
-//! made it go may stop that timer (`rd_kafka_rebootstrap_tmr_stop`), and the flag that it runs stays set: the client then
-//! knows nobody it could ask, connects to nobody, and says nothing. Naming the servers again is what a restart would do,
-//! without one. (`tests/races/forgotten_brokers.rs`)
+//! pause may name none, not even itself, before the cluster has taken it in again. When the last broker is gone the
+//! client starts a timer to name its bootstrap servers again (`metadata.recovery.strategy`); but the end of the very
+//! answer that made it go may stop that timer (`rd_kafka_rebootstrap_tmr_stop`), and the flag that it runs stays set:
+//! the client then knows nobody it could ask, connects to nobody, and says nothing. Naming the servers again is what a
+//! restart would do, without one. (`tests/races/forgotten_brokers.rs`)
 
 use std::ffi::CString;
 use std::time::{Duration, Instant};
@@ -15,9 +15,9 @@ use rdkafka::bindings as rd;
 use crate::model::Backoff;
 use crate::mutants::{self, Mutant};
 
-/// `reconnect.backoff.max.ms` of every client unless the configuration says otherwise: what Kafka's Java clients have. With
-/// librdkafka's own 10 s, and half as much again by its jitter, a broker that was restarted is there for long before anybody
-/// tries it.
+/// `reconnect.backoff.max.ms` of every client unless the configuration says otherwise: what Kafka's Java clients have.
+/// With librdkafka's own 10 s, and half as much again by its jitter, a broker that was restarted is there for long
+/// before anybody tries it.
 pub const RECONNECT_BACKOFF_MAX_MS: u32 = 1_000;
 
 /// The first wait is longer than a usual reconnect takes. The client keeps a copy of every list it is given: with the
@@ -37,8 +37,8 @@ impl Bootstrap {
         self.silent = None;
     }
 
-    /// No broker is there: whether the servers are to be named now. First after 10 s, then after twice as long each time,
-    /// up to 5 minutes.
+    /// No broker is there: whether the servers are to be named now. First after 10 s, then after twice as long each
+    /// time, up to 5 minutes.
     pub fn is_due(&mut self, now: Instant) -> bool {
         let (since, waits) = *self.silent.get_or_insert((now, 1));
         if now.saturating_duration_since(since) < BACKOFF.after(waits) || mutants::on(Mutant::ForgottenBrokers) {

@@ -1,7 +1,7 @@
 //! What librdkafka calls: each callback records what happened, wakes the owner and returns.
 //!
-//! Rebalance and statistics callbacks run inside the batch call on the owner's thread; the queue hooks and log lines come
-//! from librdkafka's own threads. None calls back into librdkafka except `rd_kafka_assignment_lost`.
+//! Rebalance and statistics callbacks run inside the batch call on the owner's thread; the queue hooks and log lines
+//! come from librdkafka's own threads. None calls back into librdkafka except `rd_kafka_assignment_lost`.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,8 +44,8 @@ pub enum Event {
     InPlaceOfRecord {
         /// Which partition, when it is known.
         partition: Option<TopicPartition>,
-        /// Where in the partition, when the error is one of reading: the first offset of a batch that cannot be read, or
-        /// the offset a broker refused to read. librdkafka's own position counts it as read from then on.
+        /// Where in the partition, when the error is one of reading: the first offset of a batch that cannot be read,
+        /// or the offset a broker refused to read. librdkafka's own position counts it as read from then on.
         offset: Option<i64>,
         /// The code.
         code: ErrorCode,
@@ -54,8 +54,8 @@ pub enum Event {
     },
 }
 
-/// What the callbacks share with the owner. Lives until `rd_kafka_destroy` has returned; in an `Arc`, because a `Box` that
-/// is moved claims to be the only way to what it holds, and librdkafka holds another.
+/// What the callbacks share with the owner. Lives until `rd_kafka_destroy` has returned; in an `Arc`, because a `Box`
+/// that is moved claims to be the only way to what it holds, and librdkafka holds another.
 pub(super) struct Context {
     events: Mutex<Vec<Event>>,
     /// Why a connection broke, where librdkafka only logs it: wrong listeners, mostly.

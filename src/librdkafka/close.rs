@@ -1,8 +1,9 @@
 //! Closing a consumer in the order that was measured not to hang.
 //!
 //! The blocking `rd_kafka_consumer_close`, or a destroy without flags, waits for ever when the rebalance callback only
-//! records: so the owner starts a non-blocking close, keeps draining and applying rebalances until it is closed, and the
-//! final destroy runs on a helper thread with a deadline. Past it the handle is leaked: the process is about to exit.
+//! records: so the owner starts a non-blocking close, keeps draining and applying rebalances until it is closed, and
+//! the final destroy runs on a helper thread with a deadline. Past it the handle is leaked: the process is about to
+//! exit.
 
 use std::ptr::NonNull;
 use std::time::Duration;
@@ -16,10 +17,10 @@ use super::consumer::Consumer;
 const NO_CONSUMER_CLOSE: i32 = 0x8;
 
 impl Consumer {
-    /// Gives the subscription up. librdkafka then leaves the group: at once where nothing is assigned, else when everything
-    /// has been given up, and after a rebalance that is under way. Closing alone does not do that: a cooperative member
-    /// without partitions stays in the group until its session ends (librdkafka 2.12, `rd_kafka_cgrp_revoke_all_rejoin`:
-    /// "consumer is terminating, skipping rejoin").
+    /// Gives the subscription up. librdkafka then leaves the group: at once where nothing is assigned, else when
+    /// everything has been given up, and after a rebalance that is under way. Closing alone does not do that: a
+    /// cooperative member without partitions stays in the group until its session ends (librdkafka 2.12,
+    /// `rd_kafka_cgrp_revoke_all_rejoin`: "consumer is terminating, skipping rejoin").
     pub(crate) fn unsubscribe(&mut self) {
         // SAFETY: live client. It fails only for a client without a group.
         unsafe { rd::rd_kafka_unsubscribe(self.rk.as_ptr()) };
@@ -72,8 +73,8 @@ impl Consumer {
         let (done, waited) = flume::bounded(1);
         let helper = std::thread::Builder::new().name("kafka-destroy".into()).spawn(move || {
             let client = client;
-            // SAFETY: the last use of the handle; queues are gone; callbacks may run until this returns, and the context
-            // is dropped (or leaked) only after.
+            // SAFETY: the last use of the handle; queues are gone; callbacks may run until this returns, and the
+            // context is dropped (or leaked) only after.
             unsafe { rd::rd_kafka_destroy_flags(client.0.as_ptr(), NO_CONSUMER_CLOSE) };
             let _ = done.send(());
         });

@@ -1,7 +1,7 @@
 //! Error codes, of librdkafka and of brokers, and the one place that turns them into words.
 //!
-//! Answers pass on whatever number a broker sent, also one this version of librdkafka has no name for. A closed enum could
-//! not hold that, so a code is a number here, and only the known ones have names.
+//! Answers pass on whatever number a broker sent, also one this version of librdkafka has no name for. A closed enum
+//! could not hold that, so a code is a number here, and only the known ones have names.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -160,9 +160,9 @@ impl ErrorCode {
         // SAFETY: both arguments are valid for writes; the call only stores the address and length of a static table.
         unsafe { rd::rd_kafka_get_err_descs(&mut first, &mut count) };
         (0..count).find_map(|index| {
-            // SAFETY: `index` lies in the static table of `count` entries. The code is read as a number, because entries
-            // without a description are zeroed and an enum must not be read from arbitrary bits. Name and text are NUL
-            // terminated static strings where they are not null.
+            // SAFETY: `index` lies in the static table of `count` entries. The code is read as a number, because
+            // entries without a description are zeroed and an enum must not be read from arbitrary bits. Name and text
+            // are NUL terminated static strings where they are not null.
             unsafe {
                 let entry = first.add(index);
                 let code = (&raw const (*entry).code).cast::<i32>().read();

@@ -12,7 +12,8 @@ use super::native::TextBuffer;
 /// Why a client could not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// A property is unknown, not built in, or its value wrong. The value is not part of the message: it may be a secret.
+    /// A property is unknown, not built in, or its value wrong. The value is not part of the message: it may be a
+    /// secret.
     #[error("librdkafka refuses property `{name}`: {reason}")]
     Property {
         /// Its name.

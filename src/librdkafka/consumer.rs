@@ -1,4 +1,5 @@
-//! A group consumer driven by one thread: drains its queue in batches, records rebalances, commits through a reply queue.
+//! A group consumer driven by one thread: drains its queue in batches, records rebalances, commits through a reply
+//! queue.
 
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::ptr::NonNull;
@@ -65,7 +66,8 @@ impl Consumer {
         }
         let context = Context::new(wake);
         let opaque = Arc::as_ptr(&context).cast_mut().cast::<c_void>();
-        // SAFETY: a live conf; the callbacks match librdkafka's signatures; the context outlives the client (see `close`).
+        // SAFETY: a live conf; the callbacks match librdkafka's signatures; the context outlives the client (see
+        // `close`).
         unsafe {
             let conf = conf.as_ptr();
             rd::rd_kafka_conf_set_opaque(conf, opaque);
@@ -75,8 +77,8 @@ impl Consumer {
             rd::rd_kafka_conf_set_log_cb(conf, Some(callbacks::on_log));
         }
         let rk = conf.into_client(ClientKind::Consumer)?;
-        // SAFETY: a fresh client; queue and replies are dropped before it is destroyed, and the context after (see `close`).
-        // The hook may be called from any thread.
+        // SAFETY: a fresh client; queue and replies are dropped before it is destroyed, and the context after (see
+        // `close`). The hook may be called from any thread.
         let (queue, replies) = unsafe {
             rd::rd_kafka_poll_set_consumer(rk.as_ptr());
             let queue = Queue::take(rd::rd_kafka_queue_get_consumer(rk.as_ptr()));
@@ -114,8 +116,9 @@ impl Consumer {
     }
 
     /// Takes at most `max` messages that are already there, waiting at most `wait_ms` for the first. Serves callbacks:
-    /// look at [`Consumer::events`] after every call. An error in the place of a record becomes an event, and the records of
-    /// its partition that lie behind it in the queue are freed: between them and the last one returned something is missing.
+    /// look at [`Consumer::events`] after every call. An error in the place of a record becomes an event, and the
+    /// records of its partition that lie behind it in the queue are freed: between them and the last one returned
+    /// something is missing.
     pub fn drain(&mut self, max: usize, wait_ms: c_int) -> MessageBatch {
         let mut raw: Vec<*mut rd::rd_kafka_message_t> = Vec::with_capacity(max);
         let got = match &self.queue {
@@ -150,8 +153,8 @@ impl Consumer {
     /// An error in the place of a record: recorded as an event and freed.
     fn refuse(&mut self, message: NonNull<rd::rd_kafka_message_t>, error: ErrorCode) {
         let raw = message.as_ptr();
-        // SAFETY: a live message; its topic handle may be null for client-wide errors; its text is null or NUL-terminated
-        // and lives as long as the message, which is destroyed once, at the end.
+        // SAFETY: a live message; its topic handle may be null for client-wide errors; its text is null or
+        // NUL-terminated and lives as long as the message, which is destroyed once, at the end.
         let (partition, offset, message) = unsafe {
             let topic = (*raw).rkt;
             let partition = (!topic.is_null()).then(|| TopicPartition {
@@ -243,8 +246,8 @@ impl Consumer {
         }
     }
 
-    /// Moves partitions to these positions, waiting at most `wait_ms` for librdkafka's own threads. Each partition has its
-    /// own result: one that has just been assigned answers `State` until it has started.
+    /// Moves partitions to these positions, waiting at most `wait_ms` for librdkafka's own threads. Each partition has
+    /// its own result: one that has just been assigned answers `State` until it has started.
     ///
     /// # Errors
     /// librdkafka's code when the whole call failed.
@@ -298,8 +301,8 @@ impl Consumer {
     pub fn commit(&mut self, positions: &[(TopicPartition, i64)], request: u64) -> Result<(), ErrorCode> {
         let Some(replies) = &self.replies else { return Err(ErrorCode::STATE) };
         let list = List::new(positions.iter().map(|(name, offset)| (name, *offset)));
-        // SAFETY: live client, list and queue; librdkafka copies the list; without a callback the answer is an event whose
-        // opaque is the number.
+        // SAFETY: live client, list and queue; librdkafka copies the list; without a callback the answer is an event
+        // whose opaque is the number.
         let error = unsafe {
             rd::rd_kafka_commit_queue(self.rk.as_ptr(), list.as_ptr(), replies.as_ptr(), None, request as *mut c_void)
         };

@@ -51,7 +51,8 @@ impl List {
     /// Adds an entry. A topic name with a NUL byte cannot exist in Kafka and is left out.
     pub(super) fn push(&mut self, name: &TopicPartition, offset: i64) {
         let Ok(topic) = CString::new(&*name.topic) else { return };
-        // SAFETY: the list is live; librdkafka copies the name; the returned element lives as long as the list is unchanged.
+        // SAFETY: the list is live; librdkafka copies the name; the returned element lives as long as the list is
+        // unchanged.
         unsafe {
             let entry = rd::rd_kafka_topic_partition_list_add(self.as_ptr(), topic.as_ptr(), name.partition);
             (*entry).offset = offset;

@@ -68,7 +68,8 @@ impl Queue {
         NonNull::new(queue).map(Self)
     }
 
-    /// Calls `hook` whenever the queue goes from empty to non-empty, on a thread of librdkafka with the queue's lock held.
+    /// Calls `hook` whenever the queue goes from empty to non-empty, on a thread of librdkafka with the queue's lock
+    /// held.
     ///
     /// # Safety
     /// `hook` may be called with `opaque` as long as this value lives, from any thread.

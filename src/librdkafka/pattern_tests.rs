@@ -1,4 +1,5 @@
-//! Patterns of topics mean to the C library, which librdkafka asks, what they mean to us and what they meant as written.
+//! Patterns of topics mean to the C library, which librdkafka asks, what they mean to us and what they meant as
+//! written.
 
 use std::ffi::CString;
 

@@ -75,8 +75,8 @@ impl Drop for ProducerTopic {
 unsafe impl Send for Producer {}
 
 impl Producer {
-    /// Makes a producer. `properties` are applied in order, later ones win. `hook` is called on a librdkafka thread, with
-    /// a lock of librdkafka held, when there is something to [`Producer::serve`]: it must only wake the owner.
+    /// Makes a producer. `properties` are applied in order, later ones win. `hook` is called on a librdkafka thread,
+    /// with a lock of librdkafka held, when there is something to [`Producer::serve`]: it must only wake the owner.
     ///
     /// # Errors
     /// [`OpenError`]; no property value is repeated in it.
@@ -173,14 +173,16 @@ impl Producer {
         let Some(payload) = self.buffers.payload(buffer) else { return (0, 0) };
         self.scratch.clear();
         for (at, message) in messages.enumerate() {
-            // A span outside the buffer is a bug of the caller; it becomes a refusal below and never reaches librdkafka.
+            // A span outside the buffer is a bug of the caller; it becomes a refusal below and never reaches
+            // librdkafka.
             let index = first + at as u32;
             self.scratch.push(native_message(payload, &message, opaque(buffer, index)));
         }
         let wanted = self.scratch.len();
         // SAFETY: `topic` is a live handle of this client. The array holds `wanted` messages whose payload and key
-        // pointers lie in a lent buffer, which is neither moved, changed nor freed before their reports: `buffers` frees
-        // it only when it is sealed and every message counted by `sent` was reported. Keys are copied by the call.
+        // pointers lie in a lent buffer, which is neither moved, changed nor freed before their reports: `buffers`
+        // frees it only when it is sealed and every message counted by `sent` was reported. Keys are copied by the
+        // call.
         unsafe {
             rd::rd_kafka_produce_batch(
                 topic,
@@ -208,8 +210,8 @@ impl Producer {
         (wanted, considered)
     }
 
-    /// One message with headers or a timestamp, payload not copied. Returns 1 when it was considered, 0 when the queue is
-    /// full.
+    /// One message with headers or a timestamp, payload not copied. Returns 1 when it was considered, 0 when the queue
+    /// is full.
     fn produce_full(
         &mut self,
         topic: *mut rd::rd_kafka_topic_t,
@@ -296,15 +298,16 @@ impl Producer {
         if let Some(error) = code(error).or(metadata.is_null().then_some(ErrorCode::TIMED_OUT)) {
             return Probe::Silent(error);
         }
-        // SAFETY: the call succeeded, so `metadata` is a valid structure that is ours until it is destroyed, once, here.
+        // SAFETY: the call succeeded, so `metadata` is a valid structure that is ours until it is destroyed, once,
+        // here.
         let worst = unsafe {
             let worst = if topic.is_some() { topic_error(&*metadata) } else { None };
             rd::rd_kafka_metadata_destroy(metadata);
             worst
         };
         let Some(code) = worst else { return Probe::Answers };
-        // librdkafka asks for every topic it has a handle of ten times a second while that is missing: with hundreds of them
-        // a question takes a third of a second.
+        // librdkafka asks for every topic it has a handle of ten times a second while that is missing: with hundreds of
+        // them a question takes a third of a second.
         topic.and_then(|topic| self.topics.remove(topic));
         Probe::Topic(code)
     }
@@ -318,8 +321,8 @@ impl Producer {
         if code(error).is_some() || metadata.is_null() {
             return None;
         }
-        // SAFETY: the call succeeded, so `metadata` is a valid structure with that many topics, each with a NUL-terminated
-        // name; it is ours until it is destroyed, once, here.
+        // SAFETY: the call succeeded, so `metadata` is a valid structure with that many topics, each with a
+        // NUL-terminated name; it is ours until it is destroyed, once, here.
         unsafe {
             let list = &*metadata;
             let count = usize::try_from(list.topic_cnt).unwrap_or_default();
@@ -332,8 +335,8 @@ impl Producer {
         }
     }
 
-    /// Destroys the client, waiting at most `limit`. What is open then is not reported. Whether it ended in time; if not,
-    /// a thread of its own goes on, and what is still lent is freed after it.
+    /// Destroys the client, waiting at most `limit`. What is open then is not reported. Whether it ended in time; if
+    /// not, a thread of its own goes on, and what is still lent is freed after it.
     pub fn close(mut self, limit: Duration) -> bool {
         let (done, ended) = flume::bounded::<()>(1);
         if self.retire(move || drop(done)) {

@@ -1,13 +1,13 @@
-//! Two functions of librdkafka 2.12 that are replaced when a program is linked (`build.rs`), because one batch of a damaged log
-//! makes the originals stop the whole process:
+//! Two functions of librdkafka 2.12 that are replaced when a program is linked (`build.rs`), because one batch of a
+//! damaged log makes the originals stop the whole process:
 //!
-//! - `rd_slice_narrow_copy_relative` is given the size of a message in the old format less four. Where the log holds zeros, as
-//!   after a broker's machine lost power, the size is 0, the sum wraps, and an assertion aborts the process
-//!   (`rdkafka_msgset_reader.c`, `rd_kafka_msgset_reader_msg_v0_1`). Ours refuses it, which librdkafka takes for a batch that
-//!   was not sent to its end.
-//! - `rd_gz_decompress` goes on for ever where the compressed data ends too early and the space is full: `inflate` answers
-//!   `Z_BUF_ERROR`, which its loop does not look at. Ours fails, which librdkafka reports as a failed decompression. It also
-//!   decompresses once instead of twice.
+//! - `rd_slice_narrow_copy_relative` is given the size of a message in the old format less four. Where the log holds
+//!   zeros, as after a broker's machine lost power, the size is 0, the sum wraps, and an assertion aborts the process
+//!   (`rdkafka_msgset_reader.c`, `rd_kafka_msgset_reader_msg_v0_1`). Ours refuses it, which librdkafka takes for a
+//!   batch that was not sent to its end.
+//! - `rd_gz_decompress` goes on for ever where the compressed data ends too early and the space is full: `inflate`
+//!   answers `Z_BUF_ERROR`, which its loop does not look at. Ours fails, which librdkafka reports as a failed
+//!   decompression. It also decompresses once instead of twice.
 //!
 //! The layouts are those of the exact version in Cargo.toml.
 
@@ -38,8 +38,8 @@ struct BufferSlice {
     end: usize,
 }
 
-/// Makes `new` the slice that begins where `original` does and ends `size` bytes behind its read position. Returns 0 where it
-/// does not reach that far.
+/// Makes `new` the slice that begins where `original` does and ends `size` bytes behind its read position. Returns 0
+/// where it does not reach that far.
 ///
 /// # Safety
 /// Called by librdkafka only, with a valid slice and a place for another.
@@ -73,8 +73,8 @@ unsafe extern "C" {
     fn free(old: *mut c_void);
 }
 
-/// Decompresses one gzip member. Returns the bytes, with a zero behind them and for the caller to `free`, and their number in
-/// `length`; null where the data is damaged, ends too early, or there is no memory.
+/// Decompresses one gzip member. Returns the bytes, with a zero behind them and for the caller to `free`, and their
+/// number in `length`; null where the data is damaged, ends too early, or there is no memory.
 ///
 /// # Safety
 /// Called by librdkafka only: `length` bytes are readable at `compressed`, and `decompressed_length` is valid.
@@ -87,8 +87,8 @@ unsafe extern "C" fn __wrap_rd_gz_decompress(
     let Ok(available) = u32::try_from(length) else { return std::ptr::null_mut() };
     let mut stream = MaybeUninit::<z::z_stream>::zeroed();
     let stream = stream.as_mut_ptr();
-    // SAFETY: an all-zero stream is how zlib wants it: no allocator of its own, nothing to read. The version and the size are
-    // those of the header that `z_stream` was made from.
+    // SAFETY: an all-zero stream is how zlib wants it: no allocator of its own, nothing to read. The version and the
+    // size are those of the header that `z_stream` was made from.
     let made = unsafe { z::inflateInit2_(stream, WINDOW_BITS, z::zlibVersion(), size_of::<z::z_stream>() as c_int) };
     if made != z::Z_OK {
         return std::ptr::null_mut();
@@ -132,7 +132,8 @@ unsafe fn inflate_all(stream: *mut z::z_stream, first: usize) -> *mut c_void {
         };
         match result {
             z::Z_STREAM_END => {
-                // SAFETY: `written` is at most `bytes`, and one more was asked for. A space that cannot be made smaller stays.
+                // SAFETY: `written` is at most `bytes`, and one more was asked for. A space that cannot be made smaller
+                // stays.
                 return unsafe {
                     space.cast::<u8>().add(written).write(0);
                     // It lives as long as the messages in it, and nobody counts what lies behind them.

@@ -1,4 +1,5 @@
-//! Questions that are answered through a reply queue: commits, committed offsets, the ends of partitions. No blocking call.
+//! Questions that are answered through a reply queue: commits, committed offsets, the ends of partitions. No blocking
+//! call.
 
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::ptr::NonNull;
@@ -69,7 +70,8 @@ impl Replies {
     /// A new queue, with its hook.
     ///
     /// # Safety
-    /// `rk` is a live client that outlives the queue, and `hook` may be called with `opaque` as long as the queue lives.
+    /// `rk` is a live client that outlives the queue, and `hook` may be called with `opaque` as long as the queue
+    /// lives.
     pub(super) unsafe fn new(rk: *mut rd::rd_kafka_t, hook: Hook, opaque: *mut c_void) -> Self {
         // SAFETY: as promised; librdkafka aborts on out-of-memory.
         match unsafe { Queue::take(rd::rd_kafka_queue_new(rk)) } {
@@ -208,10 +210,10 @@ impl Drop for AdminOptions {
     }
 }
 
-/// The most librdkafka allows. A question to the group's coordinator that runs out of time while the coordinator is away
-/// loses its last reference twice when the coordinator comes back, and aborts the process (librdkafka 2.12,
-/// `rd_kafka_admin_coord_request`). A connection that goes silent ends it sooner, with an error; who asks has a deadline of
-/// its own.
+/// The most librdkafka allows. A question to the group's coordinator that runs out of time while the coordinator is
+/// away loses its last reference twice when the coordinator comes back, and aborts the process (librdkafka 2.12,
+/// `rd_kafka_admin_coord_request`). A connection that goes silent ends it sooner, with an error; who asks has a
+/// deadline of its own.
 const COORDINATOR_WITHIN_MS: c_int = 3_600_000;
 
 /// Asks for the group's committed positions. Answered when the coordinator can be reached, at most an hour later.

@@ -1,10 +1,11 @@
-//! The consumer against librdkafka's mock cluster. Also run under Valgrind, with `BINARY` as `cargo test --no-run` names it:
+//! The consumer against librdkafka's mock cluster. Also run under Valgrind, with `BINARY` as `cargo test --no-run`
+//! names it:
 //!
 //! ```text
 //! valgrind --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=none BINARY --test-threads=1 librdkafka::
 //! ```
-//! No invalid access and no use of unset bytes. The blocks it calls definitely lost are one queue handle for each client
-//! that rust-rdkafka makes (`Client::new_context_arc`), none is ours.
+//! No invalid access and no use of unset bytes. The blocks it calls definitely lost are one queue handle for each
+//! client that rust-rdkafka makes (`Client::new_context_arc`), none is ours.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -258,8 +259,8 @@ fn unanswered() -> (MockCluster<'static, rdkafka::producer::DefaultProducerConte
     (cluster, consumer)
 }
 
-/// A coordinator comes back after five seconds, which were once the time a question for committed offsets had: librdkafka
-/// 2.12 then took the question's last reference twice and aborted the process.
+/// A coordinator comes back after five seconds, which were once the time a question for committed offsets had:
+/// librdkafka 2.12 then took the question's last reference twice and aborted the process.
 #[test]
 fn a_question_that_outlasts_its_coordinators_absence_is_answered() {
     let (cluster, mut consumer) = unanswered();

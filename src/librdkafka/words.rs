@@ -1,4 +1,5 @@
-//! librdkafka's words about a connection, for people: without what only its authors need, and with what usually helps. Pure.
+//! librdkafka's words about a connection, for people: without what only its authors need, and with what usually helps.
+//! Pure.
 
 const SPEAKS_TLS: &str = "the listener may speak TLS: write `tls: {}` (with `ca_file` for an authority of your own) in the \
                           connection, or name the port of a listener without TLS";
@@ -51,7 +52,8 @@ pub fn remedy(text: &str) -> Option<&'static str> {
     REMEDIES.iter().find(|(part, _)| text.contains(part)).map(|(_, remedy)| *remedy).or_else(|| of_state(text))
 }
 
-/// What it was about when the other side closed the connection: `Disconnected: … (after 2ms in state APIVERSION_QUERY)`.
+/// What it was about when the other side closed the connection: `Disconnected: … (after 2ms in state
+/// APIVERSION_QUERY)`.
 fn of_state(text: &str) -> Option<&'static str> {
     let (said, state) = text.rsplit_once(" (after ")?;
     let (after, state) = state.split_once("ms in state ")?;

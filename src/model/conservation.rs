@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::settlement::Outcome;
 
-/// Records by where they are: `consumed = delivered + superseded + dropped + dead_lettered + redirected + rewound + open`.
+/// Records by where they are: `consumed = delivered + superseded + dropped + dead_lettered + redirected + rewound +
+/// open`.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conservation {
     /// Records read; a record read again counts again.

@@ -1,7 +1,7 @@
 //! Numbers as people and records write them, compared exactly. Pure.
 //!
-//! A double would make neighbours of 2^53 and beyond equal (nanosecond times, snowflake ids) and `0.1` another number than
-//! the one written, so none is used: two spellings are compared digit by digit, without allocating.
+//! A double would make neighbours of 2^53 and beyond equal (nanosecond times, snowflake ids) and `0.1` another number
+//! than the one written, so none is used: two spellings are compared digit by digit, without allocating.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -56,7 +56,8 @@ impl Decimal {
         self.whole
     }
 
-    /// The order of `number` to this constant; `spelling` is asked for only where the constant is no usual whole number.
+    /// The order of `number` to this constant; `spelling` is asked for only where the constant is no usual whole
+    /// number.
     #[must_use]
     #[inline]
     pub(crate) fn order_of_whole<'s>(&self, number: i128, spelling: impl FnOnce() -> &'s [u8]) -> Option<Ordering> {

@@ -1,6 +1,7 @@
 //! How the memory of a pipeline is shared out.
 
-/// Parts of a pipeline's memory: librdkafka's prefetch, the source's hold, and what is in flight between source and sink.
+/// Parts of a pipeline's memory: librdkafka's prefetch, the source's hold, and what is in flight between source and
+/// sink.
 const PREFETCH_PARTS: usize = 4;
 const HOLD_PARTS: usize = 1;
 const IN_FLIGHT_PARTS: usize = 11;
@@ -26,8 +27,8 @@ impl MemoryShare {
         self.0 / PARTS * IN_FLIGHT_PARTS
     }
 
-    /// Bytes of messages that one fetch may bring where the prefetch has room for one of each broker and for a queue of as
-    /// much: librdkafka overshoots its queue by one response of each broker.
+    /// Bytes of messages that one fetch may bring where the prefetch has room for one of each broker and for a queue of
+    /// as much: librdkafka overshoots its queue by one response of each broker.
     #[must_use]
     pub fn fetch_bytes(self, brokers: usize) -> usize {
         self.0 / PARTS * PREFETCH_PARTS / PREFETCHED.0 * PREFETCHED.1 / (1 + brokers.max(1))

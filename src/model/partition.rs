@@ -80,9 +80,9 @@ struct TableEntry {
 
 /// Every partition a pipeline has been assigned, by slot, with its current epoch: the *fence*.
 ///
-/// The source moves the fence; a sink's intake may only lower it, behind a lost batch ([`PartitionTable::bar`]). Workers
-/// read it before encoding, sinks before every send and re-send. Reading is one atomic load. Bound: 262,144 partitions a
-/// pipeline over the life of the process.
+/// The source moves the fence; a sink's intake may only lower it, behind a lost batch ([`PartitionTable::bar`]).
+/// Workers read it before encoding, sinks before every send and re-send. Reading is one atomic load. Bound: 262,144
+/// partitions a pipeline over the life of the process.
 pub struct PartitionTable {
     chunks: Box<[OnceLock<Box<[TableEntry]>>]>,
     slots: Mutex<HashMap<TopicPartition, PartitionId>>,
@@ -136,8 +136,8 @@ impl PartitionTable {
         }
     }
 
-    /// Fences a partition while it is in `epoch`, for a thread that knows of a hole in it. The source moves the fence on
-    /// once it has heard of it; if it has done so already, nothing changes.
+    /// Fences a partition while it is in `epoch`, for a thread that knows of a hole in it. The source moves the fence
+    /// on once it has heard of it; if it has done so already, nothing changes.
     pub fn bar(&self, slot: PartitionId, epoch: Epoch) {
         if let Some(entry) = self.entry(slot) {
             // Another epoch is no failure: the hole is not in it.

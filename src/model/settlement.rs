@@ -105,15 +105,16 @@ pub struct Halt {
 pub enum Report {
     /// Records ended.
     Settled(Vec<Part>),
-    /// Some records of these tickets will never be settled: rewind their partitions (tickets of an old epoch are ignored).
+    /// Some records of these tickets will never be settled: rewind their partitions (tickets of an old epoch are
+    /// ignored).
     Rewind {
         /// Any ticket of each partition concerned.
         tickets: Vec<Ticket>,
         /// Why.
         cause: RewindCause,
     },
-    /// The sink gives its memory back: rewind every partition with unresolved records and keep all partitions paused until
-    /// [`Report::SinkAnswers`].
+    /// The sink gives its memory back: rewind every partition with unresolved records and keep all partitions paused
+    /// until [`Report::SinkAnswers`].
     GaveUp(GiveUp),
     /// After [`Report::GaveUp`] the sink answered a probe.
     SinkAnswers,
@@ -137,8 +138,8 @@ impl ReportSender {
         Self { channel, wake }
     }
 
-    /// Sends and wakes. Blocks only while the channel is full: the source empties it in every turn, also while it drains
-    /// for a revoke or a stop. A source that is gone needs no reports.
+    /// Sends and wakes. Blocks only while the channel is full: the source empties it in every turn, also while it
+    /// drains for a revoke or a stop. A source that is gone needs no reports.
     pub fn send(&self, report: Report) {
         self.wake.wake();
         if self.channel.send(report).is_ok() {

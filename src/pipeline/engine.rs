@@ -270,8 +270,8 @@ impl Engine {
         self.ended[pipeline] = Some(end);
     }
 
-    /// A worker or sink ends after its source, or because a drain has closed its channel; otherwise it is a fault. A source
-    /// that leaves no account has panicked.
+    /// A worker or sink ends after its source, or because a drain has closed its channel; otherwise it is a fault. A
+    /// source that leaves no account has panicked.
     fn ended_without_account(&mut self, pipeline: usize, role: ThreadRole, thread: &str, panicked: bool) {
         let running = &self.pipelines[pipeline];
         let expected = running.stop.is_draining() || self.ended[pipeline].is_some();

@@ -1,9 +1,9 @@
-//! Memory the allocator keeps for reuse: while there is work, freed pages stay; when work pauses, or the process comes near
-//! what it may use, they go back to the system.
+//! Memory the allocator keeps for reuse: while there is work, freed pages stay; when work pauses, or the process comes
+//! near what it may use, they go back to the system.
 //!
-//! By default jemalloc gives freed pages back within ten seconds, a few at a time, all the time. A pipeline at full speed
-//! frees and asks for megabytes a thousand times a second, so that returned pages come back one fault at a time: 125,000
-//! faults for a million records of 0.9 KB instead of 25,000, and a tenth of all CPU time (measured; `cargo perf
+//! By default jemalloc gives freed pages back within ten seconds, a few at a time, all the time. A pipeline at full
+//! speed frees and asks for megabytes a thousand times a second, so that returned pages come back one fault at a time:
+//! 125,000 faults for a million records of 0.9 KB instead of 25,000, and a tenth of all CPU time (measured; `cargo perf
 //! index-stub`).
 
 use std::time::{Duration, Instant};
@@ -62,7 +62,8 @@ impl FreedPages {
         }
     }
 
-    /// Whether they go back now, with `consumed` records read so far and `resident_bytes` of the process's memory in use.
+    /// Whether they go back now, with `consumed` records read so far and `resident_bytes` of the process's memory in
+    /// use.
     fn are_due(&mut self, now: Instant, consumed: u64, resident_bytes: u64) -> bool {
         if consumed != self.consumed {
             (self.consumed, self.worked_at, self.worked) = (consumed, now, true);
@@ -78,8 +79,8 @@ impl FreedPages {
     }
 }
 
-/// From now on freed pages stay. `false` when they go as the process's environment says (`MALLOC_CONF`), or jemalloc is not
-/// the allocator.
+/// From now on freed pages stay. `false` when they go as the process's environment says (`MALLOC_CONF`), or jemalloc is
+/// not the allocator.
 #[must_use]
 pub(super) fn keep() -> bool {
     let asked_for: Result<isize, _> = "opt.dirty_decay_ms\0".name().read();

@@ -1,7 +1,7 @@
 //! Opens the components, joins them with bounded channels, names and joins the threads, and stops them in order.
 //!
-//! [`engine`] owns the process: signals, deadlines, exit codes. [`assemble`] builds one pipeline. [`observe`] opens what
-//! watches it. [`startup`] waits for the servers. [`in_flight`] answers what a revoke asks of a sink.
+//! [`engine`] owns the process: signals, deadlines, exit codes. [`assemble`] builds one pipeline. [`observe`] opens
+//! what watches it. [`startup`] waits for the servers. [`in_flight`] answers what a revoke asks of a sink.
 
 mod assemble;
 pub mod engine;

@@ -21,7 +21,8 @@ pub(super) async fn serve(address: std::net::SocketAddr, board: Arc<Board>) -> R
     Ok(endpoint.serve(board))
 }
 
-/// Starts the thread that reads all counters; it tells of a pipeline whose watchdog has run out, and looks after freed pages.
+/// Starts the thread that reads all counters; it tells of a pipeline whose watchdog has run out, and looks after freed
+/// pages.
 pub(super) fn reporter(
     board: &Arc<Board>,
     options: &EngineOptions,

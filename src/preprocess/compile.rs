@@ -1,5 +1,5 @@
-//! Compiles templates, and cuts steps into phases: see [`super::program`]. What a kind of step compiles to is in its own file
-//! (`steps/`), which calls [`Compiler::read`] for what it reads.
+//! Compiles templates, and cuts steps into phases: see [`super::program`]. What a kind of step compiles to is in its
+//! own file (`steps/`), which calls [`Compiler::read`] for what it reads.
 
 use jiff::tz::TimeZone;
 
@@ -16,7 +16,8 @@ pub(super) struct Compiler {
     pub(super) phases: Vec<ProgramPhase>,
     /// The phase under work.
     pub(super) phase: ProgramPhase,
-    /// Where each look-up of the current phase puts things, from the current window; `None` once a `select` left it behind.
+    /// Where each look-up of the current phase puts things, from the current window; `None` once a `select` left it
+    /// behind.
     places: Vec<Option<Vec<String>>>,
     lookups: usize,
     pub(super) formats: usize,

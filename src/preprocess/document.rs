@@ -1,9 +1,10 @@
 //! A parsed value: walks pointers over the parser's tape and maps what it finds to byte ranges of the original.
 //!
-//! The tape keeps no offsets for containers and numbers, but every key is a slice of the scratch copy, so its distance from
-//! the start of the scratch is its offset in the original. A value starts behind its key's colon; a container ends before
-//! the next key of the same object, or, when it is the last member, before the end of its parent, found the same way. Inside
-//! arrays there are no keys: their elements are scanned. Only the original is read for this, never the unescaped scratch.
+//! The tape keeps no offsets for containers and numbers, but every key is a slice of the scratch copy, so its distance
+//! from the start of the scratch is its offset in the original. A value starts behind its key's colon; a container ends
+//! before the next key of the same object, or, when it is the last member, before the end of its parent, found the same
+//! way. Inside arrays there are no keys: their elements are scanned. Only the original is read for this, never the
+//! unescaped scratch.
 
 use std::ops::Range;
 
@@ -19,8 +20,8 @@ pub struct Document<'d> {
     nodes: &'d [Node<'d>],
 }
 
-/// A value inside a [`Document`]. Its numbers have 32 bits because the parser takes no value of 4 GiB, and because cursors
-/// are handed around for every record.
+/// A value inside a [`Document`]. Its numbers have 32 bits because the parser takes no value of 4 GiB, and because
+/// cursors are handed around for every record.
 #[derive(Debug, Clone, Copy)]
 pub struct Cursor {
     node: u32,

@@ -79,7 +79,8 @@ fn tells_types_apart() {
     assert_eq!(values.expect("valid"), expected.map(Some));
 }
 
-/// A random document with what makes ranges hard: escapes, blanks, brackets and quotes in strings, decoy and equal keys.
+/// A random document with what makes ranges hard: escapes, blanks, brackets and quotes in strings, decoy and equal
+/// keys.
 fn document(random: &mut fastrand::Rng) -> String {
     let mut out = String::new();
     blanks(random, &mut out);

@@ -125,8 +125,8 @@ pub(super) struct Evaluation<'a> {
 }
 
 impl Evaluation<'_> {
-    /// Runs the steps, asks the look-ups and renders the templates. Gives the range of the document that is the record now:
-    /// all of its bytes, with the blanks around them, when no step moved the window.
+    /// Runs the steps, asks the look-ups and renders the templates. Gives the range of the document that is the record
+    /// now: all of its bytes, with the blanks around them, when no step moved the window.
     ///
     /// # Errors
     /// How the record ends. Look-ups asked before come first: their answers may end it otherwise.

@@ -2,11 +2,11 @@
 //! hands the kept records to the sink's encoder.
 //!
 //! No DOM, no re-encoding: a record is a window (byte range) of the original value plus a few splices, so bytes no step
-//! touches travel unchanged. Nothing here talks to a network except `worker`, through [`crate::enrich`], once per look-up and
-//! batch.
+//! touches travel unchanged. Nothing here talks to a network except `worker`, through [`crate::enrich`], once per
+//! look-up and batch.
 //!
-//! [`program::Program::compile`] turns a pipeline's steps and its sink's templates into a [`program::Program`], shared by all
-//! workers; each worker owns one [`worker::Preprocessor`].
+//! [`program::Program::compile`] turns a pipeline's steps and its sink's templates into a [`program::Program`], shared
+//! by all workers; each worker owns one [`worker::Preprocessor`].
 
 mod compile;
 pub mod document;

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// Numbers below these count seconds, milliseconds and microseconds since the epoch, else nanoseconds: as seconds the first is
-/// the year 5138, as milliseconds it is 1973.
+/// Numbers below these count seconds, milliseconds and microseconds since the epoch, else nanoseconds: as seconds the
+/// first is the year 5138, as milliseconds it is 1973.
 const SECONDS: u64 = 100_000_000_000;
 const MILLIS: u64 = 100_000_000_000_000;
 const MICROS: u64 = 100_000_000_000_000_000;

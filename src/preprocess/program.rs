@@ -2,8 +2,8 @@
 //!
 //! A program is a list of *phases*. Within a phase a record is parsed once; every step, also one behind a look-up, is
 //! evaluated on that parse, and what look-ups find is spliced in at the end. Only a step that reads or reshapes what an
-//! earlier look-up put in starts a new phase: the record is then rebuilt and parsed again (cost class D). Most programs have
-//! one phase.
+//! earlier look-up put in starts a new phase: the record is then rebuilt and parsed again (cost class D). Most programs
+//! have one phase.
 
 use std::sync::Arc;
 
@@ -79,7 +79,8 @@ pub struct Program {
     costs: Vec<(StepName, CostClass)>,
 }
 
-/// Records that have no document to send, by a field of the input: their steps would only find fault with what is not there.
+/// Records that have no document to send, by a field of the input: their steps would only find fault with what is not
+/// there.
 #[derive(Debug)]
 pub(super) struct Bare {
     field: Field,
@@ -117,8 +118,8 @@ pub(super) struct ProgramPhase {
 }
 
 impl Program {
-    /// Compiles the steps of a pipeline and the templates its sink declared. The encoder gets the templates rendered in the
-    /// same order, in [`Kept::rendered`](crate::model::Kept::rendered).
+    /// Compiles the steps of a pipeline and the templates its sink declared. The encoder gets the templates rendered in
+    /// the same order, in [`Kept::rendered`](crate::model::Kept::rendered).
     ///
     /// # Errors
     /// The first step or template that cannot be compiled.
@@ -130,7 +131,8 @@ impl Program {
         Self::compile_by(steps, templates, tombstones, None)
     }
 
-    /// The same, where the sink chooses each record's action: what is deleted, dropped or rejected by it skips the steps.
+    /// The same, where the sink chooses each record's action: what is deleted, dropped or rejected by it skips the
+    /// steps.
     ///
     /// # Errors
     /// As [`Program::compile`].

@@ -40,8 +40,8 @@ pub(super) fn string_end(bytes: &[u8], mut content: usize) -> usize {
 #[inline]
 pub(super) fn known_string_end(bytes: &[u8], content: usize, len: usize) -> usize {
     let quote = content + len;
-    // No escape is shorter than what it stands for, so the closing quote is here or later. A quote here that no backslash
-    // precedes is not escaped, so it closes the string; the one that does may still close it, as in `"\\\\"`.
+    // No escape is shorter than what it stands for, so the closing quote is here or later. A quote here that no
+    // backslash precedes is not escaped, so it closes the string; the one that does may still close it, as in `"\\\\"`.
     if bytes.get(quote) == Some(&b'"') && bytes.get(quote.wrapping_sub(1)) != Some(&b'\\') {
         quote + 1
     } else {

@@ -1,5 +1,5 @@
-//! Puts JSON text into a record without touching its other bytes: as a new member before an object's closing brace, or in
-//! place of the first member of that name.
+//! Puts JSON text into a record without touching its other bytes: as a new member before an object's closing brace, or
+//! in place of the first member of that name.
 
 use std::ops::Range;
 
@@ -74,8 +74,8 @@ pub fn locate(doc: &Document<'_>, window: Cursor, into: &[String]) -> Result<Spl
     Ok(SplicePoint { range: brace..brace, form: SpliceForm::Member { first: empty } })
 }
 
-/// Lists the pieces of `source[window]` with `splices` put in. Reorders `splices`; their places must not overlap. Places
-/// outside the window are left out.
+/// Lists the pieces of `source[window]` with `splices` put in. Reorders `splices`; their places must not overlap.
+/// Places outside the window are left out.
 pub fn assemble<'a>(source: &'a [u8], window: Range<usize>, splices: &mut [Splice<'a>], pieces: &mut Vec<&'a [u8]>) {
     // The standard sort keeps the order of equal places, and does not allocate for the few that come here.
     splices.sort_by_key(|splice| splice.point.range.start);

@@ -1,4 +1,5 @@
-//! Timestamps in templates: strftime in UTC, formatted once per distinct day or second, since formatting per record is dear.
+//! Timestamps in templates: strftime in UTC, formatted once per distinct day or second, since formatting per record is
+//! dear.
 
 use std::fmt;
 
@@ -45,8 +46,8 @@ impl TimeFormat {
     }
 }
 
-/// How long the output of a format stays the same. Only directives known to depend on the day, or on the second, make it
-/// longer than a millisecond, so an unknown one costs time but is never wrong.
+/// How long the output of a format stays the same. Only directives known to depend on the day, or on the second, make
+/// it longer than a millisecond, so an unknown one costs time but is never wrong.
 fn grain_ms(text: &str) -> i64 {
     const DAY: &str = "YymdejaAbBhCGguwUVWFDxZz%nt";
     // Not `s`: before 1970 it cuts towards zero, so it changes within a second.

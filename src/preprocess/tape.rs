@@ -1,8 +1,8 @@
 //! Parses one value with simd-json on a padded scratch copy, never in place: the original is what travels.
 //!
-//! The whole value is validated. Decisions users rely on: an integer beyond 64 bits passes (feature `big-int-as-float`; its
-//! digits travel unchanged); invalid UTF-8, a lone surrogate escape, a number beyond a double, nesting deeper than 1,024,
-//! NaN and trailing bytes are rejected.
+//! The whole value is validated. Decisions users rely on: an integer beyond 64 bits passes (feature `big-int-as-float`;
+//! its digits travel unchanged); invalid UTF-8, a lone surrogate escape, a number beyond a double, nesting deeper than
+//! 1,024, NaN and trailing bytes are rejected.
 
 use std::mem;
 
@@ -13,11 +13,12 @@ use super::scan;
 use super::telltale;
 use crate::model::RejectReason;
 
-/// Bytes of buffers kept between values. What a large value needed is given back at once, so that one of them per worker
-/// does not set the process's memory for good.
+/// Bytes of buffers kept between values. What a large value needed is given back at once, so that one of them per
+/// worker does not set the process's memory for good.
 ///
 /// A byte of input takes up to 31 bytes here: three copies, 4 bytes for a structural character and 24 for a node of the
-/// tape, which is as wide as the value has structural characters. `[[],[],…]` has nothing else; usual records take 6 to 9.
+/// tape, which is as wide as the value has structural characters. `[[],[],…]` has nothing else; usual records take 6 to
+/// 9.
 const KEEP_BYTES: usize = 8 * 1024 * 1024;
 
 /// A worker's parser; reuses its scratch, buffers and tape.
@@ -46,8 +47,8 @@ impl Parser {
     /// Parses `original` and lets `visit` look at it.
     ///
     /// # Errors
-    /// [`Malformed`] when `original` is not JSON we accept, with one of the reasons `Empty`, `InvalidJson`, `InvalidUtf8`,
-    /// `TooDeep`, `NumberRange` or, from 4 GiB, `TooLarge`.
+    /// [`Malformed`] when `original` is not JSON we accept, with one of the reasons `Empty`, `InvalidJson`,
+    /// `InvalidUtf8`, `TooDeep`, `NumberRange` or, from 4 GiB, `TooLarge`.
     #[inline]
     pub fn read<T>(&mut self, original: &[u8], visit: impl FnOnce(Document<'_>) -> T) -> Result<T, Malformed> {
         let len = original.len();

@@ -1,4 +1,5 @@
-//! What a value is that is not the JSON it should be, told by its first and last bytes. Pure; looked at only for rejects.
+//! What a value is that is not the JSON it should be, told by its first and last bytes. Pure; looked at only for
+//! rejects.
 
 use serde::de::IgnoredAny;
 

@@ -1,7 +1,8 @@
 //! Renders templates: text with the record's key, topic, offset, timestamp, headers and fields in it.
 //!
-//! Numbers render by their original spelling, strings unescaped, booleans as `true` and `false`. Null counts as missing; an
-//! object or array never renders. The only failure is a [`RenderFault`], which becomes a reject with the template's text.
+//! Numbers render by their original spelling, strings unescaped, booleans as `true` and `false`. Null counts as
+//! missing; an object or array never renders. The only failure is a [`RenderFault`], which becomes a reject with the
+//! template's text.
 
 use std::io::Write;
 use std::ops::Range;

@@ -1,4 +1,5 @@
-//! What stands behind the source in one life of the engine: workers that finish in any order, the ring, a sink, the desk.
+//! What stands behind the source in one life of the engine: workers that finish in any order, the ring, a sink, the
+//! desk.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -196,8 +196,8 @@ impl<'a> History<'a> {
         self.check_end()
     }
 
-    /// Stepping over a batch takes seconds, and one that is not told of is noticed after 15 s, three times. A record may take
-    /// a step.
+    /// Stepping over a batch takes seconds, and one that is not told of is noticed after 15 s, three times. A record
+    /// may take a step.
     fn longest_calm(&self) -> usize {
         let world = self.world.borrow();
         let steps = |batch: &Unreadable| if batch.then == Then::Silence { 3000 } else { 200 };

@@ -1,4 +1,5 @@
-//! The cluster: logs, the group's coordinator with its committed positions, the other member, and the client's requests.
+//! The cluster: logs, the group's coordinator with its committed positions, the other member, and the client's
+//! requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -292,8 +293,8 @@ impl Kafka {
         Ok(())
     }
 
-    /// `rd_kafka_unsubscribe`: what is assigned is revoked like in any rebalance, after the one under way; then the client
-    /// leaves the group.
+    /// `rd_kafka_unsubscribe`: what is assigned is revoked like in any rebalance, after the one under way; then the
+    /// client leaves the group.
     pub fn unsubscribe(&mut self) {
         self.unsubscribed = true;
         self.closing = true;
@@ -427,9 +428,9 @@ impl Kafka {
         true
     }
 
-    /// A log that lost its end goes on once nobody reads behind the end any more: the engine is at `at`. The client must
-    /// not remember having been there either: a pause would take it back, past what was appended meanwhile. (Brokers and
-    /// clients that compare leader epochs notice that; here it cannot be told apart.)
+    /// A log that lost its end goes on once nobody reads behind the end any more: the engine is at `at`. The client
+    /// must not remember having been there either: a pause would take it back, past what was appended meanwhile.
+    /// (Brokers and clients that compare leader epochs notice that; here it cannot be told apart.)
     pub fn may_thaw(&mut self, partition: i32, at: i64) {
         let log = &mut self.logs[partition as usize];
         let end = log.end();

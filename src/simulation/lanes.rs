@@ -1,5 +1,5 @@
-//! Drives the real lanes of the Elasticsearch sink, and their real pacing, against a fake server: what `drive.rs` does with
-//! tokio and HTTP, step by step with the clock of the simulation.
+//! Drives the real lanes of the Elasticsearch sink, and their real pacing, against a fake server: what `drive.rs` does
+//! with tokio and HTTP, step by step with the clock of the simulation.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

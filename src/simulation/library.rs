@@ -1,8 +1,9 @@
 //! What librdkafka keeps inside: the queue, and where each partition is being read. After its source (2.12.1).
 //!
-//! Every control call gives a partition a new version; messages of older versions are dropped when they are popped. Reading
-//! goes on at the *control position* (`next_fetch_start`) after each new version; a pause saves the application's position
-//! there, a seek forgets that one. So a resume of what was never paused goes back to where the last control call was.
+//! Every control call gives a partition a new version; messages of older versions are dropped when they are popped.
+//! Reading goes on at the *control position* (`next_fetch_start`) after each new version; a pause saves the
+//! application's position there, a seek forgets that one. So a resume of what was never paused goes back to where the
+//! last control call was.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -87,8 +88,8 @@ impl Toppar {
         self.assigned && !self.paused && !self.held_by_library && now >= self.starts_at && !self.stored_wanted
     }
 
-    /// What statistics say of the next offset. The thread that fetches takes a new position over when it next turns, which
-    /// may be a second later.
+    /// What statistics say of the next offset. The thread that fetches takes a new position over when it next turns,
+    /// which may be a second later.
     pub fn told_next_fetch(&mut self, now: Duration) -> i64 {
         if self.fetch_version == self.version && !self.control_changed {
             self.stale_since = None;
@@ -216,8 +217,8 @@ impl Library {
         })
     }
 
-    /// A rebalance event is queued: the library pauses everything. `raced`: a batch call was under way, and its messages
-    /// were handed out although the position saved is the one before them.
+    /// A rebalance event is queued: the library pauses everything. `raced`: a batch call was under way, and its
+    /// messages were handed out although the position saved is the one before them.
     pub fn announce(&mut self, event: Event, raced: bool) {
         for toppar in self.toppars.values_mut().filter(|toppar| toppar.assigned) {
             toppar.pause();

@@ -1,10 +1,10 @@
-//! A deterministic simulation: the real control loop of the source, the real lanes of the Elasticsearch sink and the real
-//! ring, on a simulated cluster and server, with a clock and a scheduler that are chance by a seed.
+//! A deterministic simulation: the real control loop of the source, the real lanes of the Elasticsearch sink and the
+//! real ring, on a simulated cluster and server, with a clock and a scheduler that are chance by a seed.
 //!
-//! Real here is everything in `source` but the client, and what decides in `sink/elasticsearch`. Simulated are librdkafka
-//! ([`library`], after its source), the brokers and the group ([`kafka`]), workers, intake and desk ([`engine`]), the server
-//! ([`server`]) and the driving of the lanes ([`lanes`]). [`history`] is one history: faults for a while, then calm, in which
-//! everything must be resolved and committed within a bounded number of steps.
+//! Real here is everything in `source` but the client, and what decides in `sink/elasticsearch`. Simulated are
+//! librdkafka ([`library`], after its source), the brokers and the group ([`kafka`]), workers, intake and desk
+//! ([`engine`]), the server ([`server`]) and the driving of the lanes ([`lanes`]). [`history`] is one history: faults
+//! for a while, then calm, in which everything must be resolved and committed within a bounded number of steps.
 //!
 //! ```sh
 //! cargo test --lib simulation                                            # 10,000 histories
@@ -48,9 +48,9 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.replace('_', "").parse().ok()
 }
 
-/// Each failed once, in runs of a million: a pause that failed at first, a lost seek to the beginning, a start in a log that
-/// ends before the position in the one before, an end of a log that was answered when there was another, members expelled
-/// before a stop, a bounded run whose end lies before what is committed, two seeks lost in a row.
+/// Each failed once, in runs of a million: a pause that failed at first, a lost seek to the beginning, a start in a log
+/// that ends before the position in the one before, an end of a log that was answered when there was another, members
+/// expelled before a stop, a bounded run whose end lies before what is committed, two seeks lost in a row.
 const FAILED_ONCE: [u64; 10] =
     [215_516, 217_678, 295_080, 317_964, 471_698, 525_312, 800_306, 862_701, 1_115_912, 1_919_032];
 

@@ -32,8 +32,8 @@ fn until(history: &mut History<'_>, what: &str, mut done: impl FnMut(&mut Histor
     panic!("never: {what}");
 }
 
-/// Where there is nothing at the target of a seek, its first record looks as if the seek had been lost. When the one that
-/// is done to make sure is lost, what lies between must not be taken for nothing.
+/// Where there is nothing at the target of a seek, its first record looks as if the seek had been lost. When the one
+/// that is done to make sure is lost, what lies between must not be taken for nothing.
 #[test]
 fn a_second_seek_that_is_lost_skips_nothing() {
     let instruments = Instruments::new();
@@ -47,7 +47,8 @@ fn a_second_seek_that_is_lost_skips_nothing() {
     until(&mut history, "everything resolved and committed", |history| history.is_all_resolved());
 }
 
-/// Nobody answered where the group is, nothing was read, and the topic is made again: there is no position to go back to.
+/// Nobody answered where the group is, nothing was read, and the topic is made again: there is no position to go back
+/// to.
 #[test]
 fn a_topic_made_again_is_read_also_when_nothing_was_known_of_it() {
     let instruments = Instruments::new();
@@ -62,8 +63,9 @@ fn a_topic_made_again_is_read_also_when_nothing_was_known_of_it() {
     until(&mut history, "everything resolved and committed", |history| history.is_all_resolved());
 }
 
-/// A topic is made again, and the group holds a position of the old one. The lower position of the new one cannot be stored
-/// before the partition is given up; given back, it is read from there all the same. (Seed 100 of 10,000 histories.)
+/// A topic is made again, and the group holds a position of the old one. The lower position of the new one cannot be
+/// stored before the partition is given up; given back, it is read from there all the same. (Seed 100 of 10,000
+/// histories.)
 #[test]
 fn a_position_that_a_new_log_lowered_counts_though_it_was_never_stored() {
     let instruments = Instruments::new();
@@ -90,9 +92,9 @@ fn a_position_that_a_new_log_lowered_counts_though_it_was_never_stored() {
     until(&mut history, "everything resolved and committed", |history| history.is_all_resolved());
 }
 
-/// Statistics tell how far the client has fetched. What it has fetched it drops in a rebalance, also in one that changes
-/// nothing, and says so only in later ones: two that were right when they were written do not prove that all was read.
-/// (Seed 112400 of a million histories: a bounded run ended in front of 14 records, and committed them.)
+/// Statistics tell how far the client has fetched. What it has fetched it drops in a rebalance, also in one that
+/// changes nothing, and says so only in later ones: two that were right when they were written do not prove that all
+/// was read. (Seed 112400 of a million histories: a bounded run ended in front of 14 records, and committed them.)
 #[test]
 fn a_bounded_run_reads_what_rebalances_made_the_client_drop() {
     let instruments = Instruments::new();
@@ -127,8 +129,9 @@ fn a_client_that_forgot_its_brokers_reads_on() {
     until(&mut history, "everything resolved and committed", |history| history.is_all_resolved());
 }
 
-/// Between a pause that failed and one that was done the client goes on by itself, and where it goes on from afterwards is
-/// not certain. (Seed 317964 of a million histories: a lost seek and a topic made again hid that records were skipped.)
+/// Between a pause that failed and one that was done the client goes on by itself, and where it goes on from afterwards
+/// is not certain. (Seed 317964 of a million histories: a lost seek and a topic made again hid that records were
+/// skipped.)
 #[test]
 fn a_partition_that_is_paused_at_last_is_rewound() {
     let instruments = Instruments::new();
@@ -225,7 +228,8 @@ enum Change {
     OtherLeader,
 }
 
-/// While the end of a batch is searched, its log becomes another one, at each moment in turn: what can be read then is read.
+/// While the end of a batch is searched, its log becomes another one, at each moment in turn: what can be read then is
+/// read.
 #[test]
 fn nothing_is_skipped_of_a_log_that_is_another_one_by_then() {
     let cases = [(0, Change::MadeAgain), (0, Change::Truncated), (4, Change::Truncated), (4, Change::OtherLeader)];
@@ -270,7 +274,8 @@ fn changes_while_searched(first: i64, change: Change, moment: u32) -> bool {
     true
 }
 
-/// The coordinator answers only after a while where the group is. Until then nothing is read, or it would begin anywhere.
+/// The coordinator answers only after a while where the group is. Until then nothing is read, or it would begin
+/// anywhere.
 #[test]
 fn nothing_is_read_before_it_is_known_where_the_group_is() {
     let instruments = Instruments::new();
@@ -288,8 +293,8 @@ fn nothing_is_read_before_it_is_known_where_the_group_is() {
     until(&mut history, "everything resolved and committed", |history| history.is_all_resolved());
 }
 
-/// A batch that the client fetches again and again without a word is noticed: a bounded run ends at it, with what lies before
-/// it committed.
+/// A batch that the client fetches again and again without a word is noticed: a bounded run ends at it, with what lies
+/// before it committed.
 #[test]
 fn a_bounded_run_ends_at_a_batch_of_which_the_client_says_nothing() {
     let instruments = Instruments::new();
@@ -308,8 +313,8 @@ fn a_bounded_run_ends_at_a_batch_of_which_the_client_says_nothing() {
     assert_eq!(history.world.borrow().kafka.committed.get(&0), Some(&4));
 }
 
-/// The client's statistics tell where it read before a seek for up to a second after it. A batch that cannot be read may have
-/// sent it anywhere, so for that long they prove nothing: neither that it can be read now, nor that all was.
+/// The client's statistics tell where it read before a seek for up to a second after it. A batch that cannot be read
+/// may have sent it anywhere, so for that long they prove nothing: neither that it can be read now, nor that all was.
 #[test]
 fn statistics_of_before_a_seek_prove_nothing() {
     let instruments = Instruments::new();

@@ -1,5 +1,5 @@
-//! The far side: documents by key, what may land on them, and the dead letters. The checks that need no knowledge of the
-//! engine stand here.
+//! The far side: documents by key, what may land on them, and the dead letters. The checks that need no knowledge of
+//! the engine stand here.
 
 use std::collections::{BTreeMap, BTreeSet};
 

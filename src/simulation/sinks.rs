@@ -1,4 +1,5 @@
-//! The sinks' turn: requests land or fail, answers come back, letters are written; and what is left of it all by a crash.
+//! The sinks' turn: requests land or fail, answers come back, letters are written; and what is left of it all by a
+//! crash.
 
 use std::time::Duration;
 
@@ -240,8 +241,8 @@ impl World {
         }
     }
 
-    /// A stop that may not wait gives partitions up with requests out. Those that land do it now: were they to land after
-    /// the next owner's, without versions nobody could help it, as docs/guarantees.md says.
+    /// A stop that may not wait gives partitions up with requests out. Those that land do it now: were they to land
+    /// after the next owner's, without versions nobody could help it, as docs/guarantees.md says.
     pub(super) fn land_or_lose_what_is_out(&mut self) {
         let Some(mut engine) = self.engine.take() else { return };
         if let Sink::Lanes(lanes) = &mut engine.sink {

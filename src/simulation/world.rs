@@ -179,10 +179,10 @@ impl World {
         std::mem::take(&mut self.fails_next) || self.chance(self.mix.requests)
     }
 
-    /// A seek that was answered well and never happened (never seen of librdkafka). Where no record follows, nobody could
-    /// tell; so not where logs lose their ends either. Not in bounded runs, which believe the client's statistics of a partition
-    /// behind its last record: seeds 3313 and 6370 ended such a run early when this happened there. Not twice in a row, which
-    /// looks like a log that has nothing between (seed 1115912).
+    /// A seek that was answered well and never happened (never seen of librdkafka). Where no record follows, nobody
+    /// could tell; so not where logs lose their ends either. Not in bounded runs, which believe the client's statistics
+    /// of a partition behind its last record: seeds 3313 and 6370 ended such a run early when this happened there. Not
+    /// twice in a row, which looks like a log that has nothing between (seed 1115912).
     pub fn loses_seek(&mut self, partition: i32) -> bool {
         let planned = self.lost_seeks.pop_front().unwrap_or(false);
         let lost = planned || self.chance(self.kafka.trouble.call / 2.0);
@@ -200,8 +200,8 @@ impl World {
         lost
     }
 
-    /// When a commit that is due then reaches the coordinator, and when it is answered: some wait for seconds before the one
-    /// or the other.
+    /// When a commit that is due then reaches the coordinator, and when it is answered: some wait for seconds before
+    /// the one or the other.
     pub fn silence(&mut self, due: Duration) -> (Duration, Duration) {
         if self.mix.silence == 0.0 || self.calm || self.more_dice.f64() >= self.mix.silence {
             return (due, due);

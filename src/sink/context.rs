@@ -38,8 +38,8 @@ pub struct SinkContext {
 }
 
 impl SinkContext {
-    /// Tells of tickets whose batch was lost on the way, in sequence: nothing behind them may be sent before they were read
-    /// again (I10), and the source may hear of it only after the next batches have come.
+    /// Tells of tickets whose batch was lost on the way, in sequence: nothing behind them may be sent before they were
+    /// read again (I10), and the source may hear of it only after the next batches have come.
     pub fn lost(&self, tickets: Vec<Ticket>) {
         if tickets.is_empty() {
             return;
@@ -50,8 +50,8 @@ impl SinkContext {
         self.report(Report::Rewind { tickets, cause: RewindCause::Lost });
     }
 
-    /// Sends a report to the source and wakes it. Blocks only while the bounded channel is full, which the source empties
-    /// in every turn.
+    /// Sends a report to the source and wakes it. Blocks only while the bounded channel is full, which the source
+    /// empties in every turn.
     pub fn report(&self, report: Report) {
         self.reports.send(report);
     }

@@ -1,9 +1,10 @@
 //! The dead-letter thread: writes rejected records to a topic or a file and settles each once that is acknowledged.
 //!
-//! A fault holds in place: the same letters are tried again for as long as it takes, with a named fault in `/status`, and
-//! nothing rewinds. A letter that is too large for its topic is found by writing it alone, for a broker judges batches; it
-//! holds like any fault, or goes without its value where the user chose that (`on_too_large`). Letters of a fenced epoch that were not sent yet are dropped: their records come again. Letters
-//! written above the committed position are remembered, so a rewind does not write them twice.
+//! A fault holds in place: the same letters are tried again for as long as it takes, with a named fault in `/status`,
+//! and nothing rewinds. A letter that is too large for its topic is found by writing it alone, for a broker judges
+//! batches; it holds like any fault, or goes without its value where the user chose that (`on_too_large`). Letters of a
+//! fenced epoch that were not sent yet are dropped: their records come again. Letters written above the committed
+//! position are remembered, so a rewind does not write them twice.
 
 pub mod envelope;
 mod file;
@@ -61,7 +62,8 @@ enum LetterTarget {
     File(LetterFile),
 }
 
-/// Opens the target and starts the thread. It ends when `waiting` is disconnected and empty, or when the process aborts.
+/// Opens the target and starts the thread. It ends when `waiting` is disconnected and empty, or when the process
+/// aborts.
 ///
 /// # Errors
 /// The target cannot be opened: a message for people.

@@ -6,8 +6,9 @@
 //! | `drop` | is counted | at once, as dropped |
 //! | `dead_letter` | goes to the dead-letter thread | as dead-lettered, once its letter was acknowledged |
 //!
-//! After a halt, by `stop`, by the breaker or by the sink, further rejects are counted and left unsettled, and the halt's message
-//! says how many were settled before: a letter of a batch that is not wholly resolved is written again by the next start.
+//! After a halt, by `stop`, by the breaker or by the sink, further rejects are counted and left unsettled, and the
+//! halt's message says how many were settled before: a letter of a batch that is not wholly resolved is written again
+//! by the next start.
 
 mod breaker;
 mod redact;
@@ -100,7 +101,8 @@ impl Rejects {
     /// Opens the desk of a pipeline; with dead letters, their producer or file and their thread.
     ///
     /// # Errors
-    /// The dead-letter file cannot be opened, or the dead-letter producer's properties are refused: a message for people.
+    /// The dead-letter file cannot be opened, or the dead-letter producer's properties are refused: a message for
+    /// people.
     pub fn open(plan: &PipelinePlan, handles: RejectHandles) -> Result<Arc<Self>, String> {
         let policy = match &plan.on_reject {
             OnReject::Stop => Policy::Stop,
@@ -145,8 +147,8 @@ impl Rejects {
         }
     }
 
-    /// Files one record the sink rejected: counts it by reason, lets the breaker judge, then settles it as dropped, hands
-    /// it to the dead-letter thread (which settles it once acknowledged), or halts the pipeline. Blocks only as
+    /// Files one record the sink rejected: counts it by reason, lets the breaker judge, then settles it as dropped,
+    /// hands it to the dead-letter thread (which settles it once acknowledged), or halts the pipeline. Blocks only as
     /// [`ReportSender::send`] does.
     pub fn file(&self, place: Place, reject: Reject, original: Option<OwnedRecord>) {
         let side = if reject.attempts == 0 { Side::Preprocess } else { Side::Sink };
@@ -158,8 +160,8 @@ impl Rejects {
         self.breaker().passed(Side::Sink, records);
     }
 
-    /// Hears of a record the sink's servers took and put aside: it is settled all the same. It counts for the breaker where
-    /// `count_redirected` says so, and is named in the log, at most once a minute.
+    /// Hears of a record the sink's servers took and put aside: it is settled all the same. It counts for the breaker
+    /// where `count_redirected` says so, and is named in the log, at most once a minute.
     pub fn redirected(&self, place: Place, where_it_is: &str) {
         let name = || self.record_name(place);
         if self.aside.is_due(Instant::now()) {
@@ -260,7 +262,8 @@ impl Rejects {
         }
     }
 
-    /// The pipeline halts for another reason: nothing more is settled here. What the halt's message must say of what was.
+    /// The pipeline halts for another reason: nothing more is settled here. What the halt's message must say of what
+    /// was.
     #[must_use]
     pub fn end_filing(&self) -> String {
         self.end().1

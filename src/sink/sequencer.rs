@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use crate::model::Sequence;
 
-/// A ring of `size` places. The source gives out no sequence number at or above `next + size`, so inserting never waits.
+/// A ring of `size` places. The source gives out no sequence number at or above `next + size`, so inserting never
+/// waits.
 #[derive(Debug)]
 pub struct Sequencer<T> {
     next: Sequence,

@@ -1,10 +1,10 @@
 //! The search for the end of a batch that cannot be read, for `on_damaged: skip`. Pure.
 //!
-//! How far the batch reaches is not told by the error, so it is searched: an offset belongs to the batch if reading from it
-//! begins with an error that names the same first offset, twice, because one seek may be lost. Only offsets proven in that
-//! way are skipped, and none at or behind the end of the log is asked about: from there the client goes back to the
-//! beginning. When the end is found, the batch itself is read once more: another leader may have taken over meanwhile, whose
-//! copy can be read, and a probe that brings a record would then only say that the batch ends there.
+//! How far the batch reaches is not told by the error, so it is searched: an offset belongs to the batch if reading
+//! from it begins with an error that names the same first offset, twice, because one seek may be lost. Only offsets
+//! proven in that way are skipped, and none at or behind the end of the log is asked about: from there the client goes
+//! back to the beginning. When the end is found, the batch itself is read once more: another leader may have taken over
+//! meanwhile, whose copy can be read, and a probe that brings a record would then only say that the batch ends there.
 
 use crate::model::{Offset, Position};
 use crate::mutants::{self, Mutant};

@@ -1,7 +1,7 @@
 //! What the control loop needs of a Kafka client and of time.
 //!
-//! Two implementations: librdkafka's consumer here, and the simulated cluster's client of the tests. The loop is compiled
-//! for each of them: nothing is dispatched at run time.
+//! Two implementations: librdkafka's consumer here, and the simulated cluster's client of the tests. The loop is
+//! compiled for each of them: nothing is dispatched at run time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,7 +39,8 @@ pub trait Messages: Sized {
     fn append(&mut self, other: Self);
 }
 
-/// A group consumer driven by the one thread that runs the loop, and that thread's clock. Errors are librdkafka's codes.
+/// A group consumer driven by the one thread that runs the loop, and that thread's clock. Errors are librdkafka's
+/// codes.
 pub trait Client {
     /// What a drain returns.
     type Messages: Messages;

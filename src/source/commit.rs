@@ -108,8 +108,8 @@ impl Commits {
     }
 }
 
-/// During a cooperative rejoin commits fail with an illegal generation or a rebalance in progress although the partitions
-/// are still ours: sending them again brought duplicates in the trial from 208,300 to 0.
+/// During a cooperative rejoin commits fail with an illegal generation or a rebalance in progress although the
+/// partitions are still ours: sending them again brought duplicates in the trial from 208,300 to 0.
 fn fate(error: Option<ErrorCode>) -> CommitFate {
     match error {
         None => CommitFate::Stored,

@@ -63,11 +63,11 @@ pub enum Until {
     },
 }
 
-/// What a revoke asks of the sink. A sink answers in one of two ways: one whose count of what is in flight can be read at any
-/// time says so at once ([`Self::is_quiet`]); one whose client alone knows is asked, and reports it.
+/// What a revoke asks of the sink. A sink answers in one of two ways: one whose count of what is in flight can be read
+/// at any time says so at once ([`Self::is_quiet`]); one whose client alone knows is asked, and reports it.
 pub trait InFlight: Send + Sync {
-    /// Asks a sink that cannot say it at once for a [`Report::Quiet`] when nothing of the partition's fenced epochs is on its
-    /// way to the servers any more.
+    /// Asks a sink that cannot say it at once for a [`Report::Quiet`] when nothing of the partition's fenced epochs is
+    /// on its way to the servers any more.
     fn ask(&self, slot: PartitionId);
     /// Whether nothing is; a sink that is to be asked always answers no.
     fn is_quiet(&self, slot: PartitionId) -> bool;

@@ -1,5 +1,5 @@
-//! The control loop: one thread that drains, accounts, rewinds, commits and rebalances. It never waits for anything but its
-//! own wake-up (I3, I6).
+//! The control loop: one thread that drains, accounts, rewinds, commits and rebalances. It never waits for anything but
+//! its own wake-up (I3, I6).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -156,8 +156,8 @@ impl<C: Client> Source<C> {
         }
     }
 
-    /// Asks what lies in the topics until it is told, or a stop is wanted. It is asked before the group is joined: of two
-    /// members that start together neither may take the other's first commits for those of an older group.
+    /// Asks what lies in the topics until it is told, or a stop is wanted. It is asked before the group is joined: of
+    /// two members that start together neither may take the other's first commits for those of an older group.
     fn ask_history(&mut self) {
         while !self.cx.stop.is_draining() {
             match self.consumer.history(&self.cx.plan.source) {
@@ -180,7 +180,8 @@ impl<C: Client> Source<C> {
         self.cx.stop.is_draining() || self.halt.is_some() || self.bounded_run_is_over()
     }
 
-    /// One turn: reports, drain (which serves callbacks), rebalance, answers, deadlines. Returns whether there may be more.
+    /// One turn: reports, drain (which serves callbacks), rebalance, answers, deadlines. Returns whether there may be
+    /// more.
     pub(crate) fn turn(&mut self, now: Instant) -> bool {
         let started = self.consumer.now();
         self.cx.wake.take();
@@ -280,8 +281,8 @@ impl<C: Client> Source<C> {
         }
     }
 
-    /// Tells the client what to pause and resume; a failed call is repeated in the next turn. A client that is paused at
-    /// last has gone on meanwhile, and forgets how far: where it goes on from is not left to it.
+    /// Tells the client what to pause and resume; a failed call is repeated in the next turn. A client that is paused
+    /// at last has gone on meanwhile, and forgets how far: where it goes on from is not left to it.
     pub(super) fn apply_pauses(&mut self) {
         let mut doubtful = Vec::new();
         for pause in [true, false] {

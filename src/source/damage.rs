@@ -1,13 +1,13 @@
-//! A place in a partition that cannot be read: a batch with a wrong checksum, one that cannot be decompressed, one of an
-//! unknown format, or one the broker itself refuses to read. Pure.
+//! A place in a partition that cannot be read: a batch with a wrong checksum, one that cannot be decompressed, one of
+//! an unknown format, or one the broker itself refuses to read. Pure.
 //!
 //! librdkafka puts an error in the place of the records and counts it as read: its own position moves behind the first
-//! offset of the batch, and what it hands out next may lie anywhere. So the partition stands still from the error on. It is
-//! read again from the lowest unresolved offset with growing pauses, until records come where the error was.
+//! offset of the batch, and what it hands out next may lie anywhere. So the partition stands still from the error on.
+//! It is read again from the lowest unresolved offset with growing pauses, until records come where the error was.
 //!
-//! Of some damage librdkafka does not speak. A batch that seems to end too early it takes for one that was not sent to its
-//! end, and fetches it again and again ([`ReadCause::Silence`], noticed by [`super::silence`]); of one whose records are
-//! numbered wrong it hands out what goes back ([`ReadCause::WentBack`]).
+//! Of some damage librdkafka does not speak. A batch that seems to end too early it takes for one that was not sent to
+//! its end, and fetches it again and again ([`ReadCause::Silence`], noticed by [`super::silence`]); of one whose
+//! records are numbered wrong it hands out what goes back ([`ReadCause::WentBack`]).
 //!
 //! With `on_damaged: skip` the batch is stepped over once the error has been confirmed and its end was found
 //! ([`super::batch_end`]).
@@ -31,8 +31,8 @@ const BACKOFF: Backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
 const CONFIRMATIONS: u32 = 3;
 /// The same for an error of the broker, which may be one of a leader that is starting: this long at least.
 const BROKER_RECOVERS_WITHIN: Duration = Duration::from_secs(30);
-/// How long reading from a searched offset may bring nothing before the offset counts as outside the batch. A mistake here
-/// costs a longer search, never a record.
+/// How long reading from a searched offset may bring nothing before the offset counts as outside the batch. A mistake
+/// here costs a longer search, never a record.
 const PROBE_WITHIN: Duration = Duration::from_secs(5);
 /// How long reading the place again may bring nothing before it is tried once more.
 const READ_WITHIN: Duration = Duration::from_secs(30);
@@ -83,10 +83,10 @@ impl ReadError {
         }
     }
 
-    /// Whether the end of the batch can be found: each offset of it answers with the error again. A broker that fails to read
-    /// may have trouble of another kind, and of a batch of an unknown format librdkafka speaks at its first offset only; what
-    /// was skipped of it would leave a partition that stands still without a word. Silence is no answer, and a batch whose
-    /// numbers are wrong says nothing of where it ends.
+    /// Whether the end of the batch can be found: each offset of it answers with the error again. A broker that fails
+    /// to read may have trouble of another kind, and of a batch of an unknown format librdkafka speaks at its first
+    /// offset only; what was skipped of it would leave a partition that stands still without a word. Silence is no
+    /// answer, and a batch whose numbers are wrong says nothing of where it ends.
     fn is_told_of_each_offset(&self) -> bool {
         match &self.cause {
             ReadCause::Told { code, .. } => self.is_of_the_data() && *code != ErrorCode::NOT_IMPLEMENTED,
@@ -154,8 +154,8 @@ pub enum DamageDue {
 }
 
 impl Damage {
-    /// Reading broke off. `expected` is the offset behind the last record that was read, `end` the end of the log: an error
-    /// that names an offset beyond it does not know its own place.
+    /// Reading broke off. `expected` is the offset behind the last record that was read, `end` the end of the log: an
+    /// error that names an offset beyond it does not know its own place.
     #[must_use]
     pub fn found(error: ReadError, expected: Option<Position>, end: Option<Position>, now: Instant) -> Self {
         let named = Some(Position(error.offset)).filter(|named| end.is_none_or(|end| *named < end));
@@ -193,8 +193,8 @@ impl Damage {
         matches!(self.phase, DamagePhase::Paused { .. })
     }
 
-    /// Another error came in the place of a record. `position` is where reading began, if it began at the lowest unresolved
-    /// offset; where that is not known, the batch is the first thing there is.
+    /// Another error came in the place of a record. `position` is where reading began, if it began at the lowest
+    /// unresolved offset; where that is not known, the batch is the first thing there is.
     pub fn failed_again(&mut self, error: ReadError, position: Option<Position>, now: Instant) {
         match self.phase {
             // What was in the queue behind the first error.
@@ -218,9 +218,9 @@ impl Damage {
         }
     }
 
-    /// Statistics of the client that followed an empty queue: `next` is what it will fetch next. An error at the place lies
-    /// in the queue before the client goes past it, so where none came twice, there is nothing that cannot be read.
-    /// Where offsets went back that proves nothing: the client drops what lies before its position.
+    /// Statistics of the client that followed an empty queue: `next` is what it will fetch next. An error at the place
+    /// lies in the queue before the client goes past it, so where none came twice, there is nothing that cannot be
+    /// read. Where offsets went back that proves nothing: the client drops what lies before its position.
     pub fn client_read_on(&mut self, next: Position, end: Position) -> bool {
         if self.is_numbered_wrong() {
             return false;
@@ -235,7 +235,8 @@ impl Damage {
         matches!(self.error.cause, ReadCause::WentBack { .. })
     }
 
-    /// Whether a record that comes first may lie there: where offsets went back, what lies between may be what went back.
+    /// Whether a record that comes first may lie there: where offsets went back, what lies between may be what went
+    /// back.
     #[must_use]
     pub fn allows(&self, first: Offset) -> bool {
         match self.error.cause {
@@ -268,8 +269,8 @@ impl Damage {
         }
     }
 
-    /// What is due. `position` is the lowest unresolved offset if it is known, and nothing is open above it; `end` is the end
-    /// of the log.
+    /// What is due. `position` is the lowest unresolved offset if it is known, and nothing is open above it; `end` is
+    /// the end of the log.
     pub fn due(
         &mut self,
         position: Option<Position>,
@@ -326,7 +327,8 @@ impl Damage {
         }
     }
 
-    /// The partition went back for another reason: what was being read is over, and what it showed may be of another log.
+    /// The partition went back for another reason: what was being read is over, and what it showed may be of another
+    /// log.
     pub fn interrupted(&mut self, now: Instant) {
         self.phase = DamagePhase::Paused { until: now };
         self.disproved();
@@ -443,7 +445,8 @@ mod tests {
         assert!(!of_broker.is_confirmed(now) && of_broker.is_confirmed(now + BROKER_RECOVERS_WITHIN));
     }
 
-    /// Silence proves nothing, an error behind records does not tell where the batch begins, and one may be of a lost seek.
+    /// Silence proves nothing, an error behind records does not tell where the batch begins, and one may be of a lost
+    /// seek.
     #[test]
     fn only_errors_where_reading_began_confirm_a_place() {
         let (mut damage, mut now) = (Damage::found(error(5), Some(AT), None, Instant::now()), Instant::now());
@@ -490,8 +493,8 @@ mod tests {
         }
     }
 
-    /// A broker that fails to read is waited for, and so is a batch whose end cannot be found; one that calls a batch corrupt
-    /// names every offset that it is asked for.
+    /// A broker that fails to read is waited for, and so is a batch whose end cannot be found; one that calls a batch
+    /// corrupt names every offset that it is asked for.
     #[test]
     fn only_a_batch_whose_every_offset_answers_with_the_error_is_skipped() {
         let cases = [
@@ -574,8 +577,8 @@ mod tests {
         }
     }
 
-    /// For every length of the batch, from every offset inside: just the rest of the batch is skipped. `silent`: behind the
-    /// batch nothing comes.
+    /// For every length of the batch, from every offset inside: just the rest of the batch is skipped. `silent`: behind
+    /// the batch nothing comes.
     #[test]
     fn a_skip_goes_exactly_behind_the_batch() {
         for (length, silent) in (1..40).flat_map(|length| [(length, false), (length, true)]) {
@@ -601,7 +604,8 @@ mod tests {
         }
     }
 
-    /// Neither says where the batch ends, and what lies behind offsets that went back is not proof that nothing was between.
+    /// Neither says where the batch ends, and what lies behind offsets that went back is not proof that nothing was
+    /// between.
     #[test]
     fn silence_and_offsets_that_go_back_are_held_and_a_jump_does_not_mend_the_latter() {
         for cause in [ReadCause::Silence, ReadCause::WentBack { to: 3 }] {

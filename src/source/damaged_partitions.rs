@@ -46,7 +46,8 @@ impl<C: Client> Source<C> {
         }
     }
 
-    /// The client's statistics say that it has read on without an error: what could not be read was nothing, or is gone.
+    /// The client's statistics say that it has read on without an error: what could not be read was nothing, or is
+    /// gone.
     pub(super) fn client_read_on(&mut self, slot: PartitionId, next: Position, end: Position) {
         let Some(partition) = self.partitions.get_mut(&slot) else { return };
         if partition.damage.take_if(|damage| damage.client_read_on(next, end)).is_some() {
@@ -96,7 +97,8 @@ impl<C: Client> Source<C> {
         let Some(partition) = self.partitions.get_mut(&slot) else { return };
         let Some(damage) = partition.damage.take() else { return };
         let mark = self.until.as_ref().and_then(|until| until.mark(slot));
-        // A bounded run skips nothing behind its end. Where nothing is known of the group, the batch may lie there whole.
+        // A bounded run skips nothing behind its end. Where nothing is known of the group, the batch may lie there
+        // whole.
         let to = mark.map_or(to, |mark| to.min(mark));
         self.ledger.adopt(slot, to);
         let offsets = to.0.saturating_sub(from.0).max(0) as u64;

@@ -63,7 +63,8 @@ impl<C: Client> Source<C> {
         }
     }
 
-    /// No room: one record now and then keeps us in the group and runs a pending rebalance; a full hold pauses everything.
+    /// No room: one record now and then keeps us in the group and runs a pending rebalance; a full hold pauses
+    /// everything.
     fn drip(&mut self, now: Instant) {
         self.blocked_since.get_or_insert(now);
         if now < self.next_drip {
@@ -127,8 +128,8 @@ impl<C: Client> Source<C> {
         let charge = self.cx.budget.charge(bytes + messages.len() * RECORD_OVERHEAD);
         let batch = RecordBatch { sequence: self.next_sequence, messages, runs, charge, polled };
         self.next_sequence += 1;
-        // Only this thread sends, and `has_room` saw a free place: the channel cannot be full. A worker that is gone is a
-        // thread that ended unexpectedly; the engine stops the process for that cause, and nothing here is committed.
+        // Only this thread sends, and `has_room` saw a free place: the channel cannot be full. A worker that is gone is
+        // a thread that ended unexpectedly; the engine stops the process for that cause, and nothing here is committed.
         drop(self.cx.batches.try_send(batch));
     }
 
@@ -184,9 +185,9 @@ impl<C: Client> Source<C> {
         stretches
     }
 
-    /// Whether a record at `first` may come now in its partition. One that went back takes the rewind path; a jump after an
-    /// assign or rewind is asked about. Where no position is known the beginning was sought, and before offset 0 is nothing.
-    /// `expected` is the offset behind the last record, be it in this batch.
+    /// Whether a record at `first` may come now in its partition. One that went back takes the rewind path; a jump
+    /// after an assign or rewind is asked about. Where no position is known the beginning was sought, and before offset
+    /// 0 is nothing. `expected` is the offset behind the last record, be it in this batch.
     fn may_follow(&mut self, slot: PartitionId, expected: Option<Position>, first: i64, now: Instant) -> bool {
         if let Some(expected) = expected.filter(|expected| first < expected.0) {
             self.went_back(slot, Offset(first), expected, now);
@@ -225,8 +226,8 @@ impl<C: Client> Source<C> {
         }
     }
 
-    /// A record came that lies before the one that was expected: the client went back by itself, the log is another one, or it
-    /// is numbered wrong. The ends are asked for in each case.
+    /// A record came that lies before the one that was expected: the client went back by itself, the log is another
+    /// one, or it is numbered wrong. The ends are asked for in each case.
     fn went_back(&mut self, slot: PartitionId, first: Offset, expected: Position, now: Instant) {
         self.cx.metrics.redelivered.add(1);
         let is_log = self.partitions.get_mut(&slot).is_some_and(|partition| partition.goes_back(first, expected));
@@ -240,7 +241,8 @@ impl<C: Client> Source<C> {
         self.ask_truncation(slot);
     }
 
-    /// Whether a place that is numbered wrong lies between here and a record at `first`. Not where retention has removed it.
+    /// Whether a place that is numbered wrong lies between here and a record at `first`. Not where retention has
+    /// removed it.
     fn is_behind_wrong_numbers(&mut self, slot: PartitionId, first: Offset) -> bool {
         let Some(partition) = self.partitions.get(&slot) else { return false };
         let Some(damage) = partition.damage.as_ref().filter(|damage| !damage.allows(first)) else { return false };

@@ -237,8 +237,8 @@ impl<C: Client> Source<C> {
         if !all.iter().all(|(_, done)| *done) {
             return self.only_damaged_are_left(&all);
         }
-        // The commit of a partition that ends in control records is its end, not the last record. Where nobody said what the
-        // group has stored and nothing was read, that may be behind the mark.
+        // The commit of a partition that ends in control records is its end, not the last record. Where nobody said
+        // what the group has stored and nothing was read, that may be behind the mark.
         for (slot, _) in all {
             let mark = self.until.as_ref().and_then(|until| until.mark(slot));
             if let Some(mark) = mark.filter(|_| self.ledger.position(slot).is_some()) {

@@ -14,18 +14,19 @@ use super::context::SourceEnd;
 use super::control::Source;
 use super::rebalance::Rebalance;
 
-/// Bound of the last commit after a halt or an abort, refused ones sent again: a cooperative rejoin takes a few seconds.
+/// Bound of the last commit after a halt or an abort, refused ones sent again: a cooperative rejoin takes a few
+/// seconds.
 const COMMIT_WITHIN: Duration = Duration::from_secs(5);
 /// The same while nobody is in a hurry: it outlasts a broker's restart. A drain ends it by its abort.
 const COMMIT_AT_LEISURE: Duration = Duration::from_secs(60);
 /// Bound of leaving the group.
 const CLOSE_WITHIN: Duration = Duration::from_secs(6);
-/// Bound of giving the subscription up. During a join librdkafka sends the leave only when the join is over, and that waits
-/// for the other members, who hear of it with a heartbeat (3 s) and have their own revokes to finish. The answer to the leave
-/// is waited for by the close.
+/// Bound of giving the subscription up. During a join librdkafka sends the leave only when the join is over, and that
+/// waits for the other members, who hear of it with a heartbeat (3 s) and have their own revokes to finish. The answer
+/// to the leave is waited for by the close.
 const LEAVE_WITHIN: Duration = Duration::from_secs(10);
-/// How long a client that was started just now may take to become a member: one that leaves between its first question and
-/// the answer is waited for by the group until its session ends.
+/// How long a client that was started just now may take to become a member: one that leaves between its first question
+/// and the answer is waited for by the group until its session ends.
 const MEMBER_WITHIN: Duration = Duration::from_secs(1);
 /// Bound of freeing the client.
 const DESTROY_WITHIN: Duration = Duration::from_secs(5);
@@ -58,7 +59,8 @@ impl<C: Client> Source<C> {
         self.cx.view.publish_now(&self.ledger);
         let end = SourceEnd { halt: self.halt.take(), left_open, committed };
         let limit = self.patience(DESTROY_WITHIN);
-        // Whatever of the sink still waits has nobody to report to; what it holds of our messages would delay the client.
+        // Whatever of the sink still waits has nobody to report to; what it holds of our messages would delay the
+        // client.
         self.cx.stop.abort();
         let Self { consumer, .. } = self;
         if !consumer.destroy(limit) {

@@ -10,8 +10,8 @@ pub(super) const SEEK_WHEN_ID_IS_KNOWN: Duration = Duration::from_millis(20);
 pub(super) const SEEK_WHEN_ANSWERED: Duration = Duration::from_millis(50);
 /// The same when the question has only just been asked: an answer takes a round trip.
 pub(super) const SEEK_ONCE_ASKED: Duration = Duration::from_millis(200);
-/// How soon a seek that did not succeed is repeated. The client refuses one right after an assignment, and a slow broker
-/// lets it run out of time; neither lasts.
+/// How soon a seek that did not succeed is repeated. The client refuses one right after an assignment, and a slow
+/// broker lets it run out of time; neither lasts.
 pub(super) const SEEK_REPEATED: Duration = Duration::from_millis(20);
 
 /// Whether records of a partition are taken.
@@ -38,9 +38,9 @@ pub enum Flow {
     GivenUp,
 }
 
-/// What is known of a seek. Its first record may lie above the target because there is nothing between, or because the seek
-/// was lost: then it is done again, until two in a row begin at the same record. One repetition would not do: where there
-/// is nothing at the target, the first seek looks lost although it was not, and the second may be.
+/// What is known of a seek. Its first record may lie above the target because there is nothing between, or because the
+/// seek was lost: then it is done again, until two in a row begin at the same record. One repetition would not do:
+/// where there is nothing at the target, the first seek looks lost although it was not, and the second may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeekProof {
     /// A record came at the target, or twice the same one above it.
@@ -114,7 +114,8 @@ impl Flow {
         };
     }
 
-    /// The log is another one, and it is known where it begins: it is sought there at once, also where it was being read.
+    /// The log is another one, and it is known where it begins: it is sought there at once, also where it was being
+    /// read.
     pub fn log_is_known(&mut self, now: Instant) {
         *self = match *self {
             Self::Reading { .. } | Self::Seeking { .. } | Self::MadeAgain { .. } => {
@@ -138,8 +139,8 @@ impl Flow {
         };
     }
 
-    /// What its seek needs. `id_in_doubt`: an answer is awaited that may say that the topic was made again; `is_asked`: one
-    /// about its log. A step that is not the last one is looked at again soon.
+    /// What its seek needs. `id_in_doubt`: an answer is awaited that may say that the topic was made again; `is_asked`:
+    /// one about its log. A step that is not the last one is looked at again soon.
     pub fn seek_due(&mut self, has_position: bool, id_in_doubt: bool, is_asked: bool, now: Instant) -> SeekStep {
         let Some(not_before) = self.next_seek() else { return SeekStep::Wait };
         if not_before > now {

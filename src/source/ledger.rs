@@ -197,7 +197,8 @@ impl Ledger {
         rewound.records
     }
 
-    /// With nothing open, takes over a higher position of the consumer (behind control records). Returns whether it moved.
+    /// With nothing open, takes over a higher position of the consumer (behind control records). Returns whether it
+    /// moved.
     pub(crate) fn adopt(&mut self, slot: PartitionId, at: Position) -> bool {
         let Some(partition) = self.partitions.get_mut(&slot) else { return false };
         let moves = partition.entries.is_empty() && at.0 >= 0 && partition.position.is_none_or(|now| at > now);

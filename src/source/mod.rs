@@ -1,10 +1,10 @@
 //! The Kafka source: one thread owns the consumer, the ledger, the rewinds and the commits.
 //!
-//! [`control`] is the loop, over any [`client`]; [`context`] is what it is given. These decide and know no clock: [`partition`],
-//! which is what is known of one, with its [`flow`], [`pauses`] and [`damage`]; [`ledger`], [`commit`], [`credentials`],
-//! [`group_waits`], [`start`] and [`until`]. [`recreation`] is all about topics that are made again. The loop's parts are
-//! [`drain`], [`reports`], [`commit_requests`], [`rebalance`], [`questions`], [`events`], [`assigned`], [`publish`],
-//! [`damaged_partitions`] and [`finish`].
+//! [`control`] is the loop, over any [`client`]; [`context`] is what it is given. These decide and know no clock:
+//! [`partition`], which is what is known of one, with its [`flow`], [`pauses`] and [`damage`]; [`ledger`], [`commit`],
+//! [`credentials`], [`group_waits`], [`start`] and [`until`]. [`recreation`] is all about topics that are made again.
+//! The loop's parts are [`drain`], [`reports`], [`commit_requests`], [`rebalance`], [`questions`], [`events`],
+//! [`assigned`], [`publish`], [`damaged_partitions`] and [`finish`].
 
 mod assigned;
 mod batch_end;

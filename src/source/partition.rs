@@ -1,9 +1,9 @@
-//! What is known of a partition that is ours, as one value; each event is one method, which changes all that must change
-//! together. Pure.
+//! What is known of a partition that is ours, as one value; each event is one method, which changes all that must
+//! change together. Pure.
 //!
-//! Four things lie elsewhere: open tickets and the position ([`super::ledger`]), records drained while there was no room
-//! ([`super::hold`]), and what outlives a revoke, which is the mark of a bounded run ([`super::until`]) and a position that a
-//! new log has lowered ([`super::recreation`]).
+//! Four things lie elsewhere: open tickets and the position ([`super::ledger`]), records drained while there was no
+//! room ([`super::hold`]), and what outlives a revoke, which is the mark of a bounded run ([`super::until`]) and a
+//! position that a new log has lowered ([`super::recreation`]).
 
 use std::time::{Duration, Instant};
 
@@ -20,11 +20,11 @@ use super::silence::Silence;
 
 /// From the second rewind in a row on: the first one repeats at once what failed once.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
-/// How long statistics may still be of before a change. librdkafka's broker thread takes a new position over when it next
-/// turns, which may be a second later (`rd_kafka_max_block_ms`), and statistics tell the old one until then.
+/// How long statistics may still be of before a change. librdkafka's broker thread takes a new position over when it
+/// next turns, which may be a second later (`rd_kafka_max_block_ms`), and statistics tell the old one until then.
 const STATISTICS_SETTLE: Duration = Duration::from_secs(3);
-/// So often the brokers must have said that a log still holds what was read, and the client have gone back to one offset from
-/// another all the same, before the log is blamed: a client goes back once.
+/// So often the brokers must have said that a log still holds what was read, and the client have gone back to one
+/// offset from another all the same, before the log is blamed: a client goes back once.
 const LOG_IS_THE_SAME: u32 = 2;
 
 /// A partition that is ours.
@@ -54,7 +54,8 @@ pub struct Partition {
     changed_at: Instant,
 }
 
-/// What the client's own position is worth: it is behind the last record handed out, or behind what was never handed out.
+/// What the client's own position is worth: it is behind the last record handed out, or behind what was never handed
+/// out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ClientPosition {
     /// Nothing: no record was read since the last assign, rewind or seek, or an error came in the place of one.
@@ -86,7 +87,8 @@ pub enum SeekDue {
 }
 
 impl Partition {
-    /// It becomes ours. `is_known`: the position that reading begins at is. `reasons` to pause are those that hold for all.
+    /// It becomes ours. `is_known`: the position that reading begins at is. `reasons` to pause are those that hold for
+    /// all.
     #[must_use]
     pub fn assigned(
         name: TopicPartition,
@@ -168,9 +170,9 @@ impl Partition {
         self.rewinds_in_a_row = self.rewinds_in_a_row.saturating_add(1);
     }
 
-    /// What is to be done about its seek, and about a doubt of its log, which may be there without one: a partition whose
-    /// reading broke off stands still while the log is asked about. `position` is the lowest unresolved offset; `id_in_doubt`:
-    /// an answer is awaited that may say that the topic was made again; `is_asked`: one about this log.
+    /// What is to be done about its seek, and about a doubt of its log, which may be there without one: a partition
+    /// whose reading broke off stands still while the log is asked about. `position` is the lowest unresolved offset;
+    /// `id_in_doubt`: an answer is awaited that may say that the topic was made again; `is_asked`: one about this log.
     pub fn seek_due(&mut self, position: Option<Position>, id_in_doubt: bool, is_asked: bool, now: Instant) -> SeekDue {
         let is_doubtful = self.truncation.as_ref().is_some_and(TruncationCheck::is_doubtful);
         if !self.is_seeking() {
@@ -182,8 +184,8 @@ impl Partition {
             SeekStep::AwaitAnswer => self.ask_again(now),
             SeekStep::Ask => SeekDue::AskLog,
             SeekStep::Seek => {
-                // Without a known position the log's beginning skips nothing; the client refuses a seek to what the group
-                // stored.
+                // Without a known position the log's beginning skips nothing; the client refuses a seek to what the
+                // group stored.
                 let to = self.damage.as_ref().and_then(Damage::probes).or(position);
                 SeekDue::To(to.map_or(START_EARLIEST, |position| position.0))
             }
@@ -202,7 +204,8 @@ impl Partition {
         self.changed_at = now;
     }
 
-    /// Its position moved: its next rewind starts with the first backoff. Old news while the seek is due does not count.
+    /// Its position moved: its next rewind starts with the first backoff. Old news while the seek is due does not
+    /// count.
     pub fn progressed(&mut self) {
         if !self.is_seeking() {
             self.rewinds_in_a_row = 0;
@@ -227,7 +230,8 @@ impl Partition {
         !self.refuses_all() && self.damage.as_ref().is_none_or(Damage::is_read_again)
     }
 
-    /// Whether records `first..=last` may be taken, as far as it hangs on what came before the last seek or at a damaged place.
+    /// Whether records `first..=last` may be taken, as far as it hangs on what came before the last seek or at a
+    /// damaged place.
     pub fn takes(&mut self, first: Offset, last: Offset, now: Instant) -> bool {
         !self.refuses_all() && self.damage.as_mut().is_none_or(|damage| damage.may_be_read(first, last, now))
     }
@@ -238,8 +242,8 @@ impl Partition {
         self.is_seeking()
     }
 
-    /// A record came at `first`, at or above `expected`. A jump after an assignment or a rewind may be a seek that was lost, or
-    /// a gap. Where no position is known the beginning was sought, and before offset 0 is nothing.
+    /// A record came at `first`, at or above `expected`. A jump after an assignment or a rewind may be a seek that was
+    /// lost, or a gap. Where no position is known the beginning was sought, and before offset 0 is nothing.
     pub fn arrived(&mut self, first: Offset, expected: Option<Position>, now: Instant) -> Arrival {
         let jumps = first.0 > expected.map_or(0, |expected| expected.0);
         let arrival = self.flow.arrived(first, jumps);
@@ -263,8 +267,8 @@ impl Partition {
         self.client = ClientPosition::Destroyed;
     }
 
-    /// Nothing is to be concluded from the client's position before the next record: it counts an error in the place of a
-    /// record as one, or a seek may have been lost.
+    /// Nothing is to be concluded from the client's position before the next record: it counts an error in the place of
+    /// a record as one, or a seek may have been lost.
     pub fn distrust_client(&mut self) {
         if self.client == ClientPosition::Read {
             self.client = ClientPosition::Unread;
@@ -298,8 +302,8 @@ impl Partition {
         }
     }
 
-    /// What is to be done about the place that could not be read. `busy`: records are open, or an answer about the log is
-    /// awaited.
+    /// What is to be done about the place that could not be read. `busy`: records are open, or an answer about the log
+    /// is awaited.
     pub fn damage_due(
         &mut self,
         position: Option<Position>,

@@ -45,8 +45,8 @@ enum ClientPause {
     Nothing,
     /// It did as told.
     To { pause: bool },
-    /// It failed, or nobody knows. To be resumed it is paused first: a client that resumes what was not paused goes back to
-    /// where it last was told to read from, and that may be anywhere.
+    /// It failed, or nobody knows. To be resumed it is paused first: a client that resumes what was not paused goes
+    /// back to where it last was told to read from, and that may be anywhere.
     Unsure,
 }
 

@@ -148,8 +148,8 @@ pub fn history(source: &SourcePlan, limit: Duration) -> Result<History, String> 
     .map_err(|why| why.to_string())
 }
 
-/// Hears what librdkafka reports beside the answer to a call: only there does it say that credentials were refused, or what
-/// a listener is. A broker's own words about credentials may quote anything, so they are not passed on.
+/// Hears what librdkafka reports beside the answer to a call: only there does it say that credentials were refused, or
+/// what a listener is. A broker's own words about credentials may quote anything, so they are not passed on.
 #[derive(Default)]
 struct Listener {
     refusal: OnceLock<ErrorCode>,

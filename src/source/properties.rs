@@ -15,8 +15,8 @@ const LARGEST_FETCH: usize = 64 << 20;
 /// Properties for the consumer of a source, given its pipeline's memory.
 ///
 /// The starting configuration was measured: `fetch.queue.backoff.ms` at its default of 1 s stalls every partition for a
-/// second each time the prefetch fills (3.4 to 15 times the throughput); an end-of-partition event moves a position by two
-/// in librdkafka 2.12 batches; `auto.offset.reset` at librdkafka's default loses data after a truncation.
+/// second each time the prefetch fills (3.4 to 15 times the throughput); an end-of-partition event moves a position by
+/// two in librdkafka 2.12 batches; `auto.offset.reset` at librdkafka's default loses data after a truncation.
 #[must_use]
 pub fn consumer(plan: &SourcePlan, memory: MemoryShare, until_end: bool) -> Vec<(String, String)> {
     let fetch = fetch_bytes(memory, plan.connection.brokers.len());

@@ -30,7 +30,8 @@ impl<C: Client> Source<C> {
         }
     }
 
-    /// How far each partition is behind, from the books: the end of its log is what the client last told, or what was read.
+    /// How far each partition is behind, from the books: the end of its log is what the client last told, or what was
+    /// read.
     pub(super) fn publish_lag(&self) {
         for (slot, partition) in &self.partitions {
             let Some((position, end)) = self.ledger.position(*slot).zip(partition.end) else { continue };

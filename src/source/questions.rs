@@ -1,4 +1,5 @@
-//! Questions to the brokers that wait for an answer: where to start, whether a jump is a gap, whether a log is another one.
+//! Questions to the brokers that wait for an answer: where to start, whether a jump is a gap, whether a log is another
+//! one.
 
 use std::collections::BTreeMap;
 use std::time::Instant;

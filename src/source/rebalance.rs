@@ -1,4 +1,5 @@
-//! Rebalances as a state of the control loop. The callback only recorded the event; the group waits until it is applied.
+//! Rebalances as a state of the control loop. The callback only recorded the event; the group waits until it is
+//! applied.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -16,8 +17,8 @@ use super::start::{StartFacts, beginning};
 
 /// How long an assignment waits for the answers where to start: the group is held up meanwhile.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(6);
-/// The same for the answer where the group is: without it the client decides where it begins, and after a place that cannot
-/// be read that may be the log's beginning.
+/// The same for the answer where the group is: without it the client decides where it begins, and after a place that
+/// cannot be read that may be the log's beginning.
 const COMMITTED_WITHIN: Duration = Duration::from_secs(30);
 /// How long a dry run asks for the partitions of its topics.
 const METADATA_WITHIN: Duration = Duration::from_secs(10);
@@ -95,8 +96,8 @@ impl Rebalance {
         matches!(self, Self::Stable)
     }
 
-    /// The sink answered for a partition that is being given up. An answer before the fence has moved is one to an earlier
-    /// revoke.
+    /// The sink answered for a partition that is being given up. An answer before the fence has moved is one to an
+    /// earlier revoke.
     pub fn heard_quiet(&mut self, slot: PartitionId) {
         if let Self::Revoking(revoking) = self {
             match revoking.phase {

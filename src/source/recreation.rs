@@ -1,14 +1,14 @@
 //! Topics that are deleted and made again, and logs that are truncated: how the loop notices, and what it does.
 //!
 //! Three things tell:
-//! - The topic has another id ([`TopicIds`]). The ids are asked for every few seconds, and at once where a partition went
-//!   back or its topic was unknown for a while; seeks wait for that answer.
+//! - The topic has another id ([`TopicIds`]). The ids are asked for every few seconds, and at once where a partition
+//!   went back or its topic was unknown for a while; seeks wait for that answer.
 //! - A record came below the expected one, and the log ends below the position ([`TruncationCheck`]).
 //! - The log ends below the committed position when a partition is assigned ([`super::start::beginning`]).
 //!
-//! After the first two, `read_anew` takes a position of ours back, as nothing else does; after the last, reading begins lower
-//! than what is committed. The group goes on holding the higher position until a commit of the lower one is stored
-//! ([`ResetPositions`]). What decides here is given the time and touches nothing.
+//! After the first two, `read_anew` takes a position of ours back, as nothing else does; after the last, reading begins
+//! lower than what is committed. The group goes on holding the higher position until a commit of the lower one is
+//! stored ([`ResetPositions`]). What decides here is given the time and touches nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use super::control::Source;
 use super::partition::Partition;
 use super::questions::{ANSWER_WITHIN_MS, Purpose};
 
-/// How often an end below a position is asked about before the log is taken for another one: a follower that has just become
-/// leader may lag for a moment.
+/// How often an end below a position is asked about before the log is taken for another one: a follower that has just
+/// become leader may lag for a moment.
 pub(super) const CONFIRMATIONS: u32 = 3;
 /// Between two such questions.
 pub(super) const CONFIRM_AFTER: Duration = Duration::from_millis(300);
@@ -37,8 +37,8 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
 /// The ids of the topics we have partitions of.
 ///
-/// The offsets do not tell: in a topic made again and filled beyond the old position the client goes on at that position
-/// without an error, and everything before it would never be read.
+/// The offsets do not tell: in a topic made again and filled beyond the old position the client goes on at that
+/// position without an error, and everything before it would never be read.
 #[derive(Debug, Default)]
 pub struct TopicIds {
     known: BTreeMap<Arc<str>, TopicId>,
@@ -55,9 +55,9 @@ impl TopicIds {
         self.asked = None;
     }
 
-    /// A partition went back, or its topic was gone for a while: the next question is due at once, and seeks wait for the
-    /// answer. The ends do not tell: a topic made again is soon filled beyond our position, and what lies before it would be
-    /// skipped, and committed.
+    /// A partition went back, or its topic was gone for a while: the next question is due at once, and seeks wait for
+    /// the answer. The ends do not tell: a topic made again is soon filled beyond our position, and what lies before it
+    /// would be skipped, and committed.
     pub fn suspect(&mut self) {
         self.is_suspect = true;
     }
@@ -140,8 +140,8 @@ impl TruncationCheck {
     }
 
     /// What the answers say. `position` is the lowest unresolved offset; `is_anew`: the topic's id says that the log is
-    /// another one, or the topic was gone meanwhile. Then the ends need no confirmation: a log made again is soon longer
-    /// than the old one.
+    /// another one, or the topic was gone meanwhile. Then the ends need no confirmation: a log made again is soon
+    /// longer than the old one.
     #[must_use]
     pub fn judge(self, position: Option<Position>, is_anew: bool, now: Instant) -> LogFate {
         let (Some(position), Some(low), Some(end)) = (position, self.low, self.end) else { return LogFate::Unknown };
@@ -159,8 +159,8 @@ impl TruncationCheck {
 /// Positions that went back because their log was another one, until the group has stored them. At most one for each
 /// partition that was ever ours.
 ///
-/// The group still holds the position in the old log. A revoke may come before the lower one is stored; given the partition
-/// again, the source would go on behind records of the new log that were never read.
+/// The group still holds the position in the old log. A revoke may come before the lower one is stored; given the
+/// partition again, the source would go on behind records of the new log that were never read.
 #[derive(Debug, Default)]
 pub struct ResetPositions {
     positions: BTreeMap<TopicPartition, ResetPosition>,
@@ -259,8 +259,8 @@ impl<C: Client> Source<C> {
         }
     }
 
-    /// Takes one of the two answers. A log that must be asked about once more is asked when its partition's seek is looked at
-    /// next ([`Partition::seek_due`]).
+    /// Takes one of the two answers. A log that must be asked about once more is asked when its partition's seek is
+    /// looked at next ([`Partition::seek_due`]).
     pub(super) fn truncation_answered(
         &mut self,
         slot: PartitionId,

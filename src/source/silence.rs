@@ -1,13 +1,13 @@
-//! A partition of which nothing comes although its log goes on: a batch that librdkafka takes for one that was not sent to its
-//! end is fetched again and again, without an error (`rd_kafka_msgset_reader_run`, librdkafka 2.12, counts it as a partial
-//! message). Pure.
+//! A partition of which nothing comes although its log goes on: a batch that librdkafka takes for one that was not sent
+//! to its end is fetched again and again, without an error (`rd_kafka_msgset_reader_run`, librdkafka 2.12, counts it as
+//! a partial message). Pure.
 
 use std::time::{Duration, Instant};
 
 /// How long nothing may come.
 const SILENT_FOR: Duration = Duration::from_secs(15);
-/// Fetches the client must have sent meanwhile to the broker: over a slow line one takes long, and then silence says nothing.
-/// A broker sends what it has of its partitions in turns.
+/// Fetches the client must have sent meanwhile to the broker: over a slow line one takes long, and then silence says
+/// nothing. A broker sends what it has of its partitions in turns.
 const FETCHES: u64 = 20;
 
 /// What the client's statistics say of a partition that is being read, behind an empty queue.

@@ -7,9 +7,9 @@ use crate::librdkafka::{START_EARLIEST, START_STORED};
 use crate::model::{Position, TopicPartition};
 use crate::mutants::{self, Mutant};
 
-/// What lay in the topics before this member asked to join its group: for `start: latest`. Only that is history. A partition
-/// that is not among it appeared later, and so did one without a committed offset in a group that has read before: a group
-/// commits where it starts in all of its partitions at once. Both begin at their beginning.
+/// What lay in the topics before this member asked to join its group: for `start: latest`. Only that is history. A
+/// partition that is not among it appeared later, and so did one without a committed offset in a group that has read
+/// before: a group commits where it starts in all of its partitions at once. Both begin at their beginning.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct History {
     /// The ends of the partitions that were there.

@@ -16,8 +16,8 @@ struct Mark {
     from: Option<Position>,
     /// A record at or behind the end came in its turn: everything below was read before it.
     passed: bool,
-    /// Statistics in a row that said the client has fetched everything below the end, the queue seen empty in between, and
-    /// nothing done to the client that makes it drop what it has fetched.
+    /// Statistics in a row that said the client has fetched everything below the end, the queue seen empty in between,
+    /// and nothing done to the client that makes it drop what it has fetched.
     fetched: u32,
 }
 
@@ -65,9 +65,9 @@ impl Marks {
         self.marks.get(&slot).map(|mark| mark.end)
     }
 
-    /// The next offset the client will fetch, of its statistics; `None` while the partition is not running, or its broker is
-    /// away: then the client does not go back by itself to what it dropped. `seen_empty`: the shared queue was, since the
-    /// statistics before. One alone proves nothing: it may have waited in the queue since before a seek.
+    /// The next offset the client will fetch, of its statistics; `None` while the partition is not running, or its
+    /// broker is away: then the client does not go back by itself to what it dropped. `seen_empty`: the shared queue
+    /// was, since the statistics before. One alone proves nothing: it may have waited in the queue since before a seek.
     pub fn next_offset(&mut self, slot: PartitionId, next_offset: Option<Position>, seen_empty: bool) {
         if let Some(mark) = self.marks.get_mut(&slot) {
             mark.fetched = match next_offset {
@@ -78,8 +78,8 @@ impl Marks {
         }
     }
 
-    /// The client was told to pause or resume a partition: it may have dropped what it had fetched, and its statistics may
-    /// still be those of before.
+    /// The client was told to pause or resume a partition: it may have dropped what it had fetched, and its statistics
+    /// may still be those of before.
     pub fn disturbed(&mut self, slot: PartitionId) {
         if let Some(mark) = self.marks.get_mut(&slot) {
             mark.fetched = 0;
@@ -113,8 +113,8 @@ impl Marks {
         }
     }
 
-    /// The partition is not ours any more. What our share is, the assignment that follows will say: a member that has just
-    /// given everything up must not take itself for one too many.
+    /// The partition is not ours any more. What our share is, the assignment that follows will say: a member that has
+    /// just given everything up must not take itself for one too many.
     pub fn revoke(&mut self, slot: PartitionId) {
         self.assigned_at = None;
         self.not_done(slot);

@@ -42,8 +42,8 @@ impl Distribution {
         self.sum.load(Ordering::Relaxed)
     }
 
-    /// `(upper bound, values in this bucket)`, not cumulative, from `2^first` to `2^last`; what lies below the first bound
-    /// is counted in it, what lies above the last comes with `None` as bound.
+    /// `(upper bound, values in this bucket)`, not cumulative, from `2^first` to `2^last`; what lies below the first
+    /// bound is counted in it, what lies above the last comes with `None` as bound.
     #[must_use]
     pub fn buckets(&self, first: usize, last: usize) -> Vec<(Option<u64>, u64)> {
         let counts: Vec<u64> = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();

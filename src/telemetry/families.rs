@@ -1,5 +1,5 @@
-//! The metrics as data: names, labels and values of every pipeline at one moment. Hot paths only bump atomics; everything
-//! is added up here, when somebody asks.
+//! The metrics as data: names, labels and values of every pipeline at one moment. Hot paths only bump atomics;
+//! everything is added up here, when somebody asks.
 
 use std::sync::Arc;
 

@@ -93,7 +93,8 @@ struct Inner {
     has_ticked: bool,
 }
 
-/// Health of one pipeline, written by its components, read by `/status`, `/livez`, `/readyz`, the watchdog and the summary line.
+/// Health of one pipeline, written by its components, read by `/status`, `/livez`, `/readyz`, the watchdog and the
+/// summary line.
 #[derive(Debug)]
 pub struct Health {
     inner: Mutex<Inner>,
@@ -135,8 +136,8 @@ impl Health {
         self.with(|inner| inner.state)
     }
 
-    /// Names a fault; logs when it is new, and when it has come to say something else, at most once a minute. The message
-    /// must be redacted already.
+    /// Names a fault; logs when it is new, and when it has come to say something else, at most once a minute. The
+    /// message must be redacted already.
     pub(crate) fn raise(&self, component: Component, message: impl Into<String>) {
         let message = message.into();
         let told = self.with(|inner| {

@@ -1,5 +1,5 @@
-//! The HTTP endpoint: `/metrics`, `/livez`, `/readyz`, `/startupz`, `/status`, and a page at `/`. Read only. Everything a
-//! client can cost is bounded: connections, size of a head, time to send one, life of a connection.
+//! The HTTP endpoint: `/metrics`, `/livez`, `/readyz`, `/startupz`, `/status`, and a page at `/`. Read only. Everything
+//! a client can cost is bounded: connections, size of a head, time to send one, life of a connection.
 
 use std::io;
 use std::net::SocketAddr;

@@ -10,7 +10,8 @@ use crate::model::{Position, TopicPartition};
 pub struct Lag {
     /// Records between the ledger's position and the last stable offset.
     pub records: u64,
-    /// The ledger's position: everything below it is resolved. Moves when the partition moves; the stall alarm watches it.
+    /// The ledger's position: everything below it is resolved. Moves when the partition moves; the stall alarm watches
+    /// it.
     pub position: Position,
     /// Broker timestamp of the oldest record not resolved, when known.
     pub oldest_timestamp_ms: Option<i64>,

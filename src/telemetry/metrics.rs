@@ -199,12 +199,13 @@ pub struct PipelineMetrics {
     pub(crate) lookup_micros: Distribution,
     /// Sends of items or requests repeated in place.
     pub retries: Counter,
-    /// Sink requests that ended, by [`RequestClass`]. The Kafka sink, whose client packs requests itself, counts runs of
-    /// delivery reports of one partition and one code instead.
+    /// Sink requests that ended, by [`RequestClass`]. The Kafka sink, whose client packs requests itself, counts runs
+    /// of delivery reports of one partition and one code instead.
     pub(crate) sink_requests: EnumMap<RequestClass, Counter>,
     /// Bulk items or delivery reports that carried an error, by status and type.
     pub(crate) sink_item_errors: ItemErrors,
-    /// Records prepared and waiting in the sink: not handed to the client (Kafka), not answered for good (Elasticsearch).
+    /// Records prepared and waiting in the sink: not handed to the client (Kafka), not answered for good
+    /// (Elasticsearch).
     pub(crate) queue_records: Gauge,
     /// Bound of `queue_records`; 0 = not known yet.
     pub(crate) queue_records_limit: Gauge,
@@ -218,8 +219,8 @@ pub struct PipelineMetrics {
     pub(crate) requests_in_flight_limit: Gauge,
     /// Milliseconds since the epoch of the last acknowledgement.
     pub(crate) last_delivered_ms: Gauge,
-    /// The conservation sum as of the end of a turn of the source, the one thread that changes its counters: between two
-    /// turns the sum need not hold, so nobody else may add the counters up.
+    /// The conservation sum as of the end of a turn of the source, the one thread that changes its counters: between
+    /// two turns the sum need not hold, so nobody else may add the counters up.
     balance: Mutex<Conservation>,
     /// Conservation violated: always 0 unless there is a bug.
     pub(crate) conservation_errors: Counter,
@@ -231,8 +232,8 @@ impl PipelineMetrics {
     pub fn new(name: &str) -> Arc<Self> {
         Arc::new(Self { pipeline: name.into(), ..Self::default() })
     }
-    /// Ends a turn of the source with so many records open: what [`PipelineMetrics::conservation`] answers from now on. A
-    /// reader holds the lock for one copy.
+    /// Ends a turn of the source with so many records open: what [`PipelineMetrics::conservation`] answers from now on.
+    /// A reader holds the lock for one copy.
     pub(crate) fn balance(&self, open: u64) {
         self.open_records.set(i64::try_from(open).unwrap_or(i64::MAX));
         let mut sum = Conservation {

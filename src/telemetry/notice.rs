@@ -1,5 +1,5 @@
-//! What the sums of a pipeline say although nothing fails: records that end well and are not where their owner expects them.
-//! Pure.
+//! What the sums of a pipeline say although nothing fails: records that end well and are not where their owner expects
+//! them. Pure.
 
 use crate::model::Conservation;
 

@@ -1,5 +1,5 @@
-//! The one thread that reads all counters: four times a second it takes the histograms, judges every pipeline, publishes
-//! the judgement, logs, and collects what the run files need. Rooms never wait for it.
+//! The one thread that reads all counters: four times a second it takes the histograms, judges every pipeline,
+//! publishes the judgement, logs, and collects what the run files need. Rooms never wait for it.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -191,8 +191,8 @@ impl Reporter {
         Collected { duration: now.saturating_duration_since(self.started), pipelines: finished.collect() }
     }
 
-    /// Runs on a thread of its own until [`ReporterHandle::finish`]; `after_turn` is given the names of the pipelines whose
-    /// watchdog has run out, every turn anew.
+    /// Runs on a thread of its own until [`ReporterHandle::finish`]; `after_turn` is given the names of the pipelines
+    /// whose watchdog has run out, every turn anew.
     ///
     /// # Errors
     /// When the system refuses a thread.

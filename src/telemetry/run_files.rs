@@ -1,5 +1,5 @@
-//! What a run leaves in a directory: `run.json`, `latency.hlog`, `latency-<stage>.hgrm` and `report.html`. Read again by
-//! the `report` command.
+//! What a run leaves in a directory: `run.json`, `latency.hlog`, `latency-<stage>.hgrm` and `report.html`. Read again
+//! by the `report` command.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -112,8 +112,8 @@ pub fn read(path: &Path) -> Result<RunFile, RunFilesError> {
     Ok(run)
 }
 
-/// `(stage, histogram)` over all pipelines, and with several pipelines also `(pipeline.stage, histogram)` of each. Stages
-/// in which nothing was timed are left out.
+/// `(stage, histogram)` over all pipelines, and with several pipelines also `(pipeline.stage, histogram)` of each.
+/// Stages in which nothing was timed are left out.
 fn histograms(collected: &Collected) -> Vec<(String, Histogram<u64>)> {
     let mut found = Vec::new();
     for &stage in Stage::VARIANTS {

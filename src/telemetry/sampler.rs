@@ -1,5 +1,6 @@
-//! A time series of a pipeline while it runs: four points a second at first, never more than 1,200 points. When the series
-//! is full, neighbours are merged and the step doubles; latencies are merged as histograms, never as percentiles.
+//! A time series of a pipeline while it runs: four points a second at first, never more than 1,200 points. When the
+//! series is full, neighbours are merged and the step doubles; latencies are merged as histograms, never as
+//! percentiles.
 
 use std::time::{Duration, Instant};
 

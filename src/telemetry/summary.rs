@@ -1,4 +1,5 @@
-//! What the log says of a pipeline that runs: one line an interval, one line when its state changes. Nothing per record.
+//! What the log says of a pipeline that runs: one line an interval, one line when its state changes. Nothing per
+//! record.
 
 use super::board::PipelineView;
 use super::health::State;

@@ -184,7 +184,8 @@ impl Watch {
         }
     }
 
-    /// Judges a reading taken at `now`; `base` is the lifecycle state the components have set. Readings come in time order.
+    /// Judges a reading taken at `now`; `base` is the lifecycle state the components have set. Readings come in time
+    /// order.
     pub fn observe(&mut self, now: Instant, base: State, seen: &Observation) -> Judgement {
         self.count_stuck(now, seen);
         self.remember(now, seen);

@@ -1,8 +1,9 @@
-//! A search server's `_bulk`, in process: an HTTP/1.1 endpoint that can keep documents as a real server would, and can be
-//! told to fail in every way real servers do.
+//! A search server's `_bulk`, in process: an HTTP/1.1 endpoint that can keep documents as a real server would, and can
+//! be told to fail in every way real servers do.
 //!
-//! Used by `demo`, tests, benches and perf. It speaks as much HTTP as bulk clients do (content-length bodies, keep-alive,
-//! gzip request bodies, `Expect: 100-continue`) by hand, so that an answer can be cut, withheld or reset at any byte.
+//! Used by `demo`, tests, benches and perf. It speaks as much HTTP as bulk clients do (content-length bodies,
+//! keep-alive, gzip request bodies, `Expect: 100-continue`) by hand, so that an answer can be cut, withheld or reset at
+//! any byte.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;

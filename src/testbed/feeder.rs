@@ -20,7 +20,8 @@ use super::generator::{Generated, Generator};
 
 use feeding::Feeding;
 
-/// Bytes produced and not consumed per partition: 2 MiB below what the mock cluster keeps, for batches and their overhead.
+/// Bytes produced and not consumed per partition: 2 MiB below what the mock cluster keeps, for batches and their
+/// overhead.
 pub const WINDOW_BYTES: usize = 3 * 1024 * 1024;
 
 /// What to feed.
@@ -36,8 +37,8 @@ pub struct FeedPlan {
     pub records: u64,
     /// Bytes produced and not consumed per partition; `usize::MAX` where the broker keeps everything.
     pub window_bytes: usize,
-    /// Records per second of an open loop: records carry the moment they were *meant* to be produced as their timestamp.
-    /// `None` is as fast as it goes.
+    /// Records per second of an open loop: records carry the moment they were *meant* to be produced as their
+    /// timestamp. `None` is as fast as it goes.
     pub rate: Option<f64>,
     /// Nothing consumed for this long while there is no room ends the feeding.
     pub patience: Duration,

@@ -1,8 +1,8 @@
 //! The seeded load generator: one source of records for tests, benches, `demo` and performance runs.
 //!
-//! Record number `i` is a pure function of the [`LoadShape`] and `i`, so a checker can make any record again instead of keeping
-//! it. Values are `{"meta":{…},"result":{…}}`. They are copied from templates built once and patched at fixed places,
-//! which costs a copy and a few dozen bytes of writing a record.
+//! Record number `i` is a pure function of the [`LoadShape`] and `i`, so a checker can make any record again instead of
+//! keeping it. Values are `{"meta":{…},"result":{…}}`. They are copied from templates built once and patched at fixed
+//! places, which costs a copy and a few dozen bytes of writing a record.
 
 pub mod murmur2;
 pub mod poison;
@@ -32,8 +32,8 @@ const UNKNOWN_USER_EVERY: u64 = 10;
 pub struct LoadShape {
     /// Everything random follows from it.
     pub seed: u64,
-    /// Exact size of each ordinary value, clamped to [`SMALLEST_VALUE_BYTES`]..=[`LARGEST_VALUE_BYTES`]. The default gives
-    /// a `result` of about 787 bytes. Below 768 a compact layout is used (2 members in `meta`, 4 in `result`).
+    /// Exact size of each ordinary value, clamped to [`SMALLEST_VALUE_BYTES`]..=[`LARGEST_VALUE_BYTES`]. The default
+    /// gives a `result` of about 787 bytes. Below 768 a compact layout is used (2 members in `meta`, 4 in `result`).
     pub value_bytes: usize,
     /// Distinct keys; 0 gives every record a key of its own.
     pub keys: u64,
@@ -184,7 +184,8 @@ impl Generator {
         self.draw_key(&mut Random::of(self.shape.seed, index), index)
     }
 
-    /// The partition record `index` belongs to: by its key as Java's default partitioner does it; without a key, in turn.
+    /// The partition record `index` belongs to: by its key as Java's default partitioner does it; without a key, in
+    /// turn.
     #[must_use]
     pub fn partition(record: &Generated<'_>, partitions: i32) -> i32 {
         match record.key {

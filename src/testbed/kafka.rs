@@ -1,12 +1,12 @@
 //! A Kafka cluster in this process: librdkafka's mock cluster behind a handle that any thread may hold.
 //!
-//! Limits to know (librdkafka 2.12): a partition keeps 5 MiB or 100,000 batches and then drops its oldest *silently* (see
-//! [`crate::testbed::feeder`]); one batch a partition a fetch; an empty fetch sleeps the whole `fetch.wait.max.ms`; no
-//! admin calls; aborted transactions stay visible; a produce request repeated after a lost answer is written twice, also
-//! by an idempotent producer. Set `fetch.wait.max.ms` to 10 in clients.
+//! Limits to know (librdkafka 2.12): a partition keeps 5 MiB or 100,000 batches and then drops its oldest *silently*
+//! (see [`crate::testbed::feeder`]); one batch a partition a fetch; an empty fetch sleeps the whole
+//! `fetch.wait.max.ms`; no admin calls; aborted transactions stay visible; a produce request repeated after a lost
+//! answer is written twice, also by an idempotent producer. Set `fetch.wait.max.ms` to 10 in clients.
 //!
-//! rdkafka's own `MockCluster::new` gives a handle that cannot leave its thread. Here the cluster belongs to a client made
-//! with `test.mock.num.brokers`; that client may be shared, and hands out a handle for each call.
+//! rdkafka's own `MockCluster::new` gives a handle that cannot leave its thread. Here the cluster belongs to a client
+//! made with `test.mock.num.brokers`; that client may be shared, and hands out a handle for each call.
 
 use std::time::Duration;
 

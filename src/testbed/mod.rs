@@ -1,5 +1,6 @@
-//! Stand-ins for the world around the engine: a Kafka cluster and a bulk endpoint in process, a load generator and its feeder,
-//! and an oracle that knows what must come out. Used by `demo`, `bench`, tests, benches and performance runs alike.
+//! Stand-ins for the world around the engine: a Kafka cluster and a bulk endpoint in process, a load generator and its
+//! feeder, and an oracle that knows what must come out. Used by `demo`, `bench`, tests, benches and performance runs
+//! alike.
 
 pub mod bulk_endpoint;
 pub mod feeder;

@@ -21,8 +21,8 @@ pub use output::{OutputOracle, OutputVerdict};
 /// Most differences described in a verdict.
 const SAMPLES: usize = 20;
 
-/// The bytes of the member `result` of a JSON object, as they stand there; the first of several. `None` when the value is
-/// no object or has no such member. Judges no more than it must to find it.
+/// The bytes of the member `result` of a JSON object, as they stand there; the first of several. `None` when the value
+/// is no object or has no such member. Judges no more than it must to find it.
 #[must_use]
 pub fn select_result(value: &[u8]) -> Option<&[u8]> {
     let mut reader = serde_json::Deserializer::from_slice(value);

@@ -1,4 +1,5 @@
-//! Reads an output topic from its beginning to wherever it is, on a thread of its own, and shows every record once read.
+//! Reads an output topic from its beginning to wherever it is, on a thread of its own, and shows every record once
+//! read.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -55,8 +55,8 @@ fn changes(patch: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Changes the files below `copy`. A line of the patch that is not there as it stands is an error: with fuzz, a switch could
-/// land where it does nothing.
+/// Changes the files below `copy`. A line of the patch that is not there as it stands is an error: with fuzz, a switch
+/// could land where it does nothing.
 fn apply(patch: &Path, copy: &Path) -> anyhow::Result<()> {
     let output = Command::new("patch")
         .args(["-p1", "--batch", "--forward", "--fuzz=0", "-d"])

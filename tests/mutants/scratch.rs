@@ -9,8 +9,8 @@ use anyhow::{Context as _, ensure};
 
 use crate::patches;
 
-/// Makes `scratch` a copy of `checkout` with all patches applied. A file that is there as it should be keeps its time, so
-/// that cargo builds again only what has changed.
+/// Makes `scratch` a copy of `checkout` with all patches applied. A file that is there as it should be keeps its time,
+/// so that cargo builds again only what has changed.
 ///
 /// # Errors
 /// A patch that does not apply, and whatever the file system says.

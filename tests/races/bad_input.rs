@@ -1,5 +1,5 @@
-//! Every kind of bad record, between good ones, through pipelines with dead letters: one dead letter each with the original
-//! bytes, and the partition goes on.
+//! Every kind of bad record, between good ones, through pipelines with dead letters: one dead letter each with the
+//! original bytes, and the partition goes on.
 
 use std::collections::BTreeMap;
 

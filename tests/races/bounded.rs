@@ -1,5 +1,5 @@
-//! Bounded runs (`--until end`), and topics that end or begin anew under a running engine. The mock cluster knows neither
-//! retention, nor transactions, nor the deletion of topics: most of these need a real broker.
+//! Bounded runs (`--until end`), and topics that end or begin anew under a running engine. The mock cluster knows
+//! neither retention, nor transactions, nor the deletion of topics: most of these need a real broker.
 
 use std::collections::BTreeMap;
 
@@ -94,8 +94,9 @@ fn a_bounded_run_ends_behind_a_transactional_tail() {
     assert_eq!(delivered(&run_to_the_end(plan)), 0);
 }
 
-/// The new log may be shorter than the old one was read, as long, or longer: an offset alone does not tell. The engine is a
-/// process that stands still while the topic is not there: it meets the new topic without having seen the old one go.
+/// The new log may be shorter than the old one was read, as long, or longer: an offset alone does not tell. The engine
+/// is a process that stands still while the topic is not there: it meets the new topic without having seen the old one
+/// go.
 fn a_topic_deleted_and_recreated(test: &str, old: i64, new: i64) {
     let Some([kafka]) = servers(test, [Need::KafkaIn]) else { return };
     let (client, topic, search) = (KafkaClient::new(kafka), unique(test), endpoint());

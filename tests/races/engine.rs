@@ -88,7 +88,8 @@ fn a_budget_full_of_nothing_but_residue_empties_itself() {
     search.always(None);
     wait_until("everything is there", || search.count(INDEX) == 4 * EACH as usize);
     wait_until("everything is committed", || rig.committed() == [Some(EACH); 4]);
-    // Asked for before a drain, charged without asking afterwards: a drain, the payloads and the bodies go beyond the limit.
+    // Asked for before a drain, charged without asking afterwards: a drain, the payloads and the bodies go beyond the
+    // limit.
     assert!(budget.peak() < 3 * budget.limit(), "{} of {}", budget.peak(), budget.limit());
     let ending = rig.drain();
     assert_eq!((ending.exit, budget.used()), (Exit::Done, 0));

@@ -1,6 +1,6 @@
-//! An answer for metadata that names no broker makes librdkafka 2.12 forget all it knew. It names its bootstrap servers again
-//! when its last broker goes, unless it is done with that answer only afterwards: then it connects to nobody any more. A
-//! consumer nearly always ends so, a producer now and then. Each client of the engine goes on.
+//! An answer for metadata that names no broker makes librdkafka 2.12 forget all it knew. It names its bootstrap servers
+//! again when its last broker goes, unless it is done with that answer only afterwards: then it connects to nobody any
+//! more. A consumer nearly always ends so, a producer now and then. Each client of the engine goes on.
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,8 @@ use super::plans::{self, INDEX, cluster};
 use super::source_rig::{GROUP, TOPIC};
 use super::waiting::{record, wait_until};
 
-/// Tries to make a client forget. A consumer does in the first; a producer in some of them, or, in about every second run of
-/// the test, in none, and then that run shows nothing.
+/// Tries to make a client forget. A consumer does in the first; a producer in some of them, or, in about every second
+/// run of the test, in none, and then that run shows nothing.
 const ROUNDS: usize = 20;
 /// Answers without brokers each time. A consumer is done for with the first; for a producer it is one of the next.
 const OF_A_CONSUMER: u64 = 1;
@@ -30,16 +30,16 @@ fn before(kafka: &MockKafka) -> BrokerProxy {
     BrokerProxy::start(port.parse().expect("a port")).expect("a relay")
 }
 
-/// A connection whose client asks for metadata all the time; by default it does every five minutes, and whenever something
-/// is amiss.
+/// A connection whose client asks for metadata all the time; by default it does every five minutes, and whenever
+/// something is amiss.
 fn through(relay: &BrokerProxy) -> KafkaConnection {
     let mut connection = cluster("downstream", &relay.address().to_string());
     connection.properties.insert("topic.metadata.refresh.interval.ms".into(), SecretString::from("100"));
     connection
 }
 
-/// Breaks the client's connection and names it no broker, again and again until it has forgotten them all. Each time `feed`
-/// gives it a reason to ask about a topic: only an answer with topics and without brokers is believed.
+/// Breaks the client's connection and names it no broker, again and again until it has forgotten them all. Each time
+/// `feed` gives it a reason to ask about a topic: only an answer with topics and without brokers is believed.
 fn make_forget(relay: &BrokerProxy, answers: u64, mut feed: impl FnMut()) {
     for _ in 0..ROUNDS {
         let (before, started) = (relay.named_nobody(), Instant::now());
@@ -72,7 +72,8 @@ impl Feed {
     }
 }
 
-/// One record passes; the client behind the relay forgets; the records of that time and one more pass. How many there were.
+/// One record passes; the client behind the relay forgets; the records of that time and one more pass. How many there
+/// were.
 fn goes_on(rig: &EngineRig, relay: &BrokerProxy, answers: u64, mut feed: Feed) -> i64 {
     feed.next();
     wait_until("the first record is committed", || rig.committed() == [Some(1)]);

@@ -1,4 +1,5 @@
-//! The last commit of a bounded run while the coordinator refuses: nobody is in a hurry, so it is sent until it is taken.
+//! The last commit of a bounded run while the coordinator refuses: nobody is in a hurry, so it is sent until it is
+//! taken.
 
 use std::thread;
 use std::time::Duration;

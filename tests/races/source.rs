@@ -130,7 +130,8 @@ fn holds_and_is_killed() -> bool {
     let rig = SourceRig::start(&kafka, &Options { ring: 1, until_end: true, ..Options::default() });
     let mut resolved = 0;
     let mut blocked = false;
-    // Partition 0 is blocked for good; of partition 1 everything handed out is resolved; then there is no room any more.
+    // Partition 0 is blocked for good; of partition 1 everything handed out is resolved; then there is no room any
+    // more.
     let mut last = None;
     while !blocked || resolved == 0 {
         if let Some(sequence) = last {

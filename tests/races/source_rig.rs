@@ -1,5 +1,5 @@
-//! The real source on a mock cluster, with the test in the place of workers and sink: it takes the batches and decides what
-//! is settled, rewound, or left open, and when there is room.
+//! The real source on a mock cluster, with the test in the place of workers and sink: it takes the batches and decides
+//! what is settled, rewound, or left open, and when there is room.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -154,8 +154,8 @@ impl SourceRig {
         self.reports.send(Report::Rewind { tickets: vec![run.ticket], cause: RewindCause::Lost });
     }
 
-    /// Takes, settles and releases batches until this many different records of present epochs were seen. Checks that each
-    /// partition goes on without a hole from where `next` says, or begins at any offset where it says nothing.
+    /// Takes, settles and releases batches until this many different records of present epochs were seen. Checks that
+    /// each partition goes on without a hole from where `next` says, or begins at any offset where it says nothing.
     pub fn take_in_order(&self, next: &mut BTreeMap<i32, i64>, records: usize) {
         let mut seen = 0;
         while seen < records {

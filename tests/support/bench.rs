@@ -1,5 +1,6 @@
-//! What end-to-end tests share: two Kafka clusters, Elasticsearch 6.8.2 and Redis of their own, which they may break; the
-//! users in Redis; and one input topic. One test has it all at a time, so that they neither disturb nor starve each other.
+//! What end-to-end tests share: two Kafka clusters, Elasticsearch 6.8.2 and Redis of their own, which they may break;
+//! the users in Redis; and one input topic. One test has it all at a time, so that they neither disturb nor starve each
+//! other.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -11,6 +12,7 @@ use sluicegate_testkit::services::elasticsearch::{self, Version};
 use sluicegate_testkit::services::kafka::{self, KafkaOptions};
 use sluicegate_testkit::services::{ElasticsearchClient, KafkaClient, RedisClient, Service, ServiceError, redis};
 
+use super::process::tail;
 use super::{own, unique};
 
 /// Records of a run.
@@ -34,6 +36,21 @@ pub struct Bench {
 pub struct Turn {
     bench: &'static Bench,
     _turn: MutexGuard<'static, ()>,
+}
+
+impl Drop for Turn {
+    /// A test that failed may have failed because of a server: what they said last is told.
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        let Bench { upstream, downstream, elasticsearch, redis, .. } = self.bench;
+        for (name, service) in
+            [("upstream", upstream), ("downstream", downstream), ("Elasticsearch", elasticsearch), ("Redis", redis)]
+        {
+            eprintln!("{}", tail(name, &service.log()));
+        }
+    }
 }
 
 impl std::ops::Deref for Turn {

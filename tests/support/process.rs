@@ -96,7 +96,8 @@ impl Process {
         let limit = Duration::from_secs(30);
         until("the endpoint's address in the log", limit, || self.address().is_some(), || self.tail());
         let address = self.address().unwrap();
-        ElasticsearchClient::at(&address).request("GET", path, None).unwrap()
+        let reply = ElasticsearchClient::at(&address).request("GET", path, None);
+        reply.unwrap_or_else(|error| panic!("{error}\n{}", self.tail()))
     }
 
     /// Records of a pipeline its sink has acknowledged so far.
@@ -189,7 +190,8 @@ pub fn assert_sane(name: &str, log: &str) {
     }
 }
 
-fn tail(name: &str, log: &str) -> String {
+/// The last lines of what somebody wrote to stderr, under a heading.
+pub fn tail(name: &str, log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     let last = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
     format!("stderr of {name} ends with:\n{last}")

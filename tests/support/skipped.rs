@@ -8,7 +8,8 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-/// Prints its input, `cause<TAB>test` a line, as one line a cause under a heading; ignores the signals of the terminal that end the tests.
+/// Prints its input, `cause<TAB>test` a line, as one line a cause under a heading; ignores the signals of the terminal
+/// that end the tests.
 const SCRIPT: &str = r#"
 trap '' HUP INT QUIT TERM
 sort -u | {

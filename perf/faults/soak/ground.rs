@@ -1,5 +1,5 @@
-//! What the engine is soaked on: two real Kafka clusters, real Redis, the bulk endpoint, one feed, and a checker at the end
-//! of each pipeline.
+//! What the engine is soaked on: two real Kafka clusters, real Redis, the bulk endpoint, one feed, and a checker at the
+//! end of each pipeline.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

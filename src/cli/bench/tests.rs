@@ -76,9 +76,9 @@ fn an_open_loop_keeps_its_rate_and_accounts_for_every_record() {
     }
 }
 
-/// P9: what waits for a server that stands still is in the histogram, each record with the time since it was meant to be
-/// produced. At 1,000/s a stall of 1 s delays about 1,000 records, half of them by more than half a second; a loop that
-/// waits for answers would have shown a handful.
+/// P9: what waits for a server that stands still is in the histogram, each record with the time since it was meant to
+/// be produced. At 1,000/s a stall of 1 s delays about 1,000 records, half of them by more than half a second; a loop
+/// that waits for answers would have shown a handful.
 #[test]
 fn a_stall_of_a_second_shows_in_every_record_it_delayed() {
     for pipeline in ["relay", "index"] {

@@ -63,8 +63,8 @@ fn a_run_in_which_all_is_right_passes_and_its_account_is_printed() {
     }
 }
 
-/// Whatever an engine does wrong, the demo must not exit 0, and must say what it was. That the oracles notice what is lost,
-/// repeated, changed or out of order, their own tests show (`testbed/oracle/tests.rs`).
+/// Whatever an engine does wrong, the demo must not exit 0, and must say what it was. That the oracles notice what is
+/// lost, repeated, changed or out of order, their own tests show (`testbed/oracle/tests.rs`).
 #[test]
 fn every_hole_in_the_account_fails_the_demo() {
     type Damage = fn(&mut DemoAccount);

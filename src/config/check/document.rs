@@ -58,8 +58,8 @@ fn choice(written: sink::ActionChoice) -> Choice {
 }
 
 impl Checker<'_> {
-    /// The id and the action. What is not written must not make one document of many records, as the lines of a log with
-    /// the host's name for a key: without both each record becomes a document of its own.
+    /// The id and the action. What is not written must not make one document of many records, as the lines of a log
+    /// with the host's name for a key: without both each record becomes a document of its own.
     pub(super) fn id_and_action(&self, path: &str, written: &ElasticsearchSinkKeys) -> (Option<DocumentId>, Chosen) {
         let id_path = format!("{path}.id");
         if written.id.is_none() && self.index.is_written(&id_path) {

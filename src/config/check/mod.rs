@@ -31,7 +31,8 @@ pub type Property<'env> = &'env dyn Fn(&str, &str) -> Result<(), String>;
 pub struct Surroundings<'env> {
     /// Environment variables.
     pub environment: Environment<'env>,
-    /// What librdkafka says about a property's name and value: nothing, or why it refuses it, without the value of a secret.
+    /// What librdkafka says about a property's name and value: nothing, or why it refuses it, without the value of a
+    /// secret.
     pub property: Property<'env>,
     /// Whether this build speaks TLS and SASL-SCRAM to Kafka.
     pub tls: bool,

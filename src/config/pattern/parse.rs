@@ -1,4 +1,5 @@
-//! The text of a pattern → its parts. Takes what people from Java, Python and Perl write, where a topic's name can tell it.
+//! The text of a pattern → its parts. Takes what people from Java, Python and Perl write, where a topic's name can tell
+//! it.
 
 use super::{Alternatives, PatternItem, Piece, Set};
 use crate::leaf::pointer::PointerRefusal;

@@ -1,4 +1,5 @@
-//! The sink of a pipeline as true, and what others want to know of any sink: they ask here instead of telling the kinds apart.
+//! The sink of a pipeline as true, and what others want to know of any sink: they ask here instead of telling the kinds
+//! apart.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! JSON → tree: JSON is YAML, and YAML's reader knows where everything stands. What is YAML but no JSON is refused first.
+//! JSON → tree: JSON is YAML, and YAML's reader knows where everything stands. What is YAML but no JSON is refused
+//! first.
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! YAML → tree, through serde-saphyr: the only file that knows that crate's reader.
 //!
-//! Scalars keep their source text, so that `group: 007` stays `007` and `topic: yes` stays `yes`: who asks decides the type.
+//! Scalars keep their source text, so that `group: 007` stays `007` and `topic: yes` stays `yes`: who asks decides the
+//! type.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,7 +29,8 @@ pub(super) fn document(
     language: &str,
     duplicates: DuplicateKeyPolicy,
 ) -> Result<Node, Finding> {
-    // A number beyond a double is handed over like any other: its source text is what is taken, and `16e94057` is a name.
+    // A number beyond a double is handed over like any other: its source text is what is taken, and `16e94057` is a
+    // name.
     let options = serde_saphyr::options! {
         with_snippet: false,
         emit_comments: false,

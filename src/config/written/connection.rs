@@ -38,7 +38,8 @@ pub struct Kafka {
     /// Log-in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sasl: Option<Sasl>,
-    /// Any other property of librdkafka. Properties that would break the delivery guarantee or the memory bound are refused.
+    /// Any other property of librdkafka. Properties that would break the delivery guarantee or the memory bound are
+    /// refused.
     #[serde(default)]
     pub librdkafka: Properties,
 }

@@ -55,8 +55,8 @@ fn format_version() -> u32 {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
-    /// Address and port that `/metrics`, `/livez`, `/readyz`, `/startupz`, `/status` and a page at `/` listen on; port 0
-    /// takes any free one and logs it; `off` listens nowhere.
+    /// Address and port that `/metrics`, `/livez`, `/readyz`, `/startupz`, `/status` and a page at `/` listen on; port
+    /// 0 takes any free one and logs it; `off` listens nowhere.
     pub listen: String,
 }
 
@@ -71,13 +71,14 @@ impl Default for Telemetry {
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Limits")]
 pub struct LimitKeys {
-    /// Memory for records: prefetch, batches in flight, retry residue, dead letters. Shared out evenly over the pipelines.
+    /// Memory for records: prefetch, batches in flight, retry residue, dead letters. Shared out evenly over the
+    /// pipelines.
     pub memory: ByteSize,
     /// Most records between the first unresolved and the last read, per partition; beyond it the partition is paused.
     #[schemars(range(min = 1))]
     pub span: usize,
-    /// Largest value that is parsed; a larger one is rejected as `too_large`. While one above 1 MiB is parsed, the parser
-    /// may take up to 36 times its size outside `memory`; one is parsed at a time.
+    /// Largest value that is parsed; a larger one is rejected as `too_large`. While one above 1 MiB is parsed, the
+    /// parser may take up to 36 times its size outside `memory`; one is parsed at a time.
     pub value: ByteSize,
 }
 
@@ -106,8 +107,8 @@ impl Default for Startup {
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Shutdown")]
 pub struct ShutdownKeys {
-    /// How long records that were read may take to be delivered after a signal; past it the process ends with exit code 75
-    /// and they are read again.
+    /// How long records that were read may take to be delivered after a signal; past it the process ends with exit code
+    /// 75 and they are read again.
     pub timeout: Interval,
 }
 

@@ -28,7 +28,8 @@ pub struct KafkaSinkKeys {
     pub connection: String,
     /// Template of the topic's name.
     pub topic: String,
-    /// What a topic that does not exist does. Default: `reject` where the record names the topic, `hold` where it is fixed.
+    /// What a topic that does not exist does. Default: `reject` where the record names the topic, `hold` where it is
+    /// fixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_missing_topic: Option<OnMissingTopic>,
     /// Template of the record's key; exactly `{key}` passes a missing key on.
@@ -161,9 +162,10 @@ pub struct ElasticsearchSinkKeys {
     /// Mapping type; sent only to servers that know mapping types (6.x).
     #[serde(default = "doc_type", rename = "type")]
     pub doc_type: String,
-    /// Template of the document's id, 1 to 512 bytes. Default with an `action`: `{key}`, and `{topic}+{partition}+{offset}`
-    /// for a record without a key. Default without: `{topic}+{partition}+{offset}`, a document for each record. `none` sends no id: the server
-    /// makes one, and a record sent again becomes a second document.
+    /// Template of the document's id, 1 to 512 bytes. Default with an `action`: `{key}`, and
+    /// `{topic}+{partition}+{offset}` for a record without a key. Default without: `{topic}+{partition}+{offset}`, a
+    /// document for each record. `none` sends no id: the server makes one, and a record sent again becomes a second
+    /// document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// What is done with each document. Default: `upsert` with an `id`, `index` without.
@@ -185,8 +187,8 @@ pub struct ElasticsearchSinkKeys {
     /// Whether `index` must be an alias (7.10 and later).
     #[serde(default)]
     pub require_alias: bool,
-    /// What a record without a value does. Default: `delete` where index, id, routing and version need no document and the
-    /// id is not a record's own (`{offset}`), else `reject`.
+    /// What a record without a value does. Default: `delete` where index, id, routing and version need no document and
+    /// the id is not a record's own (`{offset}`), else `reject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_tombstone: Option<OnTombstone>,
     /// What a fault of the target does: an index missing, closed or blocked, an alias without a write index.

@@ -166,8 +166,8 @@ pub(super) unsafe extern "C" fn on_log(
 /// The hook of the main queue: it became non-empty. Runs on a librdkafka thread with the queue's lock held, so it only
 /// wakes the owner.
 pub(super) unsafe extern "C" fn on_ready(_client: *mut rd::rd_kafka_t, opaque: *mut c_void) {
-    // SAFETY: `opaque` is the address of the client's inbox, which outlives the client. Only `hook` is touched, which is
-    // never written after the client was made and may be called from any thread.
+    // SAFETY: `opaque` is the address of the client's inbox, which outlives the client. Only `hook` is touched, which
+    // is never written after the client was made and may be called from any thread.
     let hook = unsafe { &(*opaque.cast::<Inbox>()).hook };
     let _ = catch_unwind(AssertUnwindSafe(|| {
         if let Some(hook) = hook {

@@ -22,13 +22,14 @@ pub(super) struct ProducerClient {
     pub(super) inbox: *mut Inbox,
 }
 
-// SAFETY: librdkafka's handles may be used from any thread. The raw pointers are owned by this value alone, and all uses
-// go through `&mut self` or by value.
+// SAFETY: librdkafka's handles may be used from any thread. The raw pointers are owned by this value alone, and all
+// uses go through `&mut self` or by value.
 unsafe impl Send for ProducerClient {}
 impl ProducerClient {
     pub(super) fn new(conf: Conf, inbox: Inbox) -> Result<Self, OpenError> {
         let inbox = Box::into_raw(Box::new(inbox));
-        // SAFETY: `conf` is live. `inbox` lives until the client is destroyed. The callbacks have the types these setters take.
+        // SAFETY: `conf` is live. `inbox` lives until the client is destroyed. The callbacks have the types these
+        // setters take.
         unsafe {
             let conf = conf.as_ptr();
             rd::rd_kafka_conf_set_opaque(conf, inbox.cast::<c_void>());
@@ -79,8 +80,9 @@ impl ProducerClient {
             fields[5] = field(rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_HEADERS, PropertyValue { headers });
             count = 6;
         }
-        // SAFETY: every field holds the union member its type names. Payload and key point into a lent buffer, which stays
-        // until the report; the key is copied by the call. On success the headers belong to librdkafka; an error is ours.
+        // SAFETY: every field holds the union member its type names. Payload and key point into a lent buffer, which
+        // stays until the report; the key is copied by the call. On success the headers belong to librdkafka; an error
+        // is ours.
         let error = unsafe { take_error(rd::rd_kafka_produceva(self.handle, fields.as_ptr(), count)) };
         let Some(error) = error else { return Ok(()) };
         if let Some(headers) = headers {
@@ -94,8 +96,8 @@ impl ProducerClient {
     pub(super) fn destroy(self) {
         // In the order librdkafka asks for: the queue with its hook, then the client.
         drop(self.main_queue);
-        // SAFETY: handle and inbox are live and given up here, once. The inbox goes last, because callbacks may run until
-        // the destruction returns.
+        // SAFETY: handle and inbox are live and given up here, once. The inbox goes last, because callbacks may run
+        // until the destruction returns.
         unsafe {
             rd::rd_kafka_destroy(self.handle);
             drop(Box::from_raw(self.inbox));

@@ -42,8 +42,8 @@ impl ShortForms for Where {
     }
 }
 
-/// A value of the record and what it is compared with. Several comparisons must all hold. A missing value satisfies only
-/// `exists: false`, `not_equals` and `not_in`.
+/// A value of the record and what it is compared with. Several comparisons must all hold. A missing value satisfies
+/// only `exists: false`, `not_equals` and `not_in`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
@@ -236,8 +236,8 @@ fn equal(doc: &Document<'_>, found: (Cursor, Value<'_>), constant: &Constant) ->
     }
 }
 
-/// The order of a record's number to a constant. The parser gives whole numbers of 64 bits as they are; of any other number
-/// only its spelling is exact.
+/// The order of a record's number to a constant. The parser gives whole numbers of 64 bits as they are; of any other
+/// number only its spelling is exact.
 fn order(doc: &Document<'_>, (cursor, value): (Cursor, Value<'_>), constant: &Decimal) -> Option<Ordering> {
     match value {
         Value::Negative(number) => constant.order_of_whole(number.into(), || doc.bytes(cursor)),

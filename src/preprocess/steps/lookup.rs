@@ -1,5 +1,5 @@
-//! `lookup`: what a Redis hash holds for a record is put into it (class P). The keys of a whole batch are asked for at once by
-//! [`crate::enrich`]; this file says what is asked, where the answer goes and what a miss does.
+//! `lookup`: what a Redis hash holds for a record is put into it (class P). The keys of a whole batch are asked for at
+//! once by [`crate::enrich`]; this file says what is asked, where the answer goes and what a miss does.
 
 use std::fmt;
 use std::time::Duration;

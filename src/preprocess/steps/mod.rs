@@ -1,8 +1,8 @@
 //! The kinds of steps. Each has a file of its own: what people write, its check (written → plan), its compilation
 //! (plan → program), what it does to a record, and its tests.
 //!
-//! This file names the kinds: as written ([`Step`]), as true ([`StepKind`]) and as a program runs them ([`Operation`]). A new
-//! kind is its file and one line in each enum and each `match` here; ARCHITECTURE.md has the walk-through.
+//! This file names the kinds: as written ([`Step`]), as true ([`StepKind`]) and as a program runs them ([`Operation`]).
+//! A new kind is its file and one line in each enum and each `match` here; ARCHITECTURE.md has the walk-through.
 
 use std::sync::Arc;
 
@@ -31,7 +31,8 @@ const MAX_STEPS: usize = 100;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// The object at this RFC 6901 pointer becomes the record, byte for byte. A missing, null or other value rejects it.
+    /// The object at this RFC 6901 pointer becomes the record, byte for byte. A missing, null or other value rejects
+    /// it.
     Select(String),
     /// These pointers must find a value that is not null: one, a list, or a map with `fields` and `otherwise`.
     Require(Short<require::Require>),

@@ -1,8 +1,9 @@
 //! One worker's preprocessing: a batch of records in, a [`Prepared`] batch out.
 //!
-//! Without look-ups it is one pass: parse, steps, templates, straight into the encoder. With look-ups there are two passes
-//! per phase of the program (see [`super::program`]): the first parses and collects the keys, then each look-up is resolved
-//! once for the whole batch, the second splices and encodes. Nothing is allocated per record once the buffers have grown.
+//! Without look-ups it is one pass: parse, steps, templates, straight into the encoder. With look-ups there are two
+//! passes per phase of the program (see [`super::program`]): the first parses and collects the keys, then each look-up
+//! is resolved once for the whole batch, the second splices and encodes. Nothing is allocated per record once the
+//! buffers have grown.
 
 use std::mem;
 use std::ops::Range;
@@ -22,12 +23,12 @@ use crate::model::{
     StepName, Ticket,
 };
 
-/// Payload bytes reserved ahead for a batch, at most: the source aims at 256 KiB of input, and large records before must
-/// not make room for a thousand like them.
+/// Payload bytes reserved ahead for a batch, at most: the source aims at 256 KiB of input, and large records before
+/// must not make room for a thousand like them.
 const RESERVED_AT_MOST: usize = 1024 * 1024;
 
-/// Values above this are read one at a time in the whole process: a parser may need 36 times their size, which no budget
-/// knows of, and that must not be multiplied by the number of workers.
+/// Values above this are read one at a time in the whole process: a parser may need 36 times their size, which no
+/// budget knows of, and that must not be multiplied by the number of workers.
 const LARGE_BYTES: usize = 1024 * 1024;
 static LARGE_TURN: Mutex<()> = Mutex::new(());
 
@@ -83,13 +84,13 @@ impl<E: Encode> Preprocessor<E> {
         self
     }
 
-    /// Prepares the records of `runs` into `prepared`: kept records as payload and items in input order, dropped ones as
-    /// parts, rejected ones as rejects. A run whose epoch is not current in `table` yields nothing: its ticket was forgotten,
-    /// nobody settles it. `still_wanted` is asked between attempts of a look-up, beside the fence.
+    /// Prepares the records of `runs` into `prepared`: kept records as payload and items in input order, dropped ones
+    /// as parts, rejected ones as rejects. A run whose epoch is not current in `table` yields nothing: its ticket was
+    /// forgotten, nobody settles it. `still_wanted` is asked between attempts of a look-up, beside the fence.
     ///
     /// # Errors
-    /// [`LookupStop`] when a look-up ended without an answer. `prepared` then carries no record at all, so none of them is
-    /// settled; it must still be sent on for its sequence number.
+    /// [`LookupStop`] when a look-up ended without an answer. `prepared` then carries no record at all, so none of them
+    /// is settled; it must still be sent on for its sequence number.
     pub fn prepare<R: Records + ?Sized>(
         &mut self,
         runs: &[Run],
@@ -163,8 +164,8 @@ impl<E: Encode> Preprocessor<E> {
 }
 
 impl Tools {
-    /// Reads one record in phase number `phase`; `bytes` is the record at that point, `None` for a tombstone, which skips
-    /// the steps. Gives the range of `bytes` that is the record after the steps.
+    /// Reads one record in phase number `phase`; `bytes` is the record at that point, `None` for a tombstone, which
+    /// skips the steps. Gives the range of `bytes` that is the record after the steps.
     pub(super) fn read(
         &mut self,
         program: &Program,
@@ -204,8 +205,8 @@ impl Tools {
         parser.read(input, render).unwrap_or_else(|fault| Err(malformed(program, fault))).map(|()| NOTHING)
     }
 
-    /// Reads a record as it came. Inlined into its callers, of which the pass without look-ups is the one that counts: a
-    /// small record costs about as much to hand down and up again as to look at.
+    /// Reads a record as it came. Inlined into its callers, of which the pass without look-ups is the one that counts:
+    /// a small record costs about as much to hand down and up again as to look at.
     #[inline(always)]
     fn input(&mut self, program: &Program, record: &Record<'_>, bytes: &[u8]) -> Result<Range<usize>, StepEnding> {
         if bytes.len() > LARGE_BYTES.min(self.value_limit) {

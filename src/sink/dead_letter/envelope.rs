@@ -1,11 +1,12 @@
 //! The envelope of a dead letter: what is said about the record, as headers and as a line of JSON.
 //!
-//! As headers each fact is text, named `sluicegate-…`; a fact that is not known (no timestamp, no status) has no header.
+//! As headers each fact is text, named `sluicegate-…`; a fact that is not known (no timestamp, no status) has no
+//! header.
 //!
-//! As a line the letter is one JSON object: `pipeline step reason topic partition offset timestamp status error attempts
-//! key value headers`. `key`, `value` and header values are JSON strings where the bytes are UTF-8, `{"base64": "…"}`
-//! where they are not, and null where they are null. `headers` is a list of `[name, value]` in order. Unknown facts are
-//! null.
+//! As a line the letter is one JSON object: `pipeline step reason topic partition offset timestamp status error
+//! attempts key value headers`. `key`, `value` and header values are JSON strings where the bytes are UTF-8,
+//! `{"base64": "…"}` where they are not, and null where they are null. `headers` is a list of `[name, value]` in order.
+//! Unknown facts are null.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -78,8 +79,8 @@ impl Omitted {
     }
 }
 
-/// The record without what is `omitted`, for a letter: its headers begin with `sluicegate-omitted` and the sizes of what
-/// is missing. The value is empty rather than null, so that compaction does not take the letter for a tombstone.
+/// The record without what is `omitted`, for a letter: its headers begin with `sluicegate-omitted` and the sizes of
+/// what is missing. The value is empty rather than null, so that compaction does not take the letter for a tombstone.
 #[must_use]
 pub fn without(original: &OwnedRecord, omitted: Omitted) -> OwnedRecord {
     let fact = |name: &str, fact: String| (name.to_owned(), Some(fact.into_bytes()));

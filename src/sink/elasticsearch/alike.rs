@@ -1,10 +1,11 @@
-//! Faults of the target that no text names: all items of a request for one index are refused alike, and nothing of that index
-//! was taken. Pure.
+//! Faults of the target that no text names: all items of a request for one index are refused alike, and nothing of that
+//! index was taken. Pure.
 //!
-//! One record refused says nothing of the others, so a request needs [`FEWEST`] of them; fewer are sent once more, with what
-//! has come meanwhile, before they are rejected. Where the error blames a document (a value that does not fit its field), a
-//! tenth of what trips the breaker is needed: a producer may send a few bad records in a row, and these are to be rejected.
-//! What looks systemic halts the pipeline and rejects nobody, unless `on_index_fault: reject` says otherwise.
+//! One record refused says nothing of the others, so a request needs [`FEWEST`] of them; fewer are sent once more, with
+//! what has come meanwhile, before they are rejected. Where the error blames a document (a value that does not fit its
+//! field), a tenth of what trips the breaker is needed: a producer may send a few bad records in a row, and these are
+//! to be rejected. What looks systemic halts the pipeline and rejects nobody, unless `on_index_fault: reject` says
+//! otherwise.
 
 use std::collections::BTreeMap;
 
@@ -30,8 +31,8 @@ pub enum RefusalShape {
     Halt(Halt),
 }
 
-/// How a request of `sent` items looks. `refused` are the items that would be rejected, by place; `index_of` names an item's
-/// index.
+/// How a request of `sent` items looks. `refused` are the items that would be rejected, by place; `index_of` names an
+/// item's index.
 #[must_use]
 pub fn look<'index>(
     sent: usize,

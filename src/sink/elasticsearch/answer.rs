@@ -3,10 +3,10 @@
 //! We ask with [`FILTER_PATH`], so that a good item costs about 25 bytes and positions hold: `status` must be in the
 //! filter, otherwise good items vanish from the array. The item count is never trusted.
 //!
-//! A record may be taken and not be where it was sent. `failure_store` says so, and is only there when it has something to
-//! say. An ingest pipeline that drops answers `noop`: of `create` its status tells (200, where 201 is meant); of `index` only
-//! `result` does, at 19 bytes an item, and a default pipeline may be set on an index at any time, so it is always asked for.
-//! Of `update` a `noop` is a document that did not change.
+//! A record may be taken and not be where it was sent. `failure_store` says so, and is only there when it has something
+//! to say. An ingest pipeline that drops answers `noop`: of `create` its status tells (200, where 201 is meant); of
+//! `index` only `result` does, at 19 bytes an item, and a default pipeline may be set on an index at any time, so it is
+//! always asked for. Of `update` a `noop` is a document that did not change.
 
 use std::marker::PhantomData;
 
@@ -242,8 +242,8 @@ fn error_of(value: &serde_json::Value) -> ServerError {
     ServerError { kind, reason: redact(&reason) }
 }
 
-/// The error object of a whole-request answer; `None` when the body is none of a server (a proxy's page), or its error is
-/// a bare string, which servers use for requests they cannot route.
+/// The error object of a whole-request answer; `None` when the body is none of a server (a proxy's page), or its error
+/// is a bare string, which servers use for requests they cannot route.
 #[must_use]
 pub fn request_error(body: &[u8]) -> Option<ServerError> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;

@@ -1,8 +1,9 @@
 //! Writes bulk entries on the workers' threads. Pure.
 //!
-//! An entry is complete when the worker is done with it: `{"update":{"_id":"7"}}\n{"doc":{…},"doc_as_upsert":true}\n`. It
-//! holds nothing that depends on the server's generation: a mapping type (6.x only) travels in the request's path, also
-//! for per-record indexes, where `_index` in the action line overrides the path's. So workers need not wait for a probe.
+//! An entry is complete when the worker is done with it: `{"update":{"_id":"7"}}\n{"doc":{…},"doc_as_upsert":true}\n`.
+//! It holds nothing that depends on the server's generation: a mapping type (6.x only) travels in the request's path,
+//! also for per-record indexes, where `_index` in the action line overrides the path's. So workers need not wait for a
+//! probe.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;

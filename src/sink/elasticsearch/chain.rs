@@ -1,7 +1,7 @@
 //! Chains: the operations of one document id behind one that must be sent again. Pure.
 //!
-//! An operation is not settled while an earlier one of its id is unsettled; when an earlier one is sent again, every later
-//! one that was sent is sent again after it, and only the answer to the last sending counts.
+//! An operation is not settled while an earlier one of its id is unsettled; when an earlier one is sent again, every
+//! later one that was sent is sent again after it, and only the answer to the last sending counts.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -86,8 +86,8 @@ impl Chains {
         }
     }
 
-    /// Takes what fits of the links to send again, whole chains first come first served; `take` says no when the request
-    /// is full. What stays behind of a chain that was cut must be sent again, whatever its last answer was.
+    /// Takes what fits of the links to send again, whole chains first come first served; `take` says no when the
+    /// request is full. What stays behind of a chain that was cut must be sent again, whatever its last answer was.
     /// Returns the ids taken from.
     pub fn draw(&mut self, mut take: impl FnMut(Op) -> Result<(), Op>) -> Vec<u64> {
         let mut drawn = Vec::new();

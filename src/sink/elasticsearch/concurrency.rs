@@ -2,10 +2,10 @@
 //! argument.
 //!
 //! The number grows by one after a round of clean answers, while it was the wall (as many requests were out as may be)
-//! and answers come about as fast as they ever did for their size. It shrinks by a quarter when a server says that it is
-//! busy, or does not answer: once for all requests that were out together, not once for each. The number at which that
-//! happened is remembered as the *wall*: growth stops below it and tries it again after a pause that doubles from try to
-//! try, so that a server with a fixed limit is not pushed over it all the time.
+//! and answers come about as fast as they ever did for their size. It shrinks by a quarter when a server says that it
+//! is busy, or does not answer: once for all requests that were out together, not once for each. The number at which
+//! that happened is remembered as the *wall*: growth stops below it and tries it again after a pause that doubles from
+//! try to try, so that a server with a fixed limit is not pushed over it all the time.
 
 use std::time::{Duration, Instant};
 

@@ -183,8 +183,8 @@ fn servers_that_got_slower_for_good_are_believed_in_the_end() {
     assert_eq!(bench.rounds(100, 30, Sign::Clean), 4);
 }
 
-/// A server on a virtual clock: it refuses what comes while `most` requests are being worked on, and works on `cores` of
-/// them at full speed; beyond that they share.
+/// A server on a virtual clock: it refuses what comes while `most` requests are being worked on, and works on `cores`
+/// of them at full speed; beyond that they share.
 struct Server {
     most: usize,
     cores: usize,

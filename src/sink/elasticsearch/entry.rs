@@ -30,8 +30,8 @@ pub struct ActionLine {
 }
 
 impl ActionLine {
-    /// `retry_on_conflict` goes into every update. Where two records of an id may have one version (`ties`), the later one
-    /// wins; otherwise the same version again is the same record again.
+    /// `retry_on_conflict` goes into every update. Where two records of an id may have one version (`ties`), the later
+    /// one wins; otherwise the same version again is the same record again.
     #[must_use]
     pub fn new(retry_on_conflict: u32, ties: bool) -> Self {
         Self {

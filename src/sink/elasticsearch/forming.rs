@@ -1,9 +1,10 @@
 //! The next request's body, put together while its operations come in. Pure.
 //!
-//! An entry's bytes are copied from its batch as soon as its lane has it: then the worker has just written them and they are
-//! in the processor's cache. When the request is sent, after a linger or behind another one, they no longer are; copying
-//! then took a sixth of the sink's CPU time (measured). It is an arrangement of the front of a lane's fresh operations, which
-//! keep their order and stay fresh: wherever anything but sending them as they are is to be done, it is dissolved.
+//! An entry's bytes are copied from its batch as soon as its lane has it: then the worker has just written them and
+//! they are in the processor's cache. When the request is sent, after a linger or behind another one, they no longer
+//! are; copying then took a sixth of the sink's CPU time (measured). It is an arrangement of the front of a lane's
+//! fresh operations, which keep their order and stay fresh: wherever anything but sending them as they are is to be
+//! done, it is dissolved.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,7 +42,8 @@ impl Forming {
         self.operations
     }
 
-    /// Whether they make a request of at most so many bytes, which the servers may have lowered since; one alone always does.
+    /// Whether they make a request of at most so many bytes, which the servers may have lowered since; one alone always
+    /// does.
     pub fn fits(&self, bytes: usize) -> bool {
         self.operations == 1 || self.bytes.len() <= bytes
     }

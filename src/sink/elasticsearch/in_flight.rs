@@ -9,8 +9,9 @@ use super::lane::Tenure;
 
 /// Records in flight by partition.
 ///
-/// The rule that makes it exact: lanes count *before* they look at the fence, the source moves the fence *before* it asks.
-/// Both go through one lock, so either the source sees the count, or the lane sees the new fence and does not send.
+/// The rule that makes it exact: lanes count *before* they look at the fence, the source moves the fence *before* it
+/// asks. Both go through one lock, so either the source sees the count, or the lane sees the new fence and does not
+/// send.
 #[derive(Debug, Default)]
 pub struct InFlightCounts(Mutex<BTreeMap<PartitionId, u64>>);
 

@@ -1,6 +1,6 @@
-//! Looks at the target of a sink before anything is sent: what the index is, and whether it takes what the sink will ask of
-//! it. What is wrong is named by the same [`TargetFault`] a running pipeline would meet. Only for an index that is the same
-//! for all records.
+//! Looks at the target of a sink before anything is sent: what the index is, and whether it takes what the sink will
+//! ask of it. What is wrong is named by the same [`TargetFault`] a running pipeline would meet. Only for an index that
+//! is the same for all records.
 
 use serde_json::Value;
 
@@ -61,7 +61,8 @@ pub struct TargetFacts {
     pub pipelines: Vec<(String, Seen)>,
 }
 
-/// Looks at the target of a sink and judges it. Of an index named by the record only the ingest pipeline can be looked at.
+/// Looks at the target of a sink and judges it. Of an index named by the record only the ingest pipeline can be looked
+/// at.
 pub async fn inspect(cluster: &Cluster, plan: &ElasticsearchSinkPlan) -> Vec<TargetFinding> {
     let Some(index) = constant_index(plan) else {
         let nothing = Seen::Absent;

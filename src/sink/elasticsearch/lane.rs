@@ -1,9 +1,9 @@
 //! A lane: the operations of some document ids, in order, one request in flight. Pure: no clock, no I/O.
 //!
-//! What is sent next, first to last: the request that must be repeated as it was; the parts of a request under trial (one
-//! line of it spoils all), each alone; operations to send again, in key order; operations put back by a split; fresh ones.
-//! Operations of an id that has one to send again wait behind it in a [`Chains`]. Fenced operations are dropped wherever
-//! they stand, before every send and re-send; nobody settles them.
+//! What is sent next, first to last: the request that must be repeated as it was; the parts of a request under trial
+//! (one line of it spoils all), each alone; operations to send again, in key order; operations put back by a split;
+//! fresh ones. Operations of an id that has one to send again wait behind it in a [`Chains`]. Fenced operations are
+//! dropped wherever they stand, before every send and re-send; nobody settles them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -303,8 +303,8 @@ impl Lane {
         }
     }
 
-    /// What was put together while operations came in, if it may be sent as it is; otherwise its operations are fresh ones
-    /// like all others.
+    /// What was put together while operations came in, if it may be sent as it is; otherwise its operations are fresh
+    /// ones like all others.
     fn take_formed(&mut self, bytes: usize, fence: &mut Fence<'_>) -> Option<(Vec<u8>, Vec<Op>)> {
         let formed = self.forming.operations();
         let whole = self.is_plain()

@@ -1,11 +1,11 @@
 //! Bulk requests to Elasticsearch and OpenSearch.
 //!
-//! `bulk` and `entry` write entries on the workers; `sink` puts batches in order and spreads them over lanes by document
-//! id; `lane`, `chain` and `settle` decide what is sent next and what an answer settles (pure); `verdict`, `target`, `alike`
-//! and `answer` read what servers say (pure); `pacing` says when a lane sends next and `patience` when the sink probes or gives up (pure); `concurrency`
-//! finds how many requests may be out at once (pure); `refused` knows what is refused again and again (pure); `drive` runs a lane, `slots` gives it its turn, `tell` passes on what
-//! it decided; `client`, `nodes` and `server` talk to the servers; `inspect`
-//! looks at a target before anything is sent.
+//! `bulk` and `entry` write entries on the workers; `sink` puts batches in order and spreads them over lanes by
+//! document id; `lane`, `chain` and `settle` decide what is sent next and what an answer settles (pure); `verdict`,
+//! `target`, `alike` and `answer` read what servers say (pure); `pacing` says when a lane sends next and `patience`
+//! when the sink probes or gives up (pure); `concurrency` finds how many requests may be out at once (pure); `refused`
+//! knows what is refused again and again (pure); `drive` runs a lane, `slots` gives it its turn, `tell` passes on what
+//! it decided; `client`, `nodes` and `server` talk to the servers; `inspect` looks at a target before anything is sent.
 
 mod alike;
 mod answer;

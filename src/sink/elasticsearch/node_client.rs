@@ -56,7 +56,8 @@ pub(super) fn node_client(plan: &ElasticsearchConnection, address: &str) -> Resu
         direct: is_loopback(&base),
     };
     let own_certificate;
-    // The client knows one kind of credentials at a time, and a certificate is one of them: then the others are a header.
+    // The client knows one kind of credentials at a time, and a certificate is one of them: then the others are a
+    // header.
     let mut log_in = None;
     if let Some(files) = &plan.client {
         let cause = |cause| ConnectFault::Certificate { connection: connection(), cause };

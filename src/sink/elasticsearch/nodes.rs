@@ -32,7 +32,8 @@ impl Nodes {
         Self(vec![NodeState::default(); count.max(1)])
     }
 
-    /// The node to use, counted as busy until [`Nodes::release`]. `same` is wanted if it is alive. `chance` breaks ties.
+    /// The node to use, counted as busy until [`Nodes::release`]. `same` is wanted if it is alive. `chance` breaks
+    /// ties.
     pub fn take(&mut self, same: Option<usize>, chance: usize) -> usize {
         let alive = |node: &&usize| self.0.get(**node).is_some_and(|node| node.dead.is_none());
         let taken = match same.as_ref().filter(alive) {

@@ -1,7 +1,7 @@
 //! When a lane may send next, and what an answer changes about that. Pure: time and chance are arguments.
 //!
-//! [`Pacing`] is the state of one lane; the [`GiveUpClock`] all lanes of a sink share is handed in. `drive` gives it the clock
-//! and what servers answer; the simulation drives the same code with a clock and a server of its own.
+//! [`Pacing`] is the state of one lane; the [`GiveUpClock`] all lanes of a sink share is handed in. `drive` gives it
+//! the clock and what servers answer; the simulation drives the same code with a clock and a server of its own.
 
 use std::time::{Duration, Instant};
 

@@ -15,9 +15,9 @@ pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// The give-up clock and the probe.
 ///
-/// The clock starts at the first failed answer after the last acknowledgement and runs only for whole-request faults: not
-/// for item faults, not for a block an operator must lift, and not for the first timeout of a request, whose re-send may
-/// yet show that the server had been at work.
+/// The clock starts at the first failed answer after the last acknowledgement and runs only for whole-request faults:
+/// not for item faults, not for a block an operator must lift, and not for the first timeout of a request, whose
+/// re-send may yet show that the server had been at work.
 #[derive(Debug)]
 pub struct GiveUpClock {
     in_place: Duration,
@@ -80,8 +80,8 @@ impl GiveUpClock {
         self.gave_up.is_some()
     }
 
-    /// The source was told of it. Before that nobody may tell it that the sink is back: in the other order it would wait
-    /// for ever.
+    /// The source was told of it. Before that nobody may tell it that the sink is back: in the other order it would
+    /// wait for ever.
     pub fn announced(&mut self) {
         self.announced = true;
     }

@@ -1,5 +1,5 @@
-//! Drops what the fence no longer lets pass, wherever in a lane it stands. Pure. Nobody settles what is dropped here: the
-//! ledger forgot it when the fence moved.
+//! Drops what the fence no longer lets pass, wherever in a lane it stands. Pure. Nobody settles what is dropped here:
+//! the ledger forgot it when the fence moved.
 
 use std::collections::VecDeque;
 

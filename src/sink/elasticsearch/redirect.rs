@@ -1,5 +1,5 @@
-//! Whether a node sends its clients elsewhere. The client that carries the requests follows redirects unasked, and what it
-//! says of one that ends nowhere names the node it began at; the one here follows none.
+//! Whether a node sends its clients elsewhere. The client that carries the requests follows redirects unasked, and what
+//! it says of one that ends nowhere names the node it began at; the one here follows none.
 
 use std::time::Duration;
 

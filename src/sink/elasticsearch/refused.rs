@@ -1,7 +1,8 @@
-//! Items that are refused again and again: which one stands for all of them, for how long, and what is said of it. Pure.
+//! Items that are refused again and again: which one stands for all of them, for how long, and what is said of it.
+//! Pure.
 //!
-//! Of the items a lane must send again one is the witness: the one that was sent most often. While it is not taken it stays
-//! the witness, whatever is taken beside it; then another one takes its place and the time begins anew.
+//! Of the items a lane must send again one is the witness: the one that was sent most often. While it is not taken it
+//! stays the witness, whatever is taken beside it; then another one takes its place and the time begins anew.
 
 use std::time::{Duration, Instant};
 

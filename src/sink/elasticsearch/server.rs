@@ -77,8 +77,8 @@ impl ServerVersion {
         self.opensearch || self.major > 7 || (self.major == 7 && self.minor.is_none_or(|minor| minor >= 10))
     }
 
-    /// Path and query of bulk requests. On 6.x the path names the type also when the index differs by record: `_index` in
-    /// the action line overrides the path's, the type stays.
+    /// Path and query of bulk requests. On 6.x the path names the type also when the index differs by record: `_index`
+    /// in the action line overrides the path's, the type stays.
     #[must_use]
     pub fn bulk_path(self, plan: &ElasticsearchSinkPlan) -> String {
         let mut path = String::new();

@@ -17,8 +17,8 @@ use super::verdict::{ItemVerdict, RequestReply, RequestVerdict, Trouble, judge_i
 
 /// Sendings of one item, or one request, that stay unknown before the pipeline halts.
 const UNKNOWN_SENDINGS: u32 = 8;
-/// Sendings of a request answered by a plain 500, or an error of a type nobody knows, before it is bisected; and of a record
-/// alone before it is found guilty.
+/// Sendings of a request answered by a plain 500, or an error of a type nobody knows, before it is bisected; and of a
+/// record alone before it is found guilty.
 const SENDINGS_BEFORE_BISECT: u32 = 4;
 /// Sendings of a request of one or two records answered by a plain 500 before the pipeline halts: too few to tell a bad
 /// record from a bad server.
@@ -109,8 +109,8 @@ impl Lane {
         Pace::Halt(Halt { exit: Exit::Temporary, message })
     }
 
-    /// A single record is guilty only of what a server itself says of it, several times, while others are taken: a status alone
-    /// may be the server's own bad moment, or a proxy's.
+    /// A single record is guilty only of what a server itself says of it, several times, while others are taken: a
+    /// status alone may be the server's own bad moment, or a proxy's.
     fn retry_then_bisect(&mut self, bulk: Bulk, status: u16, error: &ServerError) -> Pace {
         let message = format!("the server answered {status} to a bulk request: {}: {}", error.kind, error.reason);
         let alone = bulk.trial && bulk.ops.len() == 1;

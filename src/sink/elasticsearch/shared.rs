@@ -143,7 +143,8 @@ impl LanesShared {
         }
     }
 
-    /// Some items of a lane were refused and are sent again: names a fault of the target at once, anything else when it lasts.
+    /// Some items of a lane were refused and are sent again: names a fault of the target at once, anything else when it
+    /// lasts.
     pub fn hold(&self, lane: usize, now: Instant, alert: Option<String>, refused: Option<&RefusedItems>) {
         let named = self.refusal(lane, |place, index| {
             let named = place.refused.look(now, refused, index);
@@ -181,8 +182,8 @@ impl LanesShared {
         refusals.get_mut(lane).and_then(|place| change(place, &self.plan.index.text))
     }
 
-    /// Takes note of the largest request the servers are known to take. A smaller one than before is named while what was too
-    /// large is sent in parts: the first part that is taken ends that.
+    /// Takes note of the largest request the servers are known to take. A smaller one than before is named while what
+    /// was too large is sent in parts: the first part that is taken ends that.
     pub fn learn_ceiling(&self, lane: usize, bytes: usize) {
         if bytes < self.ceiling.fetch_min(bytes, Ordering::AcqRel) {
             self.set_fault(lane, Some(words::TOO_LARGE.to_owned()));

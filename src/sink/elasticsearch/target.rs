@@ -1,9 +1,9 @@
-//! Faults of the target, told from faults of a record: what a server says when the index, the alias, the pipeline or our own
-//! settings are wrong, whichever record it says it of. Pure.
+//! Faults of the target, told from faults of a record: what a server says when the index, the alias, the pipeline or
+//! our own settings are wrong, whichever record it says it of. Pure.
 //!
-//! They are known by the error's type and, where many faults share one (`illegal_argument_exception`), by how its reason
-//! begins. Only beginnings count: further on a reason quotes the record, and a record must not be able to pass for a fault
-//! of the target. The texts are those of Elasticsearch 6.8 to 9 and OpenSearch 1 to 3.
+//! They are known by the error's type and, where many faults share one (`illegal_argument_exception`), by how its
+//! reason begins. Only beginnings count: further on a reason quotes the record, and a record must not be able to pass
+//! for a fault of the target. The texts are those of Elasticsearch 6.8 to 9 and OpenSearch 1 to 3.
 
 use crate::config::plan::{ElasticsearchSinkPlan, OnIndexFault};
 use crate::model::{Exit, Halt};

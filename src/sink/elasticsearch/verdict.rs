@@ -303,8 +303,8 @@ fn judge_target(fault: TargetFault, error: &ServerError, terms: Terms) -> ItemVe
     }
 }
 
-/// What servers say of a document that is there already, or newer. Any other 409 (an index that is being made, a snapshot, a
-/// cluster state that moved on) says nothing of the document.
+/// What servers say of a document that is there already, or newer. Any other 409 (an index that is being made, a
+/// snapshot, a cluster state that moved on) says nothing of the document.
 fn is_conflict(kind: &str) -> bool {
     matches!(kind, "version_conflict_engine_exception" | "document_already_exists_exception")
 }

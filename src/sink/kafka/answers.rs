@@ -169,8 +169,8 @@ impl KafkaSink {
         }
     }
 
-    /// Decides on a record that was neither delivered nor rejected. What concerns the whole producer becomes due, because
-    /// the group at hand still refers to it.
+    /// Decides on a record that was neither delivered nor rejected. What concerns the whole producer becomes due,
+    /// because the group at hand still refers to it.
     pub(super) fn fail(&mut self, verdict: Verdict, code: ErrorCode, place: Place, topic: Option<&Arc<str>>) {
         let connection = self.setup.plan.connection.name.clone();
         let name = topic.map_or("?", |topic| topic);

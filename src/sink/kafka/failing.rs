@@ -1,7 +1,7 @@
 //! Records that fail again and again while others are acknowledged, by partition of the input. Pure.
 //!
-//! A failed record takes its partition back and is sent again, so it is its partition's lowest failing offset that stands for
-//! it; what lies behind fails with it, or is acknowledged and comes again.
+//! A failed record takes its partition back and is sent again, so it is its partition's lowest failing offset that
+//! stands for it; what lies behind fails with it, or is acknowledged and comes again.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

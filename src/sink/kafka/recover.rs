@@ -133,7 +133,8 @@ impl KafkaSink {
         }
     }
 
-    /// Gives all memory back: the producer is purged and made anew, the source rewinds everything and waits for a probe.
+    /// Gives all memory back: the producer is purged and made anew, the source rewinds everything and waits for a
+    /// probe.
     pub(super) fn give_up(&mut self, why: GiveUp, topic: Option<Arc<str>>, message: &str) {
         if matches!(self.phase, SinkPhase::Halted | SinkPhase::Probing { .. }) {
             return;

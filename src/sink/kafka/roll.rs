@@ -1,9 +1,9 @@
 //! Which of the topics that records name are there, and what waits for those that are not. Pure.
 //!
-//! A name is asked for when a record brings it for the first time. The records of a topic that is missing wait apart, in
-//! their order, while all others go on; a topic that appears is given them first. With `on_missing_topic: reject` they are
-//! rejected once the topic has been missing for [`WAIT`], and what names it from then on at once, until nobody has named it
-//! for [`FORGET`]. It is asked for all the time, so one that is made later is used.
+//! A name is asked for when a record brings it for the first time. The records of a topic that is missing wait apart,
+//! in their order, while all others go on; a topic that appears is given them first. With `on_missing_topic: reject`
+//! they are rejected once the topic has been missing for [`WAIT`], and what names it from then on at once, until nobody
+//! has named it for [`FORGET`]. It is asked for all the time, so one that is made later is used.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use super::KafkaItem;
 use super::lot::Lot;
 use super::verdict::TopicAnswer;
 
-/// How long a topic may take to appear before records that name it are rejected: brokers hear of a new topic late, and one
-/// that is made by its first use takes a moment.
+/// How long a topic may take to appear before records that name it are rejected: brokers hear of a new topic late, and
+/// one that is made by its first use takes a moment.
 pub(super) const WAIT: Duration = Duration::from_secs(10);
 /// A rejected name that no record has brought for this long is forgotten, and waited for again.
 const FORGET: Duration = Duration::from_secs(10);

@@ -12,9 +12,9 @@ const DEFAULT_MESSAGE_BYTES: u32 = 1_000_000;
 /// librdkafka's default of `batch.size`.
 const BATCH_BYTES: u32 = 1_000_000;
 
-/// The most the producer holds unacknowledged. With idempotence librdkafka has at most five requests of `batch.size` out to
-/// a broker, so this keeps six brokers busy at any distance; more only waits here, and has left the processor's caches
-/// when it is sent.
+/// The most the producer holds unacknowledged. With idempotence librdkafka has at most five requests of `batch.size`
+/// out to a broker, so this keeps six brokers busy at any distance; more only waits here, and has left the processor's
+/// caches when it is sent.
 const QUEUE_KBYTES: usize = 32 << 10;
 
 /// What differs between producers.

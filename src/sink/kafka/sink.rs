@@ -389,8 +389,8 @@ pub(super) fn open_line(setup: &Setup, message_max_bytes: Option<u32>, alone: bo
         .map_err(|error| format!("connection {}: {error}", plan.connection.name))
 }
 
-/// Whether topics are asked for before anything is produced to them: where records name them, or where what names a missing
-/// one is to be rejected.
+/// Whether topics are asked for before anything is produced to them: where records name them, or where what names a
+/// missing one is to be rejected.
 fn calls_roll(plan: &KafkaSinkPlan) -> bool {
     constant_topic(plan).is_none() || plan.on_missing_topic == OnMissingTopic::Reject
 }

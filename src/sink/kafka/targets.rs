@@ -19,8 +19,8 @@ use super::verdict::{TopicAnswer, judge_probe};
 const ASK_LIMIT: Duration = Duration::from_millis(400);
 /// Between two questions for topics that are missing, whatever their number: many of them must not take the thread.
 const PACE: Duration = Duration::from_millis(20);
-/// Missing topics from which on all topics are asked for at once instead of each by its name: a question for a name that is
-/// missing can take as long as its limit.
+/// Missing topics from which on all topics are asked for at once instead of each by its name: a question for a name
+/// that is missing can take as long as its limit.
 const MANY: usize = 16;
 /// Between two questions for all topics, and how long one may block the thread.
 const LIST_EVERY: Duration = Duration::from_secs(1);

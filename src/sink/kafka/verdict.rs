@@ -78,8 +78,9 @@ pub(super) enum TopicAnswer {
     Silent,
 }
 
-/// Judges a question for a topic. A cluster with access rules does not tell a topic that is missing from one that is not ours;
-/// where all are refused the rights are at fault, and the first report halts (`knows_others`: some topic was not refused).
+/// Judges a question for a topic. A cluster with access rules does not tell a topic that is missing from one that is
+/// not ours; where all are refused the rights are at fault, and the first report halts (`knows_others`: some topic was
+/// not refused).
 pub(super) fn judge_probe(probe: &Probe, knows_others: bool) -> TopicAnswer {
     match probe {
         Probe::Answers => TopicAnswer::There,

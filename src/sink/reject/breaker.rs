@@ -4,8 +4,8 @@
 //! - *Ratio*: more than `ratio` of the records in a window are rejects. Records a batch brings and what preprocess
 //!   rejected of them are one window; answers of the sink and what the sink rejected are another, because they come at
 //!   different times. A window spans at least `window` records; with fewer seen it counts as if the rest were good.
-//! - *In a row*: `in_a_row` neighbouring offsets of one partition were rejected. It goes by offsets, so lanes that answer
-//!   out of order and records filed again after a rewind change nothing.
+//! - *In a row*: `in_a_row` neighbouring offsets of one partition were rejected. It goes by offsets, so lanes that
+//!   answer out of order and records filed again after a rewind change nothing.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 

@@ -1,5 +1,5 @@
-//! Line charts as SVG, by hand: colours are style classes, so that one file serves light and dark, which a drawing library
-//! with fixed colours cannot.
+//! Line charts as SVG, by hand: colours are style classes, so that one file serves light and dark, which a drawing
+//! library with fixed colours cannot.
 
 use std::fmt::Write;
 

@@ -83,8 +83,8 @@ pub fn judge_path(state: &EndpointState, segments: &[&str]) -> Option<HttpAnswer
     }
 }
 
-/// Counts the items of a request without looking into them. `by_position` items are answered so and not counted; at most
-/// `limit` items are worked on.
+/// Counts the items of a request without looking into them. `by_position` items are answered so and not counted; at
+/// most `limit` items are worked on.
 pub fn count_only(
     state: &EndpointState,
     number: u64,

@@ -149,7 +149,8 @@ impl ValueTemplate {
         self.push(&format!(r#","ratio":{},"active":{}"#, pick(random, &RATIOS), random.below(2) == 0));
         self.push(&format!(r#","state":"{}","parent":null"#, pick(random, &STATES)));
         self.push(&format!(r#","note":{}"#, pick(random, &NOTES)));
-        // A quarter of the variants lack a member, and half a nested one: that is what tells a merge from a replacement.
+        // A quarter of the variants lack a member, and half a nested one: that is what tells a merge from a
+        // replacement.
         if !variant.is_multiple_of(4) {
             self.push(&format!(r#","coupon":"C{:04}""#, random.below(10_000)));
         }

@@ -1,7 +1,7 @@
 //! Judges the documents of an index at the end of a run.
 //!
-//! The expected documents are made again from the generator, a share of the keys at a time, so that memory stays bounded
-//! however long the run was.
+//! The expected documents are made again from the generator, a share of the keys at a time, so that memory stays
+//! bounded however long the run was.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;

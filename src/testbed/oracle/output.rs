@@ -146,8 +146,8 @@ impl OutputOracle {
         observation
     }
 
-    /// Records of a partition that were seen at least once. Where input and output have the same partitions and nothing is
-    /// rejected or missing, this is the position up to which the input has gone all the way.
+    /// Records of a partition that were seen at least once. Where input and output have the same partitions and nothing
+    /// is rejected or missing, this is the position up to which the input has gone all the way.
     #[must_use]
     pub(crate) fn verified(&self, partition: i32) -> u64 {
         self.lines(partition).map_or(0, |lines| lines.tally.verified)

@@ -1,4 +1,5 @@
-//! The configuration loader: any text loads or is refused with findings, in bounded time and memory; secrets do not show.
+//! The configuration loader: any text loads or is refused with findings, in bounded time and memory; secrets do not
+//! show.
 //!
 //! Input: one byte for the format and whether the first line is a `--set`, then the file.
 #![no_main]

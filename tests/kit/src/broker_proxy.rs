@@ -1,7 +1,7 @@
 //! A relay before a Kafka cluster of one broker whose answers for metadata can be made to name no broker at all.
 //!
-//! So answers a broker that comes back from a long pause and has not been taken in again by its cluster; librdkafka's mock
-//! cluster cannot. In every answer the broker's address is replaced by the relay's, so clients stay on it.
+//! So answers a broker that comes back from a long pause and has not been taken in again by its cluster; librdkafka's
+//! mock cluster cannot. In every answer the broker's address is replaced by the relay's, so clients stay on it.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};

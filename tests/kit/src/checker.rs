@@ -1,8 +1,9 @@
-//! Judges a run offline from four logs: what went in, what the sink and the dead letters saw, and what was committed when.
+//! Judges a run offline from four logs: what went in, what the sink and the dead letters saw, and what was committed
+//! when.
 //!
-//! It knows nothing of how the run was made. A record is named by a number of the caller's choice; times are microseconds
-//! of one clock. [`check`] is pure. What it looks for is named as in Jepsen's analyses of Kafka: lost writes, writes nobody
-//! asked for, duplicates, and positions that passed something unfinished.
+//! It knows nothing of how the run was made. A record is named by a number of the caller's choice; times are
+//! microseconds of one clock. [`check`] is pure. What it looks for is named as in Jepsen's analyses of Kafka: lost
+//! writes, writes nobody asked for, duplicates, and positions that passed something unfinished.
 
 mod duplicates;
 mod order;
@@ -150,9 +151,9 @@ pub struct Verdict {
     pub disordered: u64,
     /// Keys that end with something older than the newest.
     pub stale_keys: u64,
-    /// Findings of these two kinds that are none once late writes are left out, and so are not counted there: a server went
-    /// on with a request whose line had broken, or a process with what it had in hand when it was taken for dead, after
-    /// newer writes of the key had been acknowledged. Only a version refuses such a write.
+    /// Findings of these two kinds that are none once late writes are left out, and so are not counted there: a server
+    /// went on with a request whose line had broken, or a process with what it had in hand when it was taken for dead,
+    /// after newer writes of the key had been acknowledged. Only a version refuses such a write.
     pub late: u64,
     /// Committed positions that passed a record nobody had acknowledged.
     pub early_commits: u64,

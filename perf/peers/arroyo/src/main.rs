@@ -36,8 +36,8 @@ const CONSUMER: [(&str, &str); 5] = [
     ("isolation.level", "read_committed"),
 ];
 
-/// The engine's settings for its producer, but for the queue: Produce does not wait for deliveries, and ends with an error
-/// when the queue is full.
+/// The engine's settings for its producer, but for the queue: Produce does not wait for deliveries, and ends with an
+/// error when the queue is full.
 const PRODUCER: [(&str, &str); 8] = [
     ("acks", "all"),
     ("enable.idempotence", "true"),

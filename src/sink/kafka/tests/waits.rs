@@ -1,4 +1,5 @@
-//! Waits of which nothing else would tell: what fails at once again and again, and what waits while others get their answer.
+//! Waits of which nothing else would tell: what fails at once again and again, and what waits while others get their
+//! answer.
 
 use super::*;
 
@@ -16,8 +17,8 @@ fn await_recovered(rig: &Rig) {
     }
 }
 
-/// Neither is ever open for long, so the clock of what is not answered does not see it. `beside`: another partition goes well
-/// meanwhile.
+/// Neither is ever open for long, so the clock of what is not answered does not see it. `beside`: another partition
+/// goes well meanwhile.
 fn fails_again_and_again(beside: bool) -> String {
     let cluster = cluster(1);
     let mut rig = Rig::start(&cluster, Options::default());

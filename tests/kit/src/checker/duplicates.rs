@@ -79,8 +79,8 @@ impl fmt::Display for Repetition {
     }
 }
 
-/// Whether an incident lies between two writes of a record and could reach back to it. `committed` is the highest position
-/// of a partition known to be committed by a moment.
+/// Whether an incident lies between two writes of a record and could reach back to it. `committed` is the highest
+/// position of a partition known to be committed by a moment.
 pub(super) fn explains(incident: &Incident, one: &Repetition, committed: impl Fn(i32, u64) -> i64) -> bool {
     let late = match incident.cause {
         // What is in flight is not waited for.
@@ -102,7 +102,8 @@ pub(super) fn explains(incident: &Incident, one: &Repetition, committed: impl Fn
     between && here && reaches()
 }
 
-/// An earlier record of the key was refused, or its answer lost, and was sent again in between: then this one follows it.
+/// An earlier record of the key was refused, or its answer lost, and was sent again in between: then this one follows
+/// it.
 fn follows_an_earlier_one(
     input: &Input,
     mates: &[&Input],

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use super::duplicates::FLIGHT_US;
 use super::{Cause, Incident, Input, Logs, Place, SAMPLES, Sighting, Taken, Verdict, describe};
 
-/// Counts records sent before an earlier one of their key, and keys left with something old; what comes of late writes alone
-/// is counted apart.
+/// Counts records sent before an earlier one of their key, and keys left with something old; what comes of late writes
+/// alone is counted apart.
 pub(super) fn judge(logs: &Logs, known: &HashMap<u64, &Input>, verdict: &mut Verdict) {
     let lines = lines(logs, known);
     let all = Found::of(logs, known, &lines, &HashSet::new());
@@ -78,9 +78,9 @@ impl Found {
     }
 }
 
-/// Places of writes that came late: when a newer record of the key had been acknowledged already, of a record that had been
-/// written before, and either by a request whose answer nobody heard because its line broke, or just after a process that
-/// had been taken for dead went on.
+/// Places of writes that came late: when a newer record of the key had been acknowledged already, of a record that had
+/// been written before, and either by a request whose answer nobody heard because its line broke, or just after a
+/// process that had been taken for dead went on.
 fn late_writes(logs: &Logs, known: &HashMap<u64, &Input>) -> HashSet<usize> {
     let mut late = HashSet::new();
     // By key: the newest record acknowledged so far, and the acknowledgements still to come at their time.

@@ -1,9 +1,9 @@
 //! Judges a run while it goes on, in memory that does not grow with its records (pure).
 //!
-//! The same rules as [`super::check`], for runs of hours. A record is named by its number, and numbers are given out one
-//! after the other; the n-th record of a partition lies at offset n, which the caller must make sure of. Only records that
-//! may still change are kept: everything acknowledged whose commit is older than `keep_us` is forgotten, and seeing it
-//! again is a repetition without a cause. Times are microseconds of one clock.
+//! The same rules as [`super::check`], for runs of hours. A record is named by its number, and numbers are given out
+//! one after the other; the n-th record of a partition lies at offset n, which the caller must make sure of. Only
+//! records that may still change are kept: everything acknowledged whose commit is older than `keep_us` is forgotten,
+//! and seeing it again is a repetition without a cause. Times are microseconds of one clock.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -35,8 +35,8 @@ pub struct StreamChecker {
 }
 
 impl StreamChecker {
-    /// A checker for a topic of so many partitions and keys below `keys`. What is committed is kept for `keep_us`: longer
-    /// than anything at the far side may be seen late.
+    /// A checker for a topic of so many partitions and keys below `keys`. What is committed is kept for `keep_us`:
+    /// longer than anything at the far side may be seen late.
     #[must_use]
     pub fn new(partitions: usize, keys: usize, keep_us: u64) -> Self {
         Self {

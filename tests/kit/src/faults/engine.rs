@@ -1,4 +1,5 @@
-//! The engine as a process: started, signalled, waited for, asked, and read. It never outlives the thread that started it.
+//! The engine as a process: started, signalled, waited for, asked, and read. It never outlives the thread that started
+//! it.
 
 use std::ffi::OsString;
 use std::fs::{self, File};

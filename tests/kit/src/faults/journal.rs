@@ -1,4 +1,5 @@
-//! What is written down while a scenario plays: the input as it was fed and as it lies in its topic, letters, incidents.
+//! What is written down while a scenario plays: the input as it was fed and as it lies in its topic, letters,
+//! incidents.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;

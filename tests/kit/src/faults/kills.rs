@@ -125,8 +125,8 @@ fn broker() -> Wants {
     Wants { real: Some(Far::Stub), ..Wants::default() }
 }
 
-/// Static membership on a real broker, where a member that comes back gets its partitions at once; the in-process cluster
-/// makes it wait for the end of its session.
+/// Static membership on a real broker, where a member that comes back gets its partitions at once; the in-process
+/// cluster makes it wait for the end of its session.
 fn instance() -> Wants {
     Wants { instance: true, ..broker() }
 }

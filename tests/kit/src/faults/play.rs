@@ -38,8 +38,8 @@ impl Outcome {
 /// Plays it with this seed; `kills` is how often a scenario that kills does so.
 ///
 /// # Errors
-/// The fault could not be caused, something did not happen in time, an engine ended as it must not, or said of itself that
-/// it is wrong. What the checker found is no error here.
+/// The fault could not be caused, something did not happen in time, an engine ended as it must not, or said of itself
+/// that it is wrong. What the checker found is no error here.
 pub fn play(
     scenario: &Scenario,
     program: &Program,

@@ -21,8 +21,8 @@ pub struct Scenario {
     pub wants: fn() -> Wants,
     /// Causes it and ends it, with an engine running under load.
     pub play: fn(&mut Stage) -> anyhow::Result<()>,
-    /// Why writes may come late under it, where nothing can be done about that. Only what the checker proves to be a late
-    /// write is excused.
+    /// Why writes may come late under it, where nothing can be done about that. Only what the checker proves to be a
+    /// late write is excused.
     pub limit: Option<&'static str>,
 }
 
@@ -31,8 +31,8 @@ pub struct Scenario {
 pub enum On {
     /// In-process cluster and endpoint: may run beside others.
     Testbed,
-    /// In-process endpoint, real Kafka that nobody breaks: may run beside others. (The in-process cluster lets a group wait
-    /// for most of a session whenever it changes.)
+    /// In-process endpoint, real Kafka that nobody breaks: may run beside others. (The in-process cluster lets a group
+    /// wait for most of a session whenever it changes.)
     Broker,
     /// The same, and each run kills several times: counted by kills.
     Kills,

@@ -447,8 +447,8 @@ impl Stage {
         Ok(code)
     }
 
-    /// Asks the engine that was started last to drain, and waits for its end. A signal that comes before it listens to any
-    /// ends it too.
+    /// Asks the engine that was started last to drain, and waits for its end. A signal that comes before it listens to
+    /// any ends it too.
     ///
     /// # Errors
     /// There is none, or it did not end.

@@ -1,4 +1,5 @@
-//! What was fetched once and is reused: a folder outside the checkout, safe for test processes that run beside each other.
+//! What was fetched once and is reused: a folder outside the checkout, safe for test processes that run beside each
+//! other.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! MirrorMaker 2 of Apache Kafka, which copies topics between clusters: its jars and a JDK that runs them. Whoever wants it
-//! to run starts it.
+//! MirrorMaker 2 of Apache Kafka, which copies topics between clusters: its jars and a JDK that runs them. Whoever
+//! wants it to run starts it.
 
 use std::path::PathBuf;
 

@@ -13,8 +13,8 @@
 //! | a program to set beside the engine | [`mirror_maker::obtain`] |
 //! | to look into it | [`KafkaClient`], [`ElasticsearchClient`], [`RedisClient`] |
 //!
-//! What they cost on two cores that other work shared (start, resident memory, from signal 9 to ready again): Kafka 2.6 s,
-//! 260 MiB, 6.4 s; Elasticsearch 6.8.2 3.4 s, 270 MiB, 2.7 s; 8.19.21 9 s, 830 MiB, 14.5 s; Redis 0.1 s, 11 MiB. All
+//! What they cost on two cores that other work shared (start, resident memory, from signal 9 to ready again): Kafka 2.6
+//! s, 260 MiB, 6.4 s; Elasticsearch 6.8.2 3.4 s, 270 MiB, 2.7 s; 8.19.21 9 s, 830 MiB, 14.5 s; Redis 0.1 s, 11 MiB. All
 //! five of [`shared`] together: 32 s, 1.6 GiB. The downloads are 178 MB, the cache 186 MB.
 
 pub mod cache;

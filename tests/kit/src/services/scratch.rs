@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::error::ServiceError;
 
+/// What must be free where servers keep their data: one that runs out of room in the middle of a test fails that test in
+/// ways that do not tell of it.
+const LEAST_FREE_BYTES: u64 = 2 << 30;
+
 /// A fresh folder under the system's place for temporary files.
 pub(super) struct Scratch {
     path: PathBuf,
@@ -15,9 +19,10 @@ impl Scratch {
     /// Makes `sluicegate-<name>-<process>-<random>`.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// The folder cannot be made, or there is too little room.
     pub(super) fn make(name: &str) -> Result<Scratch, ServiceError> {
         let parent = std::env::temp_dir();
+        has_room(&parent, LEAST_FREE_BYTES)?;
         let path = parent.join(format!("sluicegate-{name}-{}-{:016x}", std::process::id(), fastrand::u64(..)));
         fs::create_dir(&path).map_err(|cause| ServiceError::file("make the folder", &path, cause))?;
         // A server under another user must be able to pass.
@@ -49,6 +54,25 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path);
     }
+}
+
+/// Refuses to begin where fewer than `least_bytes` are free for this user.
+fn has_room(folder: &Path, least_bytes: u64) -> Result<(), ServiceError> {
+    let disk =
+        rustix::fs::statvfs(folder).map_err(|cause| ServiceError::file("ask for the free space of", folder, cause))?;
+    let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if free_bytes >= least_bytes {
+        return Ok(());
+    }
+    Err(ServiceError::Missing {
+        what: format!(
+            "room under {}: {} MiB are free of the {} MiB that servers need",
+            folder.display(),
+            free_bytes >> 20,
+            least_bytes >> 20
+        ),
+        remedy: "make some, or set TMPDIR to a folder of another disk".to_owned(),
+    })
 }
 
 /// Copies the folder `from` to `to`; with `link` set, files are hard links where the file system allows it (for files
@@ -102,6 +126,14 @@ mod tests {
         assert!(path.join("a/b/c").exists());
         drop(scratch);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn too_little_room_is_named_with_its_folder() {
+        let folder = std::env::temp_dir();
+        assert_eq!(has_room(&folder, 1), Ok(()));
+        let text = has_room(&folder, u64::MAX).unwrap_err().to_string();
+        assert!(text.starts_with(&format!("room under {}: ", folder.display())) && text.contains("TMPDIR"), "{text}");
     }
 
     #[test]

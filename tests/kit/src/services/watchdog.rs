@@ -1,8 +1,8 @@
 //! A small shell that outlives its owner: it ends the owner's server and removes its folder.
 //!
-//! libtest has no hook at its end, statics are never dropped, and a test process may be killed with signal 9. What always
-//! happens is that the kernel closes the process's pipes, so the watchdog waits for the end of its input. It runs in a
-//! process group of its own and ignores the signals of a terminal.
+//! libtest has no hook at its end, statics are never dropped, and a test process may be killed with signal 9. What
+//! always happens is that the kernel closes the process's pipes, so the watchdog waits for the end of its input. It
+//! runs in a process group of its own and ignores the signals of a terminal.
 
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;

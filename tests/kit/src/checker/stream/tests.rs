@@ -197,8 +197,8 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    /// Whatever happens to ten records, it finds what the offline checker finds. (Records the sink never saw stand in the
-    /// way of order here and not there, so every record is seen at the end.)
+    /// Whatever happens to ten records, it finds what the offline checker finds. (Records the sink never saw stand in
+    /// the way of order here and not there, so every record is seen at the end.)
     #[test]
     fn it_agrees_with_the_offline_checker(
         events in prop::collection::vec(event(), 0..30),

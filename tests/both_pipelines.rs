@@ -14,8 +14,8 @@ use crate::support::unique;
 
 /// How long a whole run may take on a machine that other work shares.
 const RUN: Duration = Duration::from_secs(300);
-/// How long a drain may take: `shutdown.timeout`, then commit and leave. A starved Elasticsearch takes a thousand records
-/// a second, and tens of thousands may be open.
+/// How long a drain may take: `shutdown.timeout`, then commit and leave. A starved Elasticsearch takes a thousand
+/// records a second, and tens of thousands may be open.
 const DRAIN: Duration = Duration::from_secs(150);
 /// Records a second that are fed while processes are killed.
 const RATE: f64 = 5_000.0;
