@@ -39,9 +39,9 @@ pub mod librdkafka {
 }
 pub mod model {
     pub use crate::model::{
-        Budget, Charge, Encode, Epoch, Exit, GiveUp, Kept, MemoryShare, Offset, Outcome, OwnedRecord, Part,
-        PartitionId, PartitionTable, Place, Position, Prepared, Record, Records, Reject, RejectReason, Report,
-        ReportSender, RewindCause, Run, Sequence, Stop, Ticket, TicketId, TopicPartition, Wake,
+        Charge, Encode, Epoch, Exit, GiveUp, Kept, MemoryShare, Offset, Outcome, OwnedRecord, Part, PartitionId,
+        PartitionTable, Place, Position, Prepared, Record, Records, Reject, RejectReason, Report, ReportSender,
+        RewindCause, Run, Sequence, Ticket, TicketId, TopicPartition, Wake,
     };
 }
 pub mod mutants {
@@ -94,14 +94,8 @@ pub mod telemetry {
     pub mod families {
         pub use crate::telemetry::families::families;
     }
-    pub mod health {
-        pub use crate::telemetry::health::Health;
-    }
-    pub mod latency {
-        pub use crate::telemetry::latency::LatencyBook;
-    }
-    pub mod metrics {
-        pub use crate::telemetry::metrics::PipelineMetrics;
+    pub mod handles {
+        pub use crate::telemetry::handles::Handles;
     }
     pub mod process {
         pub use crate::telemetry::process::Machine;

@@ -8,12 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use anyhow::bail;
+use sluicegate::internals::config::plan::PipelinePlan;
 use sluicegate::internals::librdkafka::RecordBatch;
-use sluicegate::internals::model::{Budget, Outcome, Part, PartitionId, Report, ReportSender, Run, Stop, Wake};
+use sluicegate::internals::model::{Outcome, Part, PartitionId, Report, ReportSender, Run};
 use sluicegate::internals::source::{InFlight, Source, SourceContext, SourceEnd, Until};
-use sluicegate::internals::telemetry::health::Health;
-use sluicegate::internals::telemetry::latency::LatencyBook;
-use sluicegate::internals::telemetry::metrics::PipelineMetrics;
+use sluicegate::internals::telemetry::handles::Handles;
 
 use super::progress::{self, Progress};
 use super::{Task, reader};
@@ -42,12 +41,13 @@ impl InFlight for NothingInFlight {
 /// The source halts, or leaves records open.
 pub fn run(task: &Task) -> anyhow::Result<()> {
     let progress = Progress::start(task.progress.as_deref())?;
-    let wake = Arc::new(Wake::default());
+    let plan = Arc::new(reader::pipeline(task)?);
+    let pipeline = Handles::new(&plan.name, plan.memory.in_flight_bytes(), Arc::default());
     let (reports, reported) = flume::bounded(REPORTS);
-    let reports = ReportSender::new(reports, wake.clone());
+    let reports = ReportSender::new(reports, pipeline.wake.clone());
     let (batches, drained) = flume::bounded::<RecordBatch>(2);
     let released = Arc::new(AtomicU64::new(0));
-    let source = start(task, &wake, reported, batches, &released)?;
+    let source = start(plan, pipeline, reported, batches, &released)?;
     for batch in drained {
         let RecordBatch { sequence, messages, runs, charge, .. } = batch;
         let sum = (0..messages.len()).filter_map(|index| messages.value(index)).map(progress::sum).sum();
@@ -70,27 +70,19 @@ fn whole(run: &Run) -> Part {
 }
 
 fn start(
-    task: &Task,
-    wake: &Arc<Wake>,
+    plan: Arc<PipelinePlan>,
+    pipeline: Arc<Handles>,
     reports: flume::Receiver<Report>,
     batches: flume::Sender<RecordBatch>,
     released: &Arc<AtomicU64>,
 ) -> anyhow::Result<JoinHandle<SourceEnd>> {
-    let plan = Arc::new(reader::pipeline(task)?);
     let context = SourceContext {
-        table: Arc::default(),
+        pipeline,
         reports,
         batches,
         released: released.clone(),
         ring: RING,
-        budget: Budget::new(plan.memory.in_flight_bytes(), wake.clone()),
-        wake: wake.clone(),
-        metrics: PipelineMetrics::new(&plan.name),
-        latency: LatencyBook::new(),
-        health: Health::new(),
-        stop: Arc::new(Stop::default()),
         view: Arc::default(),
-        lag: Arc::default(),
         in_flight: Arc::new(NothingInFlight),
         until: Some(Until::End),
         dry_run: false,

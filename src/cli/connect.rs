@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use crate::config::plan::{Downstream, ElasticsearchConnection, KafkaConnection, PipelinePlan, Plan, SinkPlan};
 use crate::enrich::{Lookups, NotReady};
-use crate::model::Stop;
 use crate::sink::elasticsearch::{Cluster, TargetFinding, Unidentified, inspect};
 use crate::source::probe;
-use crate::telemetry::health::Health;
-use crate::telemetry::metrics::PipelineMetrics;
+use crate::telemetry::handles::Handles;
 
 /// Bound of one question.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -139,15 +137,13 @@ fn lookups(pipeline: &PipelinePlan) -> Option<Reached> {
         return None;
     }
     let server = format!("redis (look-ups of {})", pipeline.name);
-    let metrics = PipelineMetrics::new(&pipeline.name);
-    let answer = Lookups::open(&plans, pipeline.retry, metrics, Health::new(), std::sync::Arc::<Stop>::default())
-        .map_err(|halt| halt.message)
-        .and_then(|lookups| {
-            lookups.probe().map_err(|not_ready| match not_ready {
-                NotReady::Waiting(why) => why,
-                NotReady::Halt(halt) => halt.message,
-            })
-        });
+    let handles = Handles::new(&pipeline.name, 0, std::sync::Arc::default());
+    let answer = Lookups::open(&plans, pipeline.retry, handles).map_err(|halt| halt.message).and_then(|lookups| {
+        lookups.probe().map_err(|not_ready| match not_ready {
+            NotReady::Waiting(why) => why,
+            NotReady::Halt(halt) => halt.message,
+        })
+    });
     Some(match answer {
         Ok(()) => Reached::ok(server, "answers"),
         Err(found) => Reached::failed(server, found),

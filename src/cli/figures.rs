@@ -76,7 +76,7 @@ pub(super) fn verdict(faults: &[String], praise: &str, report: &Path) -> String 
 
 fn latencies(collected: &Collected) -> Vec<StageLatency> {
     let of_one = |one: &CollectedPipeline| {
-        let pipeline = &one.view.name;
+        let pipeline = &one.view.pipeline.name;
         let stages = one.totals.iter().map(|(stage, histogram)| StageLatency {
             pipeline: pipeline.to_string(),
             stage,

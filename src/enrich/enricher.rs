@@ -115,7 +115,7 @@ impl Enricher {
                 LookupAttempt::Again => {}
                 LookupAttempt::Without => {
                     let rest = &scratch.missing[answered..];
-                    lookups.metrics.lookup(LookupResult::Failed).add(rest.len() as u64);
+                    lookups.pipeline.metrics.lookup(LookupResult::Failed).add(rest.len() as u64);
                     for place in rest {
                         found[*place] = Found::Unavailable;
                     }
@@ -142,7 +142,7 @@ fn from_cache(lookups: &Lookups, keyed: &Keyed, keys: &[&[u8]], found: &mut Vec<
         });
     }
     drop(cache);
-    lookups.metrics.lookup(LookupResult::Cached).add((keys.len() - missing.len()) as u64);
+    lookups.pipeline.metrics.lookup(LookupResult::Cached).add((keys.len() - missing.len()) as u64);
 }
 
 fn from_table(
@@ -158,7 +158,7 @@ fn from_table(
         match table.on_error {
             OnLookupError::Keep => {
                 found.resize(question.keys.len(), Found::Unavailable);
-                lookups.metrics.lookup(LookupResult::Failed).add(question.keys.len() as u64);
+                lookups.pipeline.metrics.lookup(LookupResult::Failed).add(question.keys.len() as u64);
                 return Ok(());
             }
             OnLookupError::Stop => {
@@ -178,8 +178,8 @@ fn from_table(
             Found::Json(json.clone())
         }));
     }
-    lookups.metrics.lookup(LookupResult::Cached).add(hits);
-    lookups.metrics.lookup(LookupResult::Missed).add(question.keys.len() as u64 - hits);
+    lookups.pipeline.metrics.lookup(LookupResult::Cached).add(hits);
+    lookups.pipeline.metrics.lookup(LookupResult::Missed).add(question.keys.len() as u64 - hits);
     Ok(())
 }
 
@@ -208,16 +208,16 @@ fn attempt(
     let start = Instant::now();
     let outcome = link.ask(server, &scratch.request, asked, &server.limits(), read, &mut scratch.answers);
     let took = start.elapsed();
-    lookups.metrics.lookup_micros.observe(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    lookups.pipeline.metrics.lookup_micros.observe(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
     match outcome {
         Ok(()) => {
-            lookups.metrics.busy(StageName::Lookup).add(nanos);
+            lookups.pipeline.metrics.busy(StageName::Lookup).add(nanos);
             succeeded(lookups, link, question.number, took > server.limits().total / 2);
             Ok(LookupAttempt::Answered(asked))
         }
         Err(fault) => {
-            lookups.metrics.blocked(StageName::Lookup).add(nanos);
+            lookups.pipeline.metrics.blocked(StageName::Lookup).add(nanos);
             failed(lookups, keyed, link, question.number, fault, asked, &mut scratch.answers)
         }
     }
@@ -319,13 +319,13 @@ fn remember(
         }
     }
     drop(cache);
-    lookups.metrics.lookup(LookupResult::Found).add(hits);
-    lookups.metrics.lookup(LookupResult::Unusable).add(unusable);
-    lookups.metrics.lookup(LookupResult::Missed).add(places.len() as u64 - hits - unusable);
+    lookups.pipeline.metrics.lookup(LookupResult::Found).add(hits);
+    lookups.pipeline.metrics.lookup(LookupResult::Unusable).add(unusable);
+    lookups.pipeline.metrics.lookup(LookupResult::Missed).add(places.len() as u64 - hits - unusable);
 }
 
 fn wanted(lookups: &Lookups, question: &KeyQuestion<'_>) -> bool {
-    !lookups.stop.is_aborting() && (question.still_wanted)()
+    !lookups.pipeline.stop.is_aborting() && (question.still_wanted)()
 }
 
 /// Waits, looking every [`GLANCE`] whether anybody still waits for the answer.
@@ -339,6 +339,10 @@ fn pause(lookups: &Lookups, wait: Duration, question: &KeyQuestion<'_>) -> Resul
         }
         std::thread::park_timeout(GLANCE.min(wait.saturating_sub(start.elapsed())));
     }
-    lookups.metrics.blocked(StageName::Lookup).add(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
+    lookups
+        .pipeline
+        .metrics
+        .blocked(StageName::Lookup)
+        .add(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
     outcome
 }

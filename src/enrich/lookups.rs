@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::config::plan::{LookupPlan, LookupSource, OnLookupError, RetryPlan};
-use crate::model::{Exit, Halt, Stop};
-use crate::telemetry::health::{Component, Health};
-use crate::telemetry::metrics::{LookupResult, PipelineMetrics};
+use crate::model::{Exit, Halt};
+use crate::telemetry::handles::Handles;
+use crate::telemetry::health::Component;
+use crate::telemetry::metrics::LookupResult;
 
 use super::cache::Cache;
 use super::fault::LookupFault;
@@ -70,11 +71,8 @@ pub struct Lookups {
     servers: Vec<RedisServer>,
     /// Backoff between attempts.
     pub(super) retry: RetryPlan,
-    /// Counters.
-    pub(super) metrics: Arc<PipelineMetrics>,
-    /// The stop switch.
-    pub(super) stop: Arc<Stop>,
-    health: Arc<Health>,
+    /// What all threads of the pipeline share.
+    pub(super) pipeline: Arc<Handles>,
     faulty: AtomicBool,
     faults: Mutex<Vec<Option<String>>>,
 }
@@ -87,20 +85,14 @@ impl Lookups {
         let json = |(key, text): (Vec<u8>, Bytes)| (key, Json::from(&text[..]));
         let source = |table: HashMap<Vec<u8>, Bytes>| AnswerSource::Memory(table.into_iter().map(json).collect());
         let sources = tables.into_iter().map(source).collect();
-        Arc::new(Self::of(sources, Vec::new(), retry, PipelineMetrics::new(""), Health::new(), Arc::default()))
+        Arc::new(Self::of(sources, Vec::new(), retry, Handles::new(&Arc::from(""), 0, Arc::default())))
     }
 
     /// The look-ups of `plans`, in order. Connects to nothing: see [`Lookups::probe`].
     ///
     /// # Errors
     /// [`Exit::Config`] for a URL that cannot be one.
-    pub(crate) fn open(
-        plans: &[LookupPlan],
-        retry: RetryPlan,
-        metrics: Arc<PipelineMetrics>,
-        health: Arc<Health>,
-        stop: Arc<Stop>,
-    ) -> Result<Arc<Self>, Halt> {
+    pub(crate) fn open(plans: &[LookupPlan], retry: RetryPlan, pipeline: Arc<Handles>) -> Result<Arc<Self>, Halt> {
         let mut servers: Vec<RedisServer> = Vec::new();
         let mut sources = Vec::with_capacity(plans.len());
         for plan in plans {
@@ -123,22 +115,15 @@ impl Lookups {
             });
         }
         if !servers.is_empty() {
-            health.needs(Component::Enrich);
+            pipeline.health.needs(Component::Enrich);
         }
-        Ok(Arc::new(Self::of(sources, servers, retry, metrics, health, stop)))
+        Ok(Arc::new(Self::of(sources, servers, retry, pipeline)))
     }
 
-    fn of(
-        sources: Vec<AnswerSource>,
-        servers: Vec<RedisServer>,
-        retry: RetryPlan,
-        metrics: Arc<PipelineMetrics>,
-        health: Arc<Health>,
-        stop: Arc<Stop>,
-    ) -> Self {
+    fn of(sources: Vec<AnswerSource>, servers: Vec<RedisServer>, retry: RetryPlan, pipeline: Arc<Handles>) -> Self {
         let faults = Mutex::new(vec![None; sources.len()]);
         let steps = sources.into_iter().map(|source| LookupStep { source, warned: AtomicBool::new(false) }).collect();
-        Self { steps, servers, retry, metrics, health, stop, faulty: AtomicBool::new(false), faults }
+        Self { steps, servers, retry, pipeline, faulty: AtomicBool::new(false), faults }
     }
 
     /// Reaches every server once, logs in, and reads every table not read yet. Blocks for at most a few timeouts a
@@ -168,7 +153,7 @@ impl Lookups {
             }
         }
         if !self.servers.is_empty() {
-            self.health.reached(Component::Enrich);
+            self.pipeline.health.reached(Component::Enrich);
         }
         Ok(())
     }
@@ -182,10 +167,10 @@ impl Lookups {
     ) -> Result<Arc<Entries>, LookupFault> {
         let start = Instant::now();
         let read = table.read(self.server(table.server), link);
-        self.metrics.lookup_micros.observe(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
+        self.pipeline.metrics.lookup_micros.observe(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
         let entries = read?;
         if entries.unusable > 0 {
-            self.metrics.lookup(LookupResult::Unusable).add(entries.unusable);
+            self.pipeline.metrics.lookup(LookupResult::Unusable).add(entries.unusable);
             self.warn_unusable(number, "a value is not UTF-8 or larger than 1 MiB");
         }
         if entries.is_empty() {
@@ -226,7 +211,7 @@ impl Lookups {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         faults[number] = Some(message.clone());
         self.faulty.store(true, Ordering::Release);
-        self.health.raise(Component::Enrich, message);
+        self.pipeline.health.raise(Component::Enrich, message);
     }
 
     /// Names a fault of look-up `number` unless one is named already.
@@ -246,10 +231,10 @@ impl Lookups {
             return;
         }
         match faults.iter().flatten().next() {
-            Some(other) => self.health.raise(Component::Enrich, other.clone()),
+            Some(other) => self.pipeline.health.raise(Component::Enrich, other.clone()),
             None => {
                 self.faulty.store(false, Ordering::Release);
-                self.health.clear(Component::Enrich);
+                self.pipeline.health.clear(Component::Enrich);
             }
         }
     }

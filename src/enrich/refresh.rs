@@ -38,7 +38,7 @@ impl Lookups {
 fn refresh(lookups: &Weak<Lookups>) {
     let mut due: HashMap<usize, Instant> = HashMap::new();
     let mut links: HashMap<usize, ServerLink> = HashMap::new();
-    while let Some(lookups) = lookups.upgrade().filter(|lookups| !lookups.stop.is_draining()) {
+    while let Some(lookups) = lookups.upgrade().filter(|lookups| !lookups.pipeline.stop.is_draining()) {
         for (number, step) in lookups.steps.iter().enumerate() {
             let AnswerSource::Table(table) = &step.source else { continue };
             let interval = table.refresh.max(GLANCE);

@@ -16,20 +16,21 @@ use std::thread::JoinHandle;
 use crate::config::plan::{ElasticsearchSinkPlan, KafkaSinkPlan, OnReject, OnTombstone, PipelinePlan, SinkPlan};
 use crate::enrich::{Enricher, Lookups};
 use crate::librdkafka::RecordBatch;
-use crate::model::{Encode, Exit, Halt, Place, Prepared, Report, ReportSender, Stop, Wake};
+use crate::model::{Encode, Exit, Halt, Place, Prepared, Report, ReportSender};
 use crate::preprocess::worker::{Preprocessor, Worker};
 use crate::preprocess::{Program, Tombstones};
 use crate::sink::context::SinkContext;
 use crate::sink::elasticsearch::{self, BulkEncoder, ElasticsearchSink};
 use crate::sink::kafka::{self, KafkaEncoder, KafkaSink};
 use crate::sink::null;
-use crate::sink::reject::{RejectHandles, Rejects};
+use crate::sink::reject::Rejects;
 use crate::source::view::SourceView;
 use crate::source::{InFlight, Source, SourceContext, SourceEnd, Until};
 use crate::telemetry::board::PipelineView;
+use crate::telemetry::handles::Handles;
 
-use super::handles::PipelineHandles;
 use super::in_flight::{BulkInFlight, NothingInFlight, ProducerInFlight};
+use super::parts::PipelineParts;
 
 /// Places of the sink's ring, and of its intake channel: batches between the source and the intake.
 const RING: usize = 64;
@@ -79,8 +80,7 @@ pub(super) enum ThreadNotice {
 /// A running pipeline, as the engine sees it.
 pub(super) struct RunningPipeline {
     pub(super) plan: Arc<PipelinePlan>,
-    pub(super) stop: Arc<Stop>,
-    pub(super) wake: Arc<Wake>,
+    pub(super) pipeline: Arc<Handles>,
     /// Weak: the source must see when everyone who could settle has gone.
     pub(super) reports: flume::WeakSender<Report>,
     pub(super) view: Arc<SourceView>,
@@ -99,7 +99,7 @@ pub(super) struct Bounds {
 
 /// A pipeline whose threads are about to start.
 struct Assembly<'a> {
-    shared: &'a PipelineHandles,
+    shared: &'a PipelineParts,
     lookups: Option<Arc<Lookups>>,
     runtime: &'a tokio::runtime::Handle,
     notices: flume::Sender<ThreadNotice>,
@@ -114,36 +114,18 @@ struct Assembly<'a> {
 /// # Errors
 /// A property or address that cannot work, as a halt with its exit code.
 pub(super) fn start(
-    shared: &PipelineHandles,
+    shared: &PipelineParts,
     lookups: Option<Arc<Lookups>>,
     runtime: &tokio::runtime::Handle,
     notices: flume::Sender<ThreadNotice>,
     bounds: Bounds,
 ) -> Result<RunningPipeline, Halt> {
     let reports = flume::bounded(REPORTS);
-    let sender = ReportSender::new(reports.0.clone(), shared.wake.clone());
-    let handles = RejectHandles {
-        pipeline: shared.plan.name.clone(),
-        table: shared.table.clone(),
-        reports: sender.clone(),
-        budget: shared.budget.clone(),
-        metrics: shared.metrics.clone(),
-        health: shared.health.clone(),
-        stop: shared.stop.clone(),
-    };
-    let desk = Rejects::open(&desk_plan(shared, bounds), handles).map_err(|message| invalid(shared, &message))?;
-    let context = SinkContext {
-        pipeline: shared.plan.name.clone(),
-        table: shared.table.clone(),
-        reports: sender,
-        released: Arc::new(AtomicU64::new(0)),
-        budget: shared.budget.clone(),
-        metrics: shared.metrics.clone(),
-        latency: shared.latency.clone(),
-        health: shared.health.clone(),
-        stop: shared.stop.clone(),
-        desk,
-    };
+    let sender = ReportSender::new(reports.0.clone(), shared.pipeline.wake.clone());
+    let desk = Rejects::open(&desk_plan(shared, bounds), shared.pipeline.clone(), sender.clone())
+        .map_err(|message| invalid(shared, &message))?;
+    let released = Arc::new(AtomicU64::new(0));
+    let context = SinkContext { pipeline: shared.pipeline.clone(), reports: sender, released, desk };
     if let Some(lookups) = &lookups {
         // Nothing joins that thread, for it keeps nothing alive: it ends with a drain, or with the workers.
         drop(lookups.spawn_refresh()?);
@@ -157,8 +139,7 @@ pub(super) fn start(
     let Assembly { reports, threads, .. } = assembly;
     Ok(RunningPipeline {
         plan: shared.plan.clone(),
-        stop: shared.stop.clone(),
-        wake: shared.wake.clone(),
+        pipeline: shared.pipeline.clone(),
         reports: reports.0.downgrade(),
         view: shared.view.clone(),
         board: shared.board.clone(),
@@ -167,7 +148,7 @@ pub(super) fn start(
 }
 
 /// A dry run writes no dead letters and stops at no reject.
-fn desk_plan(shared: &PipelineHandles, bounds: Bounds) -> PipelinePlan {
+fn desk_plan(shared: &PipelineParts, bounds: Bounds) -> PipelinePlan {
     let mut plan = (*shared.plan).clone();
     if bounds.dry_run {
         plan.on_reject = OnReject::Drop;
@@ -175,7 +156,7 @@ fn desk_plan(shared: &PipelineHandles, bounds: Bounds) -> PipelinePlan {
     plan
 }
 
-fn invalid(shared: &PipelineHandles, message: &str) -> Halt {
+fn invalid(shared: &PipelineParts, message: &str) -> Halt {
     Halt { exit: Exit::Config, message: format!("pipeline {}: {message}", shared.plan.name) }
 }
 
@@ -292,12 +273,9 @@ impl Assembly<'_> {
             batches,
             intake,
             make: Box::new(make),
-            table: self.shared.table.clone(),
+            pipeline: self.shared.pipeline.clone(),
             reports: self.context.reports.clone(),
             keep_originals: self.context.desk.needs_original(),
-            stop: self.shared.stop.clone(),
-            metrics: self.shared.metrics.clone(),
-            latency: self.shared.latency.clone(),
         }
     }
 
@@ -305,19 +283,12 @@ impl Assembly<'_> {
         let shared = self.shared;
         SourceContext {
             plan: shared.plan.clone(),
-            table: shared.table.clone(),
+            pipeline: shared.pipeline.clone(),
             reports: self.reports.1.clone(),
             batches,
             released: self.context.released.clone(),
             ring: RING as u64,
-            budget: shared.budget.clone(),
-            wake: shared.wake.clone(),
-            metrics: shared.metrics.clone(),
-            latency: shared.latency.clone(),
-            health: shared.health.clone(),
-            stop: shared.stop.clone(),
             view: shared.view.clone(),
-            lag: shared.lag.clone(),
             in_flight,
             until: self.bounds.until,
             dry_run: self.bounds.dry_run,

@@ -15,8 +15,8 @@ use crate::telemetry::reporter::{Collected, ReporterHandle};
 use crate::telemetry::run_files::{self, RunFile};
 
 use super::assemble::{self, Bounds, RunningPipeline, ThreadNotice, ThreadRole};
-use super::handles::PipelineHandles;
 use super::observe::{build_info, reporter, serve};
+use super::parts::PipelineParts;
 use super::startup;
 
 /// How often deadlines are looked at.
@@ -126,7 +126,7 @@ impl Engine {
     pub(crate) fn start_with(plan: Plan, options: EngineOptions, stops: Vec<Arc<Stop>>) -> Result<Self, StartError> {
         let runtime = runtime().map_err(StartError)?;
         let pipelines = plan.pipelines.into_iter().zip(stops).enumerate();
-        let handles = |(index, (pipeline, stop))| PipelineHandles::new(index, pipeline, stop);
+        let handles = |(index, (pipeline, stop))| PipelineParts::new(index, pipeline, stop);
         let shared: Vec<_> = pipelines.map(handles).collect();
         let board = Board::new(build_info(), plan.hash.clone(), shared.iter().map(|one| one.board.clone()).collect());
         let endpoint = plan.listen.map(|address| runtime.block_on(serve(address, board.clone()))).transpose();
@@ -139,8 +139,13 @@ impl Engine {
                 None => one.lookups().map_err(StartError)?,
             };
             let bounded = options.until.is_some() || options.dry_run;
-            let wait =
-                startup::Wait { pipeline: &one.plan.name, health: &one.health, stop: &one.stop, deadline, bounded };
+            let wait = startup::Wait {
+                pipeline: &one.plan.name,
+                health: &one.pipeline.health,
+                stop: &one.pipeline.stop,
+                deadline,
+                bounded,
+            };
             startup::await_servers(&one.plan, found.as_deref(), runtime.handle(), &wait).map_err(StartError)?;
             lookups.push(found);
         }
@@ -179,8 +184,8 @@ impl Engine {
     #[must_use]
     pub fn stop_handle(&self) -> StopHandle {
         StopHandle {
-            stops: self.pipelines.iter().map(|one| one.stop.clone()).collect(),
-            wakes: self.pipelines.iter().map(|one| one.wake.clone()).collect(),
+            stops: self.pipelines.iter().map(|one| one.pipeline.stop.clone()).collect(),
+            wakes: self.pipelines.iter().map(|one| one.pipeline.wake.clone()).collect(),
         }
     }
 
@@ -242,7 +247,7 @@ impl Engine {
                     "pipeline {pipeline}: records are open, no fault is named, and nothing was resolved for the watchdog's time"
                 );
                 if let Some(running) = self.pipelines.iter().find(|one| *one.plan.name == *pipeline) {
-                    running.board.health.set_state(State::Failed);
+                    running.board.pipeline.health.set_state(State::Failed);
                 }
                 self.halted(Halt { exit: Exit::Temporary, message }, OnHalt::Exit);
                 self.stop_handle().abort();
@@ -260,9 +265,9 @@ impl Engine {
     fn source_ended(&mut self, pipeline: usize, end: SourceEnd) {
         let running = &self.pipelines[pipeline];
         let (state, on_halt) = (if end.halt.is_some() { State::Failed } else { State::Done }, running.plan.on_halt);
-        running.board.health.set_state(state);
+        running.board.pipeline.health.set_state(state);
         // Whatever of the sink is still waiting has nobody left to report to.
-        running.stop.abort();
+        running.pipeline.stop.abort();
         if let Some(halt) = end.halt.clone() {
             tracing::error!(pipeline = %running.plan.name, exit = halt.exit.code(), "{}", halt.message);
             self.halted(halt, on_halt);
@@ -274,20 +279,20 @@ impl Engine {
     /// source that leaves no account has panicked.
     fn ended_without_account(&mut self, pipeline: usize, role: ThreadRole, thread: &str, panicked: bool) {
         let running = &self.pipelines[pipeline];
-        let expected = running.stop.is_draining() || self.ended[pipeline].is_some();
+        let expected = running.pipeline.stop.is_draining() || self.ended[pipeline].is_some();
         if panicked || (!expected && role == ThreadRole::Source) {
             let message = format!("thread {thread} ended unexpectedly: this is a bug; see the log above");
             let halt = Halt { exit: Exit::Failure, message };
             match role {
                 ThreadRole::Source => {
                     self.ended[pipeline] = Some(SourceEnd { halt: Some(halt.clone()), left_open: 0, committed: false });
-                    self.pipelines[pipeline].stop.abort();
+                    self.pipelines[pipeline].pipeline.stop.abort();
                 }
                 ThreadRole::Worker(_) | ThreadRole::Sink => {
                     if let Some(reports) = running.reports.upgrade() {
                         drop(reports.try_send(Report::Halt(halt.clone())));
                     }
-                    running.wake.wake();
+                    running.pipeline.wake.wake();
                 }
             }
             self.halted(halt, OnHalt::Exit);
@@ -306,21 +311,21 @@ impl Engine {
     fn look_at_deadlines(&mut self, now: Instant) -> bool {
         let mut aborting = false;
         for (index, running) in self.pipelines.iter().enumerate() {
-            if running.stop.is_draining() && self.ended[index].is_none() {
+            if running.pipeline.stop.is_draining() && self.ended[index].is_none() {
                 if self.drain_deadlines[index].is_none() {
-                    running.board.health.set_state(State::Draining);
-                    running.wake.wake();
+                    running.board.pipeline.health.set_state(State::Draining);
+                    running.pipeline.wake.wake();
                 }
                 let deadline = *self.drain_deadlines[index].get_or_insert(now + self.shutdown_timeout);
-                if now >= deadline && !running.stop.is_aborting() {
+                if now >= deadline && !running.pipeline.stop.is_aborting() {
                     tracing::warn!(pipeline = %running.plan.name, "shutdown.timeout passed: leaving the rest uncommitted");
-                    running.stop.abort();
-                    running.wake.wake();
+                    running.pipeline.stop.abort();
+                    running.pipeline.wake.wake();
                 }
             }
-            aborting |= running.stop.is_aborting();
+            aborting |= running.pipeline.stop.is_aborting();
         }
-        let all_aborting = self.pipelines.iter().all(|running| running.stop.is_aborting());
+        let all_aborting = self.pipelines.iter().all(|running| running.pipeline.stop.is_aborting());
         if aborting && all_aborting {
             return now >= *self.abort_deadline.get_or_insert(now + ABORT_WITHIN);
         }
@@ -382,8 +387,8 @@ fn runtime() -> Result<tokio::runtime::Runtime, Halt> {
 /// Ends what was started, so that consumers leave their groups.
 fn abandon(pipelines: Vec<RunningPipeline>) {
     for running in &pipelines {
-        running.stop.abort();
-        running.wake.wake();
+        running.pipeline.stop.abort();
+        running.pipeline.wake.wake();
     }
     let deadline = Instant::now() + ABORT_WITHIN;
     for (name, thread) in pipelines.into_iter().flat_map(|running| running.threads) {

@@ -55,7 +55,7 @@ impl FreedPages {
             return;
         }
         self.next_look = now + LOOK_EVERY;
-        let consumed = board.pipelines.iter().map(|view| view.metrics.source_records.get()).sum();
+        let consumed = board.pipelines.iter().map(|view| view.pipeline.metrics.source_records.get()).sum();
         let resident_bytes = process::allocator_bytes().map_or(0, |bytes| bytes.resident);
         if self.are_due(now, consumed, resident_bytes) {
             give_back();

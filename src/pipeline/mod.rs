@@ -6,9 +6,9 @@
 mod assemble;
 pub mod engine;
 mod freed_pages;
-mod handles;
 mod in_flight;
 mod observe;
+mod parts;
 mod startup;
 
 pub use crate::source::Until;

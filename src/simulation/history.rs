@@ -11,6 +11,7 @@ use crate::model::{Budget, PartitionTable};
 use crate::sink::elasticsearch::InFlightCounts;
 use crate::source::snapshot::Snapshot;
 use crate::source::{InFlight, Source, SourceContext, Until};
+use crate::telemetry::handles::Handles;
 use crate::telemetry::health::{Component, Health};
 use crate::telemetry::lag::LagTable;
 use crate::telemetry::latency::LatencyBook;
@@ -294,21 +295,25 @@ impl<'a> History<'a> {
             (Sink::Lanes(lanes), Arc::new(LanesInFlight(in_flight)))
         };
         let engine = Engine::new(waiting, sink, reports, table.clone(), budget.clone());
+        let pipeline = Handles {
+            name: plan.name.clone(),
+            metrics: self.instruments.metrics.clone(),
+            latency: self.instruments.latency.clone(),
+            health: Health::new(),
+            lag: LagTable::new(),
+            budget,
+            table,
+            stop: engine.stop.clone(),
+            wake,
+        };
         let context = SourceContext {
             plan,
-            table,
+            pipeline: Arc::new(pipeline),
             reports: reported,
             batches,
             released: engine.released.clone(),
             ring: RING,
-            budget,
-            wake,
-            metrics: self.instruments.metrics.clone(),
-            latency: self.instruments.latency.clone(),
-            health: Health::new(),
-            stop: engine.stop.clone(),
             view: Arc::default(),
-            lag: LagTable::new(),
             in_flight,
             until: self.settings.until.then_some(Until::End),
             dry_run: false,

@@ -3,36 +3,22 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use crate::model::{Budget, PartitionTable, Report, ReportSender, RewindCause, Stop, Ticket};
+use crate::model::{Report, ReportSender, RewindCause, Ticket};
 use crate::mutants::{self, Mutant};
-use crate::telemetry::health::Health;
-use crate::telemetry::latency::LatencyBook;
-use crate::telemetry::metrics::PipelineMetrics;
+use crate::telemetry::handles::Handles;
 
 use super::reject::Rejects;
 
-/// Handles of one pipeline, shared by its sink's threads and tasks.
+/// What a sink's threads and tasks share. That the pipeline drains is told by the intake channel closing.
 #[derive(Clone)]
 pub struct SinkContext {
-    /// Pipeline name, for messages.
-    pub pipeline: Arc<str>,
-    /// The fence: asked before every send and re-send.
-    pub table: Arc<PartitionTable>,
+    /// What all threads of the pipeline share.
+    pub pipeline: Arc<Handles>,
     /// To the source thread.
     pub reports: ReportSender,
     /// Lowest sequence number the intake has not taken yet. The source hands out no number at or above this plus the
     /// ring's size. Wake the source after moving it.
     pub released: Arc<AtomicU64>,
-    /// The byte budget, for charges that do not come out of a batch's own.
-    pub budget: Arc<Budget>,
-    /// Counters.
-    pub metrics: Arc<PipelineMetrics>,
-    /// Histograms.
-    pub latency: Arc<LatencyBook>,
-    /// Named faults.
-    pub health: Arc<Health>,
-    /// How patient retries may be. Draining itself is told by the intake channel closing.
-    pub stop: Arc<Stop>,
     /// Where rejects go.
     pub desk: Arc<Rejects>,
 }
@@ -45,7 +31,7 @@ impl SinkContext {
             return;
         }
         if !mutants::on(Mutant::HoleBehindALostBatch) {
-            tickets.iter().for_each(|ticket| self.table.bar(ticket.slot, ticket.epoch));
+            tickets.iter().for_each(|ticket| self.pipeline.table.bar(ticket.slot, ticket.epoch));
         }
         self.report(Report::Rewind { tickets, cause: RewindCause::Lost });
     }

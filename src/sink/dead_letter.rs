@@ -11,15 +11,16 @@ mod file;
 mod memory;
 mod topic;
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::config::plan::{OnReject, OnTooLarge};
-use crate::model::{Backoff, Charge, Outcome, OwnedRecord, Part, Place, Reject, Report};
+use crate::model::{Backoff, Charge, Outcome, OwnedRecord, Part, Place, Reject, Report, ReportSender};
 use crate::mutants::{self, Mutant};
+use crate::telemetry::handles::Handles;
 use crate::telemetry::health::Component;
 
-use super::reject::RejectHandles;
 use envelope::Omitted;
 use file::LetterFile;
 use memory::Memory;
@@ -71,18 +72,19 @@ pub(super) fn start(
     target: &OnReject,
     memory_bytes: usize,
     waiting: flume::Receiver<Letter>,
-    handles: RejectHandles,
+    pipeline: Arc<Handles>,
+    reports: ReportSender,
 ) -> Result<JoinHandle<()>, String> {
     let (target, on_too_large) = match target {
         OnReject::DeadLetterKafka { connection, topic, on_too_large } => {
-            handles.health.needs(Component::DeadLetter);
-            let target = LetterTopic::open(connection, topic, memory_bytes, handles.clone())?;
+            pipeline.health.needs(Component::DeadLetter);
+            let target = LetterTopic::open(connection, topic, memory_bytes, pipeline.clone())?;
             (LetterTarget::Topic(Box::new(target)), *on_too_large)
         }
         OnReject::DeadLetterFile { path } => (LetterTarget::File(LetterFile::open(path)?), OnTooLarge::Hold),
         OnReject::Stop | OnReject::Drop => return Err("no dead letters are configured".to_owned()),
     };
-    let writer = Writer { waiting, target, on_too_large, memory: Memory::default(), handles };
+    let writer = Writer { waiting, target, on_too_large, memory: Memory::default(), pipeline, reports };
     std::thread::Builder::new()
         .name("dead-letter".into())
         .spawn(move || writer.run())
@@ -94,7 +96,8 @@ struct Writer {
     target: LetterTarget,
     on_too_large: OnTooLarge,
     memory: Memory,
-    handles: RejectHandles,
+    pipeline: Arc<Handles>,
+    reports: ReportSender,
 }
 
 impl Writer {
@@ -131,7 +134,7 @@ impl Writer {
                     }
                     return Some(group);
                 }
-                Err(flume::RecvTimeoutError::Timeout) if !self.handles.stop.is_aborting() => {}
+                Err(flume::RecvTimeoutError::Timeout) if !self.pipeline.stop.is_aborting() => {}
                 Err(_) => return None,
             }
         }
@@ -164,14 +167,14 @@ impl Writer {
             self.settle(&done);
             letters = left;
             match fault {
-                None => self.handles.health.clear(Component::DeadLetter),
+                None => self.pipeline.health.clear(Component::DeadLetter),
                 Some(fault) => {
-                    self.handles.health.raise(Component::DeadLetter, fault);
+                    self.pipeline.health.raise(Component::DeadLetter, fault);
                     self.rest(BACKOFF.after(failures));
                     failures = if done.is_empty() { failures.saturating_add(1) } else { 1 };
                 }
             }
-            if self.handles.stop.is_aborting() {
+            if self.pipeline.stop.is_aborting() {
                 return;
             }
         }
@@ -180,7 +183,7 @@ impl Writer {
     fn attempt(&mut self, letters: &[Letter]) -> WriteAttempt {
         match &mut self.target {
             LetterTarget::Topic(topic) => topic.write(letters),
-            LetterTarget::File(file) => file.write(letters, &self.handles.pipeline),
+            LetterTarget::File(file) => file.write(letters, &self.pipeline.name),
         }
     }
 
@@ -198,7 +201,7 @@ impl Writer {
             *done = alone.done.iter().all(|done| *done);
             let stop = alone.fault.is_some() && !alone.too_large;
             fault = fault.or(alone.fault);
-            if stop || self.handles.stop.is_aborting() {
+            if stop || self.pipeline.stop.is_aborting() {
                 break;
             }
         }
@@ -219,7 +222,7 @@ impl Writer {
             if last.fault.is_none() {
                 let OwnedRecord { topic, partition, offset, .. } = &letter.original;
                 tracing::warn!(
-                    pipeline = %self.handles.pipeline,
+                    pipeline = %self.pipeline.name,
                     "the dead letter of {topic}[{partition}] offset {offset} was too large ({} bytes) and was written \
                      without its {}; the original is only in its topic",
                     letter.original.bytes(),
@@ -232,7 +235,7 @@ impl Writer {
 
     fn is_wanted(&self, letter: &Letter) -> bool {
         let ticket = letter.place.ticket;
-        self.handles.table.is_current(ticket.slot, ticket.epoch)
+        self.pipeline.table.is_current(ticket.slot, ticket.epoch)
     }
 
     fn settle(&self, letters: &[Letter]) {
@@ -247,13 +250,13 @@ impl Writer {
             }
         }
         if !parts.is_empty() {
-            self.handles.reports.send(Report::Settled(parts));
+            self.reports.send(Report::Settled(parts));
         }
     }
 
     fn rest(&self, wait: Duration) {
         let end = Instant::now() + wait;
-        while !self.handles.stop.is_aborting()
+        while !self.pipeline.stop.is_aborting()
             && let Some(left) = end.checked_duration_since(Instant::now())
             && !left.is_zero()
         {

@@ -12,7 +12,7 @@ pub fn run<I>(intake: &flume::Receiver<Prepared<I>>, ring: usize, context: &Sink
     let mut ring = Sequencer::new(ring);
     while let Ok(batch) = intake.recv() {
         if let Err(fault) = ring.insert(batch.sequence, batch) {
-            tracing::error!(pipeline = %context.pipeline, "{fault}: this is a bug");
+            tracing::error!(pipeline = %context.pipeline.name, "{fault}: this is a bug");
             return;
         }
         while let Some(batch) = ring.pop() {
@@ -26,8 +26,8 @@ fn take<I>(mut batch: Prepared<I>, context: &SinkContext, place: &impl Fn(&I) ->
     context.lost(std::mem::take(&mut batch.lost));
     let mut parts = std::mem::take(&mut batch.ended);
     for rejected in &batch.rejects {
-        context.metrics.reject(rejected.reject.reason).add(1);
-        tracing::debug!(pipeline = %context.pipeline, offset = rejected.place.offset.0, "would be rejected: {}", rejected.reject);
+        context.pipeline.metrics.reject(rejected.reject.reason).add(1);
+        tracing::debug!(pipeline = %context.pipeline.name, offset = rejected.place.offset.0, "would be rejected: {}", rejected.reject);
         add(&mut parts, rejected.place, Outcome::Dropped);
     }
     for item in &batch.items {

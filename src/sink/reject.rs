@@ -18,12 +18,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::config::plan::{OnReject, PipelinePlan};
-use crate::model::{
-    Budget, Exit, Halt, Originals, Outcome, OwnedRecord, Part, PartitionTable, Place, Reject, Rejected, Report,
-    ReportSender, Stop,
-};
-use crate::telemetry::health::Health;
-use crate::telemetry::metrics::PipelineMetrics;
+use crate::model::{Exit, Halt, Originals, Outcome, OwnedRecord, Part, Place, Reject, Rejected, Report, ReportSender};
+use crate::telemetry::handles::Handles;
 
 use super::dead_letter::{self, Letter};
 use breaker::{Breaker, Side, Trip};
@@ -31,25 +27,6 @@ use redact::redact;
 
 /// Time between two lines of the log about records that were put aside.
 const LINES_APART: Duration = Duration::from_secs(60);
-
-/// What the desk is given by its pipeline.
-#[derive(Clone)]
-pub struct RejectHandles {
-    /// Pipeline name, for messages and dead letters.
-    pub pipeline: Arc<str>,
-    /// Names of partitions, and the fence that dead letters not yet sent heed.
-    pub table: Arc<PartitionTable>,
-    /// To the source thread.
-    pub reports: ReportSender,
-    /// What waiting dead letters are charged to; it bounds their queue.
-    pub budget: Arc<Budget>,
-    /// Counters.
-    pub metrics: Arc<PipelineMetrics>,
-    /// Where dead-letter faults are named.
-    pub health: Arc<Health>,
-    /// How long a dead-letter fault may be waited out.
-    pub stop: Arc<Stop>,
-}
 
 /// Where rejects go. Shared by a pipeline's intake, lanes and delivery reports.
 pub struct Rejects {
@@ -59,7 +36,9 @@ pub struct Rejects {
     count_redirected: bool,
     aside: Seldom,
     filing: Mutex<Filing>,
-    handles: RejectHandles,
+    /// Its budget bounds the queue of waiting dead letters.
+    pipeline: Arc<Handles>,
+    reports: ReportSender,
 }
 
 /// Whether rejects are still settled, and how many were.
@@ -103,13 +82,13 @@ impl Rejects {
     /// # Errors
     /// The dead-letter file cannot be opened, or the dead-letter producer's properties are refused: a message for
     /// people.
-    pub fn open(plan: &PipelinePlan, handles: RejectHandles) -> Result<Arc<Self>, String> {
+    pub fn open(plan: &PipelinePlan, pipeline: Arc<Handles>, reports: ReportSender) -> Result<Arc<Self>, String> {
         let policy = match &plan.on_reject {
             OnReject::Stop => Policy::Stop,
             OnReject::Drop => Policy::Drop,
             target @ (OnReject::DeadLetterKafka { .. } | OnReject::DeadLetterFile { .. }) => {
                 let (letters, waiting) = flume::unbounded();
-                let thread = dead_letter::start(target, plan.memory.0, waiting, handles.clone())?;
+                let thread = dead_letter::start(target, plan.memory.0, waiting, pipeline.clone(), reports.clone())?;
                 Policy::DeadLetter(Mutex::new(Some(DeadLetterThread { letters, thread })))
             }
         };
@@ -121,7 +100,8 @@ impl Rejects {
             count_redirected: plan.breaker.count_redirected,
             aside: Seldom::default(),
             filing: Mutex::default(),
-            handles,
+            pipeline,
+            reports,
         }))
     }
 
@@ -165,7 +145,7 @@ impl Rejects {
     pub fn redirected(&self, place: Place, where_it_is: &str) {
         let name = || self.record_name(place);
         if self.aside.is_due(Instant::now()) {
-            let pipeline = &*self.handles.pipeline;
+            let pipeline = &*self.pipeline.name;
             tracing::warn!(pipeline, "{} was taken by the server and {where_it_is}; more like it are counted", name());
         }
         if !self.count_redirected {
@@ -192,14 +172,14 @@ impl Rejects {
             if let Some(DeadLetterThread { letters, thread }) = office {
                 drop(letters);
                 if thread.join().is_err() {
-                    tracing::error!(pipeline = %self.handles.pipeline, "the dead-letter thread panicked");
+                    tracing::error!(pipeline = %self.pipeline.name, "the dead-letter thread panicked");
                 }
             }
         }
     }
 
     fn judge(&self, side: Side, place: Place, mut reject: Reject, original: Option<OwnedRecord>) {
-        self.handles.metrics.reject(reject.reason).add(1);
+        self.pipeline.metrics.reject(reject.reason).add(1);
         reject.detail = redact(&reject.detail);
         let trip = self.breaker().rejected(side, place.ticket.slot, place.offset);
         if let Some(trip) = trip {
@@ -212,7 +192,7 @@ impl Rejects {
             Policy::Stop => self.halt(|| self.stop_message(place, &reject)),
             Policy::Drop => {
                 let part = Part { ticket: place.ticket, outcome: Outcome::Dropped, records: 1 };
-                self.handles.reports.send(Report::Settled(vec![part]));
+                self.reports.send(Report::Settled(vec![part]));
             }
             Policy::DeadLetter(office) => self.post(office, place, reject, original),
         }
@@ -236,7 +216,7 @@ impl Rejects {
             });
             return;
         };
-        let charge = self.handles.budget.charge(original.bytes() + reject.detail.len());
+        let charge = self.pipeline.budget.charge(original.bytes() + reject.detail.len());
         let letter = Letter { place, reject, original, charge };
         // A closed office leaves the record unsettled: it is read again after the restart.
         let ended = {
@@ -258,7 +238,7 @@ impl Rejects {
         let (first, account) = self.end();
         if first {
             let message = message() + &account;
-            self.handles.reports.send(Report::Halt(Halt { exit: Exit::Rejected, message }));
+            self.reports.send(Report::Halt(Halt { exit: Exit::Rejected, message }));
         }
     }
 
@@ -308,7 +288,7 @@ impl Rejects {
     }
 
     fn record_name(&self, place: Place) -> String {
-        let name = self.handles.table.name(place.ticket.slot).map_or_else(|| "?".to_owned(), ToString::to_string);
+        let name = self.pipeline.table.name(place.ticket.slot).map_or_else(|| "?".to_owned(), ToString::to_string);
         format!("record {name} offset {}", place.offset)
     }
 
@@ -317,7 +297,7 @@ impl Rejects {
             "pipeline {} stopped: {} was rejected: {reject}. `on_reject` is `stop`, so nothing was skipped and its offset \
              is not committed. Correct the step or the producer, or set `on_reject: {{ dead_letter: … }}` to keep such \
              records aside, or `on_reject: drop`; then start again",
-            self.handles.pipeline,
+            self.pipeline.name,
             self.record_name(place),
         )
     }
@@ -331,7 +311,7 @@ impl Rejects {
             "pipeline {} stopped by its breaker: {what}, the last one {}: {reject}. That looks like a systemic fault (a \
              mapping, a schema, a wrong pointer) rather than single bad records. Unresolved records are not committed. \
              Correct the cause, or raise `breaker`, then start again",
-            self.handles.pipeline,
+            self.pipeline.name,
             self.record_name(place),
         )
     }

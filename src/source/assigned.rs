@@ -17,7 +17,7 @@ impl<C: Client> Source<C> {
     }
 
     pub(super) fn take_partition(&mut self, name: &TopicPartition, known: StartFacts) {
-        let Some(slot) = self.cx.table.slot(name) else {
+        let Some(slot) = self.cx.pipeline.table.slot(name) else {
             tracing::error!(pipeline = %self.cx.plan.name, partition = %name, "partition table full: restart the process");
             return;
         };
@@ -35,7 +35,7 @@ impl<C: Client> Source<C> {
             self.resets.restarted(name, beginning.position.unwrap_or(Position(0)), self.commits.is_waiting());
         }
         self.report_beginning(name, known, beginning.gap, beginning.truncated);
-        self.cx.table.set_current(slot, epoch);
+        self.cx.pipeline.table.set_current(slot, epoch);
         let all: Vec<_> = [(self.holding, PauseReason::Hold), (self.probing, PauseReason::Probe)]
             .into_iter()
             .filter_map(|(on, reason)| on.then_some(reason))
@@ -51,7 +51,7 @@ impl<C: Client> Source<C> {
     fn report_beginning(&self, name: &TopicPartition, known: StartFacts, gap: u64, truncated: bool) {
         let committed = known.committed.flatten().map_or(-1, |position| position.0);
         if gap > 0 {
-            self.cx.metrics.gap_records.add(gap);
+            self.cx.pipeline.metrics.gap_records.add(gap);
             tracing::error!(pipeline = %self.cx.plan.name, partition = %name, committed,
                 "retention removed up to {gap} records before they were read: raise the topic's retention");
         }

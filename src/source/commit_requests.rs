@@ -54,10 +54,10 @@ impl<C: Client> Source<C> {
             None if fates.is_empty() => {}
             None => {
                 self.credentials.accepted();
-                self.cx.metrics.commits.add(1);
+                self.cx.pipeline.metrics.commits.add(1);
             }
             Some(code) => {
-                self.cx.metrics.commit_failures.add(1);
+                self.cx.pipeline.metrics.commit_failures.add(1);
                 tracing::debug!(pipeline = %self.cx.plan.name, %code, "commit failed; positions are kept and sent again");
             }
         }

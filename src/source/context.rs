@@ -5,11 +5,8 @@ use std::sync::atomic::AtomicU64;
 
 use crate::config::plan::PipelinePlan;
 use crate::librdkafka::{MessageBatch, RecordBatch};
-use crate::model::{Budget, Halt, PartitionId, PartitionTable, Report, Stop, Wake};
-use crate::telemetry::health::Health;
-use crate::telemetry::lag::LagTable;
-use crate::telemetry::latency::LatencyBook;
-use crate::telemetry::metrics::PipelineMetrics;
+use crate::model::{Halt, PartitionId, Report};
+use crate::telemetry::handles::Handles;
 
 use super::view::SourceView;
 
@@ -17,8 +14,8 @@ use super::view::SourceView;
 pub struct SourceContext<M = MessageBatch> {
     /// The pipeline's plan.
     pub plan: Arc<PipelinePlan>,
-    /// The fence.
-    pub table: Arc<PartitionTable>,
+    /// What all threads of the pipeline share.
+    pub pipeline: Arc<Handles>,
     /// From workers and sink.
     pub reports: flume::Receiver<Report>,
     /// To the workers.
@@ -27,22 +24,8 @@ pub struct SourceContext<M = MessageBatch> {
     pub released: Arc<AtomicU64>,
     /// Places of the sink's ring.
     pub ring: u64,
-    /// The byte budget.
-    pub budget: Arc<Budget>,
-    /// This thread's wake-up.
-    pub wake: Arc<Wake>,
-    /// Counters.
-    pub metrics: Arc<PipelineMetrics>,
-    /// Histograms.
-    pub latency: Arc<LatencyBook>,
-    /// Named faults.
-    pub health: Arc<Health>,
-    /// The stop switch of this pipeline.
-    pub stop: Arc<Stop>,
     /// What others may see of the books.
     pub view: Arc<SourceView>,
-    /// Lag by partition.
-    pub lag: Arc<LagTable>,
     /// Whether the sink still has anything of these partitions in flight.
     pub in_flight: Arc<dyn InFlight>,
     /// Where a bounded run stops.

@@ -83,7 +83,7 @@ impl Source {
     /// When librdkafka refuses properties. Unreachable brokers are not an error here.
     pub fn open(cx: SourceContext) -> Result<Self, OpenError> {
         let all = properties::consumer(&cx.plan.source, cx.plan.memory, cx.until.is_some());
-        let consumer = Consumer::open(&all, &cx.plan.source.group, &[], cx.wake.clone())?;
+        let consumer = Consumer::open(&all, &cx.plan.source.group, &[], cx.pipeline.wake.clone())?;
         Ok(Self::with(consumer, cx))
     }
 }
@@ -130,7 +130,7 @@ impl<C: Client> Source<C> {
     /// Runs until stopped, halted or at the end of a bounded run; then drains, commits and leaves the group.
     #[must_use]
     pub fn run(mut self) -> SourceEnd {
-        self.cx.wake.register();
+        self.cx.pipeline.wake.register();
         self.begin();
         while !self.is_over() {
             let busy = self.turn(self.consumer.now());
@@ -159,17 +159,17 @@ impl<C: Client> Source<C> {
     /// Asks what lies in the topics until it is told, or a stop is wanted. It is asked before the group is joined: of
     /// two members that start together neither may take the other's first commits for those of an older group.
     fn ask_history(&mut self) {
-        while !self.cx.stop.is_draining() {
+        while !self.cx.pipeline.stop.is_draining() {
             match self.consumer.history(&self.cx.plan.source) {
                 Ok(history) => {
                     self.history = history;
-                    return self.cx.health.clear(Component::Source);
+                    return self.cx.pipeline.health.clear(Component::Source);
                 }
                 Err(why) => {
                     let text =
                         format!("`start: latest` waits for the ends of its topics, to know what is history: {why}");
-                    self.cx.health.raise(Component::Source, text);
-                    let wake = self.cx.wake.clone();
+                    self.cx.pipeline.health.raise(Component::Source, text);
+                    let wake = self.cx.pipeline.wake.clone();
                     self.consumer.park(&wake, LONGEST_PARK);
                 }
             }
@@ -177,19 +177,20 @@ impl<C: Client> Source<C> {
     }
 
     pub(crate) fn is_over(&mut self) -> bool {
-        self.cx.stop.is_draining() || self.halt.is_some() || self.bounded_run_is_over()
+        self.cx.pipeline.stop.is_draining() || self.halt.is_some() || self.bounded_run_is_over()
     }
 
     /// One turn: reports, drain (which serves callbacks), rebalance, answers, deadlines. Returns whether there may be
     /// more.
     pub(crate) fn turn(&mut self, now: Instant) -> bool {
         let started = self.consumer.now();
-        self.cx.wake.take();
+        self.cx.pipeline.wake.take();
         let reported = self.take_reports(now);
         let drained = self.take_records(now);
         self.upkeep(now);
         if reported || drained {
             self.cx
+                .pipeline
                 .metrics
                 .busy(StageName::Source)
                 .add(self.consumer.now().saturating_duration_since(started).as_nanos() as u64);
@@ -209,7 +210,7 @@ impl<C: Client> Source<C> {
         self.apply_pauses();
         self.look_at_credentials(now);
         self.look_at_group(now);
-        self.cx.health.tick();
+        self.cx.pipeline.health.tick();
         self.publish(now);
     }
 
@@ -226,7 +227,7 @@ impl<C: Client> Source<C> {
             .map(|at| at.saturating_duration_since(now))
             .fold(LONGEST_PARK, Duration::min)
             .max(SHORTEST_PARK);
-        let wake = self.cx.wake.clone();
+        let wake = self.cx.pipeline.wake.clone();
         self.consumer.park(&wake, limit);
     }
 
@@ -234,7 +235,7 @@ impl<C: Client> Source<C> {
     pub(super) fn rewind(&mut self, slot: PartitionId, cause: RewindCause, now: Instant) {
         let Some(partition) = self.partitions.get_mut(&slot) else { return };
         let epoch = Epoch::fresh();
-        self.cx.table.set_current(slot, epoch);
+        self.cx.pipeline.table.set_current(slot, epoch);
         let rewound = self.ledger.rewind(slot, epoch);
         self.hold.destroy(slot);
         partition.rewind(now);
@@ -246,8 +247,8 @@ impl<C: Client> Source<C> {
         }
         tracing::warn!(pipeline = %self.cx.plan.name, partition = %partition.name, cause = cause.name(),
             records = rewound.records, to = rewound.to.map_or(-1, |to| to.0), "rewinding");
-        self.cx.metrics.rewound.add(rewound.records);
-        self.cx.metrics.rewind(cause).add(1);
+        self.cx.pipeline.metrics.rewound.add(rewound.records);
+        self.cx.pipeline.metrics.rewind(cause).add(1);
         self.apply_pauses();
     }
 
@@ -274,7 +275,7 @@ impl<C: Client> Source<C> {
         // One call for all: its bound is one for all as well.
         let answers = self.consumer.seek(&positions, SEEK_WITHIN_MS).unwrap_or_default();
         for answer in answers.iter().filter(|answer| answer.error.is_none()) {
-            let slot = self.cx.table.slot(&answer.name);
+            let slot = self.cx.pipeline.table.slot(&answer.name);
             if let Some(partition) = slot.and_then(|slot| self.partitions.get_mut(&slot)) {
                 partition.sought(now);
             }
@@ -294,7 +295,7 @@ impl<C: Client> Source<C> {
                 continue;
             }
             for answer in if pause { self.consumer.pause(&names) } else { self.consumer.resume(&names) } {
-                let Some(slot) = self.cx.table.slot(&answer.name) else { continue };
+                let Some(slot) = self.cx.pipeline.table.slot(&answer.name) else { continue };
                 let Some(partition) = self.partitions.get_mut(&slot) else { continue };
                 let late = partition.pauses.is_unsure() && answer.error.is_none();
                 if late && !mutants::on(Mutant::LatePauseBelieved) {
@@ -333,6 +334,6 @@ impl<C: Client> Source<C> {
     pub(super) fn has_room(&self) -> bool {
         !self.cx.batches.is_full()
             && self.next_sequence < self.cx.released.load(Ordering::Acquire) + self.cx.ring
-            && self.cx.budget.has_room()
+            && self.cx.pipeline.budget.has_room()
     }
 }

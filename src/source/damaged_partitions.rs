@@ -102,7 +102,7 @@ impl<C: Client> Source<C> {
         let to = mark.map_or(to, |mark| to.min(mark));
         self.ledger.adopt(slot, to);
         let offsets = to.0.saturating_sub(from.0).max(0) as u64;
-        self.cx.metrics.damaged_offsets_skipped.add(offsets);
+        self.cx.pipeline.metrics.damaged_offsets_skipped.add(offsets);
         if offsets > 0 {
             tracing::error!(pipeline = %self.cx.plan.name, partition = %partition.name, from = from.0, to = to.0,
                 "{offsets} offsets are skipped (`on_damaged: skip`), their records are lost: {}", damage.text());
@@ -169,11 +169,11 @@ impl<C: Client> Source<C> {
     /// Says which partitions stand still, or that none does any more.
     pub(super) fn show_damaged(&mut self) {
         let all = self.damaged().count();
-        self.cx.metrics.damaged_partitions.set(all as i64);
+        self.cx.pipeline.metrics.damaged_partitions.set(all as i64);
         if all == 0 {
-            self.cx.health.clear(Component::Damage);
+            self.cx.pipeline.health.clear(Component::Damage);
         } else {
-            self.cx.health.raise(Component::Damage, self.damaged_text());
+            self.cx.pipeline.health.raise(Component::Damage, self.damaged_text());
         }
     }
 }

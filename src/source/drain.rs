@@ -59,7 +59,7 @@ impl<C: Client> Source<C> {
     fn unblocked(&mut self, now: Instant) {
         if let Some(since) = self.blocked_since.take() {
             let nanos = now.saturating_duration_since(since).as_nanos();
-            self.cx.metrics.blocked(StageName::Source).add(nanos as u64);
+            self.cx.pipeline.metrics.blocked(StageName::Source).add(nanos as u64);
         }
     }
 
@@ -87,7 +87,7 @@ impl<C: Client> Source<C> {
         let mut tags = Vec::with_capacity(messages.len());
         for segment in messages.segments() {
             let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };
-            let slot = self.cx.table.slot(&name);
+            let slot = self.cx.pipeline.table.slot(&name);
             let slot = slot.filter(|slot| self.partitions.get(slot).is_some_and(Partition::keeps));
             let tag = slot.map(|slot| (slot, self.ledger.epoch(slot))).filter(|(_, epoch)| *epoch != Epoch::NONE);
             tags.extend((segment.start..segment.end).map(|_| tag));
@@ -115,17 +115,17 @@ impl<C: Client> Source<C> {
             let (start, end) = (run.start as usize, run.end as usize);
             let run_bytes = (start..end).map(|index| messages.bytes_at(index)).sum::<usize>();
             bytes += run_bytes;
-            if let Some(name) = self.cx.table.name(run.ticket.slot) {
-                self.cx.metrics.drained(&name.topic, (end - start) as u64, run_bytes as u64);
+            if let Some(name) = self.cx.pipeline.table.name(run.ticket.slot) {
+                self.cx.pipeline.metrics.drained(&name.topic, (end - start) as u64, run_bytes as u64);
             }
             self.ledger.times(run.ticket.slot, polled, messages.timestamp_ms(start));
         }
         self.mean_record_bytes = (self.mean_record_bytes * 7 + bytes / messages.len()) / 8;
-        self.cx.metrics.batch_records.observe(messages.len() as u64);
-        self.cx.metrics.batch_bytes.observe(bytes as u64);
-        self.cx.health.clear(Component::Source);
+        self.cx.pipeline.metrics.batch_records.observe(messages.len() as u64);
+        self.cx.pipeline.metrics.batch_bytes.observe(bytes as u64);
+        self.cx.pipeline.health.clear(Component::Source);
         self.record_queue_latency(&messages);
-        let charge = self.cx.budget.charge(bytes + messages.len() * RECORD_OVERHEAD);
+        let charge = self.cx.pipeline.budget.charge(bytes + messages.len() * RECORD_OVERHEAD);
         let batch = RecordBatch { sequence: self.next_sequence, messages, runs, charge, polled };
         self.next_sequence += 1;
         // Only this thread sends, and `has_room` saw a free place: the channel cannot be full. A worker that is gone is
@@ -138,7 +138,7 @@ impl<C: Client> Source<C> {
             && let Ok(wall) = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)
         {
             let waited = (wall.as_millis() as i64).saturating_sub(at).max(0);
-            self.cx.latency.record(Stage::Queue, Duration::from_millis(waited as u64), messages.len() as u64);
+            self.cx.pipeline.latency.record(Stage::Queue, Duration::from_millis(waited as u64), messages.len() as u64);
         }
     }
 
@@ -150,7 +150,7 @@ impl<C: Client> Source<C> {
             let (start, end) = (segment.start, segment.end);
             let (first, last) = (messages.offset(start), Offset(messages.offset(end - 1)));
             let takes = |partition: &mut Partition| partition.takes(Offset(first), last, now);
-            let slot = self.cx.table.slot(&name);
+            let slot = self.cx.pipeline.table.slot(&name);
             let Some(slot) = slot.filter(|slot| self.partitions.get_mut(slot).is_some_and(takes)) else {
                 stretches.push(Stretch::refused(start, end));
                 continue;
@@ -229,7 +229,7 @@ impl<C: Client> Source<C> {
     /// A record came that lies before the one that was expected: the client went back by itself, the log is another
     /// one, or it is numbered wrong. The ends are asked for in each case.
     fn went_back(&mut self, slot: PartitionId, first: Offset, expected: Position, now: Instant) {
-        self.cx.metrics.redelivered.add(1);
+        self.cx.pipeline.metrics.redelivered.add(1);
         let is_log = self.partitions.get_mut(&slot).is_some_and(|partition| partition.goes_back(first, expected));
         if is_log && !mutants::on(Mutant::WrongNumbersRewound) {
             let cause = ReadCause::WentBack { to: first.0 };

@@ -32,7 +32,7 @@ impl<C: Client> Source<C> {
                     self.begin_revoke(partitions, lost, now);
                 }
                 Event::RebalanceFailed(code) => {
-                    self.cx.health.raise(
+                    self.cx.pipeline.health.raise(
                         Component::Source,
                         format!("joining group `{}` failed: {code}", self.cx.plan.source.group),
                     );
@@ -67,13 +67,13 @@ impl<C: Client> Source<C> {
             self.refused(code, message, now);
         } else {
             self.unreachable = true;
-            self.cx.health.raise(Component::Source, format!("{code}: {message}"));
+            self.cx.pipeline.health.raise(Component::Source, format!("{code}: {message}"));
         }
     }
 
     fn refused(&mut self, code: ErrorCode, message: &str, now: Instant) {
         let text = format!("the source cluster refused our credentials ({code}) {message}");
-        self.cx.health.raise(Component::Source, text.trim_end());
+        self.cx.pipeline.health.raise(Component::Source, text.trim_end());
         self.credentials.refused(text.trim_end().to_owned(), now);
     }
 
@@ -99,7 +99,7 @@ impl<C: Client> Source<C> {
         now: Instant,
     ) {
         // The client's position counts any error that names an offset as a record.
-        let slot = partition.as_ref().and_then(|name| self.cx.table.slot(name));
+        let slot = partition.as_ref().and_then(|name| self.cx.pipeline.table.slot(name));
         if let Some(partition) = slot.and_then(|slot| self.partitions.get_mut(&slot)).filter(|_| offset.is_some())
             && !mutants::on(Mutant::ErrorTakenForARecord)
         {
@@ -114,7 +114,7 @@ impl<C: Client> Source<C> {
                     Some(pattern) => format!("no topic matches `{}`; waiting for one", self.as_written(&pattern.topic)),
                     None => format!("{place}: the topic does not exist; waiting for it"),
                 };
-                self.cx.health.raise(Component::Source, words);
+                self.cx.pipeline.health.raise(Component::Source, words);
             }
             ErrorCode::TOPIC_AUTHORIZATION_FAILED => {
                 self.halt.get_or_insert(Halt {
@@ -133,7 +133,7 @@ impl<C: Client> Source<C> {
                     self.broke_off(slot, ReadError { offset, cause }, now);
                 }
                 (Some(_) | None, Some(_) | None) => {
-                    self.cx.health.raise(Component::Source, format!("{place}: {code}: {message}"));
+                    self.cx.pipeline.health.raise(Component::Source, format!("{place}: {code}: {message}"));
                 }
             },
         }
@@ -153,11 +153,11 @@ impl<C: Client> Source<C> {
         self.group_waits.told(read.group);
         if self.unreachable && read.connected {
             self.unreachable = false;
-            self.cx.health.clear(Component::Source);
+            self.cx.pipeline.health.clear(Component::Source);
         }
         let seen_empty = std::mem::take(&mut self.queue_seen_empty);
         for entry in read.partitions {
-            let Some(slot) = self.cx.table.slot(&entry.name) else { continue };
+            let Some(slot) = self.cx.pipeline.table.slot(&entry.name) else { continue };
             let Some(partition) = self.partitions.get_mut(&slot) else { continue };
             let settled = partition.is_settled(self.consumer.now());
             let running = !partition.is_seeking() && self.rebalance.is_stable() && settled;

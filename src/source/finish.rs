@@ -61,7 +61,7 @@ impl<C: Client> Source<C> {
         let limit = self.patience(DESTROY_WITHIN);
         // Whatever of the sink still waits has nobody to report to; what it holds of our messages would delay the
         // client.
-        self.cx.stop.abort();
+        self.cx.pipeline.stop.abort();
         let Self { consumer, .. } = self;
         if !consumer.destroy(limit) {
             tracing::warn!("the Kafka client did not end in time; it ends with the process");
@@ -84,13 +84,13 @@ impl<C: Client> Source<C> {
     /// Until nothing is open, or whoever could settle it is gone, or the deadline says stop.
     fn await_settlements(&mut self) {
         let mut next_serve = self.consumer.now();
-        while self.ledger.tally().open > 0 && !self.cx.stop.is_aborting() {
+        while self.ledger.tally().open > 0 && !self.cx.pipeline.stop.is_aborting() {
             let now = self.consumer.now();
             let halted = self.halt.as_ref().map(|_| self.halted_at.get_or_insert(now).checked_add(HALTED_DRAIN));
             if halted.flatten().is_some_and(|deadline| now >= deadline) {
                 break;
             }
-            self.cx.wake.take();
+            self.cx.pipeline.wake.take();
             let more = self.take_reports(now);
             if !more && self.cx.reports.is_disconnected() && self.cx.reports.is_empty() {
                 break;
@@ -107,7 +107,7 @@ impl<C: Client> Source<C> {
     }
 
     fn park_for(&mut self, limit: Duration) {
-        let wake = self.cx.wake.clone();
+        let wake = self.cx.pipeline.wake.clone();
         self.consumer.park(&wake, limit);
     }
 
@@ -116,7 +116,7 @@ impl<C: Client> Source<C> {
         let messages = self.consumer.drain(1, 0);
         for segment in messages.segments() {
             let name = TopicPartition { topic: segment.topic.into(), partition: segment.partition };
-            let slot = self.cx.table.slot(&name);
+            let slot = self.cx.pipeline.table.slot(&name);
             if let Some(partition) = slot.and_then(|slot| self.partitions.get_mut(&slot)) {
                 partition.destroyed();
             }
@@ -125,7 +125,7 @@ impl<C: Client> Source<C> {
 
     /// A bound of the way out; after an abort all of them are short.
     fn patience(&self, full: Duration) -> Duration {
-        if self.cx.stop.is_aborting() { full.min(ABORTED_WITHIN) } else { full }
+        if self.cx.pipeline.stop.is_aborting() { full.min(ABORTED_WITHIN) } else { full }
     }
 
     fn commit_the_rest(&mut self) -> bool {
@@ -141,7 +141,7 @@ impl<C: Client> Source<C> {
             self.advance_rebalance(now);
             self.commit_due(now, true);
             self.look_at_group(now);
-            self.cx.health.tick();
+            self.cx.pipeline.health.tick();
             self.balance();
             let nothing_left = !self.commits.is_waiting() && self.ledger.committable().next().is_none();
             if nothing_left && !self.lost_uncommitted {
@@ -159,7 +159,7 @@ impl<C: Client> Source<C> {
                 return false;
             }
             self.serve_group();
-            self.cx.wake.take();
+            self.cx.pipeline.wake.take();
             self.park_for(if self.last_commit_error.is_some() { REFUSED_PARK } else { COMMIT_PARK });
         }
     }
@@ -168,14 +168,14 @@ impl<C: Client> Source<C> {
         // From here on nobody takes reports: a sender must not wait for a place.
         self.cx.reports = flume::bounded(0).1;
         self.publish_lag();
-        self.cx.metrics.commit_unanswered_since_ms.set(0);
-        self.cx.health.clear(Component::Group);
+        self.cx.pipeline.metrics.commit_unanswered_since_ms.set(0);
+        self.cx.pipeline.health.clear(Component::Group);
         let slots: Vec<PartitionId> = self.partitions.keys().copied().collect();
         self.fence(&slots);
         // Other pipelines may go on: what nobody reads any more must not look as if it stood still.
         self.partitions.clear();
-        self.cx.lag.end();
-        self.cx.metrics.assigned_partitions.set(0);
+        self.cx.pipeline.lag.end();
+        self.cx.pipeline.metrics.assigned_partitions.set(0);
         self.apply_pending_rebalance();
         self.give_subscription_up();
         if let Err(code) = self.consumer.start_close() {

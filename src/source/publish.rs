@@ -17,7 +17,7 @@ impl<C: Client> Source<C> {
     /// Names what only the group can end: a wait for partitions, or for the answer to a commit.
     pub(super) fn look_at_group(&mut self, now: Instant) {
         let since = self.commits.unanswered_since();
-        self.cx.metrics.commit_unanswered_since_ms.set(since.map_or(0, |since| unix_ms(since, now)));
+        self.cx.pipeline.metrics.commit_unanswered_since_ms.set(since.map_or(0, |since| unix_ms(since, now)));
         if self.cx.dry_run {
             return;
         }
@@ -25,8 +25,8 @@ impl<C: Client> Source<C> {
         let unanswered = since.map(Unanswered::Commit).or(self.rebalance.asks_since().map(Unanswered::Offsets));
         match self.group_waits.say(&source.group, source.session_timeout, unanswered, now) {
             Say::Nothing => {}
-            Say::Alert(text) => self.cx.health.raise(Component::Group, text),
-            Say::Over => self.cx.health.clear(Component::Group),
+            Say::Alert(text) => self.cx.pipeline.health.raise(Component::Group, text),
+            Say::Over => self.cx.pipeline.health.clear(Component::Group),
         }
     }
 
@@ -38,7 +38,7 @@ impl<C: Client> Source<C> {
             let end = self.ledger.expected(*slot).map_or(end, |read| read.max(end));
             let records = end.0.saturating_sub(position.0).max(0) as u64;
             let oldest_timestamp_ms = self.ledger.oldest_timestamp(*slot);
-            self.cx.lag.set(&partition.name, Lag { records, position, oldest_timestamp_ms });
+            self.cx.pipeline.lag.set(&partition.name, Lag { records, position, oldest_timestamp_ms });
         }
     }
 
@@ -51,7 +51,7 @@ impl<C: Client> Source<C> {
         }
         if self.cx.view.wants() {
             let since = self.ledger.oldest_polled().map_or(0, |at| unix_ms(at, now));
-            self.cx.metrics.oldest_unresolved_since_ms.set(since);
+            self.cx.pipeline.metrics.oldest_unresolved_since_ms.set(since);
         }
         self.cx.view.publish(&self.ledger, &self.assigned_names(), self.last_progress);
     }
@@ -59,9 +59,9 @@ impl<C: Client> Source<C> {
     /// Strikes the balance of the counters: a turn's changes are seen together.
     pub(super) fn balance(&self) {
         let tally = self.ledger.tally();
-        self.cx.metrics.balance(tally.open);
+        self.cx.pipeline.metrics.balance(tally.open);
         if !tally.holds() {
-            self.cx.metrics.conservation_errors.add(1);
+            self.cx.pipeline.metrics.conservation_errors.add(1);
         }
     }
 

@@ -55,7 +55,7 @@ impl Questions {
 
 impl<C: Client> Source<C> {
     pub(super) fn ask_gap(&mut self, slot: PartitionId, expected: Position, first: Position) {
-        let Some(name) = self.cx.table.name(slot).cloned() else { return };
+        let Some(name) = self.cx.pipeline.table.name(slot).cloned() else { return };
         let request = self.questions.ask(Purpose::Gap { slot, expected, first });
         self.consumer.ask_ends(OffsetKind::Earliest, &[name], ANSWER_WITHIN_MS, request);
     }
@@ -88,10 +88,10 @@ impl<C: Client> Source<C> {
 
     /// A jump is a gap only where retention took the records; compaction and transaction markers jump too.
     pub(super) fn judge_gap(&self, slot: PartitionId, expected: Position, first: Position, low: Option<Position>) {
-        let Some(name) = self.cx.table.name(slot) else { return };
+        let Some(name) = self.cx.pipeline.table.name(slot) else { return };
         if low.is_some_and(|low| low > expected) {
             let lost = low.map_or(first, |low| low.min(first)).0.saturating_sub(expected.0) as u64;
-            self.cx.metrics.gap_records.add(lost);
+            self.cx.pipeline.metrics.gap_records.add(lost);
             tracing::error!(pipeline = %self.cx.plan.name, partition = %name, expected = expected.0, first = first.0,
                 "retention removed up to {lost} records before they were read: raise the topic's retention");
         }

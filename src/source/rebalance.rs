@@ -145,11 +145,11 @@ impl<C: Client> Source<C> {
     }
 
     pub(super) fn begin_assign(&mut self, partitions: Vec<TopicPartition>, now: Instant) {
-        self.cx.metrics.rebalances.add(1);
-        self.cx.health.reached(Component::Source);
+        self.cx.pipeline.metrics.rebalances.add(1);
+        self.cx.pipeline.health.reached(Component::Source);
         self.credentials.accepted();
         self.group_waits.assigned();
-        self.cx.health.clear(Component::Source);
+        self.cx.pipeline.health.clear(Component::Source);
         let known = |name| {
             let history = self.history.end(&name);
             (name, StartFacts { history, ..StartFacts::default() })
@@ -214,7 +214,7 @@ impl<C: Client> Source<C> {
     }
 
     fn advance_assign(&mut self, mut assigning: Assigning, now: Instant) {
-        let in_time = now < assigning.deadline() && !self.cx.stop.is_aborting();
+        let in_time = now < assigning.deadline() && !self.cx.pipeline.stop.is_aborting();
         if in_time && assigning.unanswered > 0 {
             self.rebalance = Rebalance::Assigning(assigning);
             return;
@@ -251,10 +251,10 @@ impl<C: Client> Source<C> {
         for (name, known) in partitions {
             self.take_partition(name, *known);
         }
-        self.cx.metrics.assigned_partitions.set(self.partitions.len() as i64);
+        self.cx.pipeline.metrics.assigned_partitions.set(self.partitions.len() as i64);
         self.topic_ids.assigned(&self.assigned_topics());
-        if !self.cx.stop.is_draining() {
-            self.cx.health.set_state(State::Running);
+        if !self.cx.pipeline.stop.is_draining() {
+            self.cx.pipeline.health.set_state(State::Running);
         }
         if let Some(until) = &mut self.until {
             until.assignment_received(now);
@@ -264,8 +264,8 @@ impl<C: Client> Source<C> {
     }
 
     pub(super) fn begin_revoke(&mut self, partitions: Vec<TopicPartition>, lost: bool, now: Instant) {
-        self.cx.metrics.rebalances.add(1);
-        let slots: Vec<_> = partitions.iter().filter_map(|name| self.cx.table.slot(name)).collect();
+        self.cx.pipeline.metrics.rebalances.add(1);
+        let slots: Vec<_> = partitions.iter().filter_map(|name| self.cx.pipeline.table.slot(name)).collect();
         // Not counted yet, so nothing is lost: the next owner reads them.
         slots.iter().for_each(|slot| {
             self.hold.destroy(*slot);
@@ -285,7 +285,7 @@ impl<C: Client> Source<C> {
     }
 
     fn advance_revoke(&mut self, mut revoking: Revoking, now: Instant) {
-        let over = self.cx.stop.is_aborting();
+        let over = self.cx.pipeline.stop.is_aborting();
         let late = now >= revoking.deadline || over;
         let too_late = now >= revoking.too_late || over;
         match revoking.phase {
@@ -319,9 +319,9 @@ impl<C: Client> Source<C> {
     /// From here on nothing of these partitions is sent or committed.
     pub(super) fn fence(&mut self, slots: &[PartitionId]) {
         for slot in slots {
-            self.cx.table.set_current(*slot, Epoch::NONE);
+            self.cx.pipeline.table.set_current(*slot, Epoch::NONE);
             let records = self.ledger.revoke(*slot);
-            self.cx.metrics.rewound.add(records);
+            self.cx.pipeline.metrics.rewound.add(records);
             self.questions.forget(*slot);
             if let Some(partition) = self.partitions.get_mut(slot) {
                 partition.give_up();
@@ -338,7 +338,7 @@ impl<C: Client> Source<C> {
         if !paused.is_empty() {
             self.consumer.resume(&paused);
         }
-        gone.iter().for_each(|one| self.cx.lag.remove(&one.name));
+        gone.iter().for_each(|one| self.cx.pipeline.lag.remove(&one.name));
         if let Some(until) = &mut self.until {
             revoking.slots.iter().for_each(|slot| until.revoke(*slot));
         }
@@ -346,7 +346,7 @@ impl<C: Client> Source<C> {
             tracing::warn!(pipeline = %self.cx.plan.name, %code, "the client refused to give partitions up");
         }
         self.all_changed();
-        self.cx.metrics.assigned_partitions.set(self.partitions.len() as i64);
+        self.cx.pipeline.metrics.assigned_partitions.set(self.partitions.len() as i64);
         if self.partitions.is_empty() {
             self.group_waits.unassigned(self.consumer.now());
         }

@@ -252,7 +252,7 @@ impl<C: Client> Source<C> {
 
     /// Asks where a log begins and ends; [`Self::truncation_answered`] takes both answers.
     pub(super) fn ask_truncation(&mut self, slot: PartitionId) {
-        let Some(name) = self.cx.table.name(slot).cloned() else { return };
+        let Some(name) = self.cx.pipeline.table.name(slot).cloned() else { return };
         for kind in [OffsetKind::Earliest, OffsetKind::Latest] {
             let request = self.questions.ask(Purpose::Truncation { slot });
             self.consumer.ask_ends(kind, std::slice::from_ref(&name), ANSWER_WITHIN_MS, request);
@@ -291,12 +291,12 @@ impl<C: Client> Source<C> {
             low = low.0, "the log was truncated or the topic recreated: reading it from its beginning");
         self.resets.restarted(&partition.name, low, self.commits.is_waiting());
         let epoch = Epoch::fresh();
-        self.cx.table.set_current(slot, epoch);
+        self.cx.pipeline.table.set_current(slot, epoch);
         self.hold.destroy(slot);
         let records = self.ledger.restart(slot, epoch, low);
         self.forget_damage(slot);
-        self.cx.metrics.rewound.add(records);
-        self.cx.metrics.rewind(RewindCause::Truncated).add(1);
+        self.cx.pipeline.metrics.rewound.add(records);
+        self.cx.pipeline.metrics.rewind(RewindCause::Truncated).add(1);
     }
 }
 

@@ -52,7 +52,7 @@ impl<C: Client> Source<C> {
             Settled::Closed { parts, advanced } => {
                 self.last_progress = now;
                 for (outcome, records) in parts {
-                    self.cx.metrics.outcome(outcome).add(u64::from(records));
+                    self.cx.pipeline.metrics.outcome(outcome).add(u64::from(records));
                 }
                 if advanced && let Some(partition) = self.partitions.get_mut(&slot) {
                     partition.progressed();
@@ -61,9 +61,9 @@ impl<C: Client> Source<C> {
                     }
                 }
             }
-            Settled::Stale => self.cx.metrics.stale_parts.add(u64::from(part.records)),
+            Settled::Stale => self.cx.pipeline.metrics.stale_parts.add(u64::from(part.records)),
             Settled::Excess => {
-                self.cx.metrics.conservation_errors.add(1);
+                self.cx.pipeline.metrics.conservation_errors.add(1);
                 tracing::error!(pipeline = %self.cx.plan.name, ?part, "more records settled than read: a bug; rewinding");
                 self.rewind(slot, RewindCause::Lost, now);
             }

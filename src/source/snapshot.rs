@@ -61,7 +61,7 @@ impl<C: Client> Source<C> {
 
     /// Whether something is said of this component.
     pub(crate) fn has_fault(&self, component: Component) -> bool {
-        self.cx.health.faults().into_iter().any(|(one, _)| one == component)
+        self.cx.pipeline.health.faults().into_iter().any(|(one, _)| one == component)
     }
 
     /// All that is known of partitions, for a test that failed.

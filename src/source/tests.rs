@@ -19,15 +19,10 @@ use crate::config::plan::{
     BreakerPlan, KafkaConnection, OnDamaged, OnHalt, OnReject, PipelinePlan, RetryPlan, SinkPlan, SourcePlan, Start,
 };
 use crate::librdkafka::{ErrorCode, RecordBatch};
-use crate::model::{
-    Budget, Exit, GiveUp, Outcome, Part, PartitionId, PartitionTable, Report, RewindCause, Run, Stop, TopicPartition,
-    Wake,
-};
+use crate::model::{Exit, GiveUp, Outcome, Part, PartitionId, Report, RewindCause, Run, TopicPartition};
 use crate::sink::kafka::tests::sink_plan;
-use crate::telemetry::health::{Component, Health};
-use crate::telemetry::lag::LagTable;
-use crate::telemetry::latency::LatencyBook;
-use crate::telemetry::metrics::PipelineMetrics;
+use crate::telemetry::handles::Handles;
+use crate::telemetry::health::Component;
 use crate::testbed::kafka::MockKafka;
 
 const TOPIC: &str = "input";
@@ -95,23 +90,15 @@ impl Rig {
     fn on(kafka: Arc<MockKafka>, until_end: bool, change: impl FnOnce(&mut PipelinePlan)) -> Self {
         let mut plan = plan(kafka.brokers());
         change(&mut plan);
-        let wake = Arc::new(Wake::default());
         let (reports, settled) = flume::bounded(64);
         let (sender, batches) = flume::bounded(64);
         let mut source = Source::open(SourceContext {
-            table: Arc::new(PartitionTable::default()),
+            pipeline: Handles::new(&plan.name, plan.memory.0, Arc::default()),
             reports: settled,
             batches: sender,
             released: Arc::new(AtomicU64::new(1 << 40)),
             ring: 64,
-            budget: Budget::new(plan.memory.0, wake.clone()),
-            wake,
-            metrics: PipelineMetrics::new(&plan.name),
-            latency: LatencyBook::new(),
-            health: Health::new(),
-            stop: Arc::new(Stop::default()),
             view: Arc::default(),
-            lag: LagTable::new(),
             in_flight: Arc::new(Nothing),
             until: until_end.then_some(Until::End),
             dry_run: false,
@@ -134,7 +121,7 @@ impl Rig {
     }
 
     fn slot(&self, partition: i32) -> PartitionId {
-        self.source.cx.table.slot(&TopicPartition { topic: TOPIC.into(), partition }).expect("room")
+        self.source.cx.pipeline.table.slot(&TopicPartition { topic: TOPIC.into(), partition }).expect("room")
     }
 
     fn position(&self, partition: i32) -> i64 {
@@ -144,7 +131,7 @@ impl Rig {
     fn turn(&mut self) {
         self.source.turn(Instant::now());
         self.got.extend(self.batches.drain());
-        self.source.cx.wake.park(Duration::from_millis(5));
+        self.source.cx.pipeline.wake.park(Duration::from_millis(5));
     }
 
     fn turn_until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
@@ -260,7 +247,7 @@ fn records_given_back_while_draining_are_left_open() {
     let mut rig = Rig::start(1, false, |_| {});
     rig.produce(0, 4);
     drop(rig.runs(4));
-    rig.source.cx.stop.drain();
+    rig.source.cx.pipeline.stop.drain();
     rig.reports.send(Report::GaveUp(GiveUp::Unacknowledged)).expect("taken");
     let (end, _) = rig.finish();
     assert_eq!((end.left_open, end.halt), (4, None));
@@ -296,7 +283,7 @@ fn a_source_stopped_while_it_is_assigned_leaves_at_once() {
         is(&mut rig).then_some(rig)
     };
     let rig = (0..20).find_map(assigning).expect("an assignment that waits for answers");
-    rig.source.cx.stop.drain();
+    rig.source.cx.pipeline.stop.drain();
     let (end, took) = rig.finish();
     assert_eq!((end.left_open, end.committed), (0, true));
     assert!(took < Duration::from_secs(4), "{took:?}");
@@ -315,7 +302,7 @@ fn a_source_stopped_while_it_gives_partitions_up_leaves_behind_its_commit() {
     rig.source.begin_revoke(both.to_vec(), false, Instant::now());
     rig.turn();
     assert!(matches!(rig.source.rebalance, Rebalance::Revoking(_)), "waits for partition 1");
-    rig.source.cx.stop.drain();
+    rig.source.cx.pipeline.stop.drain();
     let kafka = rig.kafka.clone();
     let (end, took) = rig.finish();
     assert_eq!(end.left_open, 3, "of the partition nobody settled");
@@ -352,12 +339,12 @@ fn a_fault_of_the_source_is_over_when_its_cluster_answers_again() {
     let mut say = |state| {
         let json = format!(r#"{{"brokers":{{"a":{{"nodeid":1,"state":"{state}"}}}}}}"#);
         rig.source.take_statistics(&json);
-        rig.source.cx.health.faults().len()
+        rig.source.cx.pipeline.health.faults().len()
     };
     assert_eq!((say("TRY_CONNECT"), say("UP")), (1, 0), "no record needs to come for it");
-    rig.source.cx.health.raise(Component::Source, "the topic is not there");
+    rig.source.cx.pipeline.health.raise(Component::Source, "the topic is not there");
     rig.statistics(0, 0);
-    assert_eq!(rig.source.cx.health.faults().len(), 1, "another fault is not one of connections");
+    assert_eq!(rig.source.cx.pipeline.health.faults().len(), 1, "another fault is not one of connections");
 }
 
 #[test]
@@ -366,8 +353,9 @@ fn a_pattern_that_matches_no_topic_is_told_as_it_was_written() {
     let mut rig = Rig::start(1, false, |plan| {
         plan.source.topics = vec![crate::config::pattern::SourceTopic::Pattern(Box::new(pattern))];
     });
-    let told =
-        |rig: &Rig| rig.source.cx.health.faults().into_iter().map(|(_, fault)| fault.message).collect::<String>();
+    let told = |rig: &Rig| {
+        rig.source.cx.pipeline.health.faults().into_iter().map(|(_, fault)| fault.message).collect::<String>()
+    };
     rig.turn_until("told", |rig| told(rig).contains("no topic matches"));
     assert_eq!(told(&rig), r"no topic matches `^nothing-\d+$`; waiting for one");
 }

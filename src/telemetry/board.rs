@@ -6,12 +6,8 @@ use std::time::{Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::health::Health;
-use super::lag::LagTable;
-use super::latency::LatencyBook;
-use super::metrics::PipelineMetrics;
+use super::handles::Handles;
 use super::watch::Judgement;
-use crate::model::Budget;
 
 /// What was built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,20 +29,10 @@ pub struct StageThreads {
     pub lanes: usize,
 }
 
-/// Handles of one pipeline.
+/// One pipeline as the board shows it.
 pub struct PipelineView {
-    /// Name.
-    pub name: Arc<str>,
-    /// Counters.
-    pub metrics: Arc<PipelineMetrics>,
-    /// Histograms.
-    pub latency: Arc<LatencyBook>,
-    /// State, faults, last errors.
-    pub health: Arc<Health>,
-    /// Lag by partition.
-    pub lag: Arc<LagTable>,
-    /// Byte budget.
-    pub budget: Arc<Budget>,
+    /// What its threads write.
+    pub pipeline: Arc<Handles>,
     /// Worker threads of preprocess, to relate summed busy time to wall time.
     pub workers: usize,
     /// Requests the sink may have out at once, for the same of its busy time.
@@ -57,26 +43,9 @@ pub struct PipelineView {
 impl PipelineView {
     /// A view that was not judged yet.
     #[must_use]
-    pub fn new(
-        metrics: Arc<PipelineMetrics>,
-        latency: Arc<LatencyBook>,
-        health: Arc<Health>,
-        lag: Arc<LagTable>,
-        budget: Arc<Budget>,
-        threads: StageThreads,
-    ) -> Arc<Self> {
-        let name = metrics.pipeline.clone();
-        Arc::new(Self {
-            name,
-            metrics,
-            latency,
-            health,
-            lag,
-            budget,
-            workers: threads.workers.max(1),
-            lanes: threads.lanes.max(1),
-            judgement: Mutex::new(None),
-        })
+    pub fn new(pipeline: Arc<Handles>, threads: StageThreads) -> Arc<Self> {
+        let StageThreads { workers, lanes } = threads;
+        Arc::new(Self { pipeline, workers: workers.max(1), lanes: lanes.max(1), judgement: Mutex::new(None) })
     }
 
     /// Publishes what the reporter found.
@@ -93,7 +62,7 @@ impl PipelineView {
     /// Whether the group has answered with an assignment, be it an empty one (standby).
     #[must_use]
     pub fn has_joined(&self) -> bool {
-        self.metrics.assigned_partitions.get() > 0 || self.metrics.rebalances.get() > 0
+        self.pipeline.metrics.assigned_partitions.get() > 0 || self.pipeline.metrics.rebalances.get() > 0
     }
 }
 
@@ -143,14 +112,7 @@ pub(crate) mod tests {
     use crate::model::Wake;
 
     fn view(name: &str) -> Arc<PipelineView> {
-        PipelineView::new(
-            PipelineMetrics::new(name),
-            LatencyBook::new(),
-            Health::new(),
-            LagTable::new(),
-            Budget::new(1_000, Arc::new(Wake::default())),
-            StageThreads { workers: 2, lanes: 1 },
-        )
+        PipelineView::new(Handles::new(&Arc::from(name), 1_000, Arc::default()), StageThreads { workers: 2, lanes: 1 })
     }
 
     /// Pipelines `relay` and `index`, for the tests of everything that looks at a board.

@@ -64,7 +64,7 @@ const MORE: &[&str] = &[
 fn filled() -> Arc<Board> {
     let board = board_of_two();
     let view = &board.pipelines[0];
-    let metrics = &view.metrics;
+    let metrics = &view.pipeline.metrics;
     metrics.drained(&"events".into(), 10, 1_000);
     metrics.outcome(Outcome::Delivered).add(7);
     metrics.rewound.add(2);
@@ -79,10 +79,10 @@ fn filled() -> Arc<Board> {
     metrics.rewind(RewindCause::Lost).add(4);
     metrics.reject(RejectReason::Missing).add(5);
     metrics.batch_records.observe(3);
-    view.latency.record(Stage::EndToEnd, Duration::from_millis(3), 7);
-    view.latency.record(Stage::Request, Duration::from_millis(2), 7);
+    view.pipeline.latency.record(Stage::EndToEnd, Duration::from_millis(3), 7);
+    view.pipeline.latency.record(Stage::Request, Duration::from_millis(2), 7);
     let partition = TopicPartition { topic: "events".into(), partition: 2 };
-    view.lag.set(&partition, Lag { records: 9, position: Position(1), oldest_timestamp_ms: Some(500) });
+    view.pipeline.lag.set(&partition, Lag { records: 9, position: Position(1), oldest_timestamp_ms: Some(500) });
     board
 }
 
@@ -206,12 +206,12 @@ fn what_is_unknown_or_revoked_is_absent() {
     let board = filled();
     let has = |name: &str| text_of(&board).contains(name);
     assert!(has(r#"sluicegate_consumer_lag_records{"#));
-    board.pipelines[0].lag.remove(&TopicPartition { topic: "events".into(), partition: 2 });
+    board.pipelines[0].pipeline.lag.remove(&TopicPartition { topic: "events".into(), partition: 2 });
     assert!(!has("sluicegate_consumer_lag_records"));
     assert!(!has(r#"sluicegate_queue_bytes_limit{pipeline="index"}"#));
     let oldest = r#"sluicegate_oldest_unresolved_seconds{pipeline="index"}"#;
     assert!(text_of(&board).contains(&format!("{oldest} 0.0")), "nothing is open");
-    board.pipelines[1].metrics.balance(4);
+    board.pipelines[1].pipeline.metrics.balance(4);
     assert!(!has(oldest), "open since nobody knows when");
     assert!(!has(r#"sluicegate_last_delivered_timestamp_seconds{pipeline="index"}"#));
 }

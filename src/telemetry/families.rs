@@ -84,7 +84,7 @@ impl Page<'_> {
         S: Fn(&PipelineView) -> Vec<Series>,
     {
         let of_one = |view: &Arc<PipelineView>| {
-            let name = view.name.to_string();
+            let name = view.pipeline.name.to_string();
             series(view).into_iter().map(move |(mut labels, value)| {
                 labels.insert(0, ("pipeline", name.clone()));
                 Sample { labels, value }
@@ -95,12 +95,14 @@ impl Page<'_> {
     }
 
     fn count(&mut self, name: &'static str, help: &'static str, value: impl Fn(&PipelineMetrics) -> u64) {
-        self.each(name, help, MetricType::Counter, |view| vec![plain(MetricValue::Count(value(&view.metrics)))]);
+        self.each(name, help, MetricType::Counter, |view| {
+            vec![plain(MetricValue::Count(value(&view.pipeline.metrics)))]
+        });
     }
 
     fn level(&mut self, name: &'static str, help: &'static str, value: impl Fn(&PipelineMetrics) -> Option<i64>) {
         self.each(name, help, MetricType::Gauge, |view| {
-            value(&view.metrics).map(|level| plain(MetricValue::Level(level))).into_iter().collect()
+            value(&view.pipeline.metrics).map(|level| plain(MetricValue::Level(level))).into_iter().collect()
         });
     }
 }
@@ -134,16 +136,16 @@ fn build(page: &mut Page<'_>, board: &Board) {
 
 fn records(page: &mut Page<'_>) {
     page.each("source_records", "Records read, by topic", MetricType::Counter, |view| {
-        let topics = view.metrics.topics.snapshot();
+        let topics = view.pipeline.metrics.topics.snapshot();
         topics.into_iter().map(|(topic, n)| labelled("topic", &*topic, MetricValue::Count(n.records))).collect()
     });
     page.each("source_bytes", "Bytes of keys and values read, by topic", MetricType::Counter, |view| {
-        let topics = view.metrics.topics.snapshot();
+        let topics = view.pipeline.metrics.topics.snapshot();
         topics.into_iter().map(|(topic, n)| labelled("topic", &*topic, MetricValue::Count(n.bytes))).collect()
     });
     page.each("records", "Records by how they ended", MetricType::Counter, |view| {
-        let mut series = by_variant("outcome", &view.metrics.outcomes, Outcome::name);
-        series.push(labelled("outcome", "rewound", MetricValue::Count(view.metrics.rewound.get())));
+        let mut series = by_variant("outcome", &view.pipeline.metrics.outcomes, Outcome::name);
+        series.push(labelled("outcome", "rewound", MetricValue::Count(view.pipeline.metrics.rewound.get())));
         series
     });
     page.level("open_records", "Records read and not resolved", |metrics| Some(metrics.open_records.get()));
@@ -157,7 +159,7 @@ fn records(page: &mut Page<'_>) {
         m.damaged_offsets_skipped.get()
     });
     page.each("conservation_difference_records", "Records the conservation sum misses", MetricType::Gauge, |view| {
-        vec![plain(MetricValue::Level(view.metrics.conservation().difference()))]
+        vec![plain(MetricValue::Level(view.pipeline.metrics.conservation().difference()))]
     });
     page.count("conservation_errors", "Times the conservation sum was found not to hold", |m| {
         m.conservation_errors.get()
@@ -181,8 +183,8 @@ fn lag(page: &mut Page<'_>, now_ms: i64) {
         },
     );
     page.each("oldest_unresolved_seconds", "Time since the oldest open record was polled", MetricType::Gauge, |view| {
-        let since = view.metrics.oldest_unresolved_since_ms.get();
-        let age = match (view.metrics.open_records.get(), since) {
+        let since = view.pipeline.metrics.oldest_unresolved_since_ms.get();
+        let age = match (view.pipeline.metrics.open_records.get(), since) {
             (..=0, _) => Some(0.0),
             // Something is open and nobody has said since when: better absent than 0.
             (_, ..=0) => None,
@@ -191,7 +193,7 @@ fn lag(page: &mut Page<'_>, now_ms: i64) {
         age.map(|age| plain(MetricValue::LevelSeconds(age))).into_iter().collect()
     });
     page.each("last_delivered_timestamp_seconds", "When the sink last acknowledged", MetricType::Gauge, |view| {
-        let at = view.metrics.last_delivered_ms.get();
+        let at = view.pipeline.metrics.last_delivered_ms.get();
         (at > 0).then(|| plain(MetricValue::LevelSeconds(at as f64 / 1e3))).into_iter().collect()
     });
 }
@@ -200,7 +202,7 @@ fn by_partition(view: &PipelineView, value: impl Fn(Lag) -> Option<MetricValue>)
     let labels = |partition: TopicPartition| {
         vec![("topic", partition.topic.to_string()), ("partition", partition.partition.to_string())]
     };
-    let known = view.lag.snapshot().into_iter();
+    let known = view.pipeline.lag.snapshot().into_iter();
     known.filter_map(|(partition, lag)| value(lag).map(|value| (labels(partition), value))).collect()
 }
 
@@ -210,10 +212,10 @@ fn level(value: u64) -> MetricValue {
 
 fn stages_and_queues(page: &mut Page<'_>) {
     page.each("stage_busy_seconds", "Time at work, summed over threads", MetricType::Counter, |view| {
-        stage_seconds(&view.metrics.stage_busy_nanos)
+        stage_seconds(&view.pipeline.metrics.stage_busy_nanos)
     });
     page.each("stage_blocked_seconds", "Time waiting for room behind the stage", MetricType::Counter, |view| {
-        stage_seconds(&view.metrics.stage_blocked_nanos)
+        stage_seconds(&view.pipeline.metrics.stage_blocked_nanos)
     });
     page.level("queue_records", "Records waiting in the sink", |m| Some(m.queue_records.get()));
     page.level("queue_records_limit", "Bound of queue_records", |m| known(m.queue_records_limit.get()));
@@ -247,15 +249,17 @@ const BYTES: Scale = Scale { first: 10, last: 26, divisor: 1.0 };
 
 fn distributions(page: &mut Page<'_>) {
     let kind = MetricType::Histogram;
-    page.each("batch_records", "Records of a batch as read", kind, |v| histogram(&v.metrics.batch_records, RECORDS));
-    page.each("batch_bytes", "Bytes of a batch as read", kind, |v| histogram(&v.metrics.batch_bytes, BYTES));
+    page.each("batch_records", "Records of a batch as read", kind, |v| {
+        histogram(&v.pipeline.metrics.batch_records, RECORDS)
+    });
+    page.each("batch_bytes", "Bytes of a batch as read", kind, |v| histogram(&v.pipeline.metrics.batch_bytes, BYTES));
     page.each("end_to_end_seconds", "Polled to acknowledged, by record", kind, |view| {
-        histogram(view.latency.micros(Stage::EndToEnd), SECONDS)
+        histogram(view.pipeline.latency.micros(Stage::EndToEnd), SECONDS)
     });
     page.each("sink_request_seconds", "Sent to answered, weighted by records", kind, |view| {
-        histogram(view.latency.micros(Stage::Request), SECONDS)
+        histogram(view.pipeline.latency.micros(Stage::Request), SECONDS)
     });
-    page.each("lookup_seconds", "Redis round trips", kind, |v| histogram(&v.metrics.lookup_micros, SECONDS));
+    page.each("lookup_seconds", "Redis round trips", kind, |v| histogram(&v.pipeline.metrics.lookup_micros, SECONDS));
 }
 
 fn histogram(distribution: &Distribution, scale: Scale) -> Vec<Series> {
@@ -268,10 +272,10 @@ fn histogram(distribution: &Distribution, scale: Scale) -> Vec<Series> {
 fn sink(page: &mut Page<'_>, now_ms: i64) {
     let kind = MetricType::Counter;
     page.each("sink_requests", "Requests by class of status", kind, |view| {
-        by_variant("status", &view.metrics.sink_requests, RequestClass::name)
+        by_variant("status", &view.pipeline.metrics.sink_requests, RequestClass::name)
     });
     page.each("sink_item_errors", "Items or delivery reports with an error", kind, |view| {
-        let errors = view.metrics.sink_item_errors.snapshot().into_iter();
+        let errors = view.pipeline.metrics.sink_item_errors.snapshot().into_iter();
         let labels = |status: u16, kind: &str| {
             let status = if status == 0 { "none".to_owned() } else { status.to_string() };
             vec![("status", status), ("type", kind.to_owned())]
@@ -286,13 +290,13 @@ fn sink(page: &mut Page<'_>, now_ms: i64) {
     });
     page.count("retries", "Sends repeated in place", |metrics| metrics.retries.get());
     page.each("rewinds", "Partitions that went back, by cause", kind, |view| {
-        by_variant("cause", &view.metrics.rewinds, RewindCause::name)
+        by_variant("cause", &view.pipeline.metrics.rewinds, RewindCause::name)
     });
     page.each("rejects", "Rejected records by reason", kind, |view| {
-        by_variant("reason", &view.metrics.rejects, RejectReason::name)
+        by_variant("reason", &view.pipeline.metrics.rejects, RejectReason::name)
     });
     page.each("lookup_keys", "Look-up keys by result", kind, |view| {
-        by_variant("result", &view.metrics.lookup_keys, LookupResult::name)
+        by_variant("result", &view.pipeline.metrics.lookup_keys, LookupResult::name)
     });
     page.count("rebalances", "Rebalance events", |metrics| metrics.rebalances.get());
     page.level("assigned_partitions", "Partitions assigned now", |m| Some(m.assigned_partitions.get()));
@@ -303,7 +307,7 @@ fn sink(page: &mut Page<'_>, now_ms: i64) {
         "How long the answer to a commit is waited for",
         MetricType::Gauge,
         |view| {
-            let since = view.metrics.commit_unanswered_since_ms.get();
+            let since = view.pipeline.metrics.commit_unanswered_since_ms.get();
             let age = if since > 0 { now_ms.saturating_sub(since).max(0) as f64 / 1e3 } else { 0.0 };
             vec![plain(MetricValue::LevelSeconds(age))]
         },
@@ -314,7 +318,7 @@ fn sink(page: &mut Page<'_>, now_ms: i64) {
 fn memory(page: &mut Page<'_>, allocator: Option<AllocatorBytes>) {
     page.each("memory_budget_bytes", "Bytes drained and not resolved, and their bound", MetricType::Gauge, |view| {
         let of = |kind, bytes: usize| labelled("kind", kind, level(bytes as u64));
-        vec![of("used", view.budget.used()), of("limit", view.budget.limit())]
+        vec![of("used", view.pipeline.budget.used()), of("limit", view.pipeline.budget.limit())]
     });
     let sample = |kind: &str, bytes: u64| Sample { labels: vec![("kind", kind.to_owned())], value: level(bytes) };
     let samples = allocator.map_or_else(Vec::new, |bytes| {

@@ -71,8 +71,8 @@ async fn readiness_names_what_is_missing_and_liveness_never_depends_on_servers()
     let board = board_of_two();
     let (address, _serving) = serving(&board).await;
     let [relay, index] = board.pipelines.as_slice() else { panic!("two pipelines") };
-    index.health.needs(Component::Sink);
-    relay.metrics.assigned_partitions.set(2);
+    index.pipeline.health.needs(Component::Sink);
+    relay.pipeline.metrics.assigned_partitions.set(2);
     let (status, _, body) = ask(address, "GET", "/readyz").await;
     assert_eq!(
         (status, body.as_str()),
@@ -81,10 +81,10 @@ async fn readiness_names_what_is_missing_and_liveness_never_depends_on_servers()
     assert_eq!(ask(address, "GET", "/livez").await.0, 200);
 
     // Standby: a rebalance that gave nothing.
-    index.metrics.rebalances.add(1);
-    index.health.reached(Component::Sink);
+    index.pipeline.metrics.rebalances.add(1);
+    index.pipeline.health.reached(Component::Sink);
     assert_eq!(ask(address, "GET", "/readyz").await.0, 200);
-    relay.health.set_state(Lifecycle::Failed);
+    relay.pipeline.health.set_state(Lifecycle::Failed);
     let (status, _, body) = ask(address, "GET", "/readyz").await;
     assert_eq!((status, body.as_str()), (503, "relay: failed\n"));
 }
@@ -93,10 +93,10 @@ async fn readiness_names_what_is_missing_and_liveness_never_depends_on_servers()
 async fn startup_waits_for_the_first_turn_of_every_loop() {
     let board = board_of_two();
     let (address, _serving) = serving(&board).await;
-    board.pipelines[0].health.tick();
+    board.pipelines[0].pipeline.health.tick();
     let (status, _, body) = ask(address, "GET", "/startupz").await;
     assert_eq!((status, body.as_str()), (503, "index: the control loop has not turned yet\n"));
-    board.pipelines[1].health.tick();
+    board.pipelines[1].pipeline.health.tick();
     assert_eq!(ask(address, "GET", "/startupz").await.0, 200);
 }
 
@@ -104,9 +104,9 @@ async fn startup_waits_for_the_first_turn_of_every_loop() {
 async fn status_is_json_with_the_promised_members() {
     let board = board_of_two();
     let relay = &board.pipelines[0];
-    relay.metrics.drained(&"events".into(), 5, 50);
-    relay.metrics.balance(5);
-    relay.health.raise(Component::Sink, "503 from node a");
+    relay.pipeline.metrics.drained(&"events".into(), 5, 50);
+    relay.pipeline.metrics.balance(5);
+    relay.pipeline.health.raise(Component::Sink, "503 from node a");
     let (address, _serving) = serving(&board).await;
     let status: serde_json::Value = serde_json::from_str(&ask(address, "GET", "/status").await.2).expect("JSON");
     assert_eq!(status["version"], "1.2.3");

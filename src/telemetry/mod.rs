@@ -10,6 +10,7 @@ pub mod board;
 pub mod distribution;
 pub mod exposition;
 pub mod families;
+pub mod handles;
 pub mod health;
 pub mod http;
 pub mod labelled;

@@ -129,7 +129,7 @@ impl Reporter {
             if percentiles_due || summary_due {
                 desk.refresh_percentiles();
             }
-            let mut judged = desk.watch.observe(now, view.health.state(), &observe(&view, unix_ms(wall)));
+            let mut judged = desk.watch.observe(now, view.pipeline.health.state(), &observe(&view, unix_ms(wall)));
             judged.latency = desk.latency;
             desk.tell_changes(&view, &judged);
             if summary_due && !judged.state.has_ended() {
@@ -139,7 +139,7 @@ impl Reporter {
                 desk.turn_window();
             }
             if judged.give_up {
-                stuck.push(view.name.clone());
+                stuck.push(view.pipeline.name.clone());
             }
             view.publish(Arc::new(judged));
         }
@@ -216,7 +216,7 @@ impl Reporter {
     fn collect(&mut self, index: usize, view: &PipelineView, now: Instant) {
         let desk = &mut self.desks[index];
         for &stage in Stage::VARIANTS {
-            view.latency.take_into(stage, &mut self.spare);
+            view.pipeline.latency.take_into(stage, &mut self.spare);
             if !self.spare.is_empty() {
                 self.log.add(index, stage, &self.spare);
                 merge(&mut desk.window[stage], &self.spare);
@@ -267,21 +267,26 @@ impl PipelineReport {
     /// One line a change, none while nothing changes.
     fn tell_changes(&mut self, view: &PipelineView, judged: &Judgement) {
         if judged.state != self.state {
-            summary::log_change(&view.name, self.state, judged);
+            summary::log_change(&view.pipeline.name, self.state, judged);
             self.state = judged.state;
         }
         if judged.conservation_broken && !self.broken {
-            view.metrics.conservation_errors.add(1);
-            tracing::error!(pipeline = &*view.name, "the conservation sum does not hold: {}", judged.sum);
+            view.pipeline.metrics.conservation_errors.add(1);
+            tracing::error!(pipeline = &*view.pipeline.name, "the conservation sum does not hold: {}", judged.sum);
         }
         self.broken = judged.conservation_broken;
         for notice in judged.notices.iter().filter(|notice| !self.noticed.contains(&notice.about)) {
-            tracing::warn!(pipeline = &*view.name, "{}", notice.text);
+            tracing::warn!(pipeline = &*view.pipeline.name, "{}", notice.text);
         }
         self.noticed = judged.notices.iter().map(|notice| notice.about).collect();
         if others_stalled(&mut self.stalled, &judged.stalled) {
             let names: Vec<String> = self.stalled.iter().take(STALLED_NAMED).map(TopicPartition::to_string).collect();
-            tracing::warn!(pipeline = &*view.name, partitions = self.stalled.len(), "stalled: {}", names.join(", "));
+            tracing::warn!(
+                pipeline = &*view.pipeline.name,
+                partitions = self.stalled.len(),
+                "stalled: {}",
+                names.join(", ")
+            );
         }
     }
 }
@@ -296,7 +301,7 @@ fn others_stalled(known: &mut Vec<TopicPartition>, stalled: &[Stalled]) -> bool 
 }
 
 fn names(board: &Board) -> Vec<Arc<str>> {
-    board.pipelines.iter().map(|view| view.name.clone()).collect()
+    board.pipelines.iter().map(|view| view.pipeline.name.clone()).collect()
 }
 
 fn merge(into: &mut Histogram<u64>, from: &Histogram<u64>) {
@@ -308,20 +313,20 @@ fn merge(into: &mut Histogram<u64>, from: &Histogram<u64>) {
 }
 
 fn levels(view: &PipelineView) -> Levels {
-    let sum = view.metrics.conservation();
+    let sum = view.pipeline.metrics.conservation();
     Levels {
         consumed: sum.consumed,
         resolved: sum.resolved(),
-        bytes: view.metrics.source_bytes.get(),
+        bytes: view.pipeline.metrics.source_bytes.get(),
         open: sum.open,
-        lag: view.lag.records(),
-        budget_bytes: view.budget.used() as u64,
+        lag: view.pipeline.lag.records(),
+        budget_bytes: view.pipeline.budget.used() as u64,
     }
 }
 
 fn observe(view: &PipelineView, now_ms: i64) -> Observation {
-    let metrics = &view.metrics;
-    let lag = view.lag.snapshot();
+    let metrics = &view.pipeline.metrics;
+    let lag = view.pipeline.lag.snapshot();
     let time = |stage| StageTime { busy_nanos: metrics.busy(stage).get(), blocked_nanos: metrics.blocked(stage).get() };
     let rewinds: u64 = metrics.rewinds.values().map(Counter::get).sum();
     Observation {
@@ -332,6 +337,7 @@ fn observe(view: &PipelineView, now_ms: i64) -> Observation {
         lag_seconds: lag::total(&lag, now_ms).and_then(|(_, seconds)| seconds),
         lag,
         faults: view
+            .pipeline
             .health
             .faults()
             .into_iter()
@@ -358,12 +364,12 @@ mod tests {
         let wall = SystemTime::now();
         let mut reporter = Reporter::new(board.clone(), WatchLimits::default(), None, start).expect("no log");
         let relay = &board.pipelines[0];
-        relay.metrics.assigned_partitions.set(1);
+        relay.pipeline.metrics.assigned_partitions.set(1);
         for turn in 1..=40_u32 {
-            relay.metrics.drained(&"events".into(), 100, 1_000);
-            relay.metrics.outcome(Outcome::Delivered).add(100);
-            relay.metrics.balance(0);
-            relay.latency.record(Stage::EndToEnd, Duration::from_millis(u64::from(turn)), 100);
+            relay.pipeline.metrics.drained(&"events".into(), 100, 1_000);
+            relay.pipeline.metrics.outcome(Outcome::Delivered).add(100);
+            relay.pipeline.metrics.balance(0);
+            relay.pipeline.latency.record(Stage::EndToEnd, Duration::from_millis(u64::from(turn)), 100);
             assert_eq!(reporter.turn(start + TURN * turn, wall), Vec::<Arc<str>>::new());
         }
         let judged = relay.judgement().expect("published");
@@ -391,9 +397,9 @@ mod tests {
             if turn == 8 {
                 board.measure();
             }
-            relay.metrics.outcome(Outcome::Delivered).add(100);
-            relay.metrics.balance(0);
-            relay.latency.record(Stage::Age, Duration::from_millis(if turn <= 8 { 900 } else { 5 }), 100);
+            relay.pipeline.metrics.outcome(Outcome::Delivered).add(100);
+            relay.pipeline.metrics.balance(0);
+            relay.pipeline.latency.record(Stage::Age, Duration::from_millis(if turn <= 8 { 900 } else { 5 }), 100);
             let _ = reporter.turn(start + TURN * turn, wall);
         }
         let collected = reporter.finish(start + TURN * 21, wall);
@@ -428,14 +434,14 @@ mod tests {
         let limits = WatchLimits { watchdog: Duration::from_secs(30), ..WatchLimits::default() };
         let mut reporter = Reporter::new(board.clone(), limits, None, start).expect("no log");
         let index = &board.pipelines[1];
-        index.metrics.balance(3);
+        index.pipeline.metrics.balance(3);
         let mut named = Vec::new();
         for second in 0..40 {
             named = reporter.turn(start + Duration::from_secs(second), SystemTime::now());
         }
         assert_eq!(named, [Arc::<str>::from("index")]);
-        assert_eq!(index.metrics.conservation_errors.get(), 1, "3 open of 0 consumed");
-        index.health.raise(Component::Sink, "connection refused");
+        assert_eq!(index.pipeline.metrics.conservation_errors.get(), 1, "3 open of 0 consumed");
+        index.pipeline.health.raise(Component::Sink, "connection refused");
         reporter.turn(start + Duration::from_secs(41), SystemTime::now());
         let judged = index.judgement().expect("published");
         assert!(judged.why.contains(&"sink: connection refused".to_owned()), "{:?}", judged.why);
@@ -454,7 +460,7 @@ mod tests {
         let start = Instant::now();
         let mut reporter = Reporter::new(board.clone(), WatchLimits::default(), None, start).expect("no log");
         let lag = Lag { records: 5, position: Position(7), oldest_timestamp_ms: None };
-        board.pipelines[1].lag.set(&partition(3), lag);
+        board.pipelines[1].pipeline.lag.set(&partition(3), lag);
         let shown = |text: &str, pipeline: &str| {
             let series = format!("sluicegate_stalled_partitions{{pipeline=\"{pipeline}\"}} ");
             text.lines().find_map(|line| line.strip_prefix(&series)).map(str::to_owned)

@@ -128,7 +128,7 @@ fn histograms(collected: &Collected) -> Vec<(String, Histogram<u64>)> {
                 tracing::error!("failed to merge latency histograms: {error}");
             }
             if collected.pipelines.len() > 1 {
-                found.push((format!("{}.{}", file_name(&pipeline.view.name), stage.name()), total.clone()));
+                found.push((format!("{}.{}", file_name(&pipeline.view.pipeline.name), stage.name()), total.clone()));
             }
         }
         if !all.is_empty() {

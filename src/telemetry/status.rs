@@ -125,7 +125,7 @@ impl Status {
     pub fn of(board: &Board, wall: SystemTime) -> Self {
         let not_ready = not_ready(board);
         let now_ms = unix_ms(wall);
-        let one = |view: &PipelineView| (view.name.to_string(), pipeline(view, now_ms));
+        let one = |view: &PipelineView| (view.pipeline.name.to_string(), pipeline(view, now_ms));
         Self {
             version: board.build.version.clone(),
             commit: board.build.commit.clone(),
@@ -152,10 +152,16 @@ pub fn rfc3339(wall: SystemTime) -> String {
 #[must_use]
 pub fn dead_loops(board: &Board) -> Vec<String> {
     let dead = |view: &&std::sync::Arc<PipelineView>| {
-        !view.health.state().has_ended() && view.health.has_ticked() && view.health.since_tick() > LIVE_WITHIN
+        !view.pipeline.health.state().has_ended()
+            && view.pipeline.health.has_ticked()
+            && view.pipeline.health.since_tick() > LIVE_WITHIN
     };
     let name = |view: &std::sync::Arc<PipelineView>| {
-        format!("{}: the control loop has not turned for {} s", view.name, view.health.since_tick().as_secs())
+        format!(
+            "{}: the control loop has not turned for {} s",
+            view.pipeline.name,
+            view.pipeline.health.since_tick().as_secs()
+        )
     };
     board.pipelines.iter().filter(dead).map(name).collect()
 }
@@ -163,8 +169,11 @@ pub fn dead_loops(board: &Board) -> Vec<String> {
 /// Pipelines whose control loop has not turned yet.
 #[must_use]
 pub fn not_started(board: &Board) -> Vec<String> {
-    let waiting = board.pipelines.iter().filter(|view| !view.health.has_ticked() && !view.health.state().has_ended());
-    waiting.map(|view| format!("{}: the control loop has not turned yet", view.name)).collect()
+    let waiting = board
+        .pipelines
+        .iter()
+        .filter(|view| !view.pipeline.health.has_ticked() && !view.pipeline.health.state().has_ended());
+    waiting.map(|view| format!("{}: the control loop has not turned yet", view.pipeline.name)).collect()
 }
 
 /// What is missing for readiness: an assignment (or standby), and one answer of every server needed.
@@ -172,16 +181,18 @@ pub fn not_started(board: &Board) -> Vec<String> {
 pub fn not_ready(board: &Board) -> Vec<String> {
     let mut missing = Vec::new();
     for view in &board.pipelines {
-        let state = view.health.state();
+        let state = view.pipeline.health.state();
         if state.has_ended() {
-            missing.push(format!("{}: {}", view.name, state.name()));
+            missing.push(format!("{}: {}", view.pipeline.name, state.name()));
             continue;
         }
         if !view.has_joined() {
-            missing.push(format!("{}: no partition assignment yet", view.name));
+            missing.push(format!("{}: no partition assignment yet", view.pipeline.name));
         }
-        let unreached = view.health.unreached().into_iter();
-        missing.extend(unreached.map(|component| format!("{}: {} has not answered yet", view.name, component.name())));
+        let unreached = view.pipeline.health.unreached().into_iter();
+        missing.extend(
+            unreached.map(|component| format!("{}: {} has not answered yet", view.pipeline.name, component.name())),
+        );
     }
     missing
 }
@@ -189,18 +200,18 @@ pub fn not_ready(board: &Board) -> Vec<String> {
 fn pipeline(view: &PipelineView, now_ms: i64) -> PipelineStatus {
     let judged = view.judgement();
     let judged = judged.as_deref();
-    let sum = view.metrics.conservation();
-    let metrics = &view.metrics;
+    let sum = view.pipeline.metrics.conservation();
+    let metrics = &view.pipeline.metrics;
     let fault = |(component, fault): (super::health::Component, super::health::Fault)| FaultStatus {
         component: component.name(),
         message: fault.message,
         seconds: fault.since.elapsed().as_secs_f64(),
     };
     PipelineStatus {
-        state: judged.map_or(view.health.state(), |judged| judged.state).name(),
+        state: judged.map_or(view.pipeline.health.state(), |judged| judged.state).name(),
         why: judged.map(|judged| judged.why.clone()).unwrap_or_default(),
         notices: judged.map(|judged| judged.notices.iter().map(|one| one.text.clone()).collect()).unwrap_or_default(),
-        faults: view.health.faults().into_iter().map(fault).collect(),
+        faults: view.pipeline.health.faults().into_iter().map(fault).collect(),
         rates: judged.map(|judged| rates(&judged.rates)).unwrap_or_default(),
         lag: lag_status(view, now_ms),
         open_records: sum.open,
@@ -218,20 +229,20 @@ fn pipeline(view: &PipelineView, now_ms: i64) -> PipelineStatus {
         retries: metrics.retries.get(),
         rejects: metrics.rejects.values().map(Counter::get).sum(),
         memory_budget_bytes: MemoryStatus {
-            used: view.budget.used(),
-            peak: view.budget.peak(),
-            limit: view.budget.limit(),
+            used: view.pipeline.budget.used(),
+            peak: view.pipeline.budget.peak(),
+            limit: view.pipeline.budget.limit(),
         },
         sink_requests_in_flight: in_flight(view),
         stuck_seconds: judged.map_or(0.0, |judged| judged.stuck.as_secs_f64()),
-        last_errors: view.health.last_errors(),
+        last_errors: view.pipeline.health.last_errors(),
     }
 }
 
 /// `None` where nothing bounds requests but the client (Kafka).
 fn in_flight(view: &PipelineView) -> Option<InFlightStatus> {
-    let limit = view.metrics.requests_in_flight_limit.get();
-    (limit > 0).then(|| InFlightStatus { now: view.metrics.requests_in_flight.get(), limit, most: view.lanes })
+    let limit = view.pipeline.metrics.requests_in_flight_limit.get();
+    (limit > 0).then(|| InFlightStatus { now: view.pipeline.metrics.requests_in_flight.get(), limit, most: view.lanes })
 }
 
 fn rates(rates: &super::watch::Rates) -> RatesStatus {
@@ -248,7 +259,7 @@ fn latency(window: &EnumMap<Stage, Percentiles>) -> BTreeMap<&'static str, Perce
 }
 
 fn lag_status(view: &PipelineView, now_ms: i64) -> Option<LagStatus> {
-    let mut known = view.lag.snapshot();
+    let mut known = view.pipeline.lag.snapshot();
     let (records, seconds) = lag::total(&known, now_ms)?;
     let partitions_known = known.len();
     known.sort_by_key(|(_, lag)| std::cmp::Reverse(lag.records));

@@ -9,7 +9,7 @@ use super::watch::Judgement;
 /// Logs the interval's line.
 pub fn log_interval(view: &PipelineView, judged: &Judgement) {
     tracing::info!(
-        pipeline = &*view.name,
+        pipeline = &*view.pipeline.name,
         state = judged.state.name(),
         records_per_second = judged.rates.resolved.round(),
         bytes_per_second = judged.rates.bytes.round(),

@@ -80,7 +80,7 @@ fn a_budget_full_of_nothing_but_residue_empties_itself() {
     let mut plan = plans::pipeline(kafka.brokers(), TOPIC, GROUP, plans::bulk(&search.url()));
     plan.memory = MemoryShare(2 << 20);
     let rig = EngineRig::start(plan);
-    let budget = rig.engine.board().pipelines[0].budget.clone();
+    let budget = rig.engine.board().pipelines[0].pipeline.budget.clone();
     wait_until("the budget is spent", || !budget.has_room());
     let requests = search.requests();
     wait_until("several retries later", || search.requests() > requests + 5);

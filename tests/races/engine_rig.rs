@@ -45,11 +45,11 @@ impl EngineRig {
     }
 
     pub fn assigned(&self) -> i64 {
-        self.engine.board().pipelines[0].metrics.assigned_partitions.get()
+        self.engine.board().pipelines[0].pipeline.metrics.assigned_partitions.get()
     }
 
     pub fn rewinds(&self) -> u64 {
-        self.engine.board().pipelines[0].metrics.rewinds.values().map(|counter| counter.get()).sum()
+        self.engine.board().pipelines[0].pipeline.metrics.rewinds.values().map(|counter| counter.get()).sum()
     }
 
     pub fn drain(self) -> Ending {

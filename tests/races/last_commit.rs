@@ -47,7 +47,7 @@ fn a_bounded_run_that_loses_its_partitions_uncommitted_does_not_say_done() {
     let rig = EngineRig::start_until(plan, true);
     let state = {
         let pipeline = rig.engine.board().pipelines[0].clone();
-        move || pipeline.metrics.commit_failures.get()
+        move || pipeline.pipeline.metrics.commit_failures.get()
     };
     // The run is over and tries its last commit every 50 ms; before, it did so every 200 ms at most.
     wait_until("all are delivered", || search.count(plans::INDEX) == 20);

@@ -43,7 +43,7 @@ fn records_drained_during_a_rewinds_backoff_do_not_pass_for_the_next_ones() {
     let end = 600 + 50 * REWINDS as i64;
     let left = (end - next[&0]) as usize;
     rig.take_in_order(&mut next, left);
-    assert_eq!(rig.metrics.gap_records.get(), 0);
+    assert_eq!(rig.pipeline.metrics.gap_records.get(), 0);
     wait_until("everything committed", || rig.committed() == [Some(end)]);
     assert!(rig.drain().committed);
 }
@@ -77,7 +77,7 @@ fn a_later_batch_resolved_first_and_a_refused_commit_never_lower_what_is_committ
     let refused = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS; 3];
     kafka.fail_requests(RDKafkaApiKey::OffsetCommit, &refused).unwrap();
     rig.settle(&batches[2].runs);
-    wait_until("a commit was refused", || rig.metrics.commit_failures.get() > 0);
+    wait_until("a commit was refused", || rig.pipeline.metrics.commit_failures.get() > 0);
     rig.settle(&batches[3].runs);
     let mut highest = ends[1];
     wait_until("the newest position is committed", || {
@@ -89,7 +89,7 @@ fn a_later_batch_resolved_first_and_a_refused_commit_never_lower_what_is_committ
 
     // A rewind goes back to the position; nothing below it is committed afterwards.
     rig.rewind(&batches[3].runs[0]);
-    wait_until("rewound", || rig.metrics.rewound.get() > 0);
+    wait_until("rewound", || rig.pipeline.metrics.rewound.get() > 0);
     let end = rig.abort();
     assert!(end.committed, "{end:?}");
     assert_eq!(client.committed(GROUP, TOPIC).unwrap()[0], Some(ends[3]));
@@ -177,10 +177,10 @@ fn a_rewind_destroys_what_the_hold_has_of_its_partition() {
     // No room: several drips go to the hold.
     rig.nothing_for(Duration::from_millis(1_300));
     rig.rewind(&run);
-    wait_until("rewound", || rig.metrics.rewound.get() == u64::from(run.records()));
+    wait_until("rewound", || rig.pipeline.metrics.rewound.get() == u64::from(run.records()));
     rig.release(batch.sequence);
     rig.take_in_order(&mut BTreeMap::from([(0, 0)]), 700);
-    assert_eq!((rig.metrics.gap_records.get(), rig.metrics.redelivered.get()), (0, 0));
+    assert_eq!((rig.pipeline.metrics.gap_records.get(), rig.pipeline.metrics.redelivered.get()), (0, 0));
     rig.drain();
 }
 
@@ -201,7 +201,7 @@ fn a_paused_partition_revoked_and_assigned_again_is_read() {
     let visited = visitor.take();
     let lent = visitor.partition(&visited.runs[0]);
     let kept = 1 - lent;
-    assert_eq!(rig.metrics.assigned_partitions.get(), 1);
+    assert_eq!(rig.pipeline.metrics.assigned_partitions.get(), 1);
     drop(visited);
     visitor.abort();
     let again = rig.take();
@@ -258,10 +258,10 @@ fn a_failure_takes_back_every_partition_of_the_failed_records() {
     };
     let tickets = open_all().iter().map(|run| run.ticket).collect();
     rig.reports.send(Report::Rewind { tickets, cause: RewindCause::Delivery });
-    wait_until("all four were taken back", || rig.metrics.rewound.get() == 40);
+    wait_until("all four were taken back", || rig.pipeline.metrics.rewound.get() == 40);
     open_all();
     rig.reports.send(Report::GaveUp(GiveUp::Unacknowledged));
-    wait_until("all four once more", || rig.metrics.rewound.get() == 80);
+    wait_until("all four once more", || rig.pipeline.metrics.rewound.get() == 80);
     rig.reports.send(Report::SinkAnswers);
     rig.take_in_order(&mut (0..4).map(|partition| (partition, 0)).collect(), 40);
     wait_until("everything is committed", || rig.committed() == [Some(10); 4]);

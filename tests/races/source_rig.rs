@@ -9,13 +9,9 @@ use std::time::Duration;
 
 use sluicegate::internals::config::plan::PipelinePlan;
 use sluicegate::internals::librdkafka::RecordBatch;
-use sluicegate::internals::model::{
-    Budget, Outcome, Part, PartitionId, PartitionTable, Report, ReportSender, RewindCause, Run, Sequence, Stop, Wake,
-};
+use sluicegate::internals::model::{Outcome, Part, PartitionId, Report, ReportSender, RewindCause, Run, Sequence};
 use sluicegate::internals::source::{InFlight, Source, SourceContext, SourceEnd, Until};
-use sluicegate::internals::telemetry::health::Health;
-use sluicegate::internals::telemetry::latency::LatencyBook;
-use sluicegate::internals::telemetry::metrics::PipelineMetrics;
+use sluicegate::internals::telemetry::handles::Handles;
 use sluicegate::internals::testbed::kafka::MockKafka;
 use sluicegate_testkit::services::KafkaClient;
 
@@ -56,11 +52,7 @@ pub struct SourceRig {
     pub batches: flume::Receiver<RecordBatch>,
     pub reports: ReportSender,
     pub released: Arc<AtomicU64>,
-    pub table: Arc<PartitionTable>,
-    pub metrics: Arc<PipelineMetrics>,
-    pub latency: Arc<LatencyBook>,
-    pub stop: Arc<Stop>,
-    pub wake: Arc<Wake>,
+    pub pipeline: Arc<Handles>,
     thread: JoinHandle<SourceEnd>,
     kafka: KafkaClient,
 }
@@ -75,35 +67,27 @@ impl SourceRig {
         let mut plan: PipelinePlan =
             plans::pipeline(kafka.brokers(), TOPIC, GROUP, plans::relay(kafka.brokers(), TOPIC));
         plan.span_records = options.span;
-        let (plan, wake, stop): (_, Arc<Wake>, Arc<Stop>) = (Arc::new(plan), Arc::default(), Arc::default());
+        let plan = Arc::new(plan);
+        let pipeline = Handles::new(&plan.name, plan.memory.0, Arc::default());
         let (send, batches) = flume::bounded(options.ring as usize + 1);
         let (report, reports) = flume::bounded(4096);
-        let metrics = PipelineMetrics::new(&plan.name);
-        let (released, table): (Arc<AtomicU64>, Arc<PartitionTable>) = Default::default();
-        let latency = LatencyBook::new();
+        let released: Arc<AtomicU64> = Arc::default();
         let context = SourceContext {
-            budget: Budget::new(plan.memory.0, wake.clone()),
             plan,
-            table: Arc::clone(&table),
+            pipeline: pipeline.clone(),
             reports,
             batches: send,
             released: Arc::clone(&released),
             ring: options.ring,
-            wake: wake.clone(),
-            metrics: metrics.clone(),
-            latency: latency.clone(),
-            health: Health::new(),
-            stop: stop.clone(),
             view: Arc::default(),
-            lag: Arc::default(),
             in_flight: Arc::new(NothingInFlight),
             until: options.until_end.then_some(Until::End),
             dry_run: false,
         };
         let source = Source::open(context).expect("a source");
         let thread = std::thread::spawn(move || source.run());
-        let (kafka, reports) = (KafkaClient::at(kafka.brokers()), ReportSender::new(report, wake.clone()));
-        Self { batches, reports, released, table, metrics, latency, stop, wake, thread, kafka }
+        let (kafka, reports) = (KafkaClient::at(kafka.brokers()), ReportSender::new(report, pipeline.wake.clone()));
+        Self { batches, reports, released, pipeline, thread, kafka }
     }
 
     /// The next batch; room is not given back.
@@ -121,16 +105,16 @@ impl SourceRig {
     /// Room for what comes after this batch.
     pub fn release(&self, sequence: Sequence) {
         self.released.fetch_max(sequence + 1, Ordering::AcqRel);
-        self.wake.wake();
+        self.pipeline.wake.wake();
     }
 
     pub fn partition(&self, run: &Run) -> i32 {
-        self.table.name(run.ticket.slot).expect("a known partition").partition
+        self.pipeline.table.name(run.ticket.slot).expect("a known partition").partition
     }
 
     /// Whether the run belongs to the present epoch of its partition.
     pub fn is_current(&self, run: &Run) -> bool {
-        self.table.is_current(run.ticket.slot, run.ticket.epoch)
+        self.pipeline.table.is_current(run.ticket.slot, run.ticket.epoch)
     }
 
     /// Partition and offset of every record of the present epoch.
@@ -178,20 +162,20 @@ impl SourceRig {
 
     /// Ends in order. Batches not taken are destroyed.
     pub fn drain(self) -> SourceEnd {
-        self.stop.drain();
+        self.pipeline.stop.drain();
         self.end()
     }
 
     /// Ends at once, as far as a thread can be killed.
     pub fn abort(self) -> SourceEnd {
-        self.stop.abort();
+        self.pipeline.stop.abort();
         self.end()
     }
 
     fn end(self) -> SourceEnd {
-        let Self { batches, reports, wake, thread, .. } = self;
+        let Self { batches, reports, pipeline, thread, .. } = self;
         drop((batches, reports));
-        wake.wake();
+        pipeline.wake.wake();
         thread.join().expect("the source ends without a panic")
     }
 }

@@ -44,12 +44,9 @@ fn worker(rig: &SourceRig, encoder: Fragile, intake: flume::Sender<Prepared<Plac
             let enricher = Enricher::new(Lookups::in_memory(Vec::new()));
             Preprocessor::new(program.clone(), enricher, encoder.clone())
         }),
-        table: rig.table.clone(),
+        pipeline: rig.pipeline.clone(),
         reports: rig.reports.clone(),
         keep_originals: false,
-        stop: rig.stop.clone(),
-        metrics: rig.metrics.clone(),
-        latency: rig.latency.clone(),
     }
 }
 
@@ -62,7 +59,7 @@ fn sink(rig: &SourceRig, intake: &flume::Receiver<Prepared<Place>>) -> Vec<u64> 
         let prepared = intake.recv_timeout(LIMIT).expect("the next sequence number");
         ring.insert(prepared.sequence, prepared).expect("every number comes once");
         while let Some(prepared) = ring.pop() {
-            prepared.lost.iter().for_each(|ticket| rig.table.bar(ticket.slot, ticket.epoch));
+            prepared.lost.iter().for_each(|ticket| rig.pipeline.table.bar(ticket.slot, ticket.epoch));
             if !prepared.lost.is_empty() {
                 rig.reports.send(Report::Rewind { tickets: prepared.lost, cause: RewindCause::Lost });
             }
@@ -70,7 +67,7 @@ fn sink(rig: &SourceRig, intake: &flume::Receiver<Prepared<Place>>) -> Vec<u64> 
                 empty.push(prepared.sequence);
             }
             let mut parts: BTreeMap<_, Part> = BTreeMap::new();
-            let wanted = |item: &&Place| rig.table.is_current(item.ticket.slot, item.ticket.epoch);
+            let wanted = |item: &&Place| rig.pipeline.table.is_current(item.ticket.slot, item.ticket.epoch);
             for place in prepared.items.iter().filter(wanted) {
                 let part = Part { ticket: place.ticket, outcome: Outcome::Delivered, records: 0 };
                 parts.entry(place.ticket.id).or_insert(part).records += 1;
@@ -99,7 +96,7 @@ fn a_panicking_worker_leaves_no_hole_in_the_sequence_and_its_records_come_again(
     let workers = [0, 1].map(start);
     let empty = sink(&rig, &intake);
     assert!(struck.load(Ordering::Acquire) && !empty.is_empty());
-    assert!(rig.metrics.rewind(RewindCause::Lost).get() >= 1);
+    assert!(rig.pipeline.metrics.rewind(RewindCause::Lost).get() >= 1);
     wait_until("everything is committed", || rig.committed() == [Some(RECORDS)]);
     assert!(rig.drain().committed);
     workers.into_iter().for_each(|worker| worker.join().expect("a worker outlives a panic of its batch"));

@@ -90,7 +90,7 @@ impl Measurement<'_> {
 
     /// Records resolved so far.
     fn resolved(&self) -> u64 {
-        self.engine.board().pipelines.iter().map(|one| one.metrics.conservation().resolved()).sum()
+        self.engine.board().pipelines.iter().map(|one| one.pipeline.metrics.conservation().resolved()).sum()
     }
 
     /// Records produced before would not be read by a group that starts at the end.

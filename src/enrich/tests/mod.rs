@@ -12,10 +12,9 @@ use std::time::{Duration, Instant};
 use crate::config::plan::{
     CachePlan, LookupPlan, LookupSource, OnLookupError, Pointer, RedisConnection, RetryPlan, Template, TemplateSegment,
 };
-use crate::model::Stop;
 use crate::preprocess::steps::lookup::OnMiss;
-use crate::telemetry::health::Health;
-use crate::telemetry::metrics::{LookupResult, PipelineMetrics};
+use crate::telemetry::handles::Handles;
+use crate::telemetry::metrics::LookupResult;
 
 use super::{Enricher, Found, LookupStop, Lookups};
 
@@ -24,21 +23,19 @@ pub(super) const WANTED: fn() -> bool = || true;
 /// Look-ups of one test and everything they report to.
 pub(super) struct Bench {
     pub(super) lookups: Arc<Lookups>,
-    pub(super) metrics: Arc<PipelineMetrics>,
-    pub(super) health: Arc<Health>,
-    pub(super) stop: Arc<Stop>,
+    pub(super) pipeline: Arc<Handles>,
 }
 
 impl Bench {
     pub(super) fn new(plans: &[LookupPlan]) -> Self {
-        let (metrics, health, stop) = (PipelineMetrics::new("test"), Health::new(), Arc::<Stop>::default());
+        let pipeline = Handles::new(&"test".into(), 0, Arc::default());
         let retry = RetryPlan {
             first: Duration::from_millis(5),
             max: Duration::from_millis(50),
             in_place: Duration::from_secs(150),
         };
-        let lookups = Lookups::open(plans, retry, metrics.clone(), health.clone(), stop.clone()).expect("valid plans");
-        Self { lookups, metrics, health, stop }
+        let lookups = Lookups::open(plans, retry, pipeline.clone()).expect("valid plans");
+        Self { lookups, pipeline }
     }
 
     pub(super) fn enricher(&self) -> Enricher {
@@ -46,11 +43,11 @@ impl Bench {
     }
 
     pub(super) fn count(&self, result: LookupResult) -> u64 {
-        self.metrics.lookup(result).get()
+        self.pipeline.metrics.lookup(result).get()
     }
 
     pub(super) fn fault(&self) -> Option<String> {
-        self.health.faults().pop().map(|(_, fault)| fault.message)
+        self.pipeline.health.faults().pop().map(|(_, fault)| fault.message)
     }
 }
 

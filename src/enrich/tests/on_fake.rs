@@ -40,7 +40,7 @@ fn an_answer_after_its_timeout_is_never_taken_for_a_later_question() {
     assert_eq!(fake.connections(), 2, "the late connection was left");
     assert_eq!(bench.fault(), None);
     assert_eq!(bench.count(LookupResult::Failed) % 2, 0);
-    assert!(bench.metrics.blocked(StageName::Lookup).get() >= 250_000_000);
+    assert!(bench.pipeline.metrics.blocked(StageName::Lookup).get() >= 250_000_000);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn what_may_heal_is_waited_for_and_named() {
         std::thread::scope(|scope| {
             let answer = scope.spawn(|| resolve(&mut enricher, &["a"]));
             until("a few attempts and a named fault", || {
-                bench.metrics.lookup_micros.count() >= 3 && bench.fault().is_some()
+                bench.pipeline.metrics.lookup_micros.count() >= 3 && bench.fault().is_some()
             });
             assert!(!answer.is_finished(), "{reply}: waits");
             healed.store(true, Ordering::Release);
@@ -153,8 +153,8 @@ fn nobody_waits_for_an_answer_nobody_wants() {
     assert_eq!(enricher.resolve(0, &[b"a"], &wanted, &mut Vec::new()), Err(LookupStop::Interrupted), "fence");
     std::thread::scope(|scope| {
         let answer = scope.spawn(|| resolve(&mut enricher, &["a"]));
-        until("it waits", || bench.metrics.lookup_micros.count() > 6);
-        bench.stop.abort();
+        until("it waits", || bench.pipeline.metrics.lookup_micros.count() > 6);
+        bench.pipeline.stop.abort();
         assert_eq!(answer.join().expect("no panic"), Err(LookupStop::Interrupted), "abort");
     });
     assert!(start.elapsed() < Duration::from_secs(10));
@@ -187,7 +187,7 @@ fn slow_answers_are_named_and_fast_ones_clear_the_name() {
     let mut enricher = bench.enricher();
     assert_eq!(resolve(&mut enricher, &["a"]), Ok(named(&["a"])));
     assert!(bench.fault().is_some_and(|fault| fault.contains("slowly")), "{:?}", bench.fault());
-    assert!(bench.metrics.busy(StageName::Lookup).get() >= 1_500_000_000);
+    assert!(bench.pipeline.metrics.busy(StageName::Lookup).get() >= 1_500_000_000);
     slow.store(false, Ordering::Release);
     until("fast again", || resolve(&mut enricher, &["b"]) == Ok(named(&["b"])) && bench.fault().is_none());
 }
@@ -199,12 +199,12 @@ fn keep_does_not_pay_a_timeout_for_every_batch_of_an_outage() {
     plan.on_error = OnLookupError::Keep;
     let retry = RetryPlan { first: 3_000 * MS, max: 3_000 * MS, in_place: 150_000 * MS };
     let bench = Bench::new(&[]);
-    let lookups = Lookups::open(&[plan], retry, bench.metrics.clone(), bench.health.clone(), bench.stop.clone());
+    let lookups = Lookups::open(&[plan], retry, bench.pipeline.clone());
     let mut enricher = Enricher::new(lookups.expect("valid"));
     for _ in 0..200 {
         assert_eq!(resolve(&mut enricher, &["a"]), Ok(vec![Found::Unavailable]));
     }
-    let attempts = bench.metrics.lookup_micros.count();
+    let attempts = bench.pipeline.metrics.lookup_micros.count();
     assert!(attempts < 50, "{attempts} attempts for 200 batches");
     assert_eq!(bench.count(LookupResult::Failed), 200);
 }

@@ -31,9 +31,9 @@ fn fields_are_found_in_order_once_and_then_cached() {
     hset(&mut admin, "u:2", &[("tier", "süß".as_bytes())]);
     hset(&mut admin, "u:3", &[("other", b"x")]);
     let bench = Bench::new(&[keyed(connection(&redis.url(), 5_000), &["name", "tier"])]);
-    assert_eq!(bench.health.unreached(), [Component::Enrich]);
+    assert_eq!(bench.pipeline.health.unreached(), [Component::Enrich]);
     assert_eq!(bench.lookups.probe(), Ok(()));
-    assert_eq!(bench.health.unreached(), []);
+    assert_eq!(bench.pipeline.health.unreached(), []);
     let expected =
         vec![Found::Miss, json(r#"{"name":"Ann \"A\"","tier":"gold"}"#), Found::Miss, json(r#"{"tier":"süß"}"#)];
     let (mut first, mut second) = (bench.enricher(), bench.enricher());
@@ -42,7 +42,7 @@ fn fields_are_found_in_order_once_and_then_cached() {
     assert_eq!(resolve(&mut second, &keys), Ok(expected), "workers share the cache");
     assert_eq!(resolve(&mut first, &["u:2", "u:4"]).map(|found| found[0].clone()), Ok(json(r#"{"tier":"süß"}"#)));
     assert_eq!(resolve(&mut first, &[]), Ok(vec![]));
-    assert_eq!(bench.metrics.lookup_micros.count(), 2, "each round trip is timed");
+    assert_eq!(bench.pipeline.metrics.lookup_micros.count(), 2, "each round trip is timed");
     let counts = [LookupResult::Cached, LookupResult::Found, LookupResult::Missed].map(|result| bench.count(result));
     assert_eq!(counts, [5, 2, 3]);
 }
@@ -107,7 +107,7 @@ fn round_trips_are_one_for_512_keys() {
         let expected = if number % 3 == 0 { Found::Miss } else { json(&format!(r#"{{"n":"{number}"}}"#)) };
         assert_eq!(*found, expected, "key {number}");
     }
-    assert_eq!(bench.metrics.lookup_micros.count(), 3);
+    assert_eq!(bench.pipeline.metrics.lookup_micros.count(), 3);
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn values_that_cannot_be_json_text_are_counted_misses() {
     let expected = vec![Found::Miss, json(r#"{"name":"ok"}"#), Found::Miss];
     assert_eq!(resolve(&mut enricher, &keys), Ok(expected.clone()));
     assert_eq!(resolve(&mut enricher, &keys), Ok(expected), "and are not fetched again");
-    assert_eq!((bench.count(LookupResult::Unusable), bench.metrics.lookup_micros.count()), (2, 1));
+    assert_eq!((bench.count(LookupResult::Unusable), bench.pipeline.metrics.lookup_micros.count()), (2, 1));
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn more_than_one_answer_may_hold_is_read_in_parts() {
     let asked: Vec<&str> = keys.iter().map(String::as_str).collect();
     let found = resolve(&mut bench.enricher(), &asked).expect("answers");
     assert!(found.iter().all(|found| matches!(found, Found::Json(text) if text.len() == 900_008)));
-    assert!(bench.metrics.lookup_micros.count() > 3, "36 MB do not come in one");
+    assert!(bench.pipeline.metrics.lookup_micros.count() > 3, "36 MB do not come in one");
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn an_outage_is_waited_out_and_a_restart_is_not_even_noticed() {
     redis.revive();
     hset(&mut redis.admin(), "k", &[("v", b"2")]);
     assert_eq!(resolve(&mut enricher, &["k"]), Ok(vec![json(r#"{"v":"2"}"#)]));
-    assert_eq!((bench.metrics.lookup_micros.count(), bench.health.last_errors()), (2, vec![]));
+    assert_eq!((bench.pipeline.metrics.lookup_micros.count(), bench.pipeline.health.last_errors()), (2, vec![]));
     redis.kill();
     std::thread::scope(|scope| {
         let answer = scope.spawn(|| resolve(&mut enricher, &["k"]));
@@ -263,7 +263,7 @@ fn a_table_is_read_at_start_refreshed_and_kept_through_an_outage() {
     until("an empty table is named", || bench.fault().is_some_and(|fault| fault.contains("empty")));
     hset(&mut redis.admin(), "codes", &[("de", b"back")]);
     until("read again", || resolve(&mut enricher, &["de"]) == Ok(vec![json(r#""back""#)]) && bench.fault().is_none());
-    bench.stop.drain();
+    bench.pipeline.stop.drain();
     until("the thread ends", || refresher.is_finished());
 }
 

@@ -12,10 +12,11 @@ use std::time::Instant;
 
 use crate::enrich::LookupStop;
 use crate::librdkafka::{RecordBatch, SharedBatch};
-use crate::model::{Charge, Encode, PartitionTable, Prepared, Report, ReportSender, Run, Sequence, Stop, Ticket};
+use crate::model::{Charge, Encode, Prepared, Report, ReportSender, Run, Sequence, Ticket};
 use crate::mutants::{self, Mutant};
-use crate::telemetry::latency::{LatencyBook, Stage};
-use crate::telemetry::metrics::{PipelineMetrics, StageName};
+use crate::telemetry::handles::Handles;
+use crate::telemetry::latency::Stage;
+use crate::telemetry::metrics::StageName;
 
 /// What a record held for a dead letter costs beyond its bytes: librdkafka's operation and its place in our lists.
 const KEPT_OVERHEAD: usize = 400;
@@ -28,18 +29,12 @@ pub struct Worker<E: Encode> {
     pub intake: flume::Sender<Prepared<E::Item>>,
     /// Makes a preprocessor: at start, and anew after a panic, whose state is not to be trusted.
     pub make: Box<dyn Fn() -> Preprocessor<E> + Send>,
-    /// The fence.
-    pub table: Arc<PartitionTable>,
+    /// What all threads of the pipeline share.
+    pub pipeline: Arc<Handles>,
     /// To the source, for halts.
     pub reports: ReportSender,
     /// Whether originals must outlive preparation (`on_reject: dead_letter`).
     pub keep_originals: bool,
-    /// How patient a look-up may be.
-    pub stop: Arc<Stop>,
-    /// Counters.
-    pub metrics: Arc<PipelineMetrics>,
-    /// Histograms.
-    pub latency: Arc<LatencyBook>,
 }
 
 impl<E: Encode> Worker<E> {
@@ -51,7 +46,7 @@ impl<E: Encode> Worker<E> {
             if !self.pass_on(&mut preprocessor, batch) {
                 preprocessor = (self.make)();
             }
-            self.metrics.busy(StageName::Preprocess).add(started.elapsed().as_nanos() as u64);
+            self.pipeline.metrics.busy(StageName::Preprocess).add(started.elapsed().as_nanos() as u64);
         }
     }
 
@@ -61,9 +56,9 @@ impl<E: Encode> Worker<E> {
         let mut promise = Promise::new(self, sequence, &runs, polled);
         let mut prepared = Prepared::empty(sequence, charge, polled);
         prepared.oldest_timestamp_ms = runs.iter().filter_map(|run| messages.timestamp_ms(run.start as usize)).min();
-        let still_wanted = || !self.stop.is_aborting() && runs.iter().any(|run| self.is_current(run));
+        let still_wanted = || !self.pipeline.stop.is_aborting() && runs.iter().any(|run| self.is_current(run));
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            preprocessor.prepare(&runs, &messages, &self.table, &still_wanted, &mut prepared)
+            preprocessor.prepare(&runs, &messages, &self.pipeline.table, &still_wanted, &mut prepared)
         }));
         match outcome {
             Ok(Ok(())) => {
@@ -78,7 +73,7 @@ impl<E: Encode> Worker<E> {
                 // What is allocated, not only what is used of it.
                 let items = prepared.items.capacity() * size_of::<E::Item>();
                 prepared.charge.set(prepared.payload.capacity() + items + kept);
-                self.latency.record(Stage::Preprocess, polled.elapsed(), prepared.items.len() as u64);
+                self.pipeline.latency.record(Stage::Preprocess, polled.elapsed(), prepared.items.len() as u64);
                 promise.keep(prepared);
                 true
             }
@@ -91,7 +86,7 @@ impl<E: Encode> Worker<E> {
                 true
             }
             Err(_) => {
-                tracing::error!(pipeline = %self.metrics.pipeline, sequence,
+                tracing::error!(pipeline = %self.pipeline.metrics.pipeline, sequence,
                     "preparing a batch panicked: this is a bug; its partitions are read again");
                 drop(promise);
                 false
@@ -100,7 +95,7 @@ impl<E: Encode> Worker<E> {
     }
 
     fn is_current(&self, run: &Run) -> bool {
-        self.table.is_current(run.ticket.slot, run.ticket.epoch)
+        self.pipeline.table.is_current(run.ticket.slot, run.ticket.epoch)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Dead letters as records of a Kafka topic, by a producer of their own.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
@@ -9,7 +10,7 @@ use crate::librdkafka::producer::message::{Message, Span};
 use crate::librdkafka::producer::{ClientEvent, Probe, ProduceRefusal, Producer};
 use crate::librdkafka::{Bootstrap, ErrorCode, words};
 use crate::sink::kafka::settings::{ProducerSettings, properties};
-use crate::sink::reject::RejectHandles;
+use crate::telemetry::handles::Handles;
 use crate::telemetry::health::Component;
 
 use super::envelope::append_headers;
@@ -33,7 +34,7 @@ pub(super) struct LetterTopic {
     connection: KafkaConnection,
     topic: String,
     memory_bytes: usize,
-    handles: RejectHandles,
+    pipeline: Arc<Handles>,
     producer: Option<Producer>,
     woken: flume::Receiver<()>,
     /// When the cluster is asked again whether the topic is there; `None` once it answered.
@@ -49,12 +50,12 @@ impl LetterTopic {
         connection: &KafkaConnection,
         topic: &str,
         memory_bytes: usize,
-        handles: RejectHandles,
+        pipeline: Arc<Handles>,
     ) -> Result<Self, String> {
         let (producer, woken) = open_producer(connection, memory_bytes)?;
         let (connection, topic) = (connection.clone(), topic.to_owned());
         let next_greeting = Some(Instant::now());
-        Ok(Self { connection, topic, memory_bytes, handles, producer: Some(producer), woken, next_greeting })
+        Ok(Self { connection, topic, memory_bytes, pipeline, producer: Some(producer), woken, next_greeting })
     }
 
     /// While nothing is to be written: asks whether cluster and topic are there, until the cluster has answered. A
@@ -73,7 +74,7 @@ impl LetterTopic {
             }
         };
         if self.next_greeting.is_none() {
-            self.handles.health.reached(Component::DeadLetter);
+            self.pipeline.health.reached(Component::DeadLetter);
         }
     }
 
@@ -95,7 +96,7 @@ impl LetterTopic {
             }
         }
         if answers.contains(&Some(Ok(()))) {
-            self.handles.health.reached(Component::DeadLetter);
+            self.pipeline.health.reached(Component::DeadLetter);
         }
         let fault = letters
             .iter()
@@ -122,7 +123,7 @@ impl LetterTopic {
     }
 
     fn produce_and_wait(&self, producer: &mut Producer, letters: &[Letter], answers: &mut [LetterAnswer]) {
-        let (payload, messages) = encode(letters, &self.handles.pipeline);
+        let (payload, messages) = encode(letters, &self.pipeline.name);
         let buffer = producer.lend(payload);
         let (mut reports, mut events) = (Vec::new(), Vec::new());
         let mut refused: Vec<ProduceRefusal> = Vec::new();
@@ -148,9 +149,9 @@ impl LetterTopic {
             }
             note(&mut events, &mut trouble);
             if last_answer.elapsed() > PATIENCE && answers.contains(&None) {
-                self.handles.health.raise(Component::DeadLetter, self.waiting_fault(letters.len(), &trouble));
+                self.pipeline.health.raise(Component::DeadLetter, self.waiting_fault(letters.len(), &trouble));
             }
-            if self.handles.stop.is_aborting() || producer.fatal().is_some() {
+            if self.pipeline.stop.is_aborting() || producer.fatal().is_some() {
                 abandon(producer, &self.woken, answers);
                 break;
             }

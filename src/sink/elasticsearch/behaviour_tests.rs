@@ -206,7 +206,7 @@ async fn a_request_of_nothing_but_poison_halts_and_rejects_nobody() {
     assert_eq!(rig.halts[0].exit, Exit::Protocol);
     assert!(rig.ended.is_empty(), "{:?}", rig.ended);
     let rig = rig.finish().await;
-    assert_eq!((rig.halts.len(), rig.ctx.budget.used()), (1, 0));
+    assert_eq!((rig.halts.len(), rig.ctx.pipeline.budget.used()), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -301,7 +301,7 @@ async fn retried_items_keep_the_order_of_their_id() {
         let last_one = of_a.iter().rposition(|n| *n == 1).expect("the first write was applied");
         assert_eq!(of_a[last_one..], [1, 2, 3, 4], "{answer:?}: later writes follow the retried one: {of_a:?}");
         assert_eq!(source(&endpoint, "b"), r#"{"n":4}"#);
-        let metrics = &rig.ctx.metrics;
+        let metrics = &rig.ctx.pipeline.metrics;
         assert!(metrics.retries.get() > 0 && metrics.sink_item_errors.get() >= 3);
         let errors = metrics.sink_item_errors.snapshot();
         assert!(errors.iter().all(|(status, kind, _)| *status >= 400 && *kind != "other"), "{errors:?}");
@@ -471,7 +471,7 @@ async fn gives_up_once_frees_memory_and_reports_the_return() {
     rig.send_numbers(0..500).await;
     rig.until("giving up", |rig| !rig.others.is_empty()).await;
     assert_eq!(rig.others, [Report::GaveUp(GiveUp::Unacknowledged)]);
-    assert!(rig.ctx.budget.used() > 0);
+    assert!(rig.ctx.pipeline.budget.used() > 0);
     rig.until("answers to what other lanes had out", |rig| rig.in_flight.is_quiet(rig.slot)).await;
     let (requests, probes) = (endpoint.requests(), endpoint.probes());
     rig.until("probes", |_| endpoint.probes() > probes + 1).await;
@@ -522,9 +522,9 @@ async fn closing_flushes_without_lingering_and_aborting_ends_an_outage() {
     let mut rig = Rig::start(plan_for(&[&endpoint]), retry());
     rig.send_numbers(10..20).await;
     rig.until("a request in flight", |rig| !rig.in_flight.is_quiet(rig.slot)).await;
-    rig.ctx.stop.abort();
+    rig.ctx.pipeline.stop.abort();
     let rig = rig.finish().await;
-    assert_eq!((rig.count(Outcome::Delivered), rig.ctx.budget.used()), (0, 0));
+    assert_eq!((rig.count(Outcome::Delivered), rig.ctx.pipeline.budget.used()), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -753,12 +753,12 @@ async fn requests_in_flight_settle_below_what_the_server_refuses() {
     plan.batch_records = 10;
     plan.linger = Duration::ZERO;
     let mut rig = Rig::start(plan, retry());
-    assert_eq!(rig.ctx.metrics.requests_in_flight_limit.get(), 1);
+    assert_eq!(rig.ctx.pipeline.metrics.requests_in_flight_limit.get(), 1);
     for batch in 0..15 {
         rig.send_numbers(batch * 200..(batch + 1) * 200).await;
     }
     rig.until_delivered(3000).await;
-    let metrics = rig.ctx.metrics.clone();
+    let metrics = rig.ctx.pipeline.metrics.clone();
     let (good, busy) =
         (metrics.sink_request(RequestClass::Success).get(), metrics.sink_request(RequestClass::Busy).get());
     assert_eq!(endpoint.most_in_flight(), 3, "it used what there was");

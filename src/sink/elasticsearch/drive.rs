@@ -52,7 +52,7 @@ impl Drive {
         let wakes = shared.wakes.subscribe();
         Self {
             number,
-            lane: Lane::new(rules, shared.ctx.budget.charge(0)),
+            lane: Lane::new(rules, shared.ctx.pipeline.budget.charge(0)),
             inbox,
             open: true,
             wakes,
@@ -71,7 +71,7 @@ impl Drive {
             }
             // In this order: what was sent before the sender went is taken first.
             self.open &= !disconnected;
-            if self.shared.ctx.stop.is_aborting() {
+            if self.shared.ctx.pipeline.stop.is_aborting() {
                 break;
             }
             if self.shared.is_halted() {
@@ -118,14 +118,14 @@ impl Drive {
                     Err(_) => self.open = false,
                 },
                 () = tokio::time::sleep(TICK) => {
-                    if shared.ctx.stop.is_aborting() || shared.is_halted() {
+                    if shared.ctx.pipeline.stop.is_aborting() || shared.is_halted() {
                         return None;
                     }
                     self.sweep(false);
                 }
             }
         };
-        shared.ctx.metrics.waited(StageName::Sink, since.elapsed());
+        shared.ctx.pipeline.metrics.waited(StageName::Sink, since.elapsed());
         Some(slot)
     }
 
@@ -134,7 +134,7 @@ impl Drive {
         let since = Instant::now();
         self.wait(until).await;
         if held {
-            self.shared.ctx.metrics.waited(StageName::Sink, since.elapsed());
+            self.shared.ctx.pipeline.metrics.waited(StageName::Sink, since.elapsed());
         }
     }
 
@@ -158,7 +158,7 @@ impl Drive {
     fn sweep(&mut self, on_wire: bool) {
         let now = Instant::now();
         if self.pacing.is_sweep_due(now) {
-            let table = self.shared.ctx.table.clone();
+            let table = self.shared.ctx.pipeline.table.clone();
             self.lane.purge(on_wire, &|ticket: Ticket| table.is_current(ticket.slot, ticket.epoch));
             self.lane.cap_bytes(self.shared.ceiling.load(Ordering::Acquire));
             for batch in self.lane.batches() {
@@ -182,7 +182,7 @@ impl Drive {
             Some(request) => {
                 let since = Instant::now();
                 let reply = self.exchange(&request, &mut slot).await;
-                self.shared.ctx.metrics.worked(StageName::Sink, since.elapsed());
+                self.shared.ctx.pipeline.metrics.worked(StageName::Sink, since.elapsed());
                 self.shared.in_flight.remove(&request.tenures);
                 reply.map(|reply| (reply, request.records))
             }
@@ -198,7 +198,7 @@ impl Drive {
 
     /// The next request, counted as in flight before the fence is looked at for the last time.
     fn take_request(&mut self) -> Option<Request> {
-        let table = self.shared.ctx.table.clone();
+        let table = self.shared.ctx.pipeline.table.clone();
         let current = |ticket: Ticket| table.is_current(ticket.slot, ticket.epoch);
         let with_residue = self.pacing.residue_is_due(Instant::now());
         loop {
@@ -235,7 +235,7 @@ impl Drive {
                     Err(_) => self.open = false,
                 },
                 () = tokio::time::sleep(TICK) => {
-                    if shared.ctx.stop.is_aborting() {
+                    if shared.ctx.pipeline.stop.is_aborting() {
                         return None;
                     }
                     self.sweep(true);
@@ -243,7 +243,7 @@ impl Drive {
             }
         };
         shared.count_reply(&reply);
-        shared.ctx.latency.record(Stage::Request, started.elapsed(), u64::from(request.records));
+        shared.ctx.pipeline.latency.record(Stage::Request, started.elapsed(), u64::from(request.records));
         // After a timeout the server may still be at work: the same one is asked again first.
         self.same_node = matches!(reply, RequestReply::Timeout).then_some(node);
         Some(reply)
@@ -256,7 +256,7 @@ impl Drive {
         let pacing = &mut self.pacing;
         let change = shared.patience(|patience| pacing.answered(Instant::now(), answer, fastrand::f64(), patience));
         if change.reached {
-            shared.ctx.health.reached(Component::Sink);
+            shared.ctx.pipeline.health.reached(Component::Sink);
         }
         if change.wakes_all {
             shared.wake_all();

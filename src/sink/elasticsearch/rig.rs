@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 
 use crate::config::plan::{ElasticsearchSinkPlan, RetryPlan};
 use crate::model::{
-    Budget, Encode, Epoch, Halt, Kept, NoHeaders, Offset, Outcome, PartitionId, PartitionTable, Place, Prepared,
-    Record, Report, ReportSender, Stop, Ticket, TicketId, TopicPartition, Wake,
+    Encode, Epoch, Halt, Kept, NoHeaders, Offset, Outcome, PartitionId, Place, Prepared, Record, Report, ReportSender,
+    Ticket, TicketId, TopicPartition,
 };
 use crate::sink::context::SinkContext;
-use crate::telemetry::health::{Component, Health};
-use crate::telemetry::latency::LatencyBook;
-use crate::telemetry::metrics::PipelineMetrics;
+use crate::telemetry::handles::Handles;
+use crate::telemetry::health::Component;
 use crate::testbed::bulk_endpoint::BulkEndpoint;
 
 use super::bulk::{BulkEncoder, BulkItem};
@@ -56,25 +55,11 @@ pub fn plan_for(endpoints: &[&BulkEndpoint]) -> ElasticsearchSinkPlan {
 impl Rig {
     pub fn start(plan: ElasticsearchSinkPlan, retry: RetryPlan) -> Self {
         let (reports_in, reports) = flume::bounded(10_000);
-        let wake = Arc::new(Wake::default());
-        let health = Health::new();
-        let metrics = PipelineMetrics::new("test");
-        let table = Arc::new(PartitionTable::default());
-        let slot = table.slot(&TopicPartition { topic: "events".into(), partition: 0 }).expect("a slot");
-        table.set_current(slot, Epoch::fresh());
-        let sender = ReportSender::new(reports_in, wake.clone());
-        let ctx = SinkContext {
-            pipeline: "test".into(),
-            table,
-            reports: sender,
-            released: Arc::new(AtomicU64::new(0)),
-            budget: Budget::new(1 << 30, wake),
-            metrics,
-            latency: LatencyBook::new(),
-            health,
-            stop: Arc::new(Stop::default()),
-            desk: desk(),
-        };
+        let pipeline = Handles::new(&"test".into(), 1 << 30, Arc::default());
+        let slot = pipeline.table.slot(&TopicPartition { topic: "events".into(), partition: 0 }).expect("a slot");
+        pipeline.table.set_current(slot, Epoch::fresh());
+        let reports_in = ReportSender::new(reports_in, pipeline.wake.clone());
+        let ctx = SinkContext { pipeline, reports: reports_in, released: Arc::new(AtomicU64::new(0)), desk: desk() };
         let encoder = BulkEncoder::new(&plan);
         let sink = ElasticsearchSink::new(plan, retry, 64, ctx.clone()).expect("a sink");
         let (intake, batches) = flume::bounded(64);
@@ -99,7 +84,7 @@ impl Rig {
 
     /// The next batch: ids and values (`None` is a tombstone).
     pub fn batch(&mut self, records: &[(&str, Option<&str>)]) -> Prepared<BulkItem> {
-        let epoch = self.ctx.table.current(self.slot);
+        let epoch = self.ctx.pipeline.table.current(self.slot);
         let ticket = Ticket { id: TicketId(self.sequence), slot: self.slot, epoch };
         let (mut payload, mut items) = (Vec::new(), Vec::new());
         for (index, (id, value)) in records.iter().enumerate() {
@@ -120,7 +105,7 @@ impl Rig {
             items.push(self.encoder.encode(place, &record, &kept, &mut payload).expect("encodes"));
             self.offset += 1;
         }
-        let charge = self.ctx.budget.charge(payload.len());
+        let charge = self.ctx.pipeline.budget.charge(payload.len());
         let mut batch = Prepared::empty(self.sequence, charge, Instant::now());
         self.sequence += 1;
         self.sent += records.len() as u64;
@@ -150,7 +135,7 @@ impl Rig {
 
     /// Moves the fence, as a rewind or a revoke does.
     pub fn fence(&mut self, epoch: Epoch) {
-        self.ctx.table.set_current(self.slot, epoch);
+        self.ctx.pipeline.table.set_current(self.slot, epoch);
         self.ended.clear();
         self.sent = 0;
     }
@@ -164,7 +149,7 @@ impl Rig {
             Report::Settled(parts) => {
                 for part in parts {
                     assert!(part.records > 0);
-                    if self.ctx.table.is_current(part.ticket.slot, part.ticket.epoch) {
+                    if self.ctx.pipeline.table.is_current(part.ticket.slot, part.ticket.epoch) {
                         *self.ended.entry(part.outcome).or_default() += u64::from(part.records);
                     }
                 }
@@ -192,8 +177,8 @@ impl Rig {
                 self.ended,
                 self.sent,
                 self.halts,
-                self.ctx.health.faults(),
-                self.ctx.metrics.queue_records.get()
+                self.ctx.pipeline.health.faults(),
+                self.ctx.pipeline.metrics.queue_records.get()
             );
             if let Ok(Ok(report)) = tokio::time::timeout(Duration::from_millis(20), self.reports.recv_async()).await {
                 self.take(report);
@@ -211,14 +196,14 @@ impl Rig {
     /// Nothing is held any more: no record, no byte.
     pub async fn until_empty(&mut self) {
         self.until("an empty sink", |rig| {
-            let metrics = &rig.ctx.metrics;
-            (metrics.queue_records.get(), metrics.queue_bytes.get(), rig.ctx.budget.used()) == (0, 0, 0)
+            let metrics = &rig.ctx.pipeline.metrics;
+            (metrics.queue_records.get(), metrics.queue_bytes.get(), rig.ctx.pipeline.budget.used()) == (0, 0, 0)
         })
         .await;
     }
 
     pub fn fault(&self) -> Option<String> {
-        let faults = self.ctx.health.faults();
+        let faults = self.ctx.pipeline.health.faults();
         faults.into_iter().find(|(room, _)| *room == Component::Sink).map(|(_, fault)| fault.message)
     }
 

@@ -83,7 +83,7 @@ impl LanesShared {
             path: OnceLock::new(),
             wakes: watch::Sender::new(0),
             halted: AtomicBool::new(false),
-            slots: Permits::new(plan.concurrency, plan.lanes, Instant::now(), ctx.metrics.clone()),
+            slots: Permits::new(plan.concurrency, plan.lanes, Instant::now(), ctx.pipeline.metrics.clone()),
             ctx,
             cluster,
             plan,
@@ -116,7 +116,7 @@ impl LanesShared {
     pub fn halt(&self, mut halt: Halt) {
         if !self.halted.swap(true, Ordering::AcqRel) {
             halt.message += &self.ctx.desk.end_filing();
-            self.ctx.health.raise(Component::Sink, halt.message.clone());
+            self.ctx.pipeline.health.raise(Component::Sink, halt.message.clone());
             self.ctx.report(Report::Halt(halt));
             self.wake_all();
         }
@@ -137,8 +137,8 @@ impl LanesShared {
         let any = faults.iter().any(Option::is_some);
         drop(faults);
         match fault {
-            Some(message) => self.ctx.health.raise(Component::Sink, message),
-            None if had && !any && !self.is_halted() => self.ctx.health.clear(Component::Sink),
+            Some(message) => self.ctx.pipeline.health.raise(Component::Sink, message),
+            None if had && !any && !self.is_halted() => self.ctx.pipeline.health.clear(Component::Sink),
             None => {}
         }
     }
@@ -200,7 +200,7 @@ impl LanesShared {
     /// Tells the source that the sink has given up.
     pub fn announce_give_up(&self) {
         tracing::warn!(
-            pipeline = &*self.ctx.pipeline,
+            pipeline = &*self.ctx.pipeline.name,
             in_place = ?self.retry.in_place,
             "nothing was acknowledged for retry.in_place: giving memory back, partitions rewind"
         );
@@ -215,6 +215,6 @@ impl LanesShared {
             RequestReply::Answer { status, .. } => RequestClass::of_http(*status),
             RequestReply::Moved(_) => RequestClass::of_http(302),
         };
-        self.ctx.metrics.sink_request(class).add(1);
+        self.ctx.pipeline.metrics.sink_request(class).add(1);
     }
 }

@@ -48,10 +48,10 @@ impl ElasticsearchSink {
         ctx: SinkContext,
     ) -> Result<Self, ConnectFault> {
         let cluster = Cluster::new(&plan.connection)?;
-        ctx.health.needs(Component::Sink);
+        ctx.pipeline.health.needs(Component::Sink);
         // Every record here is charged at least its operation.
-        ctx.metrics.queue_records_limit.set((ctx.budget.limit() / size_of::<Op>()) as i64);
-        ctx.metrics.queue_bytes_limit.set(ctx.budget.limit() as i64);
+        ctx.pipeline.metrics.queue_records_limit.set((ctx.pipeline.budget.limit() / size_of::<Op>()) as i64);
+        ctx.pipeline.metrics.queue_bytes_limit.set(ctx.pipeline.budget.limit() as i64);
         let shared = Arc::new(LanesShared::new(plan, retry, cluster, Arc::new(InFlightCounts::default()), ctx));
         Ok(Self { shared, ring })
     }
@@ -157,7 +157,7 @@ async fn identify(shared: &LanesShared) {
         tracing::warn!("{server} does not know require_alias; it is left out");
     }
     if configured.is_none() {
-        shared.ctx.health.reached(Component::Sink);
+        shared.ctx.pipeline.health.reached(Component::Sink);
     }
     // Set once, here.
     let _ = shared.path.set(server.bulk_path(&shared.plan));
@@ -184,7 +184,7 @@ impl Intake {
             let batch = match tokio::time::timeout(TICK, intake.recv_async()).await {
                 Ok(Ok(batch)) => batch,
                 Ok(Err(flume::RecvError::Disconnected)) => return,
-                Err(_) if self.shared.ctx.stop.is_aborting() => return,
+                Err(_) if self.shared.ctx.pipeline.stop.is_aborting() => return,
                 Err(_) => continue,
             };
             if let Err(fault) = self.ring.insert(batch.sequence, batch) {
@@ -214,8 +214,8 @@ impl Intake {
         if batch.items.is_empty() || self.shared.is_halted() {
             return;
         }
-        ctx.metrics.queue_records.add(batch.items.len() as i64);
-        ctx.metrics.queue_bytes.add(batch.items.iter().map(|item| item.bytes() as i64).sum());
+        ctx.pipeline.metrics.queue_records.add(batch.items.len() as i64);
+        ctx.pipeline.metrics.queue_bytes.add(batch.items.iter().map(|item| item.bytes() as i64).sum());
         for (number, chunk) in split(batch, self.inboxes.len(), Instant::now()) {
             // A lane ends before its inbox only when the process aborts.
             let _ = self.inboxes[number].send_async(chunk).await;

@@ -12,34 +12,34 @@ use super::shared::LanesShared;
 impl LanesShared {
     /// What left a lane is no longer waiting in the sink.
     pub fn count_left(&self, effects: &Effects) {
-        self.ctx.metrics.queue_records.add(-i64::from(effects.left));
-        self.ctx.metrics.queue_bytes.add(-effects.left_bytes);
+        self.ctx.pipeline.metrics.queue_records.add(-i64::from(effects.left));
+        self.ctx.pipeline.metrics.queue_bytes.add(-effects.left_bytes);
     }
 
     /// Settles, files and counts what a lane decided.
     pub fn pass_on(&self, effects: Effects) {
         let ctx = &self.ctx;
-        ctx.metrics.retries.add(u64::from(effects.resent));
+        ctx.pipeline.metrics.retries.add(u64::from(effects.resent));
         for ((status, kind), errors) in &effects.item_errors {
-            ctx.metrics.sink_item_errors.count(*status, kind, *errors);
+            ctx.pipeline.metrics.sink_item_errors.count(*status, kind, *errors);
         }
         self.count_left(&effects);
         let now = Instant::now();
         for group in &effects.sent {
-            ctx.latency.record(Stage::SinkWait, now - group.batch.arrived, u64::from(group.records));
+            ctx.pipeline.latency.record(Stage::SinkWait, now - group.batch.arrived, u64::from(group.records));
         }
         let mut passed = 0;
         let now_ms = unix_ms();
         for group in &effects.acknowledged {
             passed += group.records;
-            ctx.latency.record(Stage::EndToEnd, now - group.batch.polled, u64::from(group.records));
+            ctx.pipeline.latency.record(Stage::EndToEnd, now - group.batch.polled, u64::from(group.records));
             if let Some(oldest) = group.batch.oldest_timestamp_ms {
                 let age = Duration::from_millis(u64::try_from(now_ms - oldest).unwrap_or(0));
-                ctx.latency.record(Stage::Age, age, u64::from(group.records));
+                ctx.pipeline.latency.record(Stage::Age, age, u64::from(group.records));
             }
         }
         if passed > 0 {
-            ctx.metrics.last_delivered_ms.set(now_ms);
+            ctx.pipeline.metrics.last_delivered_ms.set(now_ms);
             ctx.desk.passed(passed.saturating_sub(effects.redirected.len() as u32));
         }
         for (place, aside) in &effects.redirected {

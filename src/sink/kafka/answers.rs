@@ -49,7 +49,7 @@ impl KafkaSink {
     fn count_answers(&self, reports: &[DeliveryReport]) {
         for run in reports.chunk_by(|one, next| (one.partition, one.error) == (next.partition, next.error)) {
             let class = run.first().map(|report| class(report.error));
-            class.into_iter().for_each(|class| self.ctx.metrics.sink_request(class).add(1));
+            class.into_iter().for_each(|class| self.ctx.pipeline.metrics.sink_request(class).add(1));
         }
     }
 
@@ -92,7 +92,7 @@ impl KafkaSink {
         self.ctx.report(Report::Settled(parts(delivered.into_iter(), Outcome::Delivered)));
         self.delivered += u64::from(total);
         self.ctx.desk.passed(total);
-        self.ctx.metrics.last_delivered_ms.set(wall_clock_ms());
+        self.ctx.pipeline.metrics.last_delivered_ms.set(wall_clock_ms());
         self.acknowledged(now);
     }
 
@@ -116,7 +116,7 @@ impl KafkaSink {
             }
         }
         if acknowledged > 0 {
-            flight.acknowledged(acknowledged, now, &self.ctx.latency);
+            flight.acknowledged(acknowledged, now, &self.ctx.pipeline.latency);
         }
     }
 
@@ -135,7 +135,7 @@ impl KafkaSink {
     fn judge_failed(&mut self, report: DeliveryReport, named: &BTreeSet<i32>) {
         let DeliveryReport { buffer, index, error, partition } = report;
         let Some(code) = error else { return };
-        self.ctx.metrics.sink_item_errors.count(u16::try_from(code.number()).unwrap_or(0), kind(code), 1);
+        self.ctx.pipeline.metrics.sink_item_errors.count(u16::try_from(code.number()).unwrap_or(0), kind(code), 1);
         let Some(item) = self.flight(buffer).and_then(|flight| flight.items.get(index as usize)).copied() else {
             return;
         };
@@ -216,7 +216,7 @@ impl KafkaSink {
                 let message = format!(
                     "pipeline {}: topic {name} of connection {connection} refuses every record: {code}. Nothing was \
                      skipped. Correct the rights or the credentials of this user, then start again",
-                    self.ctx.pipeline
+                    self.ctx.pipeline.name
                 );
                 self.is_due(SinkDue::Halt(Halt { exit, message }));
             }
@@ -234,14 +234,14 @@ impl KafkaSink {
         if self.trouble.named && self.phase == SinkPhase::Running {
             self.trouble.named = false;
             self.trouble.late_named = false;
-            self.ctx.health.clear(Component::Sink);
+            self.ctx.pipeline.health.clear(Component::Sink);
         }
     }
 
     pub(super) fn arrived_there(&mut self) {
         if !self.reached {
             self.reached = true;
-            self.ctx.health.reached(Component::Sink);
+            self.ctx.pipeline.health.reached(Component::Sink);
         }
     }
 
@@ -252,7 +252,7 @@ impl KafkaSink {
                 self.scratch.said.insert((buffer, index), text);
             }
             ClientEvent::Log { level, text } => {
-                tracing::debug!(pipeline = %self.ctx.pipeline, level, "producer: {text}");
+                tracing::debug!(pipeline = %self.ctx.pipeline.name, level, "producer: {text}");
                 if words::remedy(&text).is_some() {
                     self.trouble.heard = words::told(text.strip_prefix("FAIL: ").unwrap_or(&text));
                 }

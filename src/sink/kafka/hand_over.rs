@@ -57,7 +57,7 @@ impl KafkaSink {
         let items = std::mem::take(&mut batch.items);
         let rejects = std::mem::take(&mut batch.rejects);
         if self.phase == SinkPhase::Halted {
-            self.ctx.metrics.queue_records.add(-(items.len() as i64));
+            self.ctx.pipeline.metrics.queue_records.add(-(items.len() as i64));
             return;
         }
         self.ctx.desk.admit(items.len() as u32, rejects, batch.originals.as_ref());
@@ -139,7 +139,7 @@ impl KafkaSink {
         let considered =
             self.line.producer.produce(topic, buffer, next as u32, items, |item| item.message, &mut refused);
         let taken = (considered - refused.len()) as u32;
-        flight.handed(taken, Instant::now(), &self.ctx.latency);
+        flight.handed(taken, Instant::now(), &self.ctx.pipeline.latency);
         self.open.open(item.place.ticket, taken);
         self.advance(buffer, next + considered);
         for refusal in refused.drain(..) {
@@ -187,7 +187,8 @@ impl KafkaSink {
 
     /// Whether records of this ticket may still be produced.
     pub(super) fn may_send(&self, ticket: Ticket) -> bool {
-        self.ctx.table.is_current(ticket.slot, ticket.epoch) && self.doomed.get(&ticket.slot) != Some(&ticket.epoch)
+        self.ctx.pipeline.table.is_current(ticket.slot, ticket.epoch)
+            && self.doomed.get(&ticket.slot) != Some(&ticket.epoch)
     }
 
     fn end_of_run(&self, buffer: BufferId, next: usize) -> usize {
@@ -233,7 +234,7 @@ impl KafkaSink {
         if let Some((in_hand, at)) = &mut self.handing
             && *in_hand == buffer
         {
-            self.ctx.metrics.queue_records.add(-(next.saturating_sub(*at) as i64));
+            self.ctx.pipeline.metrics.queue_records.add(-(next.saturating_sub(*at) as i64));
             *at = next;
         }
     }

@@ -63,7 +63,7 @@ impl KafkaSink {
         if !probing && self.patience.waited(now) < NAMED_AFTER {
             self.bootstrap.answered();
         } else if self.bootstrap.is_due(now) {
-            tracing::info!(pipeline = %self.ctx.pipeline, "nothing is answered: the bootstrap servers are tried again");
+            tracing::info!(pipeline = %self.ctx.pipeline.name, "nothing is answered: the bootstrap servers are tried again");
             self.line.producer.bootstrap_again();
         }
     }
@@ -102,7 +102,7 @@ impl KafkaSink {
         if self.phase != SinkPhase::Halted {
             self.phase = SinkPhase::Halted;
             halt.message += &self.ctx.desk.end_filing();
-            self.ctx.health.raise(Component::Sink, halt.message.clone());
+            self.ctx.pipeline.health.raise(Component::Sink, halt.message.clone());
             self.ctx.report(Report::Halt(halt));
             self.line.producer.purge();
         }
@@ -115,12 +115,12 @@ impl KafkaSink {
             let message = format!(
                 "pipeline {}: the producer for connection {} cannot work: {code}: {text}. Nothing was skipped. An \
                  idempotent producer needs Kafka 0.11 or later and the right to write idempotently",
-                self.ctx.pipeline, self.setup.plan.connection.name
+                self.ctx.pipeline.name, self.setup.plan.connection.name
             );
             self.halt(Halt { exit, message });
             return;
         }
-        tracing::warn!(pipeline = %self.ctx.pipeline, "the producer is made anew after a fatal error: {code}: {text}");
+        tracing::warn!(pipeline = %self.ctx.pipeline.name, "the producer is made anew after a fatal error: {code}: {text}");
         self.trouble.last = format!("the producer is made anew after a fatal error: {code}: {text}");
         self.patience.failed(Instant::now());
         for ticket in self.renew(false) {
@@ -140,7 +140,7 @@ impl KafkaSink {
             return;
         }
         self.trouble.named = true;
-        self.ctx.health.raise(Component::Sink, message);
+        self.ctx.pipeline.health.raise(Component::Sink, message);
         // These have unresolved records, so the source takes them back; until it does, nothing of them is produced.
         for ticket in self.renew(false) {
             self.doomed.insert(ticket.slot, ticket.epoch);
@@ -158,7 +158,7 @@ impl KafkaSink {
             return;
         }
         for ticket in self.renew(self.line.alone) {
-            if self.ctx.table.is_current(ticket.slot, ticket.epoch) {
+            if self.ctx.pipeline.table.is_current(ticket.slot, ticket.epoch) {
                 self.rewind(ticket, RewindCause::Producer);
             }
         }
@@ -176,7 +176,7 @@ impl KafkaSink {
             Ok(line) => self.line = line,
             Err(error) => self.halt(Halt {
                 exit: Exit::Failure,
-                message: format!("pipeline {}: the producer cannot be made anew: {error}", self.ctx.pipeline),
+                message: format!("pipeline {}: the producer cannot be made anew: {error}", self.ctx.pipeline.name),
             }),
         }
         if let Some((flight, payload, next)) = in_hand {
@@ -192,7 +192,7 @@ impl KafkaSink {
         let mut flight = self.flights.get_mut(buffer.0 as usize)?.take()?;
         let Some(payload) = self.line.producer.take_back(buffer) else {
             let left = flight.items.get(next..).unwrap_or_default();
-            self.ctx.metrics.queue_records.add(-(left.len() as i64));
+            self.ctx.pipeline.metrics.queue_records.add(-(left.len() as i64));
             for item in left {
                 if lost.last() != Some(&item.place.ticket) {
                     lost.push(item.place.ticket);
@@ -235,7 +235,7 @@ impl KafkaSink {
             }
             Probe::Topic(code) => {
                 if let Verdict::Halt(exit) = judge_fatal(code) {
-                    let message = format!("pipeline {}: the output topic refuses us: {code}", self.ctx.pipeline);
+                    let message = format!("pipeline {}: the output topic refuses us: {code}", self.ctx.pipeline.name);
                     self.halt(Halt { exit, message });
                 } else {
                     self.phase = SinkPhase::Probing { next: Instant::now() + PROBE_INTERVAL, topic };
@@ -262,7 +262,7 @@ impl KafkaSink {
                 if missing && self.open.is_empty() {
                     self.trouble.last = format!("it does not exist ({code}); create it");
                 }
-                tracing::warn!(pipeline = %self.ctx.pipeline, "the output topic cannot be written yet: {code}");
+                tracing::warn!(pipeline = %self.ctx.pipeline.name, "the output topic cannot be written yet: {code}");
             }
             Probe::Silent(_) => {}
         }
@@ -276,7 +276,7 @@ impl KafkaSink {
         if lasts && now.saturating_duration_since(first) >= limit {
             let message = format!(
                 "pipeline {}: connection {} refuses our credentials: {}. Nothing was skipped. Correct them, then start again",
-                self.ctx.pipeline, self.setup.plan.connection.name, self.trouble.last
+                self.ctx.pipeline.name, self.setup.plan.connection.name, self.trouble.last
             );
             self.halt(Halt { exit: Exit::Permission, message });
         }
@@ -286,7 +286,7 @@ impl KafkaSink {
         if !self.trouble.named {
             self.trouble.named = true;
             let text = self.fault_text();
-            self.ctx.health.raise(Component::Sink, text);
+            self.ctx.pipeline.health.raise(Component::Sink, text);
         }
     }
 
@@ -298,7 +298,7 @@ impl KafkaSink {
         let waited = self.flights.iter().flatten().map(|flight| flight.waited(now)).max().unwrap_or_default();
         let text = match self.trouble.failing.named(now) {
             Some((slot, offset, said)) => {
-                let name = self.ctx.table.name(slot).map_or_else(|| "?".to_owned(), ToString::to_string);
+                let name = self.ctx.pipeline.table.name(slot).map_or_else(|| "?".to_owned(), ToString::to_string);
                 Some(format!("record {name} offset {offset} fails again and again: {said}. It is sent again until it is taken"))
             }
             None => (waited >= LATE_NAMED_AFTER).then(|| {
@@ -312,11 +312,11 @@ impl KafkaSink {
         match (text, self.trouble.late_named) {
             (Some(text), _) => {
                 self.trouble.late_named = true;
-                self.ctx.health.raise(Component::Sink, text);
+                self.ctx.pipeline.health.raise(Component::Sink, text);
             }
             (None, true) => {
                 self.trouble.late_named = false;
-                self.ctx.health.clear(Component::Sink);
+                self.ctx.pipeline.health.clear(Component::Sink);
             }
             (None, false) => {}
         }

@@ -170,10 +170,10 @@ impl KafkaSink {
     /// A property is refused: a message that names it.
     pub fn open(setup: Setup, ctx: SinkContext) -> Result<Self, String> {
         let line = open_line(&setup, None, false)?;
-        ctx.health.needs(Component::Sink);
+        ctx.pipeline.health.needs(Component::Sink);
         // The ring and the batch in hand; a batch has at most as many records as the source drains at once.
-        ctx.metrics.queue_records_limit.set(((setup.ring + 1) * MOST_IN_A_BATCH) as i64);
-        ctx.metrics.queue_bytes_limit.set(ctx.budget.limit() as i64);
+        ctx.pipeline.metrics.queue_records_limit.set(((setup.ring + 1) * MOST_IN_A_BATCH) as i64);
+        ctx.pipeline.metrics.queue_bytes_limit.set(ctx.pipeline.budget.limit() as i64);
         Ok(Self {
             topic: constant_topic(&setup.plan),
             roll: calls_roll(&setup.plan).then(|| Roll::new(setup.plan.on_missing_topic)),
@@ -220,10 +220,10 @@ impl KafkaSink {
                 break;
             }
             let pause = Instant::now();
-            self.ctx.metrics.busy(StageName::Sink).add(nanos(pause - start));
+            self.ctx.pipeline.metrics.busy(StageName::Sink).add(nanos(pause - start));
             let heard = self.wait(intake.as_ref(), commands.as_ref());
             if self.handing.is_some() {
-                self.ctx.metrics.blocked(StageName::Sink).add(nanos(pause.elapsed()));
+                self.ctx.pipeline.metrics.blocked(StageName::Sink).add(nanos(pause.elapsed()));
             }
             match heard {
                 WaitEnd::Batch(Some(batch)) => self.enter(&mut ring, batch),
@@ -251,7 +251,7 @@ impl KafkaSink {
                 }
             }
             Err(error) => tracing::warn!(
-                pipeline = %self.ctx.pipeline,
+                pipeline = %self.ctx.pipeline.name,
                 "max.message.bytes of topic {topic} could not be read ({error}): records above 1,000,000 bytes are \
                  rejected. Allow DescribeConfigs, or set `librdkafka: {{ message.max.bytes: … }}` on the connection"
             ),
@@ -279,7 +279,7 @@ impl KafkaSink {
     }
 
     fn enter(&mut self, ring: &mut Ring, batch: Prepared<KafkaItem>) {
-        self.ctx.metrics.queue_records.add(batch.items.len() as i64);
+        self.ctx.pipeline.metrics.queue_records.add(batch.items.len() as i64);
         self.ring_bytes += batch.payload.len();
         if let Err(error) = ring.insert(batch.sequence, (Instant::now(), batch)) {
             let message = format!("{error}. This is a bug: please report it");
@@ -299,7 +299,7 @@ impl KafkaSink {
     /// What waits for the producer: the ring, and the batch in hand as a whole.
     fn publish_queue_bytes(&self) {
         let in_hand = self.handing.and_then(|(buffer, _)| self.line.producer.payload(buffer)).map_or(0, <[u8]>::len);
-        self.ctx.metrics.queue_bytes.set((self.ring_bytes + in_hand) as i64);
+        self.ctx.pipeline.metrics.queue_bytes.set((self.ring_bytes + in_hand) as i64);
     }
 
     fn obey(&mut self, command: SinkCommand) {
@@ -317,7 +317,7 @@ impl KafkaSink {
     pub(super) fn answer_quiet(&mut self) {
         let (open, ctx) = (&self.open, &self.ctx);
         self.quiet_asked.retain(|slot| {
-            let waits = open.has_old(*slot, ctx.table.current(*slot));
+            let waits = open.has_old(*slot, ctx.pipeline.table.current(*slot));
             if !waits {
                 ctx.report(Report::Quiet(*slot));
             }
@@ -328,7 +328,7 @@ impl KafkaSink {
     fn is_finished(&self, intake_closed: bool) -> bool {
         let waits = self.roll.as_ref().is_some_and(|roll| roll.waiting() > 0);
         let drained = intake_closed && self.handing.is_none() && self.open.is_empty() && !waits;
-        drained || self.ctx.stop.is_aborting() || (intake_closed && self.phase == SinkPhase::Halted)
+        drained || self.ctx.pipeline.stop.is_aborting() || (intake_closed && self.phase == SinkPhase::Halted)
     }
 
     fn leave(mut self) {

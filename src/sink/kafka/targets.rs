@@ -160,7 +160,7 @@ impl KafkaSink {
 
     /// Notes that a topic is missing. `false`: too many are.
     pub(super) fn note_missing(&mut self, name: &Arc<str>, first: Place, code: ErrorCode) -> bool {
-        let named = NamedBy { first, code, delivered: self.delivered, charge: self.ctx.budget.charge(0) };
+        let named = NamedBy { first, code, delivered: self.delivered, charge: self.ctx.pipeline.budget.charge(0) };
         self.roll.as_mut().is_some_and(|roll| roll.is_missing(name, named, Instant::now()))
     }
 
@@ -183,7 +183,7 @@ impl KafkaSink {
         match roll.heard(name, answer, Instant::now()) {
             AnswerEffect::None => {}
             AnswerEffect::Found => tracing::info!(
-                pipeline = %self.ctx.pipeline,
+                pipeline = %self.ctx.pipeline.name,
                 "topic {name} of connection {} is there now: records that name it go on",
                 self.setup.plan.connection.name
             ),
@@ -204,7 +204,7 @@ impl KafkaSink {
             flight.answer(index as u32);
         }
         // They are queued until they are handed over, rejected or dropped.
-        self.ctx.metrics.queue_records.add(range.len() as i64);
+        self.ctx.pipeline.metrics.queue_records.add(range.len() as i64);
         self.advance(buffer, range.end);
     }
 
@@ -224,7 +224,7 @@ impl KafkaSink {
         let beside = self.delivered.saturating_sub(absent.delivered);
         self.ctx.desk.passed(u32::try_from(beside).unwrap_or(u32::MAX));
         while let Some((place, original)) = self.roll.as_mut().and_then(|roll| roll.pop(name)) {
-            self.ctx.metrics.queue_records.add(-1);
+            self.ctx.pipeline.metrics.queue_records.add(-1);
             if self.may_send(place.ticket) {
                 self.ctx.desk.file(place, reject.clone(), original);
             }
@@ -286,9 +286,9 @@ impl KafkaSink {
         let Some(mut roll) = self.roll.take() else { return };
         let halted = self.phase == SinkPhase::Halted;
         let dropped = roll.sweep(&|ticket| !halted && self.may_send(ticket));
-        self.ctx.metrics.queue_records.add(-(dropped as i64));
+        self.ctx.pipeline.metrics.queue_records.add(-(dropped as i64));
         roll.forget(now);
-        self.ctx.metrics.missing_topics.set(roll.absentees() as i64);
+        self.ctx.pipeline.metrics.missing_topics.set(roll.absentees() as i64);
         let holds = roll.policy() == OnMissingTopic::Hold;
         let untold = roll.untold(TOLD_AFTER, now);
         // The first raise of the fault tells of the one that waits longest.
@@ -300,10 +300,10 @@ impl KafkaSink {
         }
         if self.rounds.raised {
             match roll.longest() {
-                Some((name, _)) => self.ctx.health.raise(Component::Target, self.missing_text(&roll, name)),
+                Some((name, _)) => self.ctx.pipeline.health.raise(Component::Target, self.missing_text(&roll, name)),
                 None => {
                     self.rounds.raised = false;
-                    self.ctx.health.clear(Component::Target);
+                    self.ctx.pipeline.health.clear(Component::Target);
                 }
             }
         }
@@ -312,7 +312,7 @@ impl KafkaSink {
 
     fn tell_missing(&mut self, roll: &Roll, name: &str, now: Instant) {
         if self.rounds.may_write(now) {
-            tracing::warn!(pipeline = %self.ctx.pipeline, "{}", self.missing_text(roll, name));
+            tracing::warn!(pipeline = %self.ctx.pipeline.name, "{}", self.missing_text(roll, name));
         }
     }
 
@@ -322,7 +322,8 @@ impl KafkaSink {
             return format!("topic {name} of connection {connection} is missing");
         };
         let place = absent.first;
-        let source = self.ctx.table.name(place.ticket.slot).map_or_else(|| "?".to_owned(), ToString::to_string);
+        let source =
+            self.ctx.pipeline.table.name(place.ticket.slot).map_or_else(|| "?".to_owned(), ToString::to_string);
         let others = match roll.absentees() - 1 {
             0 => String::new(),
             1 => ", and one more topic is missing".to_owned(),
@@ -333,7 +334,7 @@ impl KafkaSink {
                 "They are rejected when it has not appeared within {} s; `on_missing_topic: hold` would wait",
                 WAIT.as_secs()
             ),
-            OnMissingTopic::Hold if !self.ctx.budget.has_room() => {
+            OnMissingTopic::Hold if !self.ctx.pipeline.budget.has_room() => {
                 "They fill the pipeline's share of `limits.memory`, so NOTHING ELSE is read until it is there"
                     .to_owned()
             }

@@ -18,15 +18,15 @@ use crate::config::plan::{
     KafkaConnection, KafkaSinkPlan, OnMissingTopic, OnReject, RetryPlan, Template, TemplateSegment,
 };
 use crate::model::{
-    Budget, Charge, Encode, Epoch, Exit, GiveUp, Kept, Offset, Originals, Outcome, OwnedRecord, Part, PartitionId,
-    PartitionTable, Place, Prepared, Reject, RejectReason, Rejected, Report, ReportSender, RewindCause, Stop, Ticket,
-    TicketId, TopicPartition, Wake,
+    Charge, Encode, Epoch, Exit, GiveUp, Kept, Offset, Originals, Outcome, OwnedRecord, Part, PartitionId, Place,
+    Prepared, Reject, RejectReason, Rejected, Report, ReportSender, RewindCause, Ticket, TicketId, TopicPartition,
 };
 use crate::sink::context::SinkContext;
 use crate::sink::reject::tests::desk;
-use crate::telemetry::health::{Component, Health};
-use crate::telemetry::latency::{LatencyBook, Stage};
-use crate::telemetry::metrics::{PipelineMetrics, RequestClass};
+use crate::telemetry::handles::Handles;
+use crate::telemetry::health::Component;
+use crate::telemetry::latency::Stage;
+use crate::telemetry::metrics::RequestClass;
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
 
@@ -118,26 +118,11 @@ impl Rig {
         }
         let Options { topic, on_missing_topic, .. } = options;
         let plan = KafkaSinkPlan { topic, on_missing_topic, ..sink_plan(connection, TOPIC) };
-        let (report_sender, reports) = flume::bounded(10_000);
-        let wake = Arc::new(Wake::default());
-        let report_sender = ReportSender::new(report_sender, wake.clone());
-        let table = Arc::new(PartitionTable::default());
-        let budget = Budget::new(64 << 20, wake);
-        let (metrics, health) = (PipelineMetrics::new("relay"), Health::new());
-        let stop = Arc::new(Stop::default());
-        let desk = desk(options.on_reject, &table, &report_sender, &budget, &health, &stop);
-        let ctx = SinkContext {
-            pipeline: "relay".into(),
-            table,
-            reports: report_sender,
-            released: Arc::new(AtomicU64::new(0)),
-            budget,
-            metrics,
-            latency: LatencyBook::new(),
-            health,
-            stop,
-            desk,
-        };
+        let (sender, reports) = flume::bounded(10_000);
+        let pipeline = Handles::new(&"relay".into(), 64 << 20, Arc::default());
+        let sender = ReportSender::new(sender, pipeline.wake.clone());
+        let desk = desk(options.on_reject, &pipeline, &sender);
+        let ctx = SinkContext { pipeline, reports: sender, released: Arc::new(AtomicU64::new(0)), desk };
         let retry =
             RetryPlan { first: Duration::from_millis(10), max: Duration::from_millis(100), in_place: options.in_place };
         let setup = Setup { plan: plan.clone(), retry, memory_bytes: 64 << 20, ring: RING };
@@ -161,13 +146,13 @@ impl Rig {
 
     /// A slot of a partition with a fresh current epoch.
     fn assign(&self, partition: i32) -> (PartitionId, Epoch) {
-        let slot = self.ctx.table.slot(&TopicPartition { topic: "in".into(), partition }).expect("slot");
+        let slot = self.ctx.pipeline.table.slot(&TopicPartition { topic: "in".into(), partition }).expect("slot");
         (slot, self.fence(slot))
     }
 
     fn fence(&self, slot: PartitionId) -> Epoch {
         let epoch = Epoch::fresh();
-        self.ctx.table.set_current(slot, epoch);
+        self.ctx.pipeline.table.set_current(slot, epoch);
         epoch
     }
 
@@ -178,7 +163,7 @@ impl Rig {
 
     /// A batch of these records, with the next sequence number.
     fn batch(&mut self, records: &[(Ticket, i64, &str, &[u8])]) -> Prepared<KafkaItem> {
-        let mut batch = Prepared::empty(self.sequence, self.ctx.budget.charge(100), Instant::now());
+        let mut batch = Prepared::empty(self.sequence, self.ctx.pipeline.budget.charge(100), Instant::now());
         self.sequence += 1;
         let mut encoder = KafkaEncoder::new(&self.plan);
         let mut originals = Vec::new();
@@ -367,11 +352,11 @@ fn batches_out_of_sequence_are_delivered_in_order_and_settled_by_ticket() {
     assert_eq!(rig.ctx.released.load(Ordering::Acquire), 4);
     let rig = rig.finish();
     assert_eq!(read_back(&cluster, TOPIC, 1, 8)[0], ["a0", "b0", "a1", "b1", "a2", "b2", "a3", "b3"]);
-    let metrics = &rig.ctx.metrics;
-    assert_eq!((rig.ctx.budget.used(), metrics.queue_records.get(), metrics.queue_bytes.get()), (0, 0, 0));
-    let timed = |stage| rig.ctx.latency.take(stage).len();
+    let metrics = &rig.ctx.pipeline.metrics;
+    assert_eq!((rig.ctx.pipeline.budget.used(), metrics.queue_records.get(), metrics.queue_bytes.get()), (0, 0, 0));
+    let timed = |stage| rig.ctx.pipeline.latency.take(stage).len();
     assert_eq!([Stage::SinkWait, Stage::Request, Stage::EndToEnd, Stage::Age].map(timed), [8; 4]);
-    assert!(rig.ctx.health.unreached().is_empty() && rig.ctx.metrics.last_delivered_ms.get() > 0);
+    assert!(rig.ctx.pipeline.health.unreached().is_empty() && rig.ctx.pipeline.metrics.last_delivered_ms.get() > 0);
 }
 
 #[test]
@@ -416,7 +401,7 @@ fn fenced_records_are_neither_sent_nor_settled() {
     let rig = rig.finish();
     assert_eq!(rig.settled(old, Outcome::Delivered), 0);
     assert_eq!(read_back(&cluster, TOPIC, 1, 1)[0], ["fresh"]);
-    assert_eq!(rig.ctx.budget.used(), 0);
+    assert_eq!(rig.ctx.pipeline.budget.used(), 0);
 }
 
 #[test]
@@ -512,7 +497,7 @@ fn a_failed_report_rewinds_its_partition_once_and_nothing_of_that_epoch_follows(
     let rig = rig.finish();
     assert_eq!(rig.settled(follower, Outcome::Delivered), 0);
     assert_eq!(rig.others.len(), 1, "{:?}", rig.others);
-    let metrics = &rig.ctx.metrics;
+    let metrics = &rig.ctx.pipeline.metrics;
     assert_eq!(metrics.sink_item_errors.snapshot(), [(44, "other", 5)], "POLICY_VIOLATION");
     assert_eq!(metrics.sink_request(RequestClass::BrokerError).get(), 1, "one answer for five records");
     assert!(metrics.sink_request(RequestClass::Acknowledged).get() >= 2);
@@ -533,7 +518,7 @@ fn missing_rights_halt_with_their_exit_code_and_settle_nothing() {
     let later = rig.send_range(tenure, 5..10);
     let rig = rig.finish();
     assert_eq!((rig.settled(ticket, Outcome::Delivered), rig.settled(later, Outcome::Delivered)), (0, 0));
-    assert_eq!(rig.ctx.budget.used(), 0);
+    assert_eq!(rig.ctx.pipeline.budget.used(), 0);
 }
 
 #[test]
@@ -612,6 +597,7 @@ fn a_silent_cluster_is_given_up_and_probed_until_it_answers() {
     rig.await_reports("given up", |rig| rig.others.contains(&Report::GaveUp(GiveUp::Unacknowledged)));
     let named = rig
         .ctx
+        .pipeline
         .health
         .faults()
         .into_iter()
@@ -628,7 +614,7 @@ fn a_silent_cluster_is_given_up_and_probed_until_it_answers() {
     rig.await_settled(again, Outcome::Delivered, 9);
     let rig = rig.finish();
     assert_eq!(rig.settled(ticket, Outcome::Delivered), 0);
-    assert!(rig.ctx.health.faults().is_empty(), "{:?}", rig.ctx.health.faults());
+    assert!(rig.ctx.pipeline.health.faults().is_empty(), "{:?}", rig.ctx.pipeline.health.faults());
     assert_eq!(rig.others.iter().filter(|report| matches!(report, Report::GaveUp(_))).count(), 1);
 }
 
@@ -645,7 +631,8 @@ fn a_missing_topic_gives_everything_back_and_goes_on_when_it_is_there() {
     let tenure = rig.assign(0);
     rig.send_range(tenure, 0..5);
     rig.await_reports("given up", |rig| rig.others.contains(&Report::GaveUp(GiveUp::MissingTopic)));
-    let fault = rig.ctx.health.faults().into_iter().find(|(room, _)| *room == Component::Sink).expect("a fault").1;
+    let fault =
+        rig.ctx.pipeline.health.faults().into_iter().find(|(room, _)| *room == Component::Sink).expect("a fault").1;
     assert!(fault.message.contains(TOPIC) && fault.message.contains("Create it"), "{}", fault.message);
     cluster.topic_error(TOPIC, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).expect("topic error");
     rig.await_reports("answers", |rig| rig.others.contains(&Report::SinkAnswers));
@@ -692,7 +679,7 @@ fn a_lost_partition_is_quiet_after_its_reports_or_after_a_purge() {
     let open = rig.send_range(lost, 0..5);
     let kept_open = rig.send_range(kept, 1..3);
     rig.await_released(3);
-    rig.ctx.table.set_current(lost.0, Epoch::NONE);
+    rig.ctx.pipeline.table.set_current(lost.0, Epoch::NONE);
     rig.commands.send(SinkCommand::Quiesce(lost.0)).expect("taken");
     let early = rig.reports.recv_timeout(Duration::from_millis(300));
     assert!(early.is_err(), "its reports are open: {early:?}");
@@ -716,10 +703,10 @@ fn an_abort_ends_with_open_records_unsettled() {
     cluster.broker_down(1).expect("down");
     let ticket = rig.send_range(tenure, 0..5);
     rig.await_released(1);
-    rig.ctx.stop.abort();
+    rig.ctx.pipeline.stop.abort();
     rig.join();
     assert_eq!(rig.settled(ticket, Outcome::Delivered), 0);
-    assert_eq!(rig.ctx.budget.used(), 0);
+    assert_eq!(rig.ctx.pipeline.budget.used(), 0);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::*;
 use crate::config::plan::{
     BreakerPlan, KafkaConnection, OnDamaged, OnHalt, OnTooLarge, RetryPlan, SinkPlan, SourcePlan, Start,
 };
-use crate::model::{Epoch, Offset, RejectReason, Ticket, TicketId, TopicPartition, Wake};
+use crate::model::{Epoch, Offset, RejectReason, Ticket, TicketId, TopicPartition};
 use crate::sink::kafka::tests::sink_plan;
 use crate::telemetry::health::Component;
 
@@ -23,7 +23,7 @@ const WAIT: Duration = Duration::from_secs(20);
 struct Office {
     desk: Arc<Rejects>,
     reports: flume::Receiver<Report>,
-    handles: RejectHandles,
+    pipeline: Arc<Handles>,
     ticket: Ticket,
 }
 
@@ -66,52 +66,25 @@ const QUIET: BreakerPlan = BreakerPlan { ratio: 1.0, window: 1_000_000, in_a_row
 #[allow(dead_code, reason = "for the tests of other sinks")]
 pub(crate) fn idle_desk() -> Arc<Rejects> {
     let (sender, _) = flume::bounded(1);
-    let wake = Arc::new(Wake::default());
-    let reports = ReportSender::new(sender, wake.clone());
-    let table = Arc::new(PartitionTable::default());
-    desk(OnReject::Drop, &table, &reports, &Budget::new(1 << 20, wake), &Health::new(), &Arc::new(Stop::default()))
+    let pipeline = Handles::new(&"relay".into(), 1 << 20, Arc::default());
+    desk(OnReject::Drop, &pipeline, &ReportSender::new(sender, pipeline.wake.clone()))
 }
 
 /// A desk that shares these handles, with a breaker that never trips.
-pub(crate) fn desk(
-    on_reject: OnReject,
-    table: &Arc<PartitionTable>,
-    reports: &ReportSender,
-    budget: &Arc<Budget>,
-    health: &Arc<Health>,
-    stop: &Arc<Stop>,
-) -> Arc<Rejects> {
-    let handles = RejectHandles {
-        pipeline: "relay".into(),
-        table: table.clone(),
-        reports: reports.clone(),
-        budget: budget.clone(),
-        metrics: PipelineMetrics::new("relay"),
-        health: health.clone(),
-        stop: stop.clone(),
-    };
-    Rejects::open(&plan(on_reject, QUIET), handles).expect("opens")
+pub(crate) fn desk(on_reject: OnReject, pipeline: &Arc<Handles>, reports: &ReportSender) -> Arc<Rejects> {
+    Rejects::open(&plan(on_reject, QUIET), pipeline.clone(), reports.clone()).expect("opens")
 }
 
 impl Office {
     fn open(on_reject: OnReject, breaker: BreakerPlan) -> Self {
         let (sender, reports) = flume::bounded(1024);
-        let wake = Arc::new(Wake::default());
-        let table = Arc::new(PartitionTable::default());
-        let slot = table.slot(&TopicPartition { topic: "events".into(), partition: 3 }).expect("slot");
+        let pipeline = Handles::new(&"relay".into(), 1 << 20, Arc::default());
+        let slot = pipeline.table.slot(&TopicPartition { topic: "events".into(), partition: 3 }).expect("slot");
         let epoch = Epoch::fresh();
-        table.set_current(slot, epoch);
-        let handles = RejectHandles {
-            pipeline: "relay".into(),
-            table,
-            reports: ReportSender::new(sender, wake.clone()),
-            budget: Budget::new(1 << 20, wake),
-            metrics: PipelineMetrics::new("relay"),
-            health: Health::new(),
-            stop: Arc::new(Stop::default()),
-        };
-        let desk = Rejects::open(&plan(on_reject, breaker), handles.clone()).expect("opens");
-        Self { desk, reports, handles, ticket: Ticket { id: TicketId(1), slot, epoch } }
+        pipeline.table.set_current(slot, epoch);
+        let sender = ReportSender::new(sender, pipeline.wake.clone());
+        let desk = Rejects::open(&plan(on_reject, breaker), pipeline.clone(), sender).expect("opens");
+        Self { desk, reports, pipeline, ticket: Ticket { id: TicketId(1), slot, epoch } }
     }
 
     fn place(&self, offset: i64) -> Place {
@@ -140,7 +113,7 @@ impl Office {
         let deadline = Instant::now() + WAIT;
         while Instant::now() < deadline {
             if let Some((_, fault)) =
-                self.handles.health.faults().into_iter().find(|(room, _)| *room == Component::DeadLetter)
+                self.pipeline.health.faults().into_iter().find(|(room, _)| *room == Component::DeadLetter)
             {
                 return fault.message;
             }
@@ -181,7 +154,7 @@ fn stop_halts_once_with_the_coordinates_and_settles_nothing() {
         assert!(halt.message.contains(part), "{part} is missing in: {}", halt.message);
     }
     assert!(office.reports.is_empty());
-    assert_eq!(office.handles.metrics.reject(RejectReason::Missing).get(), 2);
+    assert_eq!(office.pipeline.metrics.reject(RejectReason::Missing).get(), 2);
 }
 
 #[test]
@@ -246,7 +219,7 @@ fn a_dead_letter_holds_the_original_bytes_and_settles_after_its_acknowledgement(
     }
     office.await_settled(Outcome::DeadLettered, 600);
     office.desk.close();
-    assert_eq!(office.handles.budget.used(), 0, "letters give their bytes back");
+    assert_eq!(office.pipeline.budget.used(), 0, "letters give their bytes back");
 
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", cluster.bootstrap_servers())
@@ -300,7 +273,7 @@ fn a_missing_topic_holds_and_the_alert_names_it() {
     let fault = office.await_fault();
     assert!(fault.contains("nowhere"), "{fault}");
     assert!(office.reports.is_empty(), "nothing is settled");
-    office.handles.stop.abort();
+    office.pipeline.stop.abort();
     office.desk.close();
     assert!(office.reports.is_empty(), "an abort settles nothing");
 }
@@ -314,7 +287,7 @@ fn letters_of_a_fenced_epoch_are_dropped_and_known_ones_settle_without_a_second_
     office.await_settled(Outcome::DeadLettered, 1);
     let old = office.ticket;
     let epoch = Epoch::fresh();
-    office.handles.table.set_current(old.slot, epoch);
+    office.pipeline.table.set_current(old.slot, epoch);
     office.file(2);
     office.ticket = Ticket { id: TicketId(2), epoch, ..old };
     office.file(1);

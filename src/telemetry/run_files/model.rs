@@ -102,7 +102,7 @@ impl RunFile {
     pub fn new(board: &Board, collected: &Collected, settings: serde_json::Value) -> Self {
         let seconds = collected.duration.as_secs_f64();
         let used = ProcessUse::now();
-        let run = |one: &CollectedPipeline| (one.view.name.to_string(), pipeline(one, seconds));
+        let run = |one: &CollectedPipeline| (one.view.pipeline.name.to_string(), pipeline(one, seconds));
         let pipelines: BTreeMap<String, PipelineRun> = collected.pipelines.iter().map(run).collect();
         let resolved: u64 = pipelines.values().map(|one| one.sum.resolved()).sum();
         let per_million = |cpu: f64| rounded(cpu / (resolved as f64 / 1e6), 3);
@@ -124,7 +124,7 @@ impl RunFile {
 }
 
 fn pipeline(one: &CollectedPipeline, seconds: f64) -> PipelineRun {
-    let metrics = &one.view.metrics;
+    let metrics = &one.view.pipeline.metrics;
     let sum = metrics.conservation();
     let bytes = metrics.source_bytes.get();
     let timed = one.totals.iter().filter(|(_, histogram)| !histogram.is_empty());
@@ -141,13 +141,13 @@ fn pipeline(one: &CollectedPipeline, seconds: f64) -> PipelineRun {
         retries: metrics.retries.get(),
         rewinds: occurred(&metrics.rewinds, RewindCause::name),
         rejects: occurred(&metrics.rejects, RejectReason::name),
-        peak_budget_bytes: one.view.budget.peak() as u64,
-        budget_bytes: one.view.budget.limit() as u64,
+        peak_budget_bytes: one.view.pipeline.budget.peak() as u64,
+        budget_bytes: one.view.pipeline.budget.limit() as u64,
         percentiles: percentiles.collect(),
         curves: curves.collect(),
         stages: StageName::VARIANTS.iter().map(share).collect(),
         series: one.series.clone(),
-        last_errors: one.view.health.last_errors(),
+        last_errors: one.view.pipeline.health.last_errors(),
     }
 }
 

@@ -19,19 +19,19 @@ pub(crate) fn scripted(directory: &Path, turns: u32, slower: u64) -> (Arc<Board>
     let log = open_log(directory).expect("a log");
     let mut reporter = Reporter::new(board.clone(), WatchLimits::default(), Some(log), start).expect("a head");
     let relay = &board.pipelines[0];
-    relay.metrics.assigned_partitions.set(1);
+    relay.pipeline.metrics.assigned_partitions.set(1);
     for turn in 1..=turns {
-        relay.metrics.drained(&"events".into(), 1_000, 500_000);
-        relay.metrics.outcome(Outcome::Delivered).add(999);
-        relay.metrics.outcome(Outcome::DeadLettered).add(1);
-        relay.metrics.balance(0);
-        relay.metrics.reject(RejectReason::Missing).add(1);
-        relay.metrics.busy(StageName::Preprocess).add(150_000_000);
-        relay.metrics.blocked(StageName::Source).add(100_000_000);
+        relay.pipeline.metrics.drained(&"events".into(), 1_000, 500_000);
+        relay.pipeline.metrics.outcome(Outcome::Delivered).add(999);
+        relay.pipeline.metrics.outcome(Outcome::DeadLettered).add(1);
+        relay.pipeline.metrics.balance(0);
+        relay.pipeline.metrics.reject(RejectReason::Missing).add(1);
+        relay.pipeline.metrics.busy(StageName::Preprocess).add(150_000_000);
+        relay.pipeline.metrics.blocked(StageName::Source).add(100_000_000);
         for part in 1..=20_u64 {
             let wave = 1 + u64::from(turn % 10);
-            relay.latency.record(Stage::EndToEnd, Duration::from_micros(slower * part * part * 10 * wave), 50);
-            relay.latency.record(Stage::Request, Duration::from_micros(slower * part * part * 7), 50);
+            relay.pipeline.latency.record(Stage::EndToEnd, Duration::from_micros(slower * part * part * 10 * wave), 50);
+            relay.pipeline.latency.record(Stage::Request, Duration::from_micros(slower * part * part * 7), 50);
         }
         reporter.turn(start + TURN * turn, SystemTime::now());
     }

@@ -31,7 +31,13 @@ fn send_to(rig: &mut Rig, tenure: (PartitionId, Epoch), from: i64, topics: &[&st
 }
 
 fn fault(rig: &Rig) -> Option<String> {
-    rig.ctx.health.faults().into_iter().find(|(room, _)| *room == Component::Target).map(|(_, fault)| fault.message)
+    rig.ctx
+        .pipeline
+        .health
+        .faults()
+        .into_iter()
+        .find(|(room, _)| *room == Component::Target)
+        .map(|(_, fault)| fault.message)
 }
 
 fn await_fault(rig: &Rig, wanted: impl Fn(Option<&str>) -> bool) -> Option<String> {
@@ -59,7 +65,7 @@ fn records_of_a_missing_topic_wait_alone_and_go_on_in_order_when_it_is_there() {
     for part in ["topic lost of connection downstream", "in[0] offset 1", "{key}", "Create the topic"] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    assert_eq!(rig.ctx.metrics.missing_topics.get(), 1);
+    assert_eq!(rig.ctx.pipeline.metrics.missing_topics.get(), 1);
     cluster.topic_error("lost", THERE).expect("topic error");
     rig.await_settled(first, Outcome::Delivered, 5);
     rig.await_settled(second, Outcome::Delivered, 3);
@@ -68,7 +74,7 @@ fn records_of_a_missing_topic_wait_alone_and_go_on_in_order_when_it_is_there() {
     await_fault(&rig, |fault| fault.is_none());
     let rig = rig.finish();
     assert!(rig.others.is_empty(), "nothing was read again: {:?}", rig.others);
-    assert_eq!((rig.ctx.budget.used(), rig.ctx.metrics.queue_records.get()), (0, 0));
+    assert_eq!((rig.ctx.pipeline.budget.used(), rig.ctx.pipeline.metrics.queue_records.get()), (0, 0));
     assert_eq!(read_back(&cluster, "lost", 1, 7)[0], ["1", "3", "5", "6", "8", "9", "10"]);
     assert_eq!(read_back(&cluster, "left", 1, 2)[0], ["0", "4"]);
 }
@@ -85,7 +91,10 @@ fn more_than_one_batch_of_waiting_records_goes_on_in_order() {
     first.into_iter().for_each(|ticket| rig.await_settled(ticket, Outcome::Delivered, 1_000));
     rig.await_settled(late, Outcome::Delivered, 500);
     let rig = rig.finish();
-    assert_eq!((rig.ctx.budget.used(), rig.ctx.metrics.queue_records.get(), rig.others.len()), (0, 0, 0));
+    assert_eq!(
+        (rig.ctx.pipeline.budget.used(), rig.ctx.pipeline.metrics.queue_records.get(), rig.others.len()),
+        (0, 0, 0)
+    );
     let wanted: Vec<String> = (0..4_500).map(|offset| offset.to_string()).collect();
     assert_eq!(read_back(&cluster, "lost", 1, 4_500)[0], wanted);
 }
@@ -111,7 +120,7 @@ fn only_what_names_a_missing_topic_is_rejected_after_the_wait_and_a_late_topic_i
     rig.await_settled(third, Outcome::Delivered, 2);
     let rig = rig.finish();
     assert!(rig.others.is_empty(), "{:?}", rig.others);
-    assert_eq!(rig.ctx.budget.used(), 0);
+    assert_eq!(rig.ctx.pipeline.budget.used(), 0);
     assert_eq!(read_back(&cluster, "lost", 1, 1)[0], ["9"]);
     assert_eq!(read_back(&cluster, "left", 1, 4)[0], ["1", "5", "6", "10"]);
 }
@@ -146,7 +155,7 @@ fn waiting_records_of_a_lost_partition_are_dropped_with_their_bytes() {
     rig.await_settled(stays, Outcome::Delivered, 1);
     let rig = rig.finish();
     assert_eq!(rig.settled(fenced, Outcome::Delivered), 1);
-    assert_eq!((rig.ctx.budget.used(), rig.ctx.metrics.queue_records.get()), (0, 0));
+    assert_eq!((rig.ctx.pipeline.budget.used(), rig.ctx.pipeline.metrics.queue_records.get()), (0, 0));
     assert_eq!(read_back(&cluster, "lost", 1, 1)[0], ["7"]);
 }
 
@@ -188,9 +197,9 @@ fn a_stop_waits_for_what_is_held_until_it_is_aborted() {
     rig.intake = None;
     std::thread::park_timeout(Duration::from_millis(600));
     assert!(!rig.thread.as_ref().expect("runs").is_finished(), "what waits is not given up by a drain");
-    rig.ctx.stop.abort();
+    rig.ctx.pipeline.stop.abort();
     rig.join();
-    assert_eq!((rig.settled(ticket, Outcome::Delivered), rig.ctx.budget.used()), (1, 0));
+    assert_eq!((rig.settled(ticket, Outcome::Delivered), rig.ctx.pipeline.budget.used()), (1, 0));
 }
 
 #[test]

@@ -6,7 +6,13 @@ use super::*;
 const NAMED_WITHIN: Duration = Duration::from_secs(9);
 
 fn fault(rig: &Rig) -> Option<String> {
-    rig.ctx.health.faults().into_iter().find(|(room, _)| *room == Component::Sink).map(|(_, fault)| fault.message)
+    rig.ctx
+        .pipeline
+        .health
+        .faults()
+        .into_iter()
+        .find(|(room, _)| *room == Component::Sink)
+        .map(|(_, fault)| fault.message)
 }
 
 fn await_recovered(rig: &Rig) {
