@@ -62,7 +62,7 @@ struct Args {
     /// The engine's binary [default: this program, which holds the same code]
     #[arg(long)]
     engine: Option<PathBuf>,
-    /// Keep what the engines of unsound runs logged in this folder
+    /// Keep what the engines and real servers of unsound and failed runs logged in this folder
     #[arg(long)]
     logs: Option<PathBuf>,
     /// Stop starting runs after so many minutes; what was played is reported
@@ -132,12 +132,19 @@ fn campaign(args: &Args) -> anyhow::Result<bool> {
     if let Some(folder) = &args.logs {
         std::fs::create_dir_all(folder).context("--logs")?;
     }
-    let play = |one: &Scenario, program: &Program, real, seed| {
-        let outcome = play(one, program, real, seed, KILLS_A_RUN)?;
-        if let Some(folder) = args.logs.as_ref().filter(|_| !outcome.is_sound(one)) {
-            std::fs::write(folder.join(format!("{}-{seed}.log", one.name)), &outcome.logs)?;
+    let play = |one: &Scenario, program: &Program, real: Option<Arc<Real>>, seed| {
+        let outcome = play(one, program, real.clone(), seed, KILLS_A_RUN);
+        let is_sound = outcome.as_ref().is_ok_and(|outcome| outcome.is_sound(one));
+        if let Some(folder) = args.logs.as_ref().filter(|_| !is_sound) {
+            let run = format!("{}-{seed}", one.name);
+            if let Ok(outcome) = &outcome {
+                std::fs::write(folder.join(format!("{run}.log")), &outcome.logs)?;
+            }
+            for (server, log) in real.iter().flat_map(|real| real.logs()) {
+                std::fs::write(folder.join(format!("{run}-{server}.log")), log)?;
+            }
         }
-        Ok(outcome)
+        outcome
     };
     let end = args.minutes.map(|minutes| std::time::Instant::now() + std::time::Duration::from_secs(minutes * 60));
     let aside = || -> anyhow::Result<Vec<Played>> {

@@ -110,6 +110,12 @@ impl Real {
     pub fn far(&self) -> anyhow::Result<&FarServers> {
         self.far.as_ref().context("servers of the far side")
     }
+
+    /// What each server has logged since it was first started, by its place.
+    pub fn logs(&self) -> Vec<(&'static str, String)> {
+        let far = self.far.iter().flat_map(|far| [("downstream", far.downstream.log()), ("search", far.search.log())]);
+        std::iter::once(("upstream", self.upstream.log())).chain(far).collect()
+    }
 }
 
 /// A Redis and the line to it.
