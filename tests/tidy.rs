@@ -287,6 +287,40 @@ fn files_are_short() {
     none(&faults, "a file has at most 400 lines that are not tests");
 }
 
+/// The most lines of a function, the table of a seed's draws and the tests' own endpoint aside.
+const LONGEST_FUNCTION: usize = 58;
+
+/// The functions of `production` with their lines from signature to brace; the formatter has put both at one indent.
+fn function_lengths(production: &str) -> Vec<(&str, usize)> {
+    let lines: Vec<&str> = production.lines().collect();
+    let mut lengths = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let (_, rest) = line.split_at(line.len() - line.trim_start().len());
+        let indent = &line[..line.len() - rest.len()];
+        let words: Vec<&str> = rest.split(' ').take_while(|word| *word != "=").take(5).collect();
+        let Some(name) = words.iter().position(|word| *word == "fn").and_then(|at| words.get(at + 1)) else { continue };
+        let name = name.split(['(', '<']).next().unwrap_or(name);
+        // A trait's function without a body ends before anything of its indent begins.
+        let end = lines[at..].iter().position(|line| {
+            let is_brace = line.strip_prefix(indent) == Some("}");
+            is_brace || (line.starts_with(indent) && !line[indent.len()..].starts_with(' ') && line.ends_with(';'))
+        });
+        lengths.push((name, end.map_or(1, |end| end + 1)));
+    }
+    lengths
+}
+
+#[test]
+fn functions_are_short() {
+    let excepted = ["src/simulation/", "src/testbed/"];
+    let mut faults = Vec::new();
+    for source in sources("src").iter().filter(|source| !excepted.iter().any(|path| source.path.starts_with(path))) {
+        let long = function_lengths(&source.production).into_iter().filter(|(_, lines)| *lines > LONGEST_FUNCTION);
+        faults.extend(long.map(|(name, lines)| format!("{}: {name} has {lines} lines", source.path)));
+    }
+    none(&faults, "a function has at most 58 lines");
+}
+
 /// The formatter breaks code at this width and leaves comments alone. A table's row is one line, however wide.
 const WIDEST: usize = 120;
 
@@ -728,6 +762,8 @@ fn the_rules_find_what_they_look_for() {
         "ours"
     );
     assert_eq!(code("a // unsafe {\nb"), "a \nb");
+    let functions = "fn a() {\n    b\n}\n    fn c(\n        &self,\n    ) -> D;\n    pub(super) async fn e<F>() {\n    }";
+    assert_eq!(function_lengths(functions), [("a", 3), ("c", 3), ("e", 2)]);
     assert_eq!(without_tests("a\n#[cfg(test)]\nmod tests {\n    crate::cli::x\n}"), "a\n");
     assert_eq!(component_of("src/sink/kafka/sink.rs"), Some("sink"));
     assert_eq!(component_of("src/main.rs"), None);

@@ -28,6 +28,20 @@ pub(super) enum Deletes {
     ByField,
 }
 
+impl Deletes {
+    pub(super) fn by(id: &DocumentId, chosen: &Chosen) -> Self {
+        if *id == DocumentId::Server {
+            Self::NoId
+        } else if id.template().is_some_and(|id| id.segments.contains(&TemplateSegment::Offset)) {
+            Self::OwnId
+        } else if chosen.by.is_some() && chosen.actions().contains(&Action::Delete) {
+            Self::ByField
+        } else {
+            Self::Possible
+        }
+    }
+}
+
 /// What is done with documents: one action, or one for each value of a field.
 pub(super) struct Chosen {
     /// The one, or the one most records are expected to have.

@@ -100,16 +100,7 @@ impl Checker<'_> {
             ("version", by_field),
         ];
         self.deletes_by_field(path, &chosen, named);
-        let own_id = id.template().is_some_and(|id| id.segments.contains(&TemplateSegment::Offset));
-        let deletes = if id == DocumentId::Server {
-            Deletes::NoId
-        } else if own_id {
-            Deletes::OwnId
-        } else if chosen.by.is_some() && chosen.actions().contains(&Action::Delete) {
-            Deletes::ByField
-        } else {
-            Deletes::Possible
-        };
+        let deletes = Deletes::by(&id, &chosen);
         let needing: Vec<&str> = needing.into_iter().filter(|(_, needs)| *needs).map(|(key, _)| key).collect();
         Some(ElasticsearchSinkPlan {
             connection: connection?,
