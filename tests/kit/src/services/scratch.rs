@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::ServiceError;
 
-/// What must be free where servers keep their data: one that runs out of room in the middle of a test fails that test in
-/// ways that do not tell of it.
+/// What must be free where servers keep their data: one that runs out of room in the middle of a test fails that test
+/// in ways that do not tell of it.
 const LEAST_FREE_BYTES: u64 = 2 << 30;
 
 /// A fresh folder under the system's place for temporary files.
