@@ -762,7 +762,8 @@ fn the_rules_find_what_they_look_for() {
         "ours"
     );
     assert_eq!(code("a // unsafe {\nb"), "a \nb");
-    let functions = "fn a() {\n    b\n}\n    fn c(\n        &self,\n    ) -> D;\n    pub(super) async fn e<F>() {\n    }";
+    let functions =
+        "fn a() {\n    b\n}\n    fn c(\n        &self,\n    ) -> D;\n    pub(super) async fn e<F>() {\n    }";
     assert_eq!(function_lengths(functions), [("a", 3), ("c", 3), ("e", 2)]);
     assert_eq!(without_tests("a\n#[cfg(test)]\nmod tests {\n    crate::cli::x\n}"), "a\n");
     assert_eq!(component_of("src/sink/kafka/sink.rs"), Some("sink"));

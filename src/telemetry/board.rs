@@ -109,7 +109,6 @@ impl Board {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::model::Wake;
 
     fn view(name: &str) -> Arc<PipelineView> {
         PipelineView::new(Handles::new(&Arc::from(name), 1_000, Arc::default()), StageThreads { workers: 2, lanes: 1 })

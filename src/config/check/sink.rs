@@ -6,7 +6,7 @@ use super::Checker;
 use super::document::{Chosen, Deletes};
 use crate::config::plan::{
     Action, DocumentId, ElasticsearchSinkPlan, KafkaSinkPlan, OnMissingTopic, ServerKind, SinkPlan, Template,
-    TemplateSegment, VersionSource,
+    VersionSource,
 };
 use crate::config::written::sink::{self, BatchKeys, ElasticsearchSinkKeys, KafkaSinkKeys, Sink};
 use crate::leaf::quantity::ByteSize;
