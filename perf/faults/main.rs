@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
-
 use sluicegate_testkit::services::Service;
 use sluicegate_testkit::services::elasticsearch::{self, Version};
 use sluicegate_testkit::services::kafka::{self, KafkaOptions};

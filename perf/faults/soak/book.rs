@@ -255,7 +255,7 @@ impl Shared {
             for line in engine.new_lines() {
                 let Some((pipeline, incident)) = incident_in(&line) else { continue };
                 let here = self.sides.iter().filter(|side| pipeline.is_empty() || side.name == pipeline);
-                here.for_each(|side| side.checker().incident(incident));
+                here.for_each(|side| side.checker().incident(side.judged(incident)));
             }
         }
     }

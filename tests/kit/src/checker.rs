@@ -119,6 +119,18 @@ pub struct Incident {
     pub partition: Option<i32>,
 }
 
+impl Incident {
+    /// The same for a sink of which it is known whether it gave each answer: a write that was under way has none, which
+    /// explains its repetition without this.
+    #[must_use]
+    pub fn with_known_answers(self) -> Self {
+        match self.cause {
+            Cause::RewindInFlight => Self { cause: Cause::Rewind, ..self },
+            Cause::Kill | Cause::Rewind | Cause::Reassigned | Cause::Anew | Cause::Line | Cause::Zombie => self,
+        }
+    }
+}
+
 /// Everything that is known of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Logs {

@@ -108,9 +108,10 @@ impl Journal {
         self.pages().incidents.push(Incident { cause, from_us, to_us, partition });
     }
 
-    /// Incidents an engine tells of in its log.
-    pub fn engine_log(&self, log: &str) {
-        let incidents = log.lines().filter_map(incident_in).map(|(_, incident)| incident);
+    /// Incidents an engine tells of in its log; `knows_answers` tells whether the sink keeps what it answered when.
+    pub fn engine_log(&self, log: &str, knows_answers: bool) {
+        let judged = |incident: Incident| if knows_answers { incident.with_known_answers() } else { incident };
+        let incidents = log.lines().filter_map(incident_in).map(|(_, incident)| judged(incident));
         self.pages().incidents.extend(incidents);
     }
 
@@ -215,18 +216,21 @@ mod tests {
     #[test]
     fn a_log_tells_its_incidents() {
         let journal = Journal::default();
-        journal.engine_log(
-            "{\"timestamp\":\"1970-01-01T00:00:05.000001Z\",\"message\":\"rewinding\",\"partition\":\"events[3]\"}\n\
+        let log = "{\"timestamp\":\"1970-01-01T00:00:05.000001Z\",\"message\":\"rewinding\",\"partition\":\"events[3]\"}\n\
              {\"timestamp\":\"1970-01-01T00:00:06Z\",\"message\":\"rewinding\",\"partition\":\"events[1]\",\"cause\":\"exhausted\"}\n\
              no json\n{\"timestamp\":\"1970-01-01T00:00:09Z\",\"message\":\"partitions revoked\"}\n\
-             {\"timestamp\":\"1970-01-01T00:00:10Z\",\"message\":\"running\"}\n",
-        );
+             {\"timestamp\":\"1970-01-01T00:00:10Z\",\"message\":\"running\"}\n";
+        journal.engine_log(log, false);
         let (_, _, incidents) = journal.take();
         let rewind = Incident { cause: Cause::Rewind, from_us: 5_000_001, to_us: 5_000_001, partition: Some(3) };
         let moved = Incident { cause: Cause::Reassigned, from_us: 6_000_000, to_us: 9_000_000, partition: None };
         let given_up =
             Incident { cause: Cause::RewindInFlight, from_us: 6_000_000, to_us: 6_000_000, partition: Some(1) };
         assert_eq!(incidents, [rewind, given_up, moved]);
+        let journal = Journal::default();
+        journal.engine_log(log, true);
+        let plain = Incident { cause: Cause::Rewind, ..given_up };
+        assert_eq!(journal.take().2, [rewind, plain, moved], "an answer that was not given is known there");
     }
 
     #[test]

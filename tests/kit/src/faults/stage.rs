@@ -627,7 +627,8 @@ impl Stage {
         for engine in &self.engines {
             self.logs.push_str(&engine.log());
         }
-        self.journal.engine_log(&self.logs);
+        let knows_answers = !matches!(self.wants.real, Some(Far::Topic | Far::Named));
+        self.journal.engine_log(&self.logs, knows_answers);
         if let Some(file) = self.wants.letter_file {
             let lines = std::fs::read_to_string(self.folder.path().join(file)).unwrap_or_default();
             self.journal.letter_lines(&lines);
