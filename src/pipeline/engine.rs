@@ -9,6 +9,7 @@ use crate::enrich::Lookups;
 use crate::model::{Conservation, Exit, Halt, Report, Stop, TopicPartition};
 use crate::source::{SourceEnd, Until, view::Books};
 use crate::telemetry::board::Board;
+use crate::telemetry::handles::Handles;
 use crate::telemetry::health::State;
 use crate::telemetry::http::EndpointShutdown;
 use crate::telemetry::reporter::{Collected, ReporterHandle};
@@ -91,21 +92,20 @@ pub struct Engine {
 /// Asks an engine to stop, from any thread.
 #[derive(Clone)]
 pub struct StopHandle {
-    stops: Vec<Arc<Stop>>,
-    wakes: Vec<Arc<crate::model::Wake>>,
+    pipelines: Vec<Arc<Handles>>,
 }
 
 impl StopHandle {
     /// Finish what is open, commit, leave.
     pub fn drain(&self) {
-        self.stops.iter().for_each(|stop| stop.drain());
-        self.wakes.iter().for_each(|wake| wake.wake());
+        self.pipelines.iter().for_each(|one| one.stop.drain());
+        self.pipelines.iter().for_each(|one| one.wake.wake());
     }
 
     /// At once: nothing unresolved is committed.
     pub fn abort(&self) {
-        self.stops.iter().for_each(|stop| stop.abort());
-        self.wakes.iter().for_each(|wake| wake.wake());
+        self.pipelines.iter().for_each(|one| one.stop.abort());
+        self.pipelines.iter().for_each(|one| one.wake.wake());
     }
 }
 
@@ -183,10 +183,7 @@ impl Engine {
     /// A handle that stops this engine.
     #[must_use]
     pub fn stop_handle(&self) -> StopHandle {
-        StopHandle {
-            stops: self.pipelines.iter().map(|one| one.pipeline.stop.clone()).collect(),
-            wakes: self.pipelines.iter().map(|one| one.pipeline.wake.clone()).collect(),
-        }
+        StopHandle { pipelines: self.pipelines.iter().map(|one| one.pipeline.clone()).collect() }
     }
 
     /// The sums of every pipeline, as of a moment ago.

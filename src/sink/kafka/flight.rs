@@ -7,6 +7,7 @@ use crate::model::{Charge, Originals, Place, Prepared};
 use crate::telemetry::latency::{LatencyBook, Stage};
 
 use super::encode::KafkaItem;
+use super::patience::HandedOver;
 
 /// librdkafka's own bytes for one message, on top of its payload: the struct, its queue links, headers and key copy are
 /// of this order.
@@ -18,6 +19,8 @@ const PINNED: Duration = Duration::from_secs(1);
 pub(super) struct Flight {
     pub(super) items: Vec<KafkaItem>,
     pub(super) originals: Option<Arc<dyn Originals>>,
+    /// Its place in the order of hand-over; a later producer gives it a new one.
+    pub(super) number: HandedOver,
     /// Items handed to the producer and not reported.
     pub(super) open: u32,
     /// Whether no further item will be handed over.
@@ -44,6 +47,7 @@ impl Flight {
             payload_bytes: batch.payload.capacity() + items.len() * MESSAGE_OVERHEAD,
             items,
             originals: batch.originals,
+            number: HandedOver::default(),
             open: 0,
             complete: false,
             found: false,

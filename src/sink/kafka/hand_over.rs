@@ -13,6 +13,7 @@ use crate::sink::sequencer::Sequencer;
 
 use super::KafkaItem;
 use super::flight::Flight;
+use super::patience::HandedOver;
 use super::roll::Roll;
 use super::sink::{KafkaSink, SinkPhase};
 use super::targets::TopicPlan;
@@ -69,7 +70,9 @@ impl KafkaSink {
     }
 
     /// Lends a payload and keeps its flight under the buffer's name.
-    pub(super) fn lend(&mut self, flight: Flight, payload: Vec<u8>) -> BufferId {
+    pub(super) fn lend(&mut self, mut flight: Flight, payload: Vec<u8>) -> BufferId {
+        flight.number = self.next_number;
+        self.next_number = HandedOver(flight.number.0 + 1);
         let buffer = self.line.producer.lend(payload);
         let place = buffer.0 as usize;
         if self.flights.len() <= place {

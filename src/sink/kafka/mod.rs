@@ -20,6 +20,7 @@ mod failing;
 mod flight;
 mod hand_over;
 mod limit;
+mod line;
 mod lot;
 mod patience;
 mod recover;

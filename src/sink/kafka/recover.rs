@@ -9,7 +9,9 @@ use crate::model::{Backoff, Exit, GiveUp, Halt, Report, RewindCause, Ticket};
 use crate::telemetry::health::Component;
 
 use super::flight::Flight;
-use super::sink::{KafkaSink, SinkDue, SinkPhase, open_line};
+use super::line::open_line;
+use super::patience::HandedOver;
+use super::sink::{KafkaSink, SinkDue, SinkPhase};
 use super::verdict::{TopicAnswer, Verdict, judge_fatal, judge_probe};
 
 /// Between probes.
@@ -43,10 +45,13 @@ impl KafkaSink {
             self.name_fault();
         }
         self.name_late(now);
+        self.oldest.observe(now, self.oldest_open());
         self.look_at_brokers(now);
         if self.phase == SinkPhase::Running && self.patience.is_spent(now) {
             let message = self.fault_text();
             self.give_up(GiveUp::Unacknowledged, self.topic.clone(), &message);
+        } else if self.phase == SinkPhase::Running && self.oldest.is_spent(now) {
+            self.send_late_again(now);
         }
         self.check_credentials(now);
         self.call_roll(now);
@@ -66,6 +71,32 @@ impl KafkaSink {
             tracing::info!(pipeline = %self.ctx.pipeline.name, "nothing is answered: the bootstrap servers are tried again");
             self.line.producer.bootstrap_again();
         }
+    }
+
+    /// The batch that was handed over first among those with open records, and how many these are.
+    fn oldest_open(&self) -> Option<(HandedOver, u32)> {
+        let open = self.flights.iter().flatten().filter(|flight| flight.open > 0);
+        open.map(|flight| (flight.number, flight.open)).min()
+    }
+
+    /// While the sink asked and waited, no answer could be heard: that time does not count.
+    pub(super) fn was_deaf_for(&mut self, time: Duration) {
+        self.patience.was_deaf_for(time);
+        self.oldest.was_deaf_for(time);
+    }
+
+    /// Sends what waits while others are acknowledged through a new producer: the one at hand may have lost the leader of
+    /// a partition for good (librdkafka issue 5430), and another finds it if there is one.
+    fn send_late_again(&mut self, now: Instant) {
+        tracing::warn!(
+            pipeline = %self.ctx.pipeline.name,
+            "some records have waited for `retry.in_place` or longer, while others were acknowledged: a new producer sends \
+             them again"
+        );
+        for ticket in self.renew(self.line.alone) {
+            self.rewind(ticket, RewindCause::Producer);
+        }
+        self.oldest.renewed(now);
     }
 
     /// Keeps what is due; a halt outweighs a give-up, which outweighs a replacement.
@@ -303,8 +334,8 @@ impl KafkaSink {
             }
             None => (waited >= LATE_NAMED_AFTER).then(|| {
                 format!(
-                    "some records wait for their acknowledgement by connection {}, while others get theirs. They wait; check \
-                     that every partition of the output has a leader and enough replicas in sync",
+                    "some records wait for their acknowledgement by connection {}, while others get theirs. After \
+                     `retry.in_place` a new producer sends them again; check that every partition of the output has a leader and enough replicas in sync",
                     self.setup.plan.connection.name
                 )
             }),

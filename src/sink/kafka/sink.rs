@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use secrecy::ExposeSecret;
-
-use crate::config::plan::{KafkaSinkPlan, OnMissingTopic, RetryPlan};
+use crate::config::plan::{KafkaSinkPlan, RetryPlan};
 use crate::librdkafka::Bootstrap;
 use crate::librdkafka::producer::buffers::BufferId;
-use crate::librdkafka::producer::{ClientEvent, DeliveryReport, ProduceRefusal, Producer};
+use crate::librdkafka::producer::{ClientEvent, DeliveryReport, ProduceRefusal};
 use crate::model::{Epoch, Exit, Halt, PartitionId, Prepared, Report};
 use crate::sink::context::SinkContext;
 use crate::sink::sequencer::Sequencer;
@@ -20,9 +18,9 @@ use crate::telemetry::metrics::StageName;
 use super::failing::Failing;
 use super::flight::Flight;
 use super::limit::max_message_bytes;
-use super::patience::AckTimer;
+use super::line::{CurrentProducer, calls_roll, open_line};
+use super::patience::{AckTimer, HandedOver, OldestTimer};
 use super::roll::Roll;
-use super::settings::{ProducerSettings, properties};
 use super::suspects::Suspects;
 use super::targets::Rounds;
 use super::tickets::{OpenTickets, TicketCounts};
@@ -34,8 +32,6 @@ const LIMIT_READ: Duration = Duration::from_secs(5);
 const CLOSE: Duration = Duration::from_secs(5);
 /// Longest wait while something is held that no wake-up announces: a fence, a deadline.
 const HELD_WAIT: Duration = Duration::from_millis(20);
-/// How long librdkafka waits for a topic of which it heard that it is missing.
-const PROPAGATION_MS: &str = "10000";
 /// Most records of a batch.
 const MOST_IN_A_BATCH: usize = 1024;
 /// Longest wait while all is well.
@@ -66,6 +62,8 @@ pub struct KafkaSink {
     pub(super) line: CurrentProducer,
     /// What the producer of `line` holds, by buffer.
     pub(super) flights: Vec<Option<Flight>>,
+    /// What the next batch to be handed over is numbered.
+    pub(super) next_number: HandedOver,
     /// The batch that is being handed over: its buffer and the index of its next item.
     pub(super) handing: Option<(BufferId, usize)>,
     /// Payload bytes of the batches in the ring.
@@ -77,6 +75,7 @@ pub struct KafkaSink {
     /// Records acknowledged so far.
     pub(super) delivered: u64,
     pub(super) patience: AckTimer,
+    pub(super) oldest: OldestTimer,
     pub(super) phase: SinkPhase,
     /// Producers made anew since the last acknowledgement.
     pub(super) renewals: u32,
@@ -90,14 +89,6 @@ pub struct KafkaSink {
     pub(super) next_greeting: Option<Instant>,
     pub(super) message_max_bytes: Option<u32>,
     pub(super) scratch: SinkScratch,
-}
-
-/// The producer in use.
-pub(super) struct CurrentProducer {
-    pub(super) producer: Producer,
-    pub(super) woken: flume::Receiver<()>,
-    /// Whether it sends one record a request.
-    pub(super) alone: bool,
 }
 
 /// What the sink may do now.
@@ -180,6 +171,7 @@ impl KafkaSink {
             rounds: Rounds::default(),
             line,
             flights: Vec::new(),
+            next_number: HandedOver::default(),
             handing: None,
             ring_bytes: 0,
             open: OpenTickets::default(),
@@ -187,6 +179,7 @@ impl KafkaSink {
             suspects: Suspects::default(),
             delivered: 0,
             patience: AckTimer::new(setup.retry.in_place),
+            oldest: OldestTimer::new(setup.retry.in_place),
             phase: SinkPhase::Running,
             renewals: 0,
             due: None,
@@ -361,38 +354,6 @@ enum WaitEnd {
     Batch(Option<Prepared<KafkaItem>>),
     Command(Option<SinkCommand>),
     Nothing,
-}
-
-/// Makes a producer for the plan; its hook fills a channel of one place.
-pub(super) fn open_line(setup: &Setup, message_max_bytes: Option<u32>, alone: bool) -> Result<CurrentProducer, String> {
-    let plan = &setup.plan;
-    let settings = ProducerSettings {
-        linger: plan.linger,
-        compression: &plan.compression,
-        partitioner: &plan.partitioner,
-        message_max_bytes,
-        memory_bytes: setup.memory_bytes,
-        alone,
-    };
-    let mut properties = properties(&plan.connection, &settings);
-    if calls_roll(plan) {
-        // What vanishes from under its records is to be known soon; whether they wait is decided here.
-        properties.insert(0, ("topic.metadata.propagation.max.ms".to_owned(), PROPAGATION_MS.to_owned().into()));
-    }
-    let (wake, woken) = flume::bounded(1);
-    let pairs = properties.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
-    let producer = Producer::open(pairs, move || {
-        let _ = wake.try_send(());
-    });
-    producer
-        .map(|producer| CurrentProducer { producer, woken, alone })
-        .map_err(|error| format!("connection {}: {error}", plan.connection.name))
-}
-
-/// Whether topics are asked for before anything is produced to them: where records name them, or where what names a
-/// missing one is to be rejected.
-fn calls_roll(plan: &KafkaSinkPlan) -> bool {
-    constant_topic(plan).is_none() || plan.on_missing_topic == OnMissingTopic::Reject
 }
 
 fn nanos(duration: Duration) -> u64 {

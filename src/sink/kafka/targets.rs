@@ -168,7 +168,7 @@ impl KafkaSink {
         let knows_others = self.roll.as_ref().is_some_and(Roll::knows_any);
         let asked = Instant::now();
         let probe = self.line.producer.probe(Some(name), ASK_LIMIT);
-        self.patience.was_deaf_for(asked.elapsed());
+        self.was_deaf_for(asked.elapsed());
         judge_probe(&probe, knows_others)
     }
 
@@ -258,7 +258,7 @@ impl KafkaSink {
             if Rounds::is_due(&mut self.rounds.next_list, now, LIST_EVERY) {
                 let asked = Instant::now();
                 let there = self.line.producer.topics(LIST_LIMIT);
-                self.patience.was_deaf_for(asked.elapsed());
+                self.was_deaf_for(asked.elapsed());
                 there.iter().for_each(|there| self.look_up_in(there));
             }
         } else if let Some(name) = roll.next_to_ask(now)
