@@ -10,7 +10,9 @@
 use std::ffi::CString;
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientContext;
 use rdkafka::bindings as rd;
+use rdkafka::client::Client;
 
 use crate::model::Backoff;
 use crate::mutants::{self, Mutant};
@@ -62,6 +64,13 @@ pub(super) fn servers<'a>(properties: impl Iterator<Item = (&'a str, &'a str)>) 
 pub(super) unsafe fn name_again(client: *mut rd::rd_kafka_t, servers: &CString) {
     // SAFETY: live by the caller's promise; the list is NUL-terminated and copied.
     unsafe { rd::rd_kafka_brokers_add(client, servers.as_ptr()) };
+}
+
+/// The same for a client of the `rdkafka` crate.
+pub fn name_again_to<C: ClientContext>(client: &Client<C>, servers: &str) {
+    let Ok(servers) = CString::new(servers) else { return };
+    // SAFETY: the borrowed client is live.
+    unsafe { name_again(client.native_ptr(), &servers) };
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ mod topics;
 pub mod words;
 
 pub use batch::{MessageBatch, MessageSegment, RecordBatch, SharedBatch};
-pub use bootstrap::{Bootstrap, RECONNECT_BACKOFF_MAX_MS};
+pub use bootstrap::{Bootstrap, RECONNECT_BACKOFF_MAX_MS, name_again_to};
 pub use callbacks::Event;
 pub use code::ErrorCode;
 pub use conf::OpenError;

@@ -137,6 +137,8 @@ pub struct Feeder {
 #[derive(Default)]
 struct FeederShared {
     fed: AtomicU64,
+    /// Delivery reports, good or bad.
+    reported: AtomicU64,
     finish: AtomicBool,
     failure: Mutex<Option<String>>,
 }

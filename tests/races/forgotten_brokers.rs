@@ -2,11 +2,14 @@
 //! again when its last broker goes, unless it is done with that answer only afterwards: then it connects to nobody any
 //! more. A consumer nearly always ends so, a producer now and then. Each client of the engine goes on.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use sluicegate::internals::config::plan::{KafkaConnection, OnReject, OnTooLarge, SinkPlan};
 use sluicegate::internals::model::{Exit, Outcome};
+use sluicegate::internals::testbed::feeder::{FeedHooks, FeedPlan, Feeder};
+use sluicegate::internals::testbed::generator::{Generator, LoadShape};
 use sluicegate::internals::testbed::kafka::MockKafka;
 use sluicegate_testkit::broker_proxy::BrokerProxy;
 use sluicegate_testkit::services::{KafkaClient, NewRecord};
@@ -134,4 +137,21 @@ fn dead_letters_whose_client_forgot_its_brokers_are_written() {
     assert_eq!(letters.len(), fed as usize);
     let ending = rig.drain();
     assert_eq!((ending.exit, count(&ending, Outcome::DeadLettered)), (Exit::Done, fed as u64));
+}
+
+/// The demo's, the bench's and the tests' own producer is no client of the engine.
+#[test]
+fn a_feeder_that_forgot_its_brokers_feeds_on() {
+    let kafka = MockKafka::start(&[(TOPIC, 1)]).unwrap();
+    let relay = before(&kafka);
+    let properties = through(&relay).properties;
+    let plan =
+        FeedPlan { rate: Some(200.0), window_bytes: usize::MAX, properties, ..FeedPlan::new(TOPIC, 1, u64::MAX) };
+    let hooks = FeedHooks { consumed: Box::new(|_| None), announce: Box::new(|_, _| {}) };
+    let generator = Arc::new(Generator::new(LoadShape::default()));
+    let feeder = Feeder::start(&relay.address().to_string(), generator, plan, hooks).unwrap();
+    make_forget(&relay, OF_A_PRODUCER, || wait_until("it feeds", || feeder.fed() > 0));
+    feeder.finish();
+    let fed = feeder.join().expect("all of it is acknowledged");
+    assert_eq!(KafkaClient::at(kafka.brokers()).read_all(TOPIC).unwrap().len() as u64, fed.records);
 }

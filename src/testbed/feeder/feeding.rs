@@ -12,6 +12,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::librdkafka::{Bootstrap, name_again_to};
 use crate::testbed::generator::{Generated, Generator, GeneratorScratch};
 
 use super::window::FeedWindow;
@@ -31,6 +32,7 @@ const WATERMARKS_PAUSE: Duration = Duration::from_millis(50);
 /// The feeding thread's own.
 pub(super) struct Feeding {
     producer: BaseProducer<Reports>,
+    brokers: Brokers,
     plan: FeedPlan,
     hooks: FeedHooks,
     windows: Vec<FeedWindow>,
@@ -53,7 +55,15 @@ impl Feeding {
             let end = end_of(&producer, &plan.topic, partition).map_err(refused)?;
             windows.push(FeedWindow::new(plan.window_bytes, end));
         }
-        Ok(Self { producer, plan, hooks, windows, shared, fed: Fed::default() })
+        Ok(Self {
+            producer,
+            brokers: Brokers { servers: brokers.to_owned(), bootstrap: Bootstrap::default(), heard: 0 },
+            plan,
+            hooks,
+            windows,
+            shared,
+            fed: Fed::default(),
+        })
     }
 
     pub(super) fn run(mut self, generator: &Generator) -> Result<Fed, FeedError> {
@@ -125,8 +135,9 @@ impl Feeding {
         }
     }
 
-    fn produce(&self, record: &Generated<'_>, partition: i32, due: Option<SystemTime>) -> Result<(), FeedError> {
-        let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&self.plan.topic).partition(partition);
+    fn produce(&mut self, record: &Generated<'_>, partition: i32, due: Option<SystemTime>) -> Result<(), FeedError> {
+        let Self { producer, plan, shared, brokers, .. } = self;
+        let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&plan.topic).partition(partition);
         message.key = record.key;
         message.payload = record.value;
         // The intended moment, not the actual one: else a stall would leave out the very records that waited.
@@ -139,14 +150,14 @@ impl Feeding {
                 .insert(Header { key: "origin", value: Some("generator") })
         });
         loop {
-            match self.producer.send(message) {
+            match producer.send(message) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) => {
                     message = returned;
-                    self.serve_reports()?;
+                    brokers.serve_reports(producer, shared, &plan.topic)?;
                     std::thread::park_timeout(PAUSE);
                 }
-                Err((source, _)) => return Err(FeedError::Kafka { topic: self.plan.topic.clone(), source }),
+                Err((source, _)) => return Err(FeedError::Kafka { topic: plan.topic.clone(), source }),
             }
         }
     }
@@ -160,21 +171,49 @@ impl Feeding {
         self.shared.fed.store(self.fed.records, Ordering::Release);
     }
 
-    fn serve_reports(&self) -> Result<(), FeedError> {
-        self.producer.poll(Duration::ZERO);
-        match self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            None => Ok(()),
-            Some(message) => Err(FeedError::Delivery { topic: self.plan.topic.clone(), message }),
-        }
+    fn serve_reports(&mut self) -> Result<(), FeedError> {
+        self.brokers.serve_reports(&self.producer, &self.shared, &self.plan.topic)
     }
 
     /// Waits for all delivery reports; `message.timeout.ms` bounds it.
-    fn drain(&self) -> Result<(), FeedError> {
+    fn drain(&mut self) -> Result<(), FeedError> {
         while self.producer.in_flight_count() > 0 {
             self.serve_reports()?;
             std::thread::park_timeout(PAUSE);
         }
         self.serve_reports()
+    }
+}
+
+/// The servers the producer was given, and how long they have been silent.
+struct Brokers {
+    servers: String,
+    bootstrap: Bootstrap,
+    /// Delivery reports heard so far.
+    heard: u64,
+}
+
+impl Brokers {
+    /// Serves delivery reports. Names the servers again when records wait and nothing has been reported for long: the
+    /// client may have forgotten all brokers.
+    fn serve_reports(
+        &mut self,
+        producer: &BaseProducer<Reports>,
+        shared: &FeederShared,
+        topic: &str,
+    ) -> Result<(), FeedError> {
+        producer.poll(Duration::ZERO);
+        let heard = shared.reported.load(Ordering::Relaxed);
+        if self.heard != heard || producer.in_flight_count() == 0 {
+            self.heard = heard;
+            self.bootstrap.answered();
+        } else if self.bootstrap.is_due(Instant::now()) {
+            name_again_to(producer.client(), &self.servers);
+        }
+        match shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            None => Ok(()),
+            Some(message) => Err(FeedError::Delivery { topic: topic.to_owned(), message }),
+        }
     }
 }
 
@@ -199,6 +238,7 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        self.0.reported.fetch_add(1, Ordering::Relaxed);
         if let Err((error, _)) = result {
             self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.to_string());
         }
