@@ -1,5 +1,5 @@
-//! How long the sink waits for an acknowledgement: of anything, before it gives memory back; of the oldest batch, before
-//! it sends again what waits while others are acknowledged. Pure.
+//! How long the sink waits for an acknowledgement: of anything, before it gives memory back; of the oldest batch,
+//! before it sends again what waits while others are acknowledged. Pure.
 
 use std::time::{Duration, Instant};
 
@@ -62,9 +62,9 @@ impl AckTimer {
 
 /// Runs while the oldest batch at the producer gets no answer, whatever younger ones get.
 ///
-/// A partition of the output is written in the order in which records were handed over. Whatever a partition acknowledges
-/// is therefore of the oldest batch, as long as that has a record there: a batch that is the oldest and gets no answer has
-/// its records in partitions that acknowledge nothing, however slow and full the others are.
+/// A partition of the output is written in the order in which records were handed over. Whatever a partition
+/// acknowledges is therefore of the oldest batch, as long as that has a record there: a batch that is the oldest and
+/// gets no answer has its records in partitions that acknowledge nothing, however slow and full the others are.
 #[derive(Debug)]
 pub(super) struct OldestTimer {
     backoff: Backoff,

@@ -85,8 +85,8 @@ impl KafkaSink {
         self.oldest.was_deaf_for(time);
     }
 
-    /// Sends what waits while others are acknowledged through a new producer: the one at hand may have lost the leader of
-    /// a partition for good (librdkafka issue 5430), and another finds it if there is one.
+    /// Sends what waits while others are acknowledged through a new producer: the one at hand may have lost the leader
+    /// of a partition for good (librdkafka issue 5430), and another finds it if there is one.
     fn send_late_again(&mut self, now: Instant) {
         tracing::warn!(
             pipeline = %self.ctx.pipeline.name,
