@@ -89,6 +89,7 @@ mutants! {
     BufferReused "buffer-reused" "The worker's output is overwritten by each next record."
     IgnoreADeliveryError "ignore-a-delivery-error" "Takes every delivery report for an acknowledgement."
     ErrorsReadAsSuccess "errors-read-as-success" "Takes a 200 for the success of all its items."
+    OldestWaitedForForEver "oldest-waited-for-for-ever" "Waits without end for the leader of one output partition while others are acknowledged."
     DropOnItem429 "drop-on-item-429" "Takes an item the server was too busy for as done."
     DeadLetterBeforeItsAck "dead-letter-before-its-ack" "Settles a rejected record before its dead letter is acknowledged."
     DeadLetterSkipped "dead-letter-skipped" "Settles a rejected record without a dead letter."

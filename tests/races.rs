@@ -19,7 +19,8 @@
 //! | a topic deleted and recreated: shorter, as long, longer, between two runs | [`bounded`]: `a_topic_recreated_…` (real broker) | `truncation-unnoticed`, `recreated-topic-unnoticed`, `position-beyond-the-end` |
 //! | the replaced script's hole: 4 partitions × 10 records, failure at (2, 3) | [`engine::the_scripts_own_hole`], [`source`]: `a_failure_takes_back_…` | `seek-only-the-failing`, `ignore-a-delivery-error`, `drop-on-item-429` |
 //! | every kind of bad record: one dead letter, original bytes, the partition goes on | [`bad_input`] (megabytes: real brokers) | `dead-letter-skipped` |
-//! | an answer for metadata that names no broker | [`forgotten_brokers`]: source, Kafka sink, dead letters | `forgotten-brokers` |
+//! | an answer for metadata that names no broker | [`forgotten_brokers`]: source, Kafka sink, dead letters, the tests' feeder | `forgotten-brokers` |
+//! | one output partition without a leader, beside others | `sink::kafka::tests::waits::records_that_wait_…_are_sent_again_…` | `oldest-waited-for-for-ever` |
 //! | a pause that is done only after it has failed | `simulation::scripts::a_partition_that_is_paused_at_last_is_rewound` | `late-pause-believed` |
 
 mod bad_input;

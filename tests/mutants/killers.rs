@@ -65,6 +65,7 @@ pub fn killers(mutant: Mutant) -> &'static [(Binary, &'static str)] {
         Mutant::DamageSkippedOnOneWord => &[(Unit, "source::damage::")],
         Mutant::StandbyStaysInItsGroup => &[(Integration, "members::")],
         Mutant::ForgottenBrokers => &[(Unit, "librdkafka::bootstrap::"), (Integration, "races::forgotten_brokers::")],
+        Mutant::OldestWaitedForForEver => &[(Unit, "sink::kafka::patience::"), (Unit, "sink::kafka::tests::waits::")],
         Mutant::LatePauseBelieved => &[(Unit, "simulation::scripts::a_partition_that_is_paused_at_last")],
         Mutant::HalfDrainedQueueSleeps => &[(Integration, "a_half_drained_queue")],
         Mutant::ShareKnownAtOnce => &[(Integration, "two_members_share"), (Unit, "source::until::")],

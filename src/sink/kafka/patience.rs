@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::model::Backoff;
+use crate::mutants::{self, Mutant};
 
 /// Runs while records are open and none is acknowledged.
 #[derive(Debug)]
@@ -103,7 +104,8 @@ impl OldestTimer {
     /// Whether the batch has waited so long that a new producer is to send it again.
     pub(super) fn is_spent(&self, now: Instant) -> bool {
         let limit = self.backoff.after(self.in_a_row(now) + 1);
-        self.standing.is_some_and(|(_, _, since)| now.saturating_duration_since(since) >= limit)
+        let spent = |(_, _, since)| now.saturating_duration_since(since) >= limit;
+        self.standing.is_some_and(spent) && !mutants::on(Mutant::OldestWaitedForForEver)
     }
 
     /// The producer was made anew for it.
