@@ -26,6 +26,8 @@ pub enum RejectReason {
     Null,
     /// A pointer found a value of another type than needed, such as a string where an object must be.
     WrongType,
+    /// Something stands where nothing may be yet, such as at the new name of a member.
+    Exists,
     /// `where` or `require` with `reject`.
     Condition,
     /// A look-up found nothing and `on_miss: reject`.

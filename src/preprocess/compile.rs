@@ -3,10 +3,11 @@
 
 use jiff::tz::TimeZone;
 
+use super::constants::Constants;
 use super::program::{CompileError, CostClass, ProgramPhase};
 use super::stamp::TimeFormat;
 use super::steps::lookup::CompiledLookup;
-use super::steps::{Instruction, StepPlan};
+use super::steps::{DraftInstruction, StepPlan};
 use super::template::{Compiled, Field, FieldShape, TemplatePart};
 use crate::leaf::{Pointer, Template, TemplateSegment, ValueForm};
 use crate::model::StepName;
@@ -16,6 +17,9 @@ pub(super) struct Compiler {
     pub(super) phases: Vec<ProgramPhase>,
     /// The phase under work.
     pub(super) phase: ProgramPhase,
+    /// What its steps do.
+    steps: Vec<DraftInstruction>,
+    pub(super) constants: Constants,
     /// Where each look-up of the current phase puts things, from the current window; `None` once a `select` left it
     /// behind.
     places: Vec<Option<Vec<String>>>,
@@ -28,7 +32,7 @@ impl Compiler {
     pub(super) fn step(&mut self, plan: &StepPlan) -> Result<(), CompileError> {
         let phases = self.phases.len();
         let (operation, cost) = plan.kind.compile(&plan.place, self)?;
-        self.phase.steps.push(Instruction { place: plan.place.clone(), operation });
+        self.steps.push(DraftInstruction { place: plan.place.clone(), operation });
         let cost = if self.phases.len() > phases { CostClass::Rebuilt } else { cost };
         self.costs.push((plan.place.clone(), cost));
         Ok(())
@@ -56,9 +60,25 @@ impl Compiler {
     /// Starts a new phase when `conflict` holds for what an earlier look-up of this phase puts in.
     pub(super) fn cut_if(&mut self, conflict: impl Fn(&[String]) -> bool) {
         if self.places.iter().flatten().any(|place| conflict(place)) {
-            self.phases.push(std::mem::take(&mut self.phase));
-            self.places.clear();
+            self.end_phase();
         }
+    }
+
+    /// Ends the phase under work.
+    pub(super) fn end_phase(&mut self) {
+        let mut phase = std::mem::take(&mut self.phase);
+        phase.take_steps(std::mem::take(&mut self.steps));
+        self.phases.push(phase);
+        self.places.clear();
+    }
+
+    /// The step under work changes the value at `pointer`, or, in an array, which elements there are.
+    pub(super) fn change(&mut self, pointer: &Pointer) {
+        let members = &pointer.members[..];
+        let is_element =
+            members.last().is_some_and(|last| last == "-" || last.bytes().all(|byte| byte.is_ascii_digit()));
+        let siblings = if is_element { &members[..members.len() - 1] } else { members };
+        self.cut_if(|place| place.starts_with(siblings) || members.starts_with(place));
     }
 
     /// Moves the window: pointers are from now on relative to `pointer`.
@@ -72,6 +92,13 @@ impl Compiler {
     pub(super) fn template(&mut self, plan: &Template, place: &StepName) -> Result<Compiled, CompileError> {
         let parts = plan.segments.iter().map(|segment| self.part(segment, place));
         Ok(Compiled::new(plan, parts.collect::<Result<_, _>>()?))
+    }
+
+    /// A template that a step of the phase under work renders.
+    pub(super) fn step_template(&mut self, plan: &Template, place: &StepName) -> Result<Compiled, CompileError> {
+        let template = self.template(plan, place)?;
+        self.phase.reads_original |= template.reads_original();
+        Ok(template)
     }
 
     fn part(&mut self, segment: &TemplateSegment, place: &StepName) -> Result<TemplatePart, CompileError> {

@@ -89,6 +89,13 @@ impl Value<'_> {
     }
 }
 
+impl Cursor {
+    /// Whether both are the same value of one document.
+    pub(super) fn is(self, other: Self) -> bool {
+        self.node == other.node
+    }
+}
+
 impl<'d> Document<'d> {
     /// A document over `nodes`, the tape of a copy of `original` that starts at address `base`.
     pub(super) fn new(original: &'d [u8], base: usize, nodes: &'d [Node<'d>]) -> Self {
@@ -121,6 +128,25 @@ impl<'d> Document<'d> {
             };
         }
         Some(at)
+    }
+
+    /// The member or element `member` of the container at `from`.
+    #[must_use]
+    pub(super) fn child(&self, from: Cursor, member: &str) -> Option<Cursor> {
+        match *self.nodes.get(from.node as usize)? {
+            Node::Object { count, .. } => self.member(from, count, member),
+            Node::Array { len, .. } => self.element(from, len, member),
+            Node::String(_) | Node::Static(_) => None,
+        }
+    }
+
+    /// How many members or elements a container has; 0 for any other value.
+    #[must_use]
+    pub(super) fn len(&self, container: Cursor) -> usize {
+        match self.nodes.get(container.node as usize) {
+            Some(Node::Object { len, .. } | Node::Array { len, .. }) => *len,
+            Some(Node::String(_) | Node::Static(_)) | None => 0,
+        }
     }
 
     /// What `cursor` points at.
@@ -179,9 +205,67 @@ impl<'d> Document<'d> {
         None
     }
 
+    /// The first member of an object: its name and value.
+    pub(super) fn first_member(&self, object: Cursor) -> Option<(&'d str, Cursor)> {
+        let Some(Node::Object { count, .. }) = self.nodes.get(object.node as usize) else { return None };
+        self.member_at(object, object.node as usize + 1, *count)
+    }
+
+    /// The member behind the one whose value is at `before`.
+    pub(super) fn member_behind(&self, object: Cursor, before: Cursor) -> Option<(&'d str, Cursor)> {
+        let Some(Node::Object { count, .. }) = self.nodes.get(object.node as usize) else { return None };
+        let key = before.node as usize + 1 + inner(self.nodes.get(before.node as usize)?);
+        self.member_at(object, key, (object.node as usize + 1 + count).saturating_sub(key))
+    }
+
+    /// The member whose key is node `key`, with `left` nodes of the object from there on.
+    fn member_at(&self, object: Cursor, key: usize, left: usize) -> Option<(&'d str, Cursor)> {
+        let [Node::String(name), value, behind @ ..] = self.nodes.get(key..key + left)? else { return None };
+        let (end, closers) = match behind.get(inner(value)..)?.first() {
+            Some(Node::String(next)) => (ValueEnd::NextKey(self.offset(next)), 0),
+            Some(_) | None => (object.end, object.closers + 1),
+        };
+        Some((name, Cursor { node: key as u32 + 1, start: ValueStart::BehindKey, end, closers }))
+    }
+
+    /// Where the key of the member stands whose value is at `value`; `None` for an element or the whole document.
+    pub(super) fn key_of(&self, value: Cursor) -> Option<usize> {
+        match (value.start, self.nodes.get((value.node as usize).wrapping_sub(1))) {
+            (ValueStart::BehindKey, Some(Node::String(key))) => Some((self.offset(key) as usize).saturating_sub(1)),
+            (ValueStart::BehindKey | ValueStart::Document | ValueStart::At(_), _) => None,
+        }
+    }
+
+    /// Where the next member's key stands.
+    pub(super) fn next_key(&self, value: Cursor) -> Option<usize> {
+        match value.end {
+            ValueEnd::NextKey(key) if value.closers == 0 => Some((key as usize).saturating_sub(1)),
+            ValueEnd::NextKey(_) | ValueEnd::Document | ValueEnd::Unknown => None,
+        }
+    }
+
+    /// The element of an array behind the one at `before`; it starts at `start`.
+    pub(super) fn element_behind(&self, before: Cursor, start: usize) -> Option<Cursor> {
+        let node = before.node as usize + 1 + inner(self.nodes.get(before.node as usize)?);
+        let start = ValueStart::At(start as u32);
+        Some(Cursor { node: node as u32, start, end: ValueEnd::Unknown, closers: 0 })
+    }
+
     #[inline(never)]
     fn element(&self, array: Cursor, len: usize, index: &str) -> Option<Cursor> {
-        let index = array_index(index).filter(|index| *index < len)?;
+        self.nth(array, array_index(index).filter(|index| *index < len)?)
+    }
+
+    /// The element number `index`.
+    pub(super) fn find_element(&self, array: Cursor, index: usize) -> Option<Cursor> {
+        match self.nodes.get(array.node as usize)? {
+            Node::Array { len, .. } if index < *len => self.nth(array, index),
+            Node::Array { .. } | Node::Object { .. } | Node::String(_) | Node::Static(_) => None,
+        }
+    }
+
+    #[inline(always)]
+    fn nth(&self, array: Cursor, index: usize) -> Option<Cursor> {
         let mut node = array.node as usize + 1;
         let mut at = scan::skip_blanks(self.original, self.start(array) + 1);
         for _ in 0..index {
@@ -238,7 +322,7 @@ fn inner(node: &Node<'_>) -> usize {
 }
 
 /// An array index as RFC 6901 section 4 spells it: digits without leading zeros.
-fn array_index(text: &str) -> Option<usize> {
+pub(super) fn array_index(text: &str) -> Option<usize> {
     let plain = text == "0" || (!text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit()));
     if plain { text.parse().ok() } else { None }
 }

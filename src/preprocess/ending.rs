@@ -1,6 +1,7 @@
 //! How a record ends on its way through the steps, and the words for it.
 
-use super::document::{Cursor, Document, Value};
+use super::document::Value;
+use super::look::Look;
 use super::steps::Otherwise;
 use crate::leaf::Pointer;
 use crate::model::{Reject, RejectReason, StepName};
@@ -47,7 +48,7 @@ pub(super) fn reject(reason: RejectReason, place: &StepName, mut detail: String)
 
 /// Says where on the way to `pointer` the record ends.
 #[cold]
-pub(super) fn missing(doc: &Document<'_>, window: Cursor, pointer: &Pointer) -> String {
+pub(super) fn missing<L: Look>(doc: &L, window: L::At, pointer: &Pointer) -> String {
     let members = &pointer.members;
     let mut reached = (0..members.len()).rev();
     let parent = reached.find_map(|depth| Some((depth, doc.find(window, &members[..depth])?)));

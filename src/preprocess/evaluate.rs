@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 
+use super::constants::Constants;
 use super::document::{Cursor, Document};
+use super::draft::{Draft, DraftRoom};
 use super::ending::StepEnding;
 use super::keys::KeySet;
+use super::look::Look;
 use super::program::{Bare, ProgramPhase};
 use super::splice::SplicePoint;
 use super::stamp::Stamps;
@@ -75,10 +78,10 @@ impl Rendering {
     ///
     /// # Errors
     /// The reject of the first template that cannot be rendered.
-    pub(super) fn sink(
+    pub(super) fn sink<L: Look>(
         &mut self,
         templates: &[Compiled],
-        scope: &Scope<'_>,
+        scope: &Scope<'_, L>,
         place: &StepName,
     ) -> Result<(), StepEnding> {
         for template in templates {
@@ -96,7 +99,7 @@ impl Rendering {
         Ok(())
     }
 
-    fn late(&mut self, template: &Compiled, scope: &Scope<'_>) -> Rendered {
+    fn late<L: Look>(&mut self, template: &Compiled, scope: &Scope<'_, L>) -> Rendered {
         let first = self.outcomes.len();
         for part in &template.parts {
             let start = self.bytes.len();
@@ -133,14 +136,8 @@ impl Evaluation<'_> {
     #[inline(always)]
     pub(super) fn run(&self, asked: &mut Asked, rendering: &mut Rendering) -> Result<Range<usize>, StepEnding> {
         let document = self.document;
-        if let Some(bare) = self.bare
-            && let Some(choice) = bare.choice(document, &mut rendering.stamps, &mut rendering.key)
-        {
-            if choice == Choice::Drop {
-                return Err(StepEnding::Dropped);
-            }
-            let scope = Scope { record: self.record, document: None, original: Some(document) };
-            return rendering.sink(self.templates, &scope, self.sink).map(|()| NOTHING);
+        if let Some(skipped) = self.skipping(rendering) {
+            return skipped;
         }
         let mut window = document.root();
         for step in &self.phase.steps {
@@ -153,7 +150,46 @@ impl Evaluation<'_> {
         Ok(if self.phase.moves { document.range(window) } else { 0..document.original().len() })
     }
 
+    /// The same where steps change the record, which is written at the end: gives its range among what was written.
+    ///
+    /// # Errors
+    /// As [`Evaluation::run`].
+    pub(super) fn run_changing(
+        &self,
+        constants: &Constants,
+        asked: &mut Asked,
+        rendering: &mut Rendering,
+        room: &mut DraftRoom,
+    ) -> Result<Range<usize>, StepEnding> {
+        if let Some(skipped) = self.skipping(rendering) {
+            return skipped;
+        }
+        let mut draft = Draft::new(self.document, constants, room);
+        for step in &self.phase.drafting {
+            step.run(self, &mut draft, asked, rendering)?;
+        }
+        if !self.templates.is_empty() {
+            rendering.sink(self.templates, &self.scope_of(&draft), self.sink)?;
+        }
+        Ok(draft.write(&mut asked.questions))
+    }
+
+    /// What becomes of a record that skips the steps; `None` where it does not.
+    #[inline(always)]
+    fn skipping(&self, rendering: &mut Rendering) -> Option<Result<Range<usize>, StepEnding>> {
+        let choice = self.bare?.choice(self.document, &mut rendering.stamps, &mut rendering.key)?;
+        if choice == Choice::Drop {
+            return Some(Err(StepEnding::Dropped));
+        }
+        let scope: Scope<'_> = Scope { record: self.record, document: None, original: Some(self.document) };
+        Some(rendering.sink(self.templates, &scope, self.sink).map(|()| NOTHING))
+    }
+
     pub(super) fn scope(&self, window: Cursor) -> Scope<'_> {
         Scope { record: self.record, document: Some((self.document, window)), original: self.original }
+    }
+
+    pub(super) fn scope_of<'s, 'd>(&'s self, draft: &'s Draft<'d>) -> Scope<'s, Draft<'d>> {
+        Scope { record: self.record, document: Some((draft, draft.root)), original: self.original }
     }
 }

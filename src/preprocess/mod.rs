@@ -9,10 +9,14 @@
 //! by all workers; each worker owns one [`worker::Preprocessor`].
 
 mod compile;
+mod constants;
 pub mod document;
+mod draft;
 mod ending;
 mod evaluate;
+mod items;
 mod keys;
+mod look;
 mod moment;
 pub mod program;
 mod scan;

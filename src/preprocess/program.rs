@@ -8,10 +8,11 @@
 use std::sync::Arc;
 
 use super::compile::Compiler;
+use super::constants::Constants;
 use super::document::Document;
 use super::stamp::Stamps;
 use super::steps::lookup::CompiledLookup;
-use super::steps::{Instruction, StepPlan};
+use super::steps::{DraftInstruction, Instruction, StepPlan};
 use super::template::{Compiled, Field, FieldShape};
 use crate::leaf::Template;
 use crate::leaf::action::{ActionBy, Choice};
@@ -76,6 +77,8 @@ pub struct Program {
     pub(super) bare: Option<Bare>,
     /// How many timestamp formats there are.
     pub(super) formats: usize,
+    /// What steps that change records write.
+    pub(super) constants: Constants,
     costs: Vec<(StepName, CostClass)>,
 }
 
@@ -110,11 +113,28 @@ impl Bare {
 #[derive(Debug, Default)]
 pub(super) struct ProgramPhase {
     pub(super) steps: Vec<Instruction>,
+    /// The same where one of them changes the record: then `steps` is empty.
+    pub(super) drafting: Vec<DraftInstruction>,
     pub(super) lookups: Vec<CompiledLookup>,
     /// Whether a step makes a part of the record the record.
     pub(super) moves: bool,
     /// Whether a template rendered in this phase reads the input.
     pub(super) reads_original: bool,
+}
+
+impl ProgramPhase {
+    /// Takes in what its steps do.
+    pub(super) fn take_steps(&mut self, steps: Vec<DraftInstruction>) {
+        match steps.iter().map(DraftInstruction::reading).collect() {
+            Some(reading) => self.steps = reading,
+            None => self.drafting = steps,
+        }
+    }
+
+    /// Whether a step changes the record otherwise than by a look-up.
+    pub(super) fn drafts(&self) -> bool {
+        !self.drafting.is_empty()
+    }
 }
 
 impl Program {
@@ -152,7 +172,7 @@ impl Program {
             .map(|template| compiler.template(template, &sink))
             .collect::<Result<Vec<_>, CompileError>>()?;
         compiler.phase.reads_original |= templates.iter().any(Compiled::reads_original);
-        compiler.phases.push(compiler.phase);
+        compiler.end_phase();
         Ok(Arc::new(Self {
             phases: compiler.phases,
             templates,
@@ -161,6 +181,7 @@ impl Program {
             sink,
             bare: by.map(Bare::new),
             formats: compiler.formats,
+            constants: compiler.constants,
             costs: compiler.costs,
         }))
     }

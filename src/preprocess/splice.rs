@@ -22,6 +22,23 @@ enum SpliceForm {
     },
 }
 
+impl SplicePoint {
+    /// In the place of these bytes.
+    pub(super) fn value(range: Range<usize>) -> Self {
+        Self { range, form: SpliceForm::Value }
+    }
+
+    /// A new member before the closing brace at `brace`, of an object that has none yet where it is the `first`.
+    pub(super) fn member(brace: usize, first: bool) -> Self {
+        Self { range: brace..brace, form: SpliceForm::Member { first } }
+    }
+
+    /// Outside of every record.
+    pub(super) fn nowhere() -> Self {
+        Self::value(usize::MAX..usize::MAX)
+    }
+}
+
 /// Why there is no place for a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoPlace {

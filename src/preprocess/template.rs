@@ -7,8 +7,9 @@
 use std::io::Write;
 use std::ops::Range;
 
-use super::document::{Cursor, Document, Value};
+use super::document::{Document, Value};
 use super::ending;
+use super::look::Look;
 use super::moment;
 use super::stamp::{Stamps, TimeFormat};
 use crate::leaf::{Pointer, Template};
@@ -120,10 +121,10 @@ impl RenderFault {
 }
 
 /// What templates may look at.
-pub(super) struct Scope<'a> {
+pub(super) struct Scope<'a, L: Look = Document<'a>> {
     pub(super) record: &'a Record<'a>,
-    /// The record at this point: the parsed value and the window; `None` for a tombstone.
-    pub(super) document: Option<(&'a Document<'a>, Cursor)>,
+    /// The record at this point: what it is part of, and which part; `None` for a tombstone.
+    pub(super) document: Option<(&'a L, L::At)>,
     /// The parsed input, where the program needs it.
     pub(super) original: Option<&'a Document<'a>>,
 }
@@ -147,13 +148,23 @@ impl Compiled {
     }
 
     /// Whether a record without a document cannot render it: a tombstone, or one that skips the steps.
-    pub(super) fn is_beyond(&self, scope: &Scope<'_>) -> bool {
+    pub(super) fn is_beyond<L: Look>(&self, scope: &Scope<'_, L>) -> bool {
         scope.document.is_none() && (self.needs_record || (self.needs_input && scope.original.is_none()))
     }
 
     /// Whether it reads what a look-up of its own phase finds.
     pub(super) fn is_late(&self) -> bool {
         self.late
+    }
+
+    /// Whether it is exactly `{key}`.
+    pub(super) fn is_the_key(&self) -> bool {
+        matches!(self.parts[..], [TemplatePart::Key])
+    }
+
+    /// As it is written.
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 
     /// Whether it reads the input.
@@ -165,9 +176,9 @@ impl Compiled {
     ///
     /// # Errors
     /// The part that failed and why; `out` may then hold a beginning.
-    pub(super) fn render(
+    pub(super) fn render<L: Look>(
         &self,
-        scope: &Scope<'_>,
+        scope: &Scope<'_, L>,
         stamps: &mut Stamps,
         out: &mut Vec<u8>,
     ) -> Result<Rendered, (usize, RenderFault)> {
@@ -191,7 +202,12 @@ impl Compiled {
 
 impl TemplatePart {
     /// Renders one part at the end of `out`; a [`TemplatePart::Found`] as if the look-up had put nothing there.
-    pub(super) fn render(&self, scope: &Scope<'_>, stamps: &mut Stamps, out: &mut Vec<u8>) -> Result<(), RenderFault> {
+    pub(super) fn render<L: Look>(
+        &self,
+        scope: &Scope<'_, L>,
+        stamps: &mut Stamps,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RenderFault> {
         let record = scope.record;
         match self {
             Self::Literal(text) => out.extend_from_slice(text.as_bytes()),
@@ -253,9 +269,9 @@ impl TemplatePart {
 
 impl Field {
     /// Renders what `found` points at, or the fallback.
-    pub(super) fn render(
+    pub(super) fn render<L: Look>(
         &self,
-        found: Option<(&Document<'_>, Cursor)>,
+        found: Option<(&L, L::At)>,
         stamps: &mut Stamps,
         out: &mut Vec<u8>,
     ) -> Result<(), RenderFault> {
@@ -275,10 +291,10 @@ impl Field {
         }
     }
 
-    fn write(
+    fn write<L: Look>(
         &self,
-        doc: &Document<'_>,
-        cursor: Cursor,
+        doc: &L,
+        cursor: L::At,
         stamps: &mut Stamps,
         out: &mut Vec<u8>,
     ) -> Result<(), RenderFault> {
@@ -311,7 +327,7 @@ impl Field {
 /// A field of the key. It is parsed for each template that asks, which is seldom more than one.
 fn key_field(field: &Field, key: Option<&[u8]>, stamps: &mut Stamps, out: &mut Vec<u8>) -> Result<(), RenderFault> {
     let Some(key) = key else {
-        return field.render(None, stamps, out).map_err(|_| RenderFault::NoKey);
+        return field.render::<Document<'_>>(None, stamps, out).map_err(|_| RenderFault::NoKey);
     };
     let mut parser = std::mem::take(&mut stamps.keys);
     let rendered = parser.read(key, |doc| {
@@ -322,13 +338,13 @@ fn key_field(field: &Field, key: Option<&[u8]>, stamps: &mut Stamps, out: &mut V
     rendered.unwrap_or(Err(RenderFault::KeyNotJson))
 }
 
-fn scalar(doc: &Document<'_>, cursor: Cursor, out: &mut Vec<u8>) -> Result<(), RenderFault> {
+fn scalar<L: Look>(doc: &L, cursor: L::At, out: &mut Vec<u8>) -> Result<(), RenderFault> {
     match doc.value(cursor) {
         Value::Null => return Err(RenderFault::Null),
         Value::Object { .. } | Value::Array => return Err(RenderFault::NotText),
         Value::String(text) => out.extend_from_slice(text.as_bytes()),
         Value::Bool(_) | Value::Negative(_) | Value::Unsigned(_) | Value::Float(_) => {
-            out.extend_from_slice(doc.bytes(cursor));
+            out.extend_from_slice(doc.spelling(cursor));
         }
     }
     Ok(())

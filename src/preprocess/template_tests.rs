@@ -16,7 +16,7 @@ fn rendered(text: &str, key: Option<&str>, value: &str) -> Result<Option<String>
     let mut out = b"before".to_vec();
     let result = Parser::default().read(value.as_bytes(), |doc| {
         let window = doc.find(doc.root(), &["result".to_owned()]).unwrap_or(doc.root());
-        let scope = Scope { record: &record, document: Some((&doc, window)), original: Some(&doc) };
+        let scope: Scope<'_> = Scope { record: &record, document: Some((&doc, window)), original: Some(&doc) };
         compiled.render(&scope, &mut stamps, &mut out)
     });
     match result.expect("valid") {
@@ -99,7 +99,7 @@ fn key_bytes_pass_without_loss() {
     let mut owned = record(0, None, None);
     owned.key = Some(vec![0xff, 0, 0xfe]);
     let mut out = Vec::new();
-    let scope = Scope { record: &owned.view(), document: None, original: None };
+    let scope: Scope<'_> = Scope { record: &owned.view(), document: None, original: None };
     let span = program.templates[0].render(&scope, &mut Stamps::new(0), &mut out);
     assert_eq!((span, out), (Ok(Rendered::Span(0..3)), vec![0xff, 0, 0xfe]));
 }
@@ -110,7 +110,7 @@ fn a_missing_timestamp_is_named() {
     for (time, fault) in [(None, RenderFault::NoTimestamp), (Some(i64::MAX), RenderFault::TimestampRange)] {
         let mut owned = record(0, None, None);
         owned.timestamp_ms = time;
-        let scope = Scope { record: &owned.view(), document: None, original: None };
+        let scope: Scope<'_> = Scope { record: &owned.view(), document: None, original: None };
         let outcome = program.templates[0].render(&scope, &mut Stamps::new(1), &mut Vec::new());
         assert_eq!(outcome, Err((0, fault)));
     }

@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::compile::Compiler;
-use super::super::document::{Cursor, Document, Value};
+use super::super::document::Value;
 use super::super::ending::{StepEnding, refuse};
+use super::super::look::Look;
 use super::super::program::CostClass;
-use super::{Operation, Otherwise};
+use super::{Operation, Otherwise, StepOperation};
 use crate::leaf::short::ShortForms;
 use crate::leaf::{Bound, CheckContext, Constant, Pointer};
 use crate::model::{Decimal, StepName};
@@ -190,12 +191,12 @@ impl Condition {
 }
 
 impl WherePlan {
-    pub(super) fn compile(&self, compiler: &mut Compiler) -> (Operation, CostClass) {
+    pub(super) fn compile(&self, compiler: &mut Compiler) -> (StepOperation, CostClass) {
         self.conditions.iter().for_each(|condition| compiler.read(&condition.pointer));
-        (Operation::Where(self.clone()), CostClass::Untouched)
+        (StepOperation::Read(Operation::Where(self.clone())), CostClass::Untouched)
     }
 
-    pub(super) fn run(&self, doc: &Document<'_>, window: Cursor, place: &StepName) -> Result<(), StepEnding> {
+    pub(super) fn run<L: Look>(&self, doc: &L, window: L::At, place: &StepName) -> Result<(), StepEnding> {
         for ConditionPlan { pointer, test } in &self.conditions {
             let found = doc.find(window, &pointer.members).map(|found| (found, doc.value(found)));
             if !holds(doc, test, found) {
@@ -208,7 +209,7 @@ impl WherePlan {
 }
 
 /// Whether `test` holds for what was found; a missing value only satisfies the negative forms.
-fn holds(doc: &Document<'_>, test: &Test, found: Option<(Cursor, Value<'_>)>) -> bool {
+fn holds<L: Look>(doc: &L, test: &Test, found: Option<(L::At, Value<'_>)>) -> bool {
     let is_one = |constants: &[Constant]| {
         found.is_some_and(|found| constants.iter().any(|constant| equal(doc, found, constant)))
     };
@@ -228,7 +229,7 @@ fn holds(doc: &Document<'_>, test: &Test, found: Option<(Cursor, Value<'_>)>) ->
     }
 }
 
-fn equal(doc: &Document<'_>, found: (Cursor, Value<'_>), constant: &Constant) -> bool {
+fn equal<L: Look>(doc: &L, found: (L::At, Value<'_>), constant: &Constant) -> bool {
     match constant {
         Constant::Bool(constant) => found.1 == Value::Bool(*constant),
         Constant::String(constant) => found.1 == Value::String(constant),
@@ -238,11 +239,11 @@ fn equal(doc: &Document<'_>, found: (Cursor, Value<'_>), constant: &Constant) ->
 
 /// The order of a record's number to a constant. The parser gives whole numbers of 64 bits as they are; of any other
 /// number only its spelling is exact.
-fn order(doc: &Document<'_>, (cursor, value): (Cursor, Value<'_>), constant: &Decimal) -> Option<Ordering> {
+fn order<L: Look>(doc: &L, (cursor, value): (L::At, Value<'_>), constant: &Decimal) -> Option<Ordering> {
     match value {
-        Value::Negative(number) => constant.order_of_whole(number.into(), || doc.bytes(cursor)),
-        Value::Unsigned(number) => constant.order_of_whole(number.into(), || doc.bytes(cursor)),
-        Value::Float(_) => constant.order_of(doc.bytes(cursor)),
+        Value::Negative(number) => constant.order_of_whole(number.into(), || doc.spelling(cursor)),
+        Value::Unsigned(number) => constant.order_of_whole(number.into(), || doc.spelling(cursor)),
+        Value::Float(_) => constant.order_of(doc.spelling(cursor)),
         Value::Null | Value::Bool(_) | Value::String(_) | Value::Object { .. } | Value::Array => None,
     }
 }

@@ -1,11 +1,19 @@
 //! What the tests of all kinds of steps use.
 
+use std::time::Instant;
+
 use super::super::document::Document;
 use super::super::ending::StepEnding;
+use super::super::program::{Program, Tombstones};
 use super::super::tape::Parser;
+use super::super::test_plans::{enricher, record};
+use super::super::worker::Preprocessor;
 use super::{StepKind, StepPlan};
 use crate::config::{Findings, Surroundings, load_text};
-use crate::model::RejectReason;
+use crate::model::{
+    Charge, Encode, Epoch, Kept, Offset, PartitionTable, Place, Position, Prepared, Record, Reject, RejectReason, Run,
+    Ticket, TicketId, TopicPartition,
+};
 
 /// A configuration to put steps into, and the line they stand at.
 const MINIMAL: &str = include_str!("../../../config/minimal.yaml");
@@ -32,6 +40,49 @@ pub(super) fn refuses(kind: &str, rows: &[(&str, &str, &str)]) {
         let hit = hit.unwrap_or_else(|| panic!("{step}\nexpected `{whole}` with `{part}`, found:\n{found}"));
         assert!(hit.origin.to_string().starts_with(&format!("t.yaml:{LINE}:")) && hit.remedy.is_some(), "{hit}");
     }
+}
+
+/// Takes values as they come.
+struct Text;
+
+impl Encode for Text {
+    type Item = String;
+    fn encode(&mut self, _: Place, _: &Record<'_>, kept: &Kept<'_>, _: &mut Vec<u8>) -> Result<String, Reject> {
+        Ok(String::from_utf8(kept.value.unwrap_or_default().concat()).expect("UTF-8"))
+    }
+}
+
+/// What steps make of a value, or how the record ends: `reason at step: detail`, or `dropped`.
+pub(in crate::preprocess) fn drafted(steps: &[&str], value: &str) -> Result<String, String> {
+    let list = steps.iter().map(|step| format!("{{ {step} }}")).collect::<Vec<_>>().join(", ");
+    let plans = load(&list).unwrap_or_else(|findings| panic!("{steps:?}: {findings}"));
+    run_plans(&plans, value).map_err(|(reason, step, detail)| match reason {
+        "dropped" => reason.to_owned(),
+        reason => format!("{reason} at {step}: {detail}"),
+    })
+}
+
+/// The same of plans; the end as reason, step and detail.
+pub(in crate::preprocess) fn run_plans(
+    plans: &[StepPlan],
+    value: &str,
+) -> Result<String, (&'static str, String, String)> {
+    let program = Program::compile(plans, &[], Tombstones::PassOn).expect("compiles");
+    let table: &[(&str, &str)] = &[("1", r#"{"tier":"gold"}"#)];
+    let mut preprocessor = Preprocessor::new(program, enricher(&[table; 3]), Text);
+    let table = PartitionTable::default();
+    let slot = table.slot(&TopicPartition { topic: "events".into(), partition: 0 }).expect("room");
+    let ticket = Ticket { id: TicketId(1), slot, epoch: Epoch::fresh() };
+    table.set_current(slot, ticket.epoch);
+    let run = Run { ticket, first: Offset(0), next: Position(1), start: 0, end: 1 };
+    let mut prepared = Prepared::empty(0, Charge::none(), Instant::now());
+    let records = [record(0, None, Some(value))];
+    preprocessor.prepare(&[run], &records[..], &table, &|| true, &mut prepared).expect("answers");
+    if let Some(rejected) = prepared.rejects.pop() {
+        let Reject { reason, step, detail, .. } = rejected.reject;
+        return Err((reason.name(), step.to_string(), detail));
+    }
+    prepared.items.pop().ok_or_else(|| ("dropped", String::new(), String::new()))
 }
 
 /// Parses `text` and looks at it.

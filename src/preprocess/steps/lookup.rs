@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::super::compile::{Compiler, error, reads};
 use super::super::program::{CompileError, CostClass};
 use super::super::splice::member_text;
-use super::{FindRedis, Operation};
+use super::{FindRedis, Operation, StepOperation};
 use crate::leaf::quantity::{ByteSize, Interval};
 use crate::leaf::server::RedisConnection;
 use crate::leaf::{CheckContext, JsonText, Pointer, Template, TemplateSegment};
@@ -347,7 +347,7 @@ impl LookupPlan {
         &self,
         place: &StepName,
         compiler: &mut Compiler,
-    ) -> Result<(Operation, CostClass), CompileError> {
+    ) -> Result<(StepOperation, CostClass), CompileError> {
         let (key, into) = (self.key(), &self.into.members);
         let Some(name) = into.last() else {
             return Err(error(place, "`into` is empty: write the pointer of a member, such as /user_info"));
@@ -368,11 +368,13 @@ impl LookupPlan {
             number: compiler.lookups(),
             key: compiler.template(key, place)?,
             into: self.into.clone(),
+            path: compiler.constants.path(&self.into),
             member: member_text(name),
             on_miss: self.on_miss.clone(),
         };
         let reads_original = lookup.key.reads_original();
-        Ok((Operation::Lookup(compiler.add_lookup(lookup, reads_original, into)), CostClass::Splice))
+        let index = compiler.add_lookup(lookup, reads_original, into);
+        Ok((StepOperation::Read(Operation::Lookup(index)), CostClass::Splice))
     }
 }
 

@@ -10,19 +10,28 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::compile::Compiler;
-use super::document::Cursor;
-use super::ending::StepEnding;
+use super::document::{Cursor, Value};
+use super::draft::Draft;
+use super::ending::{StepEnding, rejected};
 use super::evaluate::{Asked, Evaluation, Rendering};
+use super::look::Look;
 use super::program::{CompileError, CostClass};
-use crate::leaf::CheckContext;
+use super::splice::NoPlace;
 use crate::leaf::server::RedisConnection;
 use crate::leaf::short::Short;
-use crate::model::StepName;
+use crate::leaf::{CheckContext, Pointer};
+use crate::model::{RejectReason, StepName};
+use pointers::Pointers;
 
+pub mod drop;
 pub mod filter;
+pub mod keep;
 pub mod lookup;
+pub(super) mod pointers;
+pub mod rename;
 pub mod require;
 pub mod select;
+pub mod set;
 
 /// Most steps of a pipeline.
 const MAX_STEPS: usize = 100;
@@ -40,6 +49,14 @@ pub enum Step {
     Where(Short<filter::Where>),
     /// Adds fields of a Redis hash.
     Lookup(Box<lookup::Lookup>),
+    /// Removes what is at these RFC 6901 pointers: one or a list. A missing one is fine.
+    Drop(Pointers),
+    /// Removes everything but what is at these pointers: one or a list.
+    Keep(Pointers),
+    /// Gives members other names, or moves them: `{ /old: /new }`.
+    Rename(rename::Rename),
+    /// Puts values at pointers: `{ /path: value }`. A text is a template.
+    Set(set::Set),
 }
 
 /// A step as true. `place` is its name in messages: `steps[0].select`.
@@ -62,17 +79,48 @@ pub enum StepKind {
     Where(filter::WherePlan),
     /// Fields of a Redis hash are added.
     Lookup(Box<lookup::LookupPlan>),
+    /// Members or elements are removed.
+    Drop(drop::DropPlan),
+    /// Everything else is removed.
+    Keep(keep::KeepPlan),
+    /// Members get other names or places.
+    Rename(rename::RenamePlan),
+    /// Values are put in.
+    Set(set::SetPlan),
 }
 
-/// A step of a program.
+/// A step of a program that only reads what was parsed.
 #[derive(Debug)]
 pub(super) struct Instruction {
     pub(super) place: StepName,
     pub(super) operation: Operation,
 }
 
-/// What an instruction does.
+/// A step of a phase in which records are changed.
 #[derive(Debug)]
+pub(super) struct DraftInstruction {
+    pub(super) place: StepName,
+    pub(super) operation: StepOperation,
+}
+
+/// What a kind of step compiles to.
+#[derive(Debug)]
+pub(super) enum StepOperation {
+    Read(Operation),
+    Change(Change),
+}
+
+/// What is done to a record under change.
+#[derive(Debug)]
+pub(super) enum Change {
+    Drop(drop::CompiledDrop),
+    Keep(keep::CompiledKeep),
+    Rename(rename::CompiledRename),
+    Set(set::CompiledSet),
+}
+
+/// What an instruction does that changes nothing.
+#[derive(Debug, Clone)]
 pub(super) enum Operation {
     Select(select::SelectPlan),
     Require(require::RequirePlan),
@@ -94,6 +142,29 @@ pub enum Otherwise {
 /// Finds a Redis connection by the path of the key that names it, and its name; notes a finding when there is none.
 pub type FindRedis<'run> = &'run dyn Fn(&str, &str) -> Option<RedisConnection>;
 
+/// The reject of a record in which there is no place for what is put at `pointer`.
+#[cold]
+fn no_place(draft: &Draft<'_>, place: &StepName, pointer: &Pointer, fault: NoPlace) -> StepEnding {
+    let members = &pointer.members[..];
+    let (depth, parent) = (0..members.len())
+        .rev()
+        .find_map(|depth| Some((depth, draft.find(draft.root, &members[..depth])?)))
+        .unwrap_or((0, draft.root));
+    let shown = Pointer { members: members[..depth].to_vec() }.shown();
+    let why = match (fault, draft.value(parent)) {
+        (NoPlace::Missing, Value::Array) if draft.len(parent) == 1 => format!("{shown} has 1 element"),
+        (NoPlace::Missing, Value::Array) => format!("{shown} has {} elements", draft.len(parent)),
+        (NoPlace::Missing, _) => format!("{} is missing", Pointer { members: members[..=depth].to_vec() }.shown()),
+        (NoPlace::Null | NoPlace::NotAnObject, value) => format!("{shown} is {}", value.kind()),
+    };
+    let reason = match fault {
+        NoPlace::Missing => RejectReason::Missing,
+        NoPlace::Null => RejectReason::Null,
+        NoPlace::NotAnObject => RejectReason::WrongType,
+    };
+    rejected(reason, place, format!("no place for {pointer}: {why}"))
+}
+
 /// Checks the steps of a pipeline. `None` when there is an error among the findings.
 pub fn check(steps: &[Step], path: &str, context: &CheckContext<'_>, redis: FindRedis<'_>) -> Option<Vec<StepPlan>> {
     if steps.len() > MAX_STEPS {
@@ -114,6 +185,10 @@ impl Step {
             Self::Require(Short(require)) => require.check(path, context).map(StepKind::Require),
             Self::Where(Short(conditions)) => conditions.check(path, context).map(StepKind::Where),
             Self::Lookup(lookup) => lookup.check(path, context, redis).map(|plan| StepKind::Lookup(Box::new(plan))),
+            Self::Drop(pointers) => drop::check(pointers, path, context).map(StepKind::Drop),
+            Self::Keep(pointers) => keep::check(pointers, path, context).map(StepKind::Keep),
+            Self::Rename(rename) => rename.check(path, context).map(StepKind::Rename),
+            Self::Set(set) => set.check(path, context).map(StepKind::Set),
         };
         Some(StepPlan { place: Arc::from(format!("steps[{number}].{name}")), kind: kind? })
     }
@@ -124,6 +199,10 @@ impl Step {
             Self::Require(_) => "require",
             Self::Where(_) => "where",
             Self::Lookup(_) => "lookup",
+            Self::Drop(_) => "drop",
+            Self::Keep(_) => "keep",
+            Self::Rename(_) => "rename",
+            Self::Set(_) => "set",
         }
     }
 }
@@ -140,8 +219,12 @@ impl StepKind {
         &self,
         place: &StepName,
         compiler: &mut Compiler,
-    ) -> Result<(Operation, CostClass), CompileError> {
+    ) -> Result<(StepOperation, CostClass), CompileError> {
         match self {
+            Self::Drop(plan) => Ok(plan.compile(compiler)),
+            Self::Keep(plan) => Ok(plan.compile(compiler)),
+            Self::Rename(plan) => Ok(plan.compile(compiler)),
+            Self::Set(plan) => plan.compile(place, compiler),
             Self::Select(plan) => Ok(plan.compile(compiler)),
             Self::Require(plan) => Ok(plan.compile(compiler)),
             Self::Where(plan) => Ok(plan.compile(compiler)),
@@ -174,8 +257,51 @@ impl Instruction {
     }
 }
 
+impl DraftInstruction {
+    /// The same as an instruction that only reads; `None` for one that changes records.
+    pub(super) fn reading(&self) -> Option<Instruction> {
+        match &self.operation {
+            StepOperation::Read(operation) => {
+                Some(Instruction { place: self.place.clone(), operation: operation.clone() })
+            }
+            StepOperation::Change(_) => None,
+        }
+    }
+
+    /// Runs over a record under change.
+    ///
+    /// # Errors
+    /// How the record ends.
+    pub(super) fn run(
+        &self,
+        on: &Evaluation<'_>,
+        draft: &mut Draft<'_>,
+        asked: &mut Asked,
+        rendering: &mut Rendering,
+    ) -> Result<(), StepEnding> {
+        match &self.operation {
+            StepOperation::Read(Operation::Select(select)) => {
+                draft.root = select.run(draft, draft.root, &self.place)?;
+                Ok(())
+            }
+            StepOperation::Read(Operation::Require(require)) => require.run(draft, draft.root, &self.place),
+            StepOperation::Read(Operation::Where(filter)) => filter.run(draft, draft.root, &self.place),
+            StepOperation::Read(Operation::Lookup(index)) => {
+                on.phase.lookups[*index].ask_of_draft(*index, on, draft, asked, rendering)
+            }
+            StepOperation::Change(Change::Drop(drop)) => {
+                drop.run(draft);
+                Ok(())
+            }
+            StepOperation::Change(Change::Keep(keep)) => keep.run(draft, &self.place),
+            StepOperation::Change(Change::Rename(rename)) => rename.run(draft, &self.place),
+            StepOperation::Change(Change::Set(set)) => set.run(on, draft, &self.place, rendering),
+        }
+    }
+}
+
 #[cfg(test)]
-mod fixtures;
+pub(super) mod fixtures;
 
 #[cfg(test)]
 mod tests {

@@ -4,10 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::compile::Compiler;
-use super::super::document::{Cursor, Document, Value};
+use super::super::document::Value;
 use super::super::ending::{StepEnding, missing, refuse};
+use super::super::look::Look;
 use super::super::program::CostClass;
-use super::{Operation, Otherwise};
+use super::{Operation, Otherwise, StepOperation};
 use crate::leaf::short::ShortForms;
 use crate::leaf::{CheckContext, Pointer};
 use crate::model::StepName;
@@ -67,12 +68,12 @@ impl Require {
 }
 
 impl RequirePlan {
-    pub(super) fn compile(&self, compiler: &mut Compiler) -> (Operation, CostClass) {
+    pub(super) fn compile(&self, compiler: &mut Compiler) -> (StepOperation, CostClass) {
         self.pointers.iter().for_each(|pointer| compiler.read(pointer));
-        (Operation::Require(self.clone()), CostClass::Untouched)
+        (StepOperation::Read(Operation::Require(self.clone())), CostClass::Untouched)
     }
 
-    pub(super) fn run(&self, doc: &Document<'_>, window: Cursor, place: &StepName) -> Result<(), StepEnding> {
+    pub(super) fn run<L: Look>(&self, doc: &L, window: L::At, place: &StepName) -> Result<(), StepEnding> {
         for pointer in &self.pointers {
             let found = doc.find(window, &pointer.members).map(|found| doc.value(found));
             if matches!(found, None | Some(Value::Null)) {

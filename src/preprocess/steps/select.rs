@@ -1,10 +1,11 @@
 //! `select`: the object at a pointer becomes the record, byte for byte. A slice of the input's bytes travels (class T).
 
 use super::super::compile::Compiler;
-use super::super::document::{Cursor, Document, Value};
+use super::super::document::Value;
 use super::super::ending::{StepEnding, missing, rejected};
+use super::super::look::Look;
 use super::super::program::CostClass;
-use super::Operation;
+use super::{Operation, StepOperation};
 use crate::leaf::{CheckContext, Pointer};
 use crate::model::{RejectReason, StepName};
 
@@ -20,14 +21,14 @@ pub(super) fn check(pointer: &str, path: &str, context: &CheckContext<'_>) -> Op
 }
 
 impl SelectPlan {
-    pub(super) fn compile(&self, compiler: &mut Compiler) -> (Operation, CostClass) {
+    pub(super) fn compile(&self, compiler: &mut Compiler) -> (StepOperation, CostClass) {
         compiler.read(&self.pointer);
         compiler.enter(&self.pointer);
-        (Operation::Select(self.clone()), CostClass::Slice)
+        (StepOperation::Read(Operation::Select(self.clone())), CostClass::Slice)
     }
 
     #[inline(always)]
-    pub(super) fn run(&self, doc: &Document<'_>, window: Cursor, place: &StepName) -> Result<Cursor, StepEnding> {
+    pub(super) fn run<L: Look>(&self, doc: &L, window: L::At, place: &StepName) -> Result<L::At, StepEnding> {
         let Some(found) = doc.find(window, &self.pointer.members) else {
             return Err(rejected(RejectReason::Missing, place, missing(doc, window, &self.pointer)));
         };

@@ -38,6 +38,8 @@ enum RecordBody {
     Tombstone,
     Input,
     Rebuilt(Range<usize>),
+    /// What the steps of this phase wrote.
+    Written,
     /// Nothing: it skipped the steps.
     Bare,
 }
@@ -66,11 +68,12 @@ impl BatchBuffers {
 }
 
 impl RecordBody {
-    fn bytes<'a>(&self, record: &Record<'a>, rebuilt: &'a [u8]) -> Option<&'a [u8]> {
+    fn bytes<'a>(&self, record: &Record<'a>, rebuilt: &'a [u8], written: &'a [u8]) -> Option<&'a [u8]> {
         match self {
             Self::Tombstone | Self::Bare => None,
             Self::Input => record.value,
             Self::Rebuilt(range) => rebuilt.get(range.clone()),
+            Self::Written => Some(written),
         }
     }
 }
@@ -87,11 +90,13 @@ impl<E: Encode> Preprocessor<E> {
         let wanted = || still_wanted() && runs.iter().any(|run| is_current(run, table));
         for phase in 0..self.program.phases.len() {
             self.tools.rendering.clear();
+            self.tools.draft.written.clear();
             self.tools.asked.begin(self.program.phases[phase].lookups.len());
-            if phase == 0 {
-                self.first_pass_of_input(runs, records, table, prepared);
-            } else {
-                self.first_pass(phase, runs, records, prepared);
+            match (phase, self.program.phases[phase].drafts()) {
+                (0, false) => self.first_pass_of_input::<_, false>(runs, records, table, prepared),
+                (0, true) => self.first_pass_of_input::<_, true>(runs, records, table, prepared),
+                (_, false) => self.first_pass::<_, false>(phase, runs, records, prepared),
+                (_, true) => self.first_pass::<_, true>(phase, runs, records, prepared),
             }
             self.resolve(phase, &wanted)?;
             self.second_pass(phase, runs, records, table, prepared);
@@ -100,7 +105,7 @@ impl<E: Encode> Preprocessor<E> {
     }
 
     /// Parses and evaluates every record of the input, and collects the keys of the look-ups.
-    fn first_pass_of_input<R: Records + ?Sized>(
+    fn first_pass_of_input<R: Records + ?Sized, const DRAFTS: bool>(
         &mut self,
         runs: &[Run],
         records: &R,
@@ -122,7 +127,7 @@ impl<E: Encode> Preprocessor<E> {
                     None => RecordBody::Tombstone,
                 };
                 let live = Live { run: number, index, body };
-                if let Err(ending) = look.at(live, &record, record.value) {
+                if let Err(ending) = look.at::<DRAFTS>(live, &record, record.value) {
                     end(prepared, place, ending);
                 }
             }
@@ -130,7 +135,7 @@ impl<E: Encode> Preprocessor<E> {
     }
 
     /// Parses and evaluates every record an earlier phase left, and collects the keys of the look-ups.
-    fn first_pass<R: Records + ?Sized>(
+    fn first_pass<R: Records + ?Sized, const DRAFTS: bool>(
         &mut self,
         phase: usize,
         runs: &[Run],
@@ -142,8 +147,8 @@ impl<E: Encode> Preprocessor<E> {
         for live in batch.live.drain(..) {
             let record = records.record(live.index as usize);
             let place = place(runs[live.run].ticket, live.index, &record);
-            let bytes = live.body.bytes(&record, &batch.rebuilt);
-            if let Err(ending) = look.at(live, &record, bytes) {
+            let bytes = live.body.bytes(&record, &batch.rebuilt, &[]);
+            if let Err(ending) = look.at::<DRAFTS>(live, &record, bytes) {
                 end(prepared, place, ending);
             }
         }
@@ -208,7 +213,7 @@ impl<E: Encode> Preprocessor<E> {
                 }
             };
             let body = if window == NOTHING { RecordBody::Bare } else { held.live.body };
-            let bytes = body.bytes(&record, &batch.rebuilt);
+            let bytes = body.bytes(&record, &batch.rebuilt, &tools.draft.written);
             if let Some(bytes) = bytes {
                 splice::assemble(bytes, window, &mut splices, &mut pieces);
             }
@@ -238,10 +243,18 @@ impl FirstPass<'_> {
     /// # Errors
     /// How it ends, where no question of it is open.
     #[inline(always)]
-    fn at(&mut self, live: Live, record: &Record<'_>, bytes: Option<&[u8]>) -> Result<(), StepEnding> {
+    fn at<const DRAFTS: bool>(
+        &mut self,
+        mut live: Live,
+        record: &Record<'_>,
+        bytes: Option<&[u8]>,
+    ) -> Result<(), StepEnding> {
         let first = self.tools.asked.questions.len();
         let templates = self.tools.rendering.templates.len();
-        let window = self.tools.read(self.program, self.phase, record, bytes);
+        let window = self.tools.read::<DRAFTS>(self.program, self.phase, record, bytes);
+        if DRAFTS && bytes.is_some() {
+            live.body = RecordBody::Written;
+        }
         let questions = first..self.tools.asked.questions.len();
         match window {
             Err(ending) if questions.is_empty() => Err(ending),
@@ -322,7 +335,7 @@ fn rebuild(body: &RecordBody, pieces: &[&[u8]], next: &mut Vec<u8>) -> RecordBod
     match body {
         RecordBody::Tombstone => RecordBody::Tombstone,
         RecordBody::Bare => RecordBody::Bare,
-        RecordBody::Input | RecordBody::Rebuilt(_) => {
+        RecordBody::Input | RecordBody::Rebuilt(_) | RecordBody::Written => {
             let start = next.len();
             pieces.iter().for_each(|piece| next.extend_from_slice(piece));
             RecordBody::Rebuilt(start..next.len())

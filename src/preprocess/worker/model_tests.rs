@@ -10,7 +10,11 @@ use super::*;
 use crate::config::plan::{LookupSource, Pointer, SelectPlan, StepPlan, Template, TemplateSegment};
 use crate::enrich::Lookups;
 use crate::leaf::JsonText;
+use crate::preprocess::draft::model::Tree;
+use crate::preprocess::steps::drop::DropPlan;
 use crate::preprocess::steps::filter::WherePlan;
+use crate::preprocess::steps::keep::KeepPlan;
+use crate::preprocess::steps::rename::{OnExisting, RenamePlan};
 use crate::preprocess::steps::require::RequirePlan;
 
 fn path() -> impl Strategy<Value = String> {
@@ -59,6 +63,14 @@ fn step() -> impl Strategy<Value = StepKind> {
         1 => (path(), otherwise()).prop_map(|(path, otherwise)| require(&[&path], otherwise)),
         1 => (path(), any::<bool>(), otherwise())
             .prop_map(|(path, wanted, otherwise)| filter(&path, Test::Exists(wanted), otherwise)),
+        1 => path().prop_map(|path| StepKind::Drop(DropPlan { pointers: vec![pointer(&path)] })),
+        1 => (path(), path()).prop_map(|(one, other)| {
+            StepKind::Keep(KeepPlan { pointers: vec![pointer(&one), pointer(&other)] })
+        }),
+        1 => (path(), path()).prop_filter("moves", |(from, to)| !to.starts_with(from.as_str())).prop_map(|(from, to)| {
+            let moves = vec![(pointer(&from), pointer(&to))];
+            StepKind::Rename(RenamePlan { moves, on_existing: OnExisting::Replace })
+        }),
         4 => (text(), path(), on_miss).prop_map(|(key, into, on_miss)| lookup(&key, &into, on_miss)),
     ]
 }
@@ -138,6 +150,12 @@ fn apply(step: &StepPlan, now: &mut Json, input: &Json, tables: &mut std::slice:
                 matches!(condition.test, Test::Exists(wanted) if wanted == there)
             });
             if holds { Ok(()) } else { Err(refuse(otherwise)) }
+        }
+        StepKind::Drop(_) | StepKind::Keep(_) | StepKind::Rename(_) | StepKind::Set(_) => {
+            let mut tree = Tree::of(now);
+            tree.change(&step.kind).expect("changes").map_err(reject)?;
+            *now = serde_json::from_str(&tree.text()).expect("JSON");
+            Ok(())
         }
         StepKind::Lookup(plan) => {
             let table = tables.next().expect("a table for each look-up");

@@ -11,9 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::super::document::Document;
+use super::super::draft::DraftRoom;
 use super::super::ending::{StepEnding, rejected};
 use super::super::evaluate::{Asked, Evaluation, NOTHING, Rendering};
-use super::super::program::{Program, Tombstones};
+use super::super::program::{Program, ProgramPhase, Tombstones};
 use super::super::tape::{Malformed, Parser};
 use super::super::template::{Compiled, Rendered, Scope};
 use super::batch::BatchBuffers;
@@ -51,6 +52,8 @@ pub(super) struct Tools {
     pub(super) second: Parser,
     pub(super) rendering: Rendering,
     pub(super) asked: Asked,
+    /// Records under change, and what was written of them.
+    pub(super) draft: DraftRoom,
     /// Larger values are rejected.
     value_limit: usize,
 }
@@ -65,6 +68,7 @@ impl<E: Encode> Preprocessor<E> {
             second: Parser::default(),
             rendering,
             asked: Asked::default(),
+            draft: DraftRoom::default(),
             value_limit: usize::MAX,
         };
         Self {
@@ -103,11 +107,16 @@ impl<E: Encode> Preprocessor<E> {
         prepared.payload.reserve((expected * self.bytes_per_record).min(RESERVED_AT_MOST));
         prepared.items.reserve(expected);
         self.tools.rendering.stamps.now_ms = wall_clock_ms();
-        let result = if self.program.single_pass().is_some() {
-            self.single_pass(runs, records, table, prepared);
-            Ok(())
-        } else {
-            self.phases(runs, records, table, still_wanted, prepared)
+        let result = match self.program.single_pass().map(ProgramPhase::drafts) {
+            Some(false) => {
+                self.single_pass::<_, false>(runs, records, table, prepared);
+                Ok(())
+            }
+            Some(true) => {
+                self.single_pass::<_, true>(runs, records, table, prepared);
+                Ok(())
+            }
+            None => self.phases(runs, records, table, still_wanted, prepared),
         };
         if result.is_err() {
             prepared.payload.clear();
@@ -122,7 +131,8 @@ impl<E: Encode> Preprocessor<E> {
         result
     }
 
-    fn single_pass<R: Records + ?Sized>(
+    /// `DRAFTS`: whether steps change records.
+    fn single_pass<R: Records + ?Sized, const DRAFTS: bool>(
         &mut self,
         runs: &[Run],
         records: &R,
@@ -136,7 +146,12 @@ impl<E: Encode> Preprocessor<E> {
                 let place = admit(run, index, &record, prepared);
                 tools.rendering.clear();
                 let kept = match record.value {
-                    Some(value) => tools.input(program, &record, value).map(|window| value.get(window)),
+                    Some(value) if DRAFTS => {
+                        tools.draft.written.clear();
+                        let window = tools.input::<true>(program, &record, value);
+                        window.map(|window| tools.draft.written.get(window))
+                    }
+                    Some(value) => tools.input::<false>(program, &record, value).map(|window| value.get(window)),
                     None if program.tombstones == Tombstones::Drop => Err(StepEnding::Dropped),
                     None => tools.tombstone(&program.templates, &program.sink, &record).map(|_| None),
                 };
@@ -159,14 +174,16 @@ impl<E: Encode> Preprocessor<E> {
             self.tools.rendering.bytes = Vec::new();
         }
         self.tools.asked.keys.retain(|keys| keys.bytes_held() <= KEEP_BYTES);
+        self.tools.draft.trim(KEEP_BYTES);
         self.batch.trim(KEEP_BYTES);
     }
 }
 
 impl Tools {
     /// Reads one record in phase number `phase`; `bytes` is the record at that point, `None` for a tombstone, which
-    /// skips the steps. Gives the range of `bytes` that is the record after the steps.
-    pub(super) fn read(
+    /// skips the steps. Gives the range that is the record after the steps: of `bytes`, or, where steps change records,
+    /// of what was written.
+    pub(super) fn read<const DRAFTS: bool>(
         &mut self,
         program: &Program,
         phase: usize,
@@ -176,8 +193,8 @@ impl Tools {
         match bytes {
             None if record.value.is_some() => self.bare(program, phase, record),
             None => self.tombstone(program.templates_of(phase), &program.sink, record),
-            Some(bytes) if phase == 0 => self.input(program, record, bytes),
-            Some(bytes) => self.rebuilt(program, phase, record, bytes),
+            Some(bytes) if phase == 0 => self.input::<DRAFTS>(program, record, bytes),
+            Some(bytes) => self.rebuilt::<DRAFTS>(program, phase, record, bytes),
         }
     }
 
@@ -187,7 +204,7 @@ impl Tools {
         sink: &StepName,
         record: &Record<'_>,
     ) -> Result<Range<usize>, StepEnding> {
-        let scope = Scope { record, document: None, original: None };
+        let scope: Scope<'_> = Scope { record, document: None, original: None };
         self.rendering.sink(templates, &scope, sink).map(|()| 0..0)
     }
 
@@ -200,7 +217,8 @@ impl Tools {
         let _turn = large_turn(input.len());
         let Self { parser, rendering, .. } = self;
         let render = |original: Document<'_>| {
-            rendering.sink(templates, &Scope { record, document: None, original: Some(&original) }, &program.sink)
+            let scope: Scope<'_> = Scope { record, document: None, original: Some(&original) };
+            rendering.sink(templates, &scope, &program.sink)
         };
         parser.read(input, render).unwrap_or_else(|fault| Err(malformed(program, fault))).map(|()| NOTHING)
     }
@@ -208,16 +226,21 @@ impl Tools {
     /// Reads a record as it came. Inlined into its callers, of which the pass without look-ups is the one that counts:
     /// a small record costs about as much to hand down and up again as to look at.
     #[inline(always)]
-    fn input(&mut self, program: &Program, record: &Record<'_>, bytes: &[u8]) -> Result<Range<usize>, StepEnding> {
+    fn input<const DRAFTS: bool>(
+        &mut self,
+        program: &Program,
+        record: &Record<'_>,
+        bytes: &[u8],
+    ) -> Result<Range<usize>, StepEnding> {
         if bytes.len() > LARGE_BYTES.min(self.value_limit) {
-            return self.large_input(program, record, bytes);
+            return self.large_input::<DRAFTS>(program, record, bytes);
         }
-        self.parse_input(program, record, bytes)
+        self.parse_input::<DRAFTS>(program, record, bytes)
     }
 
     #[cold]
     #[inline(never)]
-    fn large_input(
+    fn large_input<const DRAFTS: bool>(
         &mut self,
         program: &Program,
         record: &Record<'_>,
@@ -227,40 +250,50 @@ impl Tools {
             return Err(too_large(program, bytes.len(), self.value_limit));
         }
         let _turn = large_turn(bytes.len());
-        self.parse_input(program, record, bytes)
+        self.parse_input::<DRAFTS>(program, record, bytes)
     }
 
     #[inline(always)]
-    fn parse_input(
+    fn parse_input<const DRAFTS: bool>(
         &mut self,
         program: &Program,
         record: &Record<'_>,
         bytes: &[u8],
     ) -> Result<Range<usize>, StepEnding> {
-        let Self { parser, rendering, asked, .. } = self;
+        let Self { parser, rendering, asked, draft, .. } = self;
         let (phase, templates, sink) = (&program.phases[0], program.templates_of(0), &program.sink);
         parser
             .read(bytes, |document| {
                 let (document, original) = (&document, Some(&document));
                 let bare = program.bare.as_ref();
-                Evaluation { bare, phase, templates, sink, record, document, original }.run(asked, rendering)
+                let evaluation = Evaluation { bare, phase, templates, sink, record, document, original };
+                if DRAFTS {
+                    evaluation.run_changing(&program.constants, asked, rendering, draft)
+                } else {
+                    evaluation.run(asked, rendering)
+                }
             })
             .unwrap_or_else(|fault| Err(malformed(program, fault)))
     }
 
     /// Reads a record as an earlier phase made it.
-    fn rebuilt(
+    fn rebuilt<const DRAFTS: bool>(
         &mut self,
         program: &Program,
         phase: usize,
         record: &Record<'_>,
         bytes: &[u8],
     ) -> Result<Range<usize>, StepEnding> {
-        let Self { parser, second, rendering, asked, .. } = self;
+        let Self { parser, second, rendering, asked, draft, .. } = self;
         let _turn = large_turn(bytes.len().max(record.value.map_or(0, <[u8]>::len)));
         let (phase, templates, sink) = (&program.phases[phase], program.templates_of(phase), &program.sink);
         let mut evaluate = |document: &Document<'_>, original: Option<&Document<'_>>| {
-            Evaluation { bare: None, phase, templates, sink, record, document, original }.run(asked, rendering)
+            let evaluation = Evaluation { bare: None, phase, templates, sink, record, document, original };
+            if DRAFTS {
+                evaluation.run_changing(&program.constants, asked, rendering, draft)
+            } else {
+                evaluation.run(asked, rendering)
+            }
         };
         let result = if phase.reads_original {
             let input = record.value.unwrap_or_default();

@@ -1,0 +1,90 @@
+//! Keeping only some of a record: everything else goes.
+
+use super::super::constants::NameId;
+use super::{Container, Draft, DraftValue, Entry, Slot};
+
+/// What is kept of a container.
+#[derive(Debug, Clone)]
+pub(in crate::preprocess) struct KeepNode {
+    /// An item of it.
+    pub(in crate::preprocess) name: NameId,
+    /// What is kept of the item; nothing named: all of it.
+    pub(in crate::preprocess) below: Vec<KeepNode>,
+}
+
+impl Draft<'_> {
+    /// Keeps of a changed container what `nodes` name. Returns whether anything of it is left.
+    pub(in crate::preprocess) fn keep(&mut self, container: u32, nodes: &[KeepNode]) -> bool {
+        for node in nodes {
+            self.keep_one(container, node);
+        }
+        let mut next = self.room.containers[container as usize].entries.map(|(first, _)| first);
+        let mut is_left = false;
+        while let Some(number) = next {
+            let entry = &mut self.room.entries[number as usize];
+            if !std::mem::take(&mut entry.kept) {
+                entry.value = None;
+            }
+            is_left |= entry.value.is_some();
+            next = entry.next;
+        }
+        self.room.containers[container as usize].only = true;
+        is_left
+    }
+
+    fn keep_one(&mut self, container: u32, node: &KeepNode) {
+        match self.slot(container, self.constants.name(node.name)) {
+            Slot::Nothing => {}
+            Slot::Entry(number, value) => {
+                if let Some(value) = self.kept_of(value, node) {
+                    let entry = &mut self.room.entries[number as usize];
+                    (entry.value, entry.kept) = (Some(value), true);
+                }
+                self.keep_namesakes(container, node, number);
+            }
+            Slot::Base(cursor, index) => {
+                if let Some(value) = self.kept_of(DraftValue::Input(cursor), node) {
+                    let entry = Entry { kept: true, ..Entry::old(node.name, (cursor, index), Some(value)) };
+                    let number = self.push(container, entry);
+                    self.keep_namesakes(container, node, number);
+                }
+            }
+        }
+    }
+
+    /// The value with only what is kept of it; `None` where that is nothing.
+    fn kept_of(&mut self, value: DraftValue, node: &KeepNode) -> Option<DraftValue> {
+        if node.below.is_empty() {
+            return Some(value);
+        }
+        let below = self.changed(value).ok()?;
+        self.keep(below, &node.below).then_some(DraftValue::Changed(below))
+    }
+
+    /// Keeps the other members of the name of the entry `first`, where all of it is kept: nobody reads them here, but
+    /// their bytes travel.
+    fn keep_namesakes(&mut self, container: u32, node: &KeepNode, first: u32) {
+        let Container { base, is_array, only, .. } = self.room.containers[container as usize];
+        let Entry { old, named_as_before, .. } = self.room.entries[first as usize];
+        let (Some(base), Some((cursor, _)), true) = (base, old, named_as_before && !is_array && node.below.is_empty())
+        else {
+            return;
+        };
+        let mut at = cursor;
+        while let Some((member, next)) = self.doc.member_behind(base, at) {
+            at = next;
+            if member != self.constants.name(node.name) {
+                continue;
+            }
+            let known = self.entries(container).find(|(_, entry)| entry.was(next)).map(|(number, _)| number);
+            match known {
+                Some(number) => self.room.entries[number as usize].kept = true,
+                None if only => {}
+                None => {
+                    let entry = Entry::old(node.name, (next, 0), Some(DraftValue::Input(next)));
+                    self.push(container, Entry { kept: true, ..entry });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What the steps that change records share in their written forms: lists of pointers, and maps from pointers to what is
+//! done there, with options beside them.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::leaf::nearest::nearest;
+use crate::leaf::{CheckContext, Pointer};
+
+/// RFC 6901 pointers: one as a text, or a list.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct Pointers(Vec<String>);
+
+impl<'de> Deserialize<'de> for Pointers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Forms;
+        impl<'de> Visitor<'de> for Forms {
+            type Value = Pointers;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a pointer or a list of pointers")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Pointers, E> {
+                Ok(Pointers(vec![text.to_owned()]))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Pointers, A::Error> {
+                let mut pointers = Vec::new();
+                while let Some(pointer) = list.next_element()? {
+                    pointers.push(pointer);
+                }
+                Ok(Pointers(pointers))
+            }
+        }
+        deserializer.deserialize_any(Forms)
+    }
+}
+
+impl JsonSchema for Pointers {
+    fn schema_name() -> Cow<'static, str> {
+        "Pointers".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "oneOf": [
+            { "type": "string" },
+            { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+        ] })
+    }
+}
+
+impl Pointers {
+    /// The pointers, each to something below the record.
+    pub(super) fn check(&self, path: &str, context: &CheckContext<'_>) -> Option<Vec<Pointer>> {
+        if self.0.is_empty() {
+            context.error(path, "names nothing: the list is empty", "name at least one pointer, such as `/id`");
+        }
+        let is_list = context.index.is_written(&format!("{path}[0]"));
+        let at = |number: usize| if is_list { format!("{path}[{number}]") } else { path.to_owned() };
+        let pointers = self.0.iter().enumerate().map(|(number, text)| below(context, &at(number), text));
+        let pointers: Vec<_> = pointers.collect();
+        pointers.into_iter().collect::<Option<Vec<_>>>().filter(|pointers| !pointers.is_empty())
+    }
+}
+
+/// A pointer to something below the record.
+pub(super) fn below(context: &CheckContext<'_>, path: &str, text: &str) -> Option<Pointer> {
+    let pointer = context.pointer(path, text)?;
+    if pointer.members.is_empty() {
+        context.error(path, "is the whole record", "name a member, such as `/user`");
+        return None;
+    }
+    Some(pointer)
+}
+
+/// Notes two pointers of one step of which one lies in the other: which of them is to win is not said.
+pub(super) fn overlap<'a>(context: &CheckContext<'_>, path: &str, pointers: impl Iterator<Item = &'a Pointer>) -> bool {
+    let mut seen: Vec<&Pointer> = Vec::new();
+    let mut overlaps = false;
+    for pointer in pointers {
+        let other = seen
+            .iter()
+            .find(|other| other.members.starts_with(&pointer.members) || pointer.members.starts_with(&other.members));
+        if let Some(other) = other {
+            let reason = if other.members == pointer.members {
+                format!("`{pointer}` is named twice")
+            } else {
+                format!("`{other}` and `{pointer}` are changed in one step, and one lies in the other")
+            };
+            context.error(path, reason, "write them as two steps, in the order in which they are to happen");
+            overlaps = true;
+        }
+        seen.push(pointer);
+    }
+    overlaps
+}
+
+/// Options that stand beside the pointers of a map.
+pub trait StepOptions: Default + Serialize {
+    /// The value of one pointer.
+    type Value: DeserializeOwned + JsonSchema + Serialize;
+    /// The name of the whole map in the schema.
+    const NAME: &'static str;
+    /// The options' names.
+    const KEYS: &'static [&'static str];
+
+    /// Takes the value of the option `key`.
+    ///
+    /// # Errors
+    /// The value is of another type.
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error>;
+    /// The options in the schema: a map of properties.
+    fn properties(generator: &mut SchemaGenerator) -> serde_json::Value;
+    /// Writes the options that are not at their defaults.
+    ///
+    /// # Errors
+    /// The serializer's.
+    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
+}
+
+/// A map from pointers to values, in the order in which they are written, with options beside them.
+#[derive(Debug, Clone)]
+pub struct PointerMap<O: StepOptions> {
+    /// Pointers and their values.
+    pub items: Vec<(String, O::Value)>,
+    /// The options.
+    pub options: O,
+}
+
+impl<'de, O: StepOptions> Deserialize<'de> for PointerMap<O> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MapForm(PhantomData))
+    }
+}
+
+struct MapForm<O>(PhantomData<O>);
+
+impl<'de, O: StepOptions> Visitor<'de> for MapForm<O> {
+    type Value = PointerMap<O>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a map with pointers as its keys")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PointerMap<O>, A::Error> {
+        let (mut items, mut options) = (Vec::new(), O::default());
+        while let Some(key) = map.next_key::<String>()? {
+            if O::KEYS.contains(&key.as_str()) {
+                options.read(&key, &mut map)?;
+            } else if !key.starts_with('/') && nearest(&key, O::KEYS.iter().copied()).is_some() {
+                return Err(A::Error::unknown_field(&key, O::KEYS));
+            } else {
+                items.push((key, map.next_value()?));
+            }
+        }
+        Ok(PointerMap { items, options })
+    }
+}
+
+impl<O: StepOptions> Serialize for PointerMap<O> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (pointer, value) in &self.items {
+            map.serialize_entry(pointer, value)?;
+        }
+        self.options.write(&mut map)?;
+        map.end()
+    }
+}
+
+impl<O: StepOptions> JsonSchema for PointerMap<O> {
+    fn schema_name() -> Cow<'static, str> {
+        O::NAME.into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let value = generator.subschema_for::<O::Value>();
+        let properties = O::properties(generator);
+        json_schema!({
+            "type": "object",
+            "properties": properties,
+            "patternProperties": { "^/": value },
+            "additionalProperties": false,
+            "minProperties": 1,
+        })
+    }
+}
+
+impl<O: StepOptions> PointerMap<O> {
+    /// Notes a map without pointers.
+    pub(super) fn is_empty(&self, path: &str, context: &CheckContext<'_>, example: &str) -> bool {
+        if self.items.is_empty() {
+            context.error(path, "names no pointer", format!("write `{example}`"));
+        }
+        self.items.is_empty()
+    }
+}
+
+/// Orders the pointers of one step so that whatever is taken out of an array has no effect on where the others are:
+/// higher indexes come first.
+pub(in crate::preprocess) fn from_the_end(one: &Pointer, other: &Pointer) -> std::cmp::Ordering {
+    let rank = |member: &String| (member.parse::<u64>().ok(), member.clone());
+    other.members.iter().map(rank).cmp(one.members.iter().map(rank))
+}
