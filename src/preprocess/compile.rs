@@ -32,8 +32,12 @@ impl Compiler {
     pub(super) fn step(&mut self, plan: &StepPlan) -> Result<(), CompileError> {
         let phases = self.phases.len();
         let (operation, cost) = plan.kind.compile(&plan.place, self)?;
+        let ends_its_phase = operation.makes_json();
         self.steps.push(DraftInstruction { place: plan.place.clone(), operation });
         let cost = if self.phases.len() > phases { CostClass::Rebuilt } else { cost };
+        if ends_its_phase {
+            self.end_phase();
+        }
         self.costs.push((plan.place.clone(), cost));
         Ok(())
     }

@@ -16,6 +16,7 @@ use super::constants::{Constants, EditPath, LiteralId, LiteralShape, NameId};
 use super::document::{Cursor, Document, Value, array_index};
 use super::look::Look;
 use super::splice::NoPlace;
+use super::tape::{Malformed, Parser};
 
 /// A value of a draft.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +34,7 @@ pub(super) enum DraftValue {
 }
 
 /// What a worker keeps drafts in.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct DraftRoom {
     containers: Vec<Container>,
     entries: Vec<Entry>,
@@ -47,6 +48,8 @@ pub(super) struct DraftRoom {
     pub(super) hand: Vec<InHand>,
     /// The records written so far.
     pub(super) written: Vec<u8>,
+    /// Reads text inside strings.
+    parser: Parser,
 }
 
 /// A value a step has in hand.
@@ -106,6 +109,8 @@ enum ScalarKind {
     Number,
     /// With the range of its characters.
     String((u32, u32)),
+    /// Any value, which nobody reads before the record is parsed again.
+    Json,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -519,6 +524,31 @@ impl<'a> Draft<'a> {
         DraftValue::Made(self.room.scalars.len() as u32 - 1)
     }
 
+    /// What the text of a string is as JSON; `None` where the value is no string.
+    ///
+    /// # Errors
+    /// The text is no JSON.
+    pub(super) fn parse_text(&mut self, value: DraftValue) -> Result<Option<DraftValue>, Malformed> {
+        let mut parser = std::mem::take(&mut self.room.parser);
+        let read = match self.value(value) {
+            Value::String(text) => parser.read(text.as_bytes(), |doc| Some(doc.bytes(doc.root()).to_vec())),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Negative(_)
+            | Value::Unsigned(_)
+            | Value::Float(_)
+            | Value::Object { .. }
+            | Value::Array => Ok(None),
+        };
+        self.room.parser = parser;
+        Ok(read?.map(|json| {
+            let start = self.room.texts.len();
+            self.room.texts.extend_from_slice(&json);
+            let json = (start as u32, self.room.texts.len() as u32);
+            self.add_scalar(MadeScalar { json, kind: ScalarKind::Json })
+        }))
+    }
+
     /// Reserves the place for the answer to a question; what stands there stays when there is none.
     ///
     /// # Errors
@@ -623,7 +653,7 @@ impl Look for Draft<'_> {
                 None => Value::Null,
             },
             DraftValue::Made(place) => match self.room.scalars.get(place as usize) {
-                None | Some(MadeScalar { kind: ScalarKind::Null, .. }) => Value::Null,
+                None | Some(MadeScalar { kind: ScalarKind::Null | ScalarKind::Json, .. }) => Value::Null,
                 Some(MadeScalar { kind: ScalarKind::Bool(value), .. }) => Value::Bool(*value),
                 Some(MadeScalar { kind: ScalarKind::String(text), .. }) => {
                     Value::String(std::str::from_utf8(self.text(*text)).unwrap_or_default())

@@ -219,7 +219,11 @@ impl Tree {
                 Some(renamed)
             }
             StepKind::Set(plan) => Some(self.set(plan)),
-            StepKind::Select(_) | StepKind::Require(_) | StepKind::Where(_) | StepKind::Lookup(_) => None,
+            StepKind::Select(_)
+            | StepKind::Require(_)
+            | StepKind::Where(_)
+            | StepKind::Lookup(_)
+            | StepKind::Parse(_) => None,
         }
     }
 

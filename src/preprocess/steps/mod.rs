@@ -9,7 +9,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::compile::Compiler;
+use super::compile::{Compiler, error};
 use super::document::{Cursor, Value};
 use super::draft::Draft;
 use super::ending::{StepEnding, rejected};
@@ -27,6 +27,7 @@ pub mod drop;
 pub mod filter;
 pub mod keep;
 pub mod lookup;
+pub mod parse;
 pub(super) mod pointers;
 pub mod rename;
 pub mod require;
@@ -57,6 +58,8 @@ pub enum Step {
     Rename(rename::Rename),
     /// Puts values at pointers: `{ /path: value }`. A text is a template.
     Set(set::Set),
+    /// JSON text inside a string becomes JSON: a pointer, or a map with `from`, `into` and `otherwise`.
+    Parse(Short<parse::Parse>),
 }
 
 /// A step as true. `place` is its name in messages: `steps[0].select`.
@@ -87,6 +90,8 @@ pub enum StepKind {
     Rename(rename::RenamePlan),
     /// Values are put in.
     Set(set::SetPlan),
+    /// Text becomes JSON.
+    Parse(parse::ParsePlan),
 }
 
 /// A step of a program that only reads what was parsed.
@@ -117,6 +122,7 @@ pub(super) enum Change {
     Keep(keep::CompiledKeep),
     Rename(rename::CompiledRename),
     Set(set::CompiledSet),
+    Parse(parse::CompiledParse),
 }
 
 /// What an instruction does that changes nothing.
@@ -189,6 +195,7 @@ impl Step {
             Self::Keep(pointers) => keep::check(pointers, path, context).map(StepKind::Keep),
             Self::Rename(rename) => rename.check(path, context).map(StepKind::Rename),
             Self::Set(set) => set.check(path, context).map(StepKind::Set),
+            Self::Parse(Short(parse)) => parse.check(path, context).map(StepKind::Parse),
         };
         Some(StepPlan { place: Arc::from(format!("steps[{number}].{name}")), kind: kind? })
     }
@@ -203,6 +210,7 @@ impl Step {
             Self::Keep(_) => "keep",
             Self::Rename(_) => "rename",
             Self::Set(_) => "set",
+            Self::Parse(_) => "parse",
         }
     }
 }
@@ -225,6 +233,7 @@ impl StepKind {
             Self::Keep(plan) => Ok(plan.compile(compiler)),
             Self::Rename(plan) => Ok(plan.compile(compiler)),
             Self::Set(plan) => plan.compile(place, compiler),
+            Self::Parse(plan) => plan.compile(compiler).ok_or_else(|| error(place, "the whole record is no string")),
             Self::Select(plan) => Ok(plan.compile(compiler)),
             Self::Require(plan) => Ok(plan.compile(compiler)),
             Self::Where(plan) => Ok(plan.compile(compiler)),
@@ -254,6 +263,13 @@ impl Instruction {
                 on.phase.lookups[*index].ask(*index, on, window, asked, rendering).map(|()| window)
             }
         }
+    }
+}
+
+impl StepOperation {
+    /// Whether it puts JSON in that can only be read when the record is parsed again.
+    pub(super) fn makes_json(&self) -> bool {
+        matches!(self, Self::Change(Change::Parse(_)))
     }
 }
 
@@ -296,6 +312,7 @@ impl DraftInstruction {
             StepOperation::Change(Change::Keep(keep)) => keep.run(draft, &self.place),
             StepOperation::Change(Change::Rename(rename)) => rename.run(draft, &self.place),
             StepOperation::Change(Change::Set(set)) => set.run(on, draft, &self.place, rendering),
+            StepOperation::Change(Change::Parse(parse)) => parse.run(draft, &self.place),
         }
     }
 }

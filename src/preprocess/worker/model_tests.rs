@@ -157,6 +157,7 @@ fn apply(step: &StepPlan, now: &mut Json, input: &Json, tables: &mut std::slice:
             *now = serde_json::from_str(&tree.text()).expect("JSON");
             Ok(())
         }
+        StepKind::Parse(_) => unreachable!("not generated"),
         StepKind::Lookup(plan) => {
             let table = tables.next().expect("a table for each look-up");
             let (name, parents) = plan.into.members.split_last().expect("not empty");
