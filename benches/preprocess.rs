@@ -24,7 +24,14 @@ pub const BARE: &str = "preprocess/bare";
 /// `select` alone, from a record to its place in the payload.
 pub const SELECT: &str = "preprocess/select";
 
-const CASES: [&str; 7] = [BARE, "preprocess/parse", SELECT, FILTER, TEMPLATE, SPLICE, PREPARE];
+const CASES: [&str; 12] =
+    [BARE, "preprocess/parse", SELECT, FILTER, TEMPLATE, SPLICE, PREPARE, DROP, KEEP, RENAME, SET, TEN_CHANGES];
+const DROP: &str = "preprocess/drop";
+const KEEP: &str = "preprocess/keep";
+const RENAME: &str = "preprocess/rename";
+const SET: &str = "preprocess/set";
+/// Ten steps that change the record, in one program.
+const TEN_CHANGES: &str = "preprocess/ten_changes";
 const FILTER: &str = "preprocess/filter";
 const TEMPLATE: &str = "preprocess/template";
 const SPLICE: &str = "preprocess/splice";
@@ -35,6 +42,20 @@ const RESULT: &str = "{ select: /result }";
 const REQUIRE: &str = "{ require: [/id, /user] }";
 const WHERE: &str = "{ where: [{ field: /seq, greater_than: 0 }, { field: /user, prefix: u- }] }";
 const LOOKUP: &str = "{ lookup: { redis: l, key: \"user:{/user}\", into: /user_info } }";
+
+const TEN: [&str; 11] = [
+    RESULT,
+    "{ rename: { /user: /owner } }",
+    "{ set: { /label: \"{/owner}-{/seq}\" } }",
+    "{ drop: /seq }",
+    "{ set: { /meta/source: bench } }",
+    "{ rename: { /label: /meta/label } }",
+    "{ set: { /copy: \"{/owner}\" } }",
+    "{ drop: /meta/source }",
+    "{ rename: { /id: /key } }",
+    "{ set: { /version: 3 } }",
+    "{ drop: /copy }",
+];
 
 /// Every case over every size.
 pub fn stages() -> impl Iterator<Item = Stage> {
@@ -55,6 +76,11 @@ fn stage(name: &str, value_bytes: usize) -> Stage {
         FILTER => batch(&[RESULT, REQUIRE, WHERE], &[]),
         TEMPLATE => batch(&[RESULT], &templates()),
         SPLICE => batch(&[RESULT, LOOKUP], &[]),
+        DROP => batch(&[RESULT, "{ drop: /seq }"], &[]),
+        KEEP => batch(&[RESULT, "{ keep: [/id, /user, /seq] }"], &[]),
+        RENAME => batch(&[RESULT, "{ rename: { /user: /owner } }"], &[]),
+        SET => batch(&[RESULT, "{ set: { /label: \"{/user}-{/seq}\" } }"], &[]),
+        TEN_CHANGES => batch(&TEN, &[]),
         PREPARE => batch(&[RESULT, REQUIRE, WHERE, LOOKUP], &templates()),
         _ => parse(records),
     };
