@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use super::pattern::SourceTopic;
 pub use super::written::TestPlan;
 pub use crate::leaf::action::{Action, ActionBy, Choice};
+use crate::leaf::format::ValueFormat;
 pub use crate::leaf::policy::{
     BreakerPlan, ConcurrencyMode, OnDamaged, OnHalt, OnIndexFault, OnMissingTopic, OnTombstone, OnTooLarge, Start,
 };
@@ -171,6 +172,8 @@ pub struct SourcePlan {
     pub instance_id: Option<String>,
     /// First offset where the group has none.
     pub start: Start,
+    /// What values are.
+    pub format: ValueFormat,
     /// What happens at a batch that cannot be read.
     pub on_damaged: OnDamaged,
     /// Bound on the drain of revoked partitions.

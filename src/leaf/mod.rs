@@ -9,6 +9,7 @@ pub mod action;
 pub mod context;
 pub mod exact;
 pub mod finding;
+pub mod format;
 pub mod nearest;
 pub mod pointer;
 pub mod policy;

@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 
 use crate::config::plan::{ElasticsearchSinkPlan, KafkaSinkPlan, OnReject, OnTombstone, PipelinePlan, SinkPlan};
 use crate::enrich::{Enricher, Lookups};
+use crate::leaf::format::ValueFormat;
 use crate::librdkafka::RecordBatch;
 use crate::model::{Encode, Exit, Halt, Place, Prepared, Report, ReportSender};
 use crate::preprocess::worker::{Preprocessor, Worker};
@@ -229,7 +230,8 @@ impl Assembly<'_> {
         tombstones: Tombstones,
         by: Option<&crate::config::plan::ActionBy>,
     ) -> Result<Arc<Program>, Halt> {
-        Program::compile_by(&self.shared.plan.steps, templates, tombstones, by)
+        let is_decoded = self.shared.plan.source.format != ValueFormat::Json;
+        Program::compile_for(&self.shared.plan.steps, templates, tombstones, by, is_decoded)
             .map_err(|error| invalid(self.shared, &format!("{}: {}", error.place, error.problem)))
     }
 
@@ -265,9 +267,11 @@ impl Assembly<'_> {
     ) -> Worker<E> {
         let (program, lookups) = (program.clone(), self.lookups.clone());
         let lookups = lookups.unwrap_or_else(|| Lookups::in_memory(Vec::new()));
-        let value_bytes = self.shared.plan.value_bytes;
+        let (value_bytes, format) = (self.shared.plan.value_bytes, self.shared.plan.source.format.clone());
         let make = move || {
-            Preprocessor::new(program.clone(), Enricher::new(lookups.clone()), encoder()).with_value_limit(value_bytes)
+            Preprocessor::new(program.clone(), Enricher::new(lookups.clone()), encoder())
+                .with_value_limit(value_bytes)
+                .with_format(format.clone())
         };
         Worker {
             batches,

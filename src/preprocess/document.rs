@@ -218,6 +218,22 @@ impl<'d> Document<'d> {
         self.member_at(object, key, (object.node as usize + 1 + count).saturating_sub(key))
     }
 
+    /// The next member of this name behind the one whose value is at `before`.
+    pub(super) fn namesake_behind(&self, object: Cursor, before: Cursor, name: &str) -> Option<Cursor> {
+        let Some(Node::Object { count, .. }) = self.nodes.get(object.node as usize) else { return None };
+        let end = object.node as usize + 1 + count;
+        let first = before.node as usize + 1 + inner(self.nodes.get(before.node as usize)?);
+        let mut rest = self.nodes.get(first..end)?;
+        while let [Node::String(key), value, behind @ ..] = rest {
+            if *key == name {
+                let (_, found) = self.member_at(object, end - rest.len(), rest.len())?;
+                return Some(found);
+            }
+            rest = behind.get(inner(value)..)?;
+        }
+        None
+    }
+
     /// The member whose key is node `key`, with `left` nodes of the object from there on.
     fn member_at(&self, object: Cursor, key: usize, left: usize) -> Option<(&'d str, Cursor)> {
         let [Node::String(name), value, behind @ ..] = self.nodes.get(key..key + left)? else { return None };

@@ -136,8 +136,10 @@ impl Evaluation<'_> {
     #[inline(always)]
     pub(super) fn run(&self, asked: &mut Asked, rendering: &mut Rendering) -> Result<Range<usize>, StepEnding> {
         let document = self.document;
-        if let Some(skipped) = self.skipping(rendering) {
-            return skipped;
+        if let Some(bare) = self.bare
+            && let Some(choice) = bare.choice(document, &mut rendering.stamps, &mut rendering.key)
+        {
+            return self.skip(choice, rendering);
         }
         let mut window = document.root();
         for step in &self.phase.steps {
@@ -161,8 +163,10 @@ impl Evaluation<'_> {
         rendering: &mut Rendering,
         room: &mut DraftRoom,
     ) -> Result<Range<usize>, StepEnding> {
-        if let Some(skipped) = self.skipping(rendering) {
-            return skipped;
+        if let Some(choice) =
+            self.bare.and_then(|bare| bare.choice(self.document, &mut rendering.stamps, &mut rendering.key))
+        {
+            return self.skip(choice, rendering);
         }
         let mut draft = Draft::new(self.document, constants, room);
         for step in &self.phase.drafting {
@@ -174,15 +178,13 @@ impl Evaluation<'_> {
         Ok(draft.write(&mut asked.questions))
     }
 
-    /// What becomes of a record that skips the steps; `None` where it does not.
-    #[inline(always)]
-    fn skipping(&self, rendering: &mut Rendering) -> Option<Result<Range<usize>, StepEnding>> {
-        let choice = self.bare?.choice(self.document, &mut rendering.stamps, &mut rendering.key)?;
+    /// What becomes of a record that skips the steps.
+    fn skip(&self, choice: Choice, rendering: &mut Rendering) -> Result<Range<usize>, StepEnding> {
         if choice == Choice::Drop {
-            return Some(Err(StepEnding::Dropped));
+            return Err(StepEnding::Dropped);
         }
         let scope: Scope<'_> = Scope { record: self.record, document: None, original: Some(self.document) };
-        Some(rendering.sink(self.templates, &scope, self.sink).map(|()| NOTHING))
+        rendering.sink(self.templates, &scope, self.sink).map(|()| NOTHING)
     }
 
     pub(super) fn scope(&self, window: Cursor) -> Scope<'_> {

@@ -10,6 +10,7 @@
 
 mod compile;
 mod constants;
+mod decode;
 pub mod document;
 mod draft;
 mod ending;

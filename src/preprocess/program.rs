@@ -113,8 +113,10 @@ impl Bare {
 #[derive(Debug, Default)]
 pub(super) struct ProgramPhase {
     pub(super) steps: Vec<Instruction>,
-    /// The same where one of them changes the record: then `steps` is empty.
+    /// The same where records are written anew at the end: then `steps` is empty.
     pub(super) drafting: Vec<DraftInstruction>,
+    /// Whether records are written anew at the end, because a step changes them or what was parsed is not the input.
+    pub(super) is_written: bool,
     pub(super) lookups: Vec<CompiledLookup>,
     /// Whether a step makes a part of the record the record.
     pub(super) moves: bool,
@@ -126,14 +128,11 @@ impl ProgramPhase {
     /// Takes in what its steps do.
     pub(super) fn take_steps(&mut self, steps: Vec<DraftInstruction>) {
         match steps.iter().map(DraftInstruction::reading).collect() {
-            Some(reading) => self.steps = reading,
-            None => self.drafting = steps,
+            Some(reading) if !self.is_written => self.steps = reading,
+            Some(_) | None => {
+                (self.drafting, self.is_written) = (steps, true);
+            }
         }
-    }
-
-    /// Whether a step changes the record otherwise than by a look-up.
-    pub(super) fn drafts(&self) -> bool {
-        !self.drafting.is_empty()
     }
 }
 
@@ -148,21 +147,23 @@ impl Program {
         templates: &[Template],
         tombstones: Tombstones,
     ) -> Result<Arc<Self>, CompileError> {
-        Self::compile_by(steps, templates, tombstones, None)
+        Self::compile_for(steps, templates, tombstones, None, false)
     }
 
-    /// The same, where the sink chooses each record's action: what is deleted, dropped or rejected by it skips the
-    /// steps.
+    /// The same, where the sink chooses each record's action (`by`): what is deleted, dropped or rejected by it skips
+    /// the steps. `is_decoded`: what is parsed are not the input's own bytes.
     ///
     /// # Errors
     /// As [`Program::compile`].
-    pub(crate) fn compile_by(
+    pub(crate) fn compile_for(
         steps: &[StepPlan],
         templates: &[Template],
         tombstones: Tombstones,
         by: Option<&ActionBy>,
+        is_decoded: bool,
     ) -> Result<Arc<Self>, CompileError> {
         let mut compiler = Compiler::default();
+        compiler.phase.is_written = is_decoded;
         for step in steps {
             compiler.step(step)?;
         }

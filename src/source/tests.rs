@@ -50,6 +50,7 @@ fn plan(brokers: &str) -> PipelinePlan {
             group: "relay".into(),
             instance_id: None,
             start: Start::Earliest,
+            format: Default::default(),
             on_damaged: OnDamaged::Hold,
             revoke_timeout: Duration::from_secs(2),
             // The mock group waits nearly this long for a member that has left.

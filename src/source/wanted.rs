@@ -57,6 +57,7 @@ mod tests {
             group: "g".into(),
             instance_id: None,
             start: Start::Earliest,
+            format: Default::default(),
             on_damaged: OnDamaged::Hold,
             revoke_timeout: Duration::from_secs(2),
             session_timeout: Duration::from_secs(45),

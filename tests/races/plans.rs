@@ -70,6 +70,7 @@ pub fn source(brokers: &str, topic: &str, group: &str) -> SourcePlan {
         group: group.into(),
         instance_id: None,
         start: Start::Earliest,
+        format: Default::default(),
         on_damaged: OnDamaged::Hold,
         revoke_timeout: Duration::from_millis(300),
         // Each rebalance of the mock cluster takes a second less than this.

@@ -6,6 +6,7 @@ use super::Checker;
 use crate::config::pattern::{Pattern, SourceTopic};
 use crate::config::plan::SourcePlan;
 use crate::config::written::pipeline::KafkaSource;
+use crate::leaf::format::{FieldOfValue, ValueFormat};
 
 /// What brokers accept by default: `group.min.session.timeout.ms` and `group.max.session.timeout.ms`.
 const SESSION: (Duration, Duration) = (Duration::from_secs(6), Duration::from_secs(1_800));
@@ -21,6 +22,11 @@ impl Checker<'_> {
                 "is empty",
                 "give each member a name of its own, or leave it out",
             );
+        }
+        if let ValueFormat::Text(FieldOfValue { field }) | ValueFormat::Bytes(FieldOfValue { field }) = &written.format
+            && field.is_empty()
+        {
+            self.error(&format!("{path}.format"), "`field` is empty", "leave it out for the default of `message`");
         }
         let session = written.session_timeout.0;
         if session < SESSION.0 || session > SESSION.1 {
@@ -46,6 +52,7 @@ impl Checker<'_> {
             group: written.group.clone(),
             instance_id: written.instance_id.clone(),
             start: written.start,
+            format: written.format.clone(),
             on_damaged: written.on_damaged,
             revoke_timeout: written.revoke_timeout.0,
             session_timeout: session,

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sink::Sink;
+use crate::leaf::format::ValueFormat;
 use crate::leaf::policy::{BreakerPlan, OnDamaged, OnHalt, OnTooLarge, Start};
 use crate::leaf::quantity::Interval;
 use crate::preprocess::steps::Step;
@@ -75,6 +76,9 @@ pub struct KafkaSource {
     /// Where to start in a partition for which the group has no offset yet.
     #[serde(default)]
     pub start: Start,
+    /// What values are: `json`, `text`, `bytes` or `json_schema_registry`.
+    #[serde(default)]
+    pub format: ValueFormat,
     /// What happens at a batch that cannot be read: wrong checksum, decompression that fails, unknown format.
     #[serde(default)]
     pub on_damaged: OnDamaged,

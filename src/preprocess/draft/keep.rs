@@ -33,7 +33,7 @@ impl Draft<'_> {
     }
 
     fn keep_one(&mut self, container: u32, node: &KeepNode) {
-        match self.slot(container, self.constants.name(node.name)) {
+        match self.named(container, node.name) {
             Slot::Nothing => {}
             Slot::Entry(number, value) => {
                 if let Some(value) = self.kept_of(value, node) {
@@ -70,12 +70,9 @@ impl Draft<'_> {
         else {
             return;
         };
-        let mut at = cursor;
-        while let Some((member, next)) = self.doc.member_behind(base, at) {
+        let (mut at, constants) = (cursor, self.constants);
+        while let Some(next) = self.doc.namesake_behind(base, at, constants.name(node.name)) {
             at = next;
-            if member != self.constants.name(node.name) {
-                continue;
-            }
             let known = self.entries(container).find(|(_, entry)| entry.was(next)).map(|(number, _)| number);
             match known {
                 Some(number) => self.room.entries[number as usize].kept = true,

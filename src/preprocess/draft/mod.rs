@@ -17,6 +17,7 @@ use super::document::{Cursor, Document, Value, array_index};
 use super::look::Look;
 use super::splice::NoPlace;
 use super::tape::{Malformed, Parser};
+use crate::leaf::Pointer;
 
 /// A value of a draft.
 #[derive(Debug, Clone, Copy)]
@@ -196,14 +197,24 @@ impl<'a> Draft<'a> {
         })
     }
 
+    /// What is under one of the program's names.
+    fn named(&self, id: u32, name: NameId) -> Slot {
+        self.find_slot(id, self.constants.name(name), |entry| entry.name == name)
+    }
+
     fn slot(&self, id: u32, member: &str) -> Slot {
-        let Some(container) = self.room.containers.get(id as usize).copied() else { return Slot::Nothing };
+        self.find_slot(id, member, |entry| self.constants.name(entry.name) == member)
+    }
+
+    #[inline(always)]
+    fn find_slot(&self, id: u32, member: &str, is_named: impl Fn(&Entry) -> bool) -> Slot {
+        let Some(container) = self.room.containers.get(id as usize) else { return Slot::Nothing };
         if container.is_array {
-            return array_index(member).map_or(Slot::Nothing, |index| self.element_slot(id, container, index));
+            return array_index(member).map_or(Slot::Nothing, |index| self.element_slot(id, *container, index));
         }
         for (number, entry) in self.entries(id) {
             if let Some(value) = entry.value
-                && self.constants.name(entry.name) == member
+                && is_named(entry)
             {
                 return Slot::Entry(number, value);
             }
@@ -303,12 +314,9 @@ impl<'a> Draft<'a> {
         let Container { base, is_array, only, .. } = self.room.containers[id as usize];
         let Entry { name, old, named_as_before, .. } = self.room.entries[first as usize];
         let (Some(base), Some((cursor, _)), true, false) = (base, old, named_as_before, is_array) else { return };
-        let mut at = cursor;
-        while let Some((member, next)) = self.doc.member_behind(base, at) {
+        let (mut at, constants) = (cursor, self.constants);
+        while let Some(next) = self.doc.namesake_behind(base, at, constants.name(name)) {
             at = next;
-            if member != self.constants.name(name) {
-                continue;
-            }
             let known = self.entries(id).find(|(_, entry)| entry.was(next)).map(|(number, _)| number);
             match known {
                 Some(number) => self.room.entries[number as usize].value = None,
@@ -391,7 +399,7 @@ impl<'a> Draft<'a> {
     }
 
     fn child_container(&mut self, id: u32, name: NameId, create: bool) -> Result<u32, NoPlace> {
-        match self.slot(id, self.constants.name(name)) {
+        match self.named(id, name) {
             Slot::Nothing if create && !self.room.containers[id as usize].is_array => {
                 let child = self.add_container(None, false);
                 self.push(id, Entry::new(name, DraftValue::Changed(child)));
@@ -411,14 +419,20 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Whether something is at `pointer` that may be taken out, as far as that can be said without looking into the
+    /// record's own members.
+    pub(super) fn has_parent(&self, parents: &[NameId], pointer: &Pointer) -> bool {
+        parents.is_empty() || self.find(self.root, &pointer.members).is_some()
+    }
+
     /// Whether something stands under a name of a container.
     pub(super) fn has(&self, container: u32, name: NameId) -> bool {
-        !matches!(self.slot(container, self.constants.name(name)), Slot::Nothing)
+        !matches!(self.named(container, name), Slot::Nothing)
     }
 
     /// Takes an item out, with every other of its name.
     pub(super) fn take(&mut self, container: u32, name: NameId) -> Option<(DraftValue, Taken)> {
-        match self.slot(container, self.constants.name(name)) {
+        match self.named(container, name) {
             Slot::Nothing => None,
             Slot::Entry(entry, value) => {
                 self.room.entries[entry as usize].value = None;
@@ -439,7 +453,7 @@ impl<'a> Draft<'a> {
     /// The container is an array, and the name is not the index of an element nor of the place behind the last one.
     pub(super) fn put(&mut self, container: u32, name: NameId, value: DraftValue) -> Result<(), NoPlace> {
         let member = self.constants.name(name);
-        match self.slot(container, member) {
+        match self.named(container, name) {
             Slot::Entry(entry, _) => {
                 self.room.entries[entry as usize].value = Some(value);
                 self.hide_namesakes(container, entry);
@@ -568,7 +582,7 @@ impl<'a> Draft<'a> {
         }
         let EditPath { parents, name } = path;
         let (container, name) = (self.container(parents, false)?, *name);
-        let before = match self.slot(container, self.constants.name(name)) {
+        let before = match self.named(container, name) {
             Slot::Nothing => None,
             Slot::Entry(_, value) => Some(value),
             Slot::Base(cursor, _) => Some(DraftValue::Input(cursor)),

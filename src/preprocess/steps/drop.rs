@@ -3,7 +3,6 @@
 use super::super::compile::Compiler;
 use super::super::constants::EditPath;
 use super::super::draft::Draft;
-use super::super::look::Look;
 use super::super::program::CostClass;
 use super::pointers::{Pointers, from_the_end};
 use super::{Change, StepOperation};
@@ -41,7 +40,7 @@ impl DropPlan {
 impl CompiledDrop {
     pub(super) fn run(&self, draft: &mut Draft<'_>) {
         for (pointer, EditPath { parents, name }) in &self.items {
-            if draft.find(draft.root, &pointer.members).is_some()
+            if draft.has_parent(parents, pointer)
                 && let Ok(container) = draft.container(parents, false)
             {
                 draft.take(container, *name);

@@ -9,7 +9,6 @@ use super::super::compile::Compiler;
 use super::super::constants::EditPath;
 use super::super::draft::{Draft, InHand};
 use super::super::ending::{StepEnding, rejected};
-use super::super::look::Look;
 use super::super::program::CostClass;
 use super::pointers::{PointerMap, StepOptions, below, from_the_end, overlap};
 use super::{Change, StepOperation, no_place};
@@ -135,7 +134,7 @@ impl CompiledRename {
         draft.room.hand.clear();
         for number in self.taking.iter().copied() {
             let one = &self.moves[number];
-            if draft.find(draft.root, &one.from.members).is_some()
+            if draft.has_parent(&one.from_path.parents, &one.from)
                 && let Ok(container) = draft.container(&one.from_path.parents, false)
                 && let Some((value, from)) = draft.take(container, one.from_path.name)
             {
@@ -159,7 +158,8 @@ impl CompiledRename {
     ) -> Result<(), StepEnding> {
         let EditPath { parents, name } = &one.to_path;
         let container = draft.container(parents, true).map_err(|fault| no_place(draft, place, &one.to, fault))?;
-        if draft.has(container, *name) {
+        let exists = draft.has(container, *name);
+        if exists {
             match self.on_existing {
                 OnExisting::Reject => {
                     let detail = format!("{} is there already, so {} cannot be renamed to it", one.to, one.from);
@@ -171,7 +171,9 @@ impl CompiledRename {
         }
         match from {
             Some(from) if draft.is_member_of(from, container) => {
-                draft.take(container, *name);
+                if exists {
+                    draft.take(container, *name);
+                }
                 draft.put_back(from, *name, value);
                 Ok(())
             }

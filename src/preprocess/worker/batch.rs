@@ -92,7 +92,7 @@ impl<E: Encode> Preprocessor<E> {
             self.tools.rendering.clear();
             self.tools.draft.written.clear();
             self.tools.asked.begin(self.program.phases[phase].lookups.len());
-            match (phase, self.program.phases[phase].drafts()) {
+            match (phase, self.program.phases[phase].is_written) {
                 (0, false) => self.first_pass_of_input::<_, false>(runs, records, table, prepared),
                 (0, true) => self.first_pass_of_input::<_, true>(runs, records, table, prepared),
                 (_, false) => self.first_pass::<_, false>(phase, runs, records, prepared),

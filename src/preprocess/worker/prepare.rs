@@ -10,15 +10,17 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::super::decode::decode;
 use super::super::document::Document;
 use super::super::draft::DraftRoom;
 use super::super::ending::{StepEnding, rejected};
 use super::super::evaluate::{Asked, Evaluation, NOTHING, Rendering};
-use super::super::program::{Program, ProgramPhase, Tombstones};
+use super::super::program::{Program, Tombstones};
 use super::super::tape::{Malformed, Parser};
 use super::super::template::{Compiled, Rendered, Scope};
 use super::batch::BatchBuffers;
 use crate::enrich::{Enricher, LookupStop};
+use crate::leaf::format::ValueFormat;
 use crate::model::{
     Encode, Kept, Outcome, Part, PartitionTable, Place, Prepared, Record, Records, RejectReason, Rejected, Run,
     StepName, Ticket,
@@ -56,6 +58,12 @@ pub(super) struct Tools {
     pub(super) draft: DraftRoom,
     /// Larger values are rejected.
     value_limit: usize,
+    /// What values are.
+    format: ValueFormat,
+    /// The JSON of a value that is none.
+    decoded: Vec<u8>,
+    /// Values of so many bytes or more are not simply parsed: they may be large, or no JSON.
+    unusual_bytes: usize,
 }
 
 impl<E: Encode> Preprocessor<E> {
@@ -70,6 +78,9 @@ impl<E: Encode> Preprocessor<E> {
             asked: Asked::default(),
             draft: DraftRoom::default(),
             value_limit: usize::MAX,
+            format: ValueFormat::Json,
+            decoded: Vec::new(),
+            unusual_bytes: LARGE_BYTES + 1,
         };
         Self {
             program,
@@ -85,6 +96,17 @@ impl<E: Encode> Preprocessor<E> {
     #[must_use]
     pub(crate) fn with_value_limit(mut self, bytes: usize) -> Self {
         self.tools.value_limit = bytes;
+        self.tools.unusual_bytes = self.tools.unusual_bytes.min(bytes.saturating_add(1));
+        self
+    }
+
+    /// The same for values of another format than JSON, of which the program must know.
+    #[must_use]
+    pub(crate) fn with_format(mut self, format: ValueFormat) -> Self {
+        if format != ValueFormat::Json {
+            self.tools.unusual_bytes = 0;
+        }
+        self.tools.format = format;
         self
     }
 
@@ -107,7 +129,7 @@ impl<E: Encode> Preprocessor<E> {
         prepared.payload.reserve((expected * self.bytes_per_record).min(RESERVED_AT_MOST));
         prepared.items.reserve(expected);
         self.tools.rendering.stamps.now_ms = wall_clock_ms();
-        let result = match self.program.single_pass().map(ProgramPhase::drafts) {
+        let result = match self.program.single_pass().map(|phase| phase.is_written) {
             Some(false) => {
                 self.single_pass::<_, false>(runs, records, table, prepared);
                 Ok(())
@@ -175,6 +197,9 @@ impl<E: Encode> Preprocessor<E> {
         }
         self.tools.asked.keys.retain(|keys| keys.bytes_held() <= KEEP_BYTES);
         self.tools.draft.trim(KEEP_BYTES);
+        if self.tools.decoded.capacity() > KEEP_BYTES {
+            self.tools.decoded = Vec::new();
+        }
         self.batch.trim(KEEP_BYTES);
     }
 }
@@ -215,7 +240,8 @@ impl Tools {
             return Ok(NOTHING);
         }
         let _turn = large_turn(input.len());
-        let Self { parser, rendering, .. } = self;
+        let Self { parser, rendering, format, decoded, .. } = self;
+        let input = decode(format, input, decoded).map_err(|fault| malformed(program, fault))?;
         let render = |original: Document<'_>| {
             let scope: Scope<'_> = Scope { record, document: None, original: Some(&original) };
             rendering.sink(templates, &scope, &program.sink)
@@ -232,15 +258,15 @@ impl Tools {
         record: &Record<'_>,
         bytes: &[u8],
     ) -> Result<Range<usize>, StepEnding> {
-        if bytes.len() > LARGE_BYTES.min(self.value_limit) {
-            return self.large_input::<DRAFTS>(program, record, bytes);
+        if bytes.len() >= self.unusual_bytes {
+            return self.unusual_input::<DRAFTS>(program, record, bytes);
         }
         self.parse_input::<DRAFTS>(program, record, bytes)
     }
 
     #[cold]
     #[inline(never)]
-    fn large_input<const DRAFTS: bool>(
+    fn unusual_input<const DRAFTS: bool>(
         &mut self,
         program: &Program,
         record: &Record<'_>,
@@ -250,7 +276,13 @@ impl Tools {
             return Err(too_large(program, bytes.len(), self.value_limit));
         }
         let _turn = large_turn(bytes.len());
-        self.parse_input::<DRAFTS>(program, record, bytes)
+        let mut room = mem::take(&mut self.decoded);
+        let ending = match decode(&self.format, bytes, &mut room) {
+            Ok(json) => self.parse_input::<DRAFTS>(program, record, json),
+            Err(fault) => Err(malformed(program, fault)),
+        };
+        self.decoded = room;
+        ending
     }
 
     #[inline(always)]
@@ -284,7 +316,7 @@ impl Tools {
         record: &Record<'_>,
         bytes: &[u8],
     ) -> Result<Range<usize>, StepEnding> {
-        let Self { parser, second, rendering, asked, draft, .. } = self;
+        let Self { parser, second, rendering, asked, draft, format, decoded, .. } = self;
         let _turn = large_turn(bytes.len().max(record.value.map_or(0, <[u8]>::len)));
         let (phase, templates, sink) = (&program.phases[phase], program.templates_of(phase), &program.sink);
         let mut evaluate = |document: &Document<'_>, original: Option<&Document<'_>>| {
@@ -296,7 +328,8 @@ impl Tools {
             }
         };
         let result = if phase.reads_original {
-            let input = record.value.unwrap_or_default();
+            let input = decode(format, record.value.unwrap_or_default(), decoded);
+            let input = input.map_err(|fault| malformed(program, fault))?;
             let read = |original: Document<'_>| parser.read(bytes, |document| evaluate(&document, Some(&original)));
             second.read(input, read).flatten()
         } else {

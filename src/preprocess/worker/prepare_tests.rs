@@ -124,7 +124,8 @@ impl Case {
     fn build(&self) -> Preprocessor<Echo> {
         let templates: Vec<_> = self.templates.iter().map(|text| template(text)).collect();
         let steps = steps(self.kinds.clone());
-        let program = Program::compile_by(&steps, &templates, self.tombstones, self.by.as_ref()).expect("compiles");
+        let program =
+            Program::compile_for(&steps, &templates, self.tombstones, self.by.as_ref(), false).expect("compiles");
         Preprocessor::new(program, enricher(&self.tables), Echo)
     }
 
@@ -577,3 +578,46 @@ mod model_tests;
 
 #[path = "allocation_tests.rs"]
 mod allocation_tests;
+
+/// What other formats become, in one phase and in several, with templates of the input.
+#[test]
+fn values_of_other_formats_are_made_json_before_the_steps() {
+    use crate::leaf::format::{FieldOfValue, ValueFormat};
+    let text = || ValueFormat::Text(FieldOfValue::default());
+    let registry = || ValueFormat::JsonSchemaRegistry;
+    let find = || lookup("{/message}", "/found", OnMiss::Keep);
+    let after = || require(&["/found"], Otherwise::Reject);
+    for (format, kinds, value, expected) in [
+        (text(), vec![], "a \"b\"\n", Ok(r#"{"message":"a \"b\"\n"}|a "b"\n|k"#.replace("\\n|", "\n|"))),
+        (text(), vec![find()], "one", Ok(r#"{"message":"one","found":{"n":1}}|one|k"#.to_owned())),
+        (text(), vec![find(), after()], "one", Ok(r#"{"message":"one","found":{"n":1}}|one|k"#.to_owned())),
+        (registry(), vec![], "\0\0\0\0\u{7} {\"message\":\"x\"}", Ok(r#"{"message":"x"}|x|k"#.to_owned())),
+        (
+            registry(),
+            vec![select("/o")],
+            "\0\0\0\0\u{7}{\"message\":\"x\",\"o\":{\"a\":1}}",
+            Ok(r#"{"a":1}|x|k"#.to_owned()),
+        ),
+        (registry(), vec![], "{\"message\":1}", Err(RejectReason::InvalidJson)),
+        (registry(), vec![], "\0\0\0\0\u{7}{", Err(RejectReason::InvalidJson)),
+    ] {
+        let templates = ["{original:/message}", "{key}"].map(template);
+        let program =
+            Program::compile_for(&steps(kinds), &templates, Tombstones::PassOn, None, true).expect("compiles");
+        let enricher = enricher(&[&[("one", r#"{"n":1}"#)]]);
+        let mut preprocessor = Preprocessor::new(program, enricher, Echo).with_format(format.clone());
+        let (fences, mut prepared) = (Fences::new(1), prepared());
+        let records = [record(0, Some("k"), Some(value)), record(1, Some("k"), None)];
+        preprocessor
+            .prepare(&fences.runs(&[2]), &records[..], &fences.table, &|| true, &mut prepared)
+            .expect("answers");
+        let tombstone = prepared.items.pop().expect("passes").1;
+        assert_eq!(&prepared.payload[tombstone], b"-|-|k");
+        let shown =
+            prepared.items.first().map(|(_, at)| String::from_utf8_lossy(&prepared.payload[at.clone()]).into_owned());
+        match expected {
+            Ok(expected) => assert_eq!(shown, Some(expected), "{format:?} {value:?}"),
+            Err(reason) => assert_eq!(prepared.rejects[0].reject.reason, reason, "{format:?} {value:?}"),
+        }
+    }
+}

@@ -38,6 +38,7 @@ fn plan(on_reject: OnReject, breaker: BreakerPlan) -> PipelinePlan {
             group: "relay".into(),
             instance_id: None,
             start: Start::Earliest,
+            format: Default::default(),
             on_damaged: OnDamaged::Hold,
             revoke_timeout: Duration::from_secs(2),
             session_timeout: Duration::from_secs(45),
