@@ -296,8 +296,9 @@ impl<'d> Document<'d> {
         (text.as_ptr() as usize).wrapping_sub(self.base) as u32
     }
 
+    /// Where the value starts in the original.
     #[inline(always)]
-    fn start(&self, cursor: Cursor) -> usize {
+    pub(super) fn start(&self, cursor: Cursor) -> usize {
         match cursor.start {
             ValueStart::Document => scan::skip_blanks(self.original, 0),
             ValueStart::At(at) => at as usize,

@@ -19,7 +19,7 @@ pub(super) struct ItemSpan {
 impl<'d> Document<'d> {
     /// Where the first item of a container starts, or its closing bracket stands.
     pub(super) fn items_start(&self, container: Cursor) -> usize {
-        scan::skip_blanks(self.original(), self.range(container).start + 1)
+        scan::skip_blanks(self.original(), self.start(container) + 1)
     }
 
     /// Where the item stands whose value is at `value`, found by name or by index.

@@ -1,6 +1,7 @@
 //! Keeping only some of a record: everything else goes.
 
 use super::super::constants::NameId;
+use super::super::document::Cursor;
 use super::{Container, Draft, DraftValue, Entry, Slot};
 
 /// What is kept of a container.
@@ -15,8 +16,11 @@ pub(in crate::preprocess) struct KeepNode {
 impl Draft<'_> {
     /// Keeps of a changed container what `nodes` name. Returns whether anything of it is left.
     pub(in crate::preprocess) fn keep(&mut self, container: u32, nodes: &[KeepNode]) -> bool {
-        for node in nodes {
-            self.keep_one(container, node);
+        match self.room.containers[container as usize] {
+            Container { base: Some(base), is_array: false, only: false, entries: None } => {
+                self.keep_of_input(container, base, nodes);
+            }
+            Container { .. } => nodes.iter().for_each(|node| self.keep_one(container, node)),
         }
         let mut next = self.room.containers[container as usize].entries.map(|(first, _)| first);
         let mut is_left = false;
@@ -30,6 +34,18 @@ impl Draft<'_> {
         }
         self.room.containers[container as usize].only = true;
         is_left
+    }
+
+    /// The same of an object as it was in the input, in one pass over its members.
+    fn keep_of_input(&mut self, container: u32, base: Cursor, nodes: &[KeepNode]) {
+        let (doc, constants) = (self.doc, self.constants);
+        doc.each_member(base, |name, cursor| {
+            let Some(node) = nodes.iter().find(|node| constants.name(node.name) == name) else { return };
+            let is_read = node.below.is_empty() || doc.child(base, name).is_some_and(|first| first.is(cursor));
+            if is_read && let Some(value) = self.kept_of(DraftValue::Input(cursor), node) {
+                self.push(container, Entry { kept: true, ..Entry::old(node.name, (cursor, 0), Some(value)) });
+            }
+        });
     }
 
     fn keep_one(&mut self, container: u32, node: &KeepNode) {

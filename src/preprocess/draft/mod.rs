@@ -333,14 +333,20 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// It is no container.
     fn changed(&mut self, value: DraftValue) -> Result<u32, NoPlace> {
+        if let DraftValue::Changed(id) = value {
+            return Ok(id);
+        }
         let (base, is_array) = match (value, self.value(value)) {
-            (DraftValue::Changed(id), _) => return Ok(id),
             (DraftValue::Literal(id), Value::Object { .. } | Value::Array) => return Ok(self.thaw(id)),
             (DraftValue::Input(cursor), Value::Object { .. }) => (cursor, false),
             (DraftValue::Input(cursor), Value::Array) => (cursor, true),
             (_, Value::Null) => return Err(NoPlace::Null),
             (
-                DraftValue::Input(_) | DraftValue::Literal(_) | DraftValue::Made(_) | DraftValue::Answer(_),
+                DraftValue::Input(_)
+                | DraftValue::Literal(_)
+                | DraftValue::Made(_)
+                | DraftValue::Changed(_)
+                | DraftValue::Answer(_),
                 Value::Bool(_)
                 | Value::Negative(_)
                 | Value::Unsigned(_)

@@ -67,7 +67,7 @@ impl Draft<'_> {
     }
 
     fn start_of(&self, item: Cursor) -> usize {
-        self.doc.key_of(item).unwrap_or_else(|| self.doc.range(item).start)
+        self.doc.key_of(item).unwrap_or_else(|| self.doc.start(item))
     }
 
     fn entry(&self, number: u32) -> &Entry {
