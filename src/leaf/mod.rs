@@ -10,6 +10,7 @@ pub mod context;
 pub mod exact;
 pub mod finding;
 pub mod nearest;
+pub mod null_name;
 pub mod pointer;
 pub mod policy;
 pub mod quantity;

@@ -141,6 +141,15 @@ impl<'d> Document<'d> {
         }
     }
 
+    /// Elements of an array or members of an object, equal names counted each; 0 for other values.
+    #[must_use]
+    pub fn count(&self, cursor: Cursor) -> usize {
+        match self.nodes.get(cursor.node as usize) {
+            Some(Node::Object { len, .. } | Node::Array { len, .. }) => *len,
+            Some(Node::String(_) | Node::Static(_)) | None => 0,
+        }
+    }
+
     /// Where the value stands in the original, without the blanks around it.
     #[must_use]
     pub fn range(&self, cursor: Cursor) -> Range<usize> {
