@@ -191,7 +191,9 @@ fn bounds(condition: &str) -> Vec<String> {
     let shown = |condition: &ConditionPlan| match &condition.test {
         Test::Number(_, bound) => vec![bound.to_string()],
         Test::In(list) | Test::NotIn(list) => list.iter().map(number).collect(),
-        Test::Exists(_) | Test::Prefix(_) => Vec::new(),
+        Test::Exists(_) | Test::Prefix(_) | Test::Matches(_) | Test::Type(_) | Test::Length(_) | Test::Group(..) => {
+            Vec::new()
+        }
     };
     filter.conditions.iter().flat_map(shown).collect()
 }

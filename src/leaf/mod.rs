@@ -11,6 +11,7 @@ pub mod exact;
 pub mod finding;
 pub mod format;
 pub mod nearest;
+pub mod null_name;
 pub mod pointer;
 pub mod policy;
 pub mod quantity;

@@ -92,16 +92,16 @@ pub fn compare(left: &[u8], right: &[u8]) -> Option<Ordering> {
 }
 
 /// The parts of a number as written.
-struct Spelling<'t> {
-    negative: bool,
-    whole: &'t [u8],
-    fraction: &'t [u8],
+pub(super) struct Spelling<'t> {
+    pub(super) negative: bool,
+    pub(super) whole: &'t [u8],
+    pub(super) fraction: &'t [u8],
     /// With its sign, without the `e`; empty where there is none.
-    exponent: &'t [u8],
+    pub(super) exponent: &'t [u8],
 }
 
 impl<'t> Spelling<'t> {
-    fn new(text: &'t [u8]) -> Option<Self> {
+    pub(super) fn new(text: &'t [u8]) -> Option<Self> {
         let (negative, rest) = sign(text);
         let (whole, rest) = digits(rest);
         let (fraction, rest) = match rest.split_first() {
@@ -123,7 +123,7 @@ impl<'t> Spelling<'t> {
     }
 
     /// Without the zeros in front: `0.d1d2d3… × 10^point`.
-    fn scaled(self) -> Scaled<'t> {
+    pub(super) fn scaled(self) -> Scaled<'t> {
         let (negative, power) = sign(self.exponent);
         let power = without_zeros(power).iter().fold(0_i64, |sum, digit| (sum * 10 + i64::from(digit - b'0')).min(FAR));
         let power = if negative { -power } else { power };
@@ -142,12 +142,12 @@ impl<'t> Spelling<'t> {
 const FAR: i64 = 100_000_000_000_000_000;
 
 /// A number without zeros in front.
-struct Scaled<'t> {
-    negative: bool,
-    whole: &'t [u8],
-    fraction: &'t [u8],
+pub(super) struct Scaled<'t> {
+    pub(super) negative: bool,
+    pub(super) whole: &'t [u8],
+    pub(super) fraction: &'t [u8],
     /// Power of ten in front of the first digit.
-    point: i64,
+    pub(super) point: i64,
 }
 
 impl Scaled<'_> {
@@ -194,7 +194,7 @@ fn digits(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at(text.iter().take_while(|byte| byte.is_ascii_digit()).count())
 }
 
-fn without_zeros(digits: &[u8]) -> &[u8] {
+pub(super) fn without_zeros(digits: &[u8]) -> &[u8] {
     &digits[digits.iter().take_while(|digit| **digit == b'0').count()..]
 }
 

@@ -17,6 +17,7 @@ mod reject;
 mod run;
 mod settlement;
 mod stop;
+mod whole;
 
 pub use backoff::Backoff;
 pub use budget::{Budget, Charge};
@@ -33,3 +34,4 @@ pub use reject::{Reject, RejectReason, StepName};
 pub use run::{Run, Sequence, Ticket, TicketId};
 pub use settlement::{GiveUp, Halt, Outcome, Part, Report, ReportSender, RewindCause};
 pub use stop::{Stop, Wake};
+pub use whole::{NotWhole, WholeNumber, is_whole};

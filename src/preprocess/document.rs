@@ -140,15 +140,6 @@ impl<'d> Document<'d> {
         }
     }
 
-    /// How many members or elements a container has; 0 for any other value.
-    #[must_use]
-    pub(super) fn len(&self, container: Cursor) -> usize {
-        match self.nodes.get(container.node as usize) {
-            Some(Node::Object { len, .. } | Node::Array { len, .. }) => *len,
-            Some(Node::String(_) | Node::Static(_)) | None => 0,
-        }
-    }
-
     /// What `cursor` points at.
     #[must_use]
     pub fn value(&self, cursor: Cursor) -> Value<'d> {
@@ -164,6 +155,15 @@ impl<'d> Document<'d> {
                 StaticNode::Null => Value::Null,
             },
             None => Value::Null,
+        }
+    }
+
+    /// Elements of an array or members of an object, equal names counted each; 0 for other values.
+    #[must_use]
+    pub fn count(&self, cursor: Cursor) -> usize {
+        match self.nodes.get(cursor.node as usize) {
+            Some(Node::Object { len, .. } | Node::Array { len, .. }) => *len,
+            Some(Node::String(_) | Node::Static(_)) | None => 0,
         }
     }
 

@@ -86,7 +86,7 @@ mod tests {
                 });
                 let expected = [("1", true), (r#"{"x":[2]}"#, true), (r#""s""#, false)];
                 assert_eq!(elements, expected.map(|(bytes, more)| (bytes.to_owned(), more)));
-                assert_eq!((doc.len(doc.root()), doc.len(list), doc.items_start(list)), (3, 3, 10));
+                assert_eq!((doc.count(doc.root()), doc.count(list), doc.items_start(list)), (3, 3, 10));
             })
             .expect("valid");
     }

@@ -14,7 +14,7 @@ pub(super) trait Look {
     /// A scalar's bytes as they are written.
     fn spelling(&self, at: Self::At) -> &[u8];
     /// How many members or elements a container has; 0 for any other value.
-    fn len(&self, at: Self::At) -> usize;
+    fn count(&self, at: Self::At) -> usize;
 }
 
 impl Look for Document<'_> {
@@ -33,7 +33,7 @@ impl Look for Document<'_> {
         self.bytes(at)
     }
     #[inline(always)]
-    fn len(&self, at: Cursor) -> usize {
-        Document::len(self, at)
+    fn count(&self, at: Cursor) -> usize {
+        Document::count(self, at)
     }
 }

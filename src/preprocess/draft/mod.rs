@@ -228,7 +228,7 @@ impl<'a> Draft<'a> {
 
     /// The element that is number `index` now.
     fn element_slot(&self, id: u32, container: Container, index: usize) -> Slot {
-        let old = container.base.map_or(0, |base| self.doc.len(base));
+        let old = container.base.map_or(0, |base| self.doc.count(base));
         let mut left = index;
         if container.only {
             // Few are left, and each has an entry: they stand in the order of the input.
@@ -280,7 +280,7 @@ impl<'a> Draft<'a> {
     /// How many items a changed container has.
     fn items(&self, id: u32) -> usize {
         let Some(container) = self.room.containers.get(id as usize) else { return 0 };
-        let old = container.base.filter(|_| !container.only).map_or(0, |base| self.doc.len(base));
+        let old = container.base.filter(|_| !container.only).map_or(0, |base| self.doc.count(base));
         let (mut more, mut gone) = (0, 0);
         for (_, entry) in self.entries(id) {
             match (entry.old, entry.value) {
@@ -696,9 +696,9 @@ impl Look for Draft<'_> {
         }
     }
 
-    fn len(&self, at: DraftValue) -> usize {
+    fn count(&self, at: DraftValue) -> usize {
         match at {
-            DraftValue::Input(cursor) => self.doc.len(cursor),
+            DraftValue::Input(cursor) => self.doc.count(cursor),
             DraftValue::Changed(id) => self.items(id),
             DraftValue::Literal(id) => match &self.constants.literal(id).shape {
                 LiteralShape::Object(members) => members.len(),

@@ -84,7 +84,7 @@ impl Draft<'_> {
         let mut from = range.start;
         // Where the first of the items starts that are left, as long as none was passed.
         let mut first_left = Some(self.doc.items_start(base));
-        let mut is_emptied = self.doc.len(base) == 0;
+        let mut is_emptied = self.doc.count(base) == 0;
         for at in first_of_ours..sheet.order.len() {
             let entry = self.entry(sheet.order[at].1);
             let Some((cursor, _)) = entry.old else { continue };

@@ -1,7 +1,12 @@
 //! `where`: conditions on values of the record, which must all hold. The record's bytes stay untouched (class Z).
+//!
+//! A list of conditions is a flat loop over tests. What nests (`any`, `not`) is one test about the whole record, with
+//! tests of its own; `all` is taken apart wherever its conditions can stand in the list around it.
 
 use std::cmp::Ordering;
+use std::ops::RangeInclusive;
 
+use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +17,13 @@ use super::super::look::Look;
 use super::super::program::CostClass;
 use super::{Operation, Otherwise, StepOperation};
 use crate::leaf::short::ShortForms;
-use crate::leaf::{Bound, CheckContext, Constant, Pointer};
-use crate::model::{Decimal, StepName};
+use crate::leaf::{CheckContext, Constant, Pointer};
+use crate::model::{Decimal, StepName, is_whole};
+
+pub mod condition;
+mod pattern;
+
+use condition::{Condition, TypeName};
 
 /// Conditions that must all hold.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -43,45 +53,6 @@ impl ShortForms for Where {
     }
 }
 
-/// A value of the record and what it is compared with. Several comparisons must all hold. A missing value satisfies
-/// only `exists: false`, `not_equals` and `not_in`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Condition {
-    /// RFC 6901 pointer to the value.
-    pub field: String,
-    /// Is this constant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub equals: Option<Constant>,
-    /// Is not this constant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_equals: Option<Constant>,
-    /// Is one of these constants.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub r#in: Option<Vec<Constant>>,
-    /// Is none of these constants.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_in: Option<Vec<Constant>>,
-    /// Is there (true) or not (false); null counts as not there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exists: Option<bool>,
-    /// Is a number below this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub less_than: Option<Bound>,
-    /// Is a number up to this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at_most: Option<Bound>,
-    /// Is a number above this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub greater_than: Option<Bound>,
-    /// Is a number from this on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at_least: Option<Bound>,
-    /// Is a string that starts with this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prefix: Option<String>,
-}
-
 /// The record goes on only when all conditions hold.
 #[derive(Debug, Clone)]
 pub struct WherePlan {
@@ -91,7 +62,7 @@ pub struct WherePlan {
     pub otherwise: Otherwise,
 }
 
-/// One comparison of a value with constants. A missing value satisfies only `exists: false` and `Not*` forms.
+/// One comparison of a value. A missing value satisfies only `exists: false` and `Not*` forms.
 #[derive(Debug, Clone)]
 pub struct ConditionPlan {
     /// Which value.
@@ -113,6 +84,25 @@ pub enum Test {
     Number(NumberTest, Decimal),
     /// A string that starts with this.
     Prefix(String),
+    /// A string in which this finds something.
+    Matches(Box<Regex>),
+    /// Of one of these types.
+    Type(Vec<TypeName>),
+    /// Characters of a string, elements of an array, members of an object.
+    Length(RangeInclusive<u64>),
+    /// Conditions whose pointers start at the value: it is the whole record wherever people can write one.
+    Group(Nesting, Vec<ConditionPlan>),
+}
+
+/// How many conditions of a group must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nesting {
+    /// At least one.
+    Any,
+    /// All.
+    All,
+    /// Not all.
+    NotAll,
 }
 
 /// Order of a number and a constant.
@@ -138,7 +128,7 @@ impl Where {
         let mut conditions = Vec::new();
         let mut complete = true;
         for (number, condition) in self.all.iter().enumerate() {
-            match condition.check(&format!("{list}[{number}]"), context) {
+            match condition.check(&format!("{list}[{number}]"), 0, context) {
                 Some(tests) => conditions.extend(tests),
                 None => complete = false,
             }
@@ -147,52 +137,9 @@ impl Where {
     }
 }
 
-impl Condition {
-    fn check(&self, path: &str, context: &CheckContext<'_>) -> Option<Vec<ConditionPlan>> {
-        let pointer = context.pointer(&format!("{path}.field"), &self.field)?;
-        for (key, list) in [("in", &self.r#in), ("not_in", &self.not_in)] {
-            if list.as_ref().is_some_and(Vec::is_empty) {
-                context.error(&format!("{path}.{key}"), "the list is empty", "name at least one constant");
-            }
-        }
-        let tests = self.tests();
-        if tests.is_empty() {
-            context.error(
-                path,
-                format!("compares `{}` with nothing", self.field),
-                "add `equals`, `not_equals`, `in`, `not_in`, `exists`, `less_than`, `at_most`, `greater_than`, `at_least` or `prefix`",
-            );
-            return None;
-        }
-        Some(tests.into_iter().map(|test| ConditionPlan { pointer: pointer.clone(), test }).collect())
-    }
-
-    fn tests(&self) -> Vec<Test> {
-        let one = |constant: &Constant| vec![constant.clone()];
-        let number = |kind: NumberTest, bound: &Option<Bound>| {
-            bound.as_ref().map(|Bound(bound)| Test::Number(kind, bound.clone()))
-        };
-        [
-            self.equals.as_ref().map(|constant| Test::In(one(constant))),
-            self.not_equals.as_ref().map(|constant| Test::NotIn(one(constant))),
-            self.r#in.clone().map(Test::In),
-            self.not_in.clone().map(Test::NotIn),
-            self.exists.map(Test::Exists),
-            number(NumberTest::Less, &self.less_than),
-            number(NumberTest::AtMost, &self.at_most),
-            number(NumberTest::Greater, &self.greater_than),
-            number(NumberTest::AtLeast, &self.at_least),
-            self.prefix.clone().map(Test::Prefix),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
-}
-
 impl WherePlan {
     pub(super) fn compile(&self, compiler: &mut Compiler) -> (StepOperation, CostClass) {
-        self.conditions.iter().for_each(|condition| compiler.read(&condition.pointer));
+        self.conditions.iter().for_each(|condition| condition.read(compiler));
         (StepOperation::Read(Operation::Where(self.clone())), CostClass::Untouched)
     }
 
@@ -200,15 +147,67 @@ impl WherePlan {
         for ConditionPlan { pointer, test } in &self.conditions {
             let found = doc.find(window, &pointer.members).map(|found| (found, doc.value(found)));
             if !holds(doc, test, found) {
-                let detail = || format!("the condition on {} does not hold", pointer.shown());
-                return Err(refuse(self.otherwise, place, detail));
+                return Err(refuse(self.otherwise, place, || failure(pointer, test)));
             }
         }
         Ok(())
     }
 }
 
-/// Whether `test` holds for what was found; a missing value only satisfies the negative forms.
+impl ConditionPlan {
+    fn read(&self, compiler: &mut Compiler) {
+        match &self.test {
+            Test::Group(_, conditions) => conditions.iter().for_each(|condition| condition.read(compiler)),
+            Test::In(_)
+            | Test::NotIn(_)
+            | Test::Exists(_)
+            | Test::Number(..)
+            | Test::Prefix(_)
+            | Test::Matches(_)
+            | Test::Type(_)
+            | Test::Length(_) => compiler.read(&self.pointer),
+        }
+    }
+
+    /// The pointers it reads, for messages.
+    fn shown(&self) -> String {
+        match &self.test {
+            Test::Group(_, conditions) => {
+                let mut shown: Vec<_> = conditions.iter().map(Self::shown).collect();
+                shown.dedup();
+                shown.join(", ")
+            }
+            Test::In(_)
+            | Test::NotIn(_)
+            | Test::Exists(_)
+            | Test::Number(..)
+            | Test::Prefix(_)
+            | Test::Matches(_)
+            | Test::Type(_)
+            | Test::Length(_) => self.pointer.shown(),
+        }
+    }
+}
+
+/// What a reject says of the test that does not hold.
+#[cold]
+fn failure(pointer: &Pointer, test: &Test) -> String {
+    let Test::Group(nesting, conditions) = test else {
+        return format!("the condition on {} does not hold", pointer.shown());
+    };
+    let mut shown: Vec<_> = conditions.iter().map(ConditionPlan::shown).collect();
+    shown.dedup();
+    let shown = shown.join(", ");
+    match nesting {
+        Nesting::Any => format!("none of the conditions of `any` holds (on {shown})"),
+        Nesting::All => format!("the conditions of `all` do not all hold (on {shown})"),
+        Nesting::NotAll => format!("the condition under `not` holds (on {shown})"),
+    }
+}
+
+/// Whether `test` holds for what was found; a missing value only satisfies the negative forms. It is inlined into the
+/// loop over a list, and what only newer tests need is called.
+#[inline(always)]
 fn holds<L: Look>(doc: &L, test: &Test, found: Option<(L::At, Value<'_>)>) -> bool {
     let is_one = |constants: &[Constant]| {
         found.is_some_and(|found| constants.iter().any(|constant| equal(doc, found, constant)))
@@ -226,6 +225,69 @@ fn holds<L: Look>(doc: &L, test: &Test, found: Option<(L::At, Value<'_>)>) -> bo
                 NumberTest::AtLeast => order.is_ge(),
             })
         }
+        Test::Matches(pattern) => matches(pattern, found),
+        Test::Type(types) => has_type(doc, types, found),
+        Test::Length(range) => has_length(doc, range, found),
+        Test::Group(nesting, conditions) => group_holds(doc, *nesting, conditions, found),
+    }
+}
+
+#[inline(never)]
+fn matches<A>(pattern: &Regex, found: Option<(A, Value<'_>)>) -> bool {
+    matches!(found, Some((_, Value::String(text))) if pattern.is_match(text))
+}
+
+#[inline(never)]
+fn has_type<L: Look>(doc: &L, types: &[TypeName], found: Option<(L::At, Value<'_>)>) -> bool {
+    let Some((cursor, value)) = found else { return false };
+    types.iter().any(|name| match (name, value) {
+        (TypeName::Null, Value::Null)
+        | (TypeName::Boolean, Value::Bool(_))
+        | (TypeName::Number | TypeName::Integer, Value::Negative(_) | Value::Unsigned(_))
+        | (TypeName::Number, Value::Float(_))
+        | (TypeName::String, Value::String(_))
+        | (TypeName::Object, Value::Object { .. })
+        | (TypeName::Array, Value::Array) => true,
+        (TypeName::Integer, Value::Float(_)) => is_whole(doc.spelling(cursor)),
+        (
+            TypeName::Null
+            | TypeName::Boolean
+            | TypeName::Number
+            | TypeName::Integer
+            | TypeName::String
+            | TypeName::Object
+            | TypeName::Array,
+            _,
+        ) => false,
+    })
+}
+
+#[inline(never)]
+fn has_length<L: Look>(doc: &L, range: &RangeInclusive<u64>, found: Option<(L::At, Value<'_>)>) -> bool {
+    let Some((cursor, value)) = found else { return false };
+    let length = match value {
+        Value::String(text) => text.chars().count(),
+        Value::Object { .. } | Value::Array => doc.count(cursor),
+        Value::Null | Value::Bool(_) | Value::Negative(_) | Value::Unsigned(_) | Value::Float(_) => return false,
+    };
+    range.contains(&(length as u64))
+}
+
+#[inline(never)]
+fn group_holds<L: Look>(
+    doc: &L,
+    nesting: Nesting,
+    conditions: &[ConditionPlan],
+    from: Option<(L::At, Value<'_>)>,
+) -> bool {
+    let one = |ConditionPlan { pointer, test }: &ConditionPlan| {
+        let found = from.and_then(|(from, _)| doc.find(from, &pointer.members));
+        holds(doc, test, found.map(|found| (found, doc.value(found))))
+    };
+    match nesting {
+        Nesting::Any => conditions.iter().any(one),
+        Nesting::All => conditions.iter().all(one),
+        Nesting::NotAll => !conditions.iter().all(one),
     }
 }
 
@@ -249,115 +311,4 @@ fn order<L: Look>(doc: &L, (cursor, value): (L::At, Value<'_>), constant: &Decim
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::super::test_plans::pointer;
-    use super::super::fixtures::{on, planned, refuses, reject_of};
-    use super::*;
-    use crate::model::RejectReason;
-
-    #[test]
-    fn conditions_hold_as_the_contract_says() {
-        let text = r#"{"s":"debug","i":7,"n":-3,"f":7.0,"h":7.5,"big":9007199254740993,"max":18446744073709551615,"wide":9007199254740992.0,"tenth":0.1,
-            "ns":1763556497161513792,"far":18446744073709551617,"deep":-170141183460469231731687303715884105729,
-            "t":true,"z":null,"o":{},"a":[1]}"#;
-        let one_of = |scalars: &[Constant]| Test::In(scalars.to_vec());
-        let string = |text: &str| Constant::String(text.to_owned());
-        let number = |text: &str| Constant::Number(Decimal::new(text).expect("a number"));
-        let bound = |test, text: &str| Test::Number(test, Decimal::new(text).expect("a number"));
-        for (path, test, expected) in [
-            ("/s", one_of(&[string("info"), string("debug")]), true),
-            ("/s", one_of(&[string("DEBUG")]), false),
-            ("/s", one_of(&[number("7")]), false),
-            ("/i", one_of(&[number("7")]), true),
-            ("/i", one_of(&[number("7.0")]), true),
-            ("/i", one_of(&[string("7")]), false),
-            ("/f", one_of(&[number("7")]), true),
-            ("/h", one_of(&[number("7")]), false),
-            ("/h", one_of(&[number("7.5")]), true),
-            ("/n", one_of(&[number("-3")]), true),
-            ("/big", one_of(&[number("9007199254740992")]), false),
-            ("/big", one_of(&[number("9007199254740993")]), true),
-            ("/wide", one_of(&[number("9007199254740993")]), false),
-            ("/wide", one_of(&[number("9007199254740992")]), true),
-            ("/max", one_of(&[number("-1")]), false),
-            ("/t", one_of(&[Constant::Bool(true)]), true),
-            ("/t", one_of(&[number("1")]), false),
-            ("/z", one_of(&[Constant::Bool(false)]), false),
-            ("/o", one_of(&[string("")]), false),
-            ("/none", one_of(&[string("x")]), false),
-            ("/s", Test::NotIn(vec![string("debug")]), false),
-            ("/s", Test::NotIn(vec![string("info")]), true),
-            ("/z", Test::NotIn(vec![string("info")]), true),
-            ("/none", Test::NotIn(vec![string("info")]), true),
-            ("/s", Test::Exists(true), true),
-            ("/z", Test::Exists(true), false),
-            ("/none", Test::Exists(true), false),
-            ("/s", Test::Exists(false), false),
-            ("/z", Test::Exists(false), true),
-            ("/none", Test::Exists(false), true),
-            ("/s", Test::Prefix("de".to_owned()), true),
-            ("/s", Test::Prefix("bug".to_owned()), false),
-            ("/i", Test::Prefix("7".to_owned()), false),
-            ("/i", bound(NumberTest::Less, "7.0"), false),
-            ("/i", bound(NumberTest::Less, "7.1"), true),
-            ("/i", bound(NumberTest::AtMost, "7.0"), true),
-            ("/i", bound(NumberTest::Greater, "7.0"), false),
-            ("/h", bound(NumberTest::Greater, "7.0"), true),
-            ("/n", bound(NumberTest::AtLeast, "-3.0"), true),
-            ("/n", bound(NumberTest::AtLeast, "-2.9"), false),
-            ("/ns", bound(NumberTest::Greater, "1763556497161513791"), true),
-            ("/ns", bound(NumberTest::AtMost, "1763556497161513791.9"), false),
-            ("/ns", bound(NumberTest::Less, "1763556497161513792.0"), false),
-            ("/max", bound(NumberTest::Less, "18446744073709551616"), true),
-            ("/far", bound(NumberTest::AtMost, "18446744073709551616"), false),
-            ("/far", one_of(&[number("18446744073709551616")]), false),
-            ("/far", one_of(&[number("1844674407370955161.7e1")]), true),
-            ("/deep", bound(NumberTest::Less, "-170141183460469231731687303715884105728"), true),
-            ("/tenth", one_of(&[number("0.10")]), true),
-            ("/tenth", bound(NumberTest::Less, "0.1000000000000000055"), true),
-            ("/i", one_of(&[number("70e-1")]), true),
-            ("/s", bound(NumberTest::Less, "7.0"), false),
-            ("/none", bound(NumberTest::Less, "7.0"), false),
-        ] {
-            let run = |otherwise| {
-                let conditions = vec![ConditionPlan { pointer: pointer(path), test: test.clone() }];
-                on(text, |doc| WherePlan { conditions, otherwise }.run(&doc, doc.root(), &"here".into()))
-            };
-            assert_eq!(run(Otherwise::Drop).is_ok(), expected, "{path} {test:?}");
-            if !expected {
-                assert_eq!(reject_of(run(Otherwise::Reject).expect_err(path)).0, RejectReason::Condition);
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_written_wrong_is_refused_with_its_place() {
-        let rows = [
-            ("{where: []}", "", "no condition"),
-            ("{where: [{field: /a}]}", "[0]", "with nothing"),
-            ("{where: [{field: a, exists: true}]}", "[0].field", "write `/a`"),
-            ("{where: [{field: /a, eq: 1}]}", "[0].eq", "known here"),
-            ("{where: [{field: /a, at_least: ten}]}", "[0].at_least", "a number"),
-            ("{where: [{field: /a, equals: [1]}]}", "[0].equals", "a number or a string"),
-            ("{where: [{field: /a, in: []}]}", "[0].in", "empty"),
-            ("{where: {all: [{field: /a, exists: true}], else: drop}}", ".else", "unknown key"),
-        ];
-        refuses("where", &rows);
-    }
-
-    #[test]
-    fn short_and_long_forms() {
-        let shown = |step: &str| format!("{:?}", planned(&format!("{{ where: {step} }}")));
-        let short = shown("[{ field: /n, at_least: 1, less_than: 5.5 }, { field: /s, not_in: [a, 1, true, \"2\"] }]");
-        for part in [
-            "Number(AtLeast, Decimal { text: \"1\"",
-            "Number(Less, Decimal { text: \"5.5\"",
-            "NotIn([String(\"a\"), Number(Decimal { text: \"1\", whole: Some(1) }), Bool(true), String(\"2\")])",
-            "otherwise: Drop",
-        ] {
-            assert!(short.contains(part), "{part}: {short}");
-        }
-        let long = shown("{ all: [{ field: /t, exists: false }], otherwise: reject }");
-        assert!(long.contains("Exists(false)") && long.contains("otherwise: Reject"), "{long}");
-    }
-}
+mod tests;

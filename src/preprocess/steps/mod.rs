@@ -158,8 +158,8 @@ fn no_place(draft: &Draft<'_>, place: &StepName, pointer: &Pointer, fault: NoPla
         .unwrap_or((0, draft.root));
     let shown = Pointer { members: members[..depth].to_vec() }.shown();
     let why = match (fault, draft.value(parent)) {
-        (NoPlace::Missing, Value::Array) if draft.len(parent) == 1 => format!("{shown} has 1 element"),
-        (NoPlace::Missing, Value::Array) => format!("{shown} has {} elements", draft.len(parent)),
+        (NoPlace::Missing, Value::Array) if draft.count(parent) == 1 => format!("{shown} has 1 element"),
+        (NoPlace::Missing, Value::Array) => format!("{shown} has {} elements", draft.count(parent)),
         (NoPlace::Missing, _) => format!("{} is missing", Pointer { members: members[..=depth].to_vec() }.shown()),
         (NoPlace::Null | NoPlace::NotAnObject, value) => format!("{shown} is {}", value.kind()),
     };
