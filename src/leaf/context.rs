@@ -1,6 +1,6 @@
 //! What every check works with: where values were written, the time zone in force, and the list of what it finds.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use super::finding::Finding;
 use super::pointer::{self, Pointer, PointerRefusal};
 use super::quantity::Interval;
-use super::segment::Template;
+use super::segment::{Template, TemplateSegment};
 use super::template;
 use super::tree::Index;
 
@@ -18,6 +18,8 @@ pub struct CheckContext<'run> {
     pub index: &'run Index,
     /// The time zone of the pipeline under check.
     pub zone: RefCell<TimeZone>,
+    /// Whether a `route` step stands before what is checked.
+    pub has_routes: Cell<bool>,
     findings: RefCell<Vec<Finding>>,
 }
 
@@ -25,7 +27,7 @@ impl<'run> CheckContext<'run> {
     /// Without findings, in UTC.
     #[must_use]
     pub fn new(index: &'run Index) -> Self {
-        Self { index, zone: RefCell::new(TimeZone::UTC), findings: RefCell::default() }
+        Self { index, zone: RefCell::new(TimeZone::UTC), has_routes: Cell::new(false), findings: RefCell::default() }
     }
 
     /// Everything found, in order.
@@ -67,6 +69,14 @@ impl<'run> CheckContext<'run> {
                 "the id changes with the time: a record that comes again makes another document",
                 "build the id of the record's own fields, or of `{topic}+{partition}+{offset}`",
             );
+        }
+        if template.has(&TemplateSegment::Route) && !self.has_routes.get() {
+            self.error(
+                path,
+                "`{route}` names nothing: no `route` step stands before it",
+                "add `- route: [{ when: […], as: name }]` to the steps",
+            );
+            return None;
         }
         Some(template.in_zone(&self.zone.borrow()))
     }

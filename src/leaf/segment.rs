@@ -40,6 +40,8 @@ pub enum TemplateSegment {
     Now,
     /// `{header:name}`
     Header(String),
+    /// `{route}`: what the last `route` step named the record.
+    Route,
     /// `{/path}`: the record before the step; in a sink's template, the finished record.
     Field {
         /// Which value.
@@ -85,15 +87,26 @@ impl Template {
     /// Whether rendering it needs the record's value, which a tombstone does not have.
     #[must_use]
     pub(crate) fn needs_document(&self) -> bool {
-        self.segments
-            .iter()
-            .any(|segment| matches!(segment.inner(), TemplateSegment::Field { .. } | TemplateSegment::Original { .. }))
+        self.segments.iter().any(|segment| {
+            matches!(
+                segment.inner(),
+                TemplateSegment::Field { .. } | TemplateSegment::Original { .. } | TemplateSegment::Route
+            )
+        })
     }
 
     /// Whether rendering it needs the finished record, which a record that skips the steps does not have.
     #[must_use]
     pub(crate) fn needs_finished(&self) -> bool {
-        self.segments.iter().any(|segment| matches!(segment.inner(), TemplateSegment::Field { .. }))
+        let needs =
+            |segment: &TemplateSegment| matches!(segment, TemplateSegment::Field { .. } | TemplateSegment::Route);
+        self.segments.iter().any(|segment| needs(segment.inner()))
+    }
+
+    /// Whether it has such a segment, in any form.
+    #[must_use]
+    pub(crate) fn has(&self, segment: &TemplateSegment) -> bool {
+        self.segments.iter().any(|one| one.inner() == segment)
     }
 
     /// Whether it renders otherwise at another time.
@@ -133,6 +146,7 @@ impl TemplateSegment {
             | Self::Timestamp(_)
             | Self::Now
             | Self::Header(_)
+            | Self::Route
             | Self::Field { .. }
             | Self::Original { .. } => self,
         }
@@ -155,6 +169,7 @@ impl TemplateSegment {
             | Self::Timestamp(None)
             | Self::Now
             | Self::Header(_)
+            | Self::Route
             | Self::Field { .. }
             | Self::Original { .. } => {}
         }

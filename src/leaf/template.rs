@@ -8,9 +8,9 @@ use super::pointer::{self, PointerRefusal};
 use super::segment::{Template, TemplateSegment, TimeForm, ValueForm};
 
 const PLACEHOLDERS: &str = "`{key}`, `{key:/pointer}`, `{topic}`, `{partition}`, `{offset}`, `{timestamp}`, `{timestamp:%Y.%m.%d}`, \
-                            `{now:%Y.%m.%d}`, `{header:name}`, `{/pointer}`, `{/pointer|fallback}`, `{/pointer:%Y.%m.%d}` and \
+                            `{now:%Y.%m.%d}`, `{header:name}`, `{route}`, `{/pointer}`, `{/pointer|fallback}`, `{/pointer:%Y.%m.%d}` and \
                             `{original:/pointer}`; `:lower` behind one writes small letters";
-const NAMES: [&str; 8] = ["key", "topic", "partition", "offset", "timestamp", "now", "header", "original"];
+const NAMES: [&str; 9] = ["key", "topic", "partition", "offset", "timestamp", "now", "header", "original", "route"];
 /// Longest template, in bytes.
 const MAX_BYTES: usize = 4_096;
 
@@ -125,6 +125,7 @@ fn value(inside: &str, core: &str, fallback: Option<&str>) -> Result<TemplateSeg
         ("topic", None) => Ok(TemplateSegment::Topic),
         ("partition", None) => Ok(TemplateSegment::Partition),
         ("offset", None) => Ok(TemplateSegment::Offset),
+        ("route", None) => Ok(TemplateSegment::Route),
         ("timestamp", None) => Ok(TemplateSegment::Timestamp(None)),
         ("now", None) => Ok(TemplateSegment::Now),
         ("header", Some(header)) if !header.is_empty() => Ok(TemplateSegment::Header(header.to_owned())),
@@ -262,6 +263,7 @@ pub fn literals(template: &Template) -> impl Iterator<Item = &str> {
         | TemplateSegment::KeyField { .. }
         | TemplateSegment::Topic
         | TemplateSegment::Partition
+        | TemplateSegment::Route
         | TemplateSegment::Offset
         | TemplateSegment::Timestamp(_)
         | TemplateSegment::Now

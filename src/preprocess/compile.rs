@@ -24,6 +24,8 @@ pub(super) struct Compiler {
     /// behind.
     places: Vec<Option<Vec<String>>>,
     lookups: usize,
+    /// The names that records may get.
+    routes: Vec<String>,
     pub(super) formats: usize,
     pub(super) costs: Vec<(StepName, CostClass)>,
 }
@@ -40,6 +42,15 @@ impl Compiler {
         }
         self.costs.push((plan.place.clone(), cost));
         Ok(())
+    }
+
+    /// The number of a route, new or known.
+    pub(super) fn route(&mut self, name: &str) -> usize {
+        let known = self.routes.iter().position(|route| route == name);
+        known.unwrap_or_else(|| {
+            self.routes.push(name.to_owned());
+            self.routes.len() - 1
+        })
     }
 
     /// Number of look-ups so far.
@@ -111,6 +122,7 @@ impl Compiler {
             TemplateSegment::Key => TemplatePart::Key,
             TemplateSegment::Topic => TemplatePart::Topic,
             TemplateSegment::Partition => TemplatePart::Partition,
+            TemplateSegment::Route => TemplatePart::Route(self.routes.clone()),
             TemplateSegment::Offset => TemplatePart::Offset,
             TemplateSegment::Timestamp(None) => TemplatePart::TimestampMs,
             TemplateSegment::Timestamp(Some(text)) => {

@@ -72,6 +72,8 @@ pub(super) struct Stamps {
     last: Vec<Last>,
     /// When the batch in hand was begun.
     pub(super) now_ms: i64,
+    /// What the record in hand was named by a `route` step.
+    pub(super) route: Option<usize>,
     /// Reads keys.
     pub(super) keys: Parser,
     small: String,
@@ -96,7 +98,13 @@ impl fmt::Display for OutOfRange {
 impl Stamps {
     /// A cache for `formats` formats.
     pub(super) fn new(formats: usize) -> Self {
-        Self { last: vec![Last::default(); formats], now_ms: 0, keys: Parser::default(), small: String::new() }
+        Self {
+            last: vec![Last::default(); formats],
+            now_ms: 0,
+            route: None,
+            keys: Parser::default(),
+            small: String::new(),
+        }
     }
 
     /// Writes what stands in `out` from `start` on in small letters; bytes that are no text stay.

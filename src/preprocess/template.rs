@@ -40,6 +40,8 @@ pub(super) enum TemplatePart {
     /// The time it is.
     Now(TimeFormat),
     Header(String),
+    /// The record's route, among these.
+    Route(Vec<String>),
     /// Another part in small letters.
     Lower(Box<Self>),
     /// From the key, read as JSON.
@@ -86,6 +88,7 @@ pub(super) enum RenderFault {
     NoTimestamp,
     TimestampRange,
     NoHeader,
+    NoRoute,
     NullHeader,
     NotJson,
     NoKey,
@@ -96,7 +99,9 @@ pub(super) enum RenderFault {
 impl RenderFault {
     fn reason(self) -> RejectReason {
         match self {
-            Self::Missing | Self::Null | Self::NoTimestamp | Self::NoHeader | Self::NoKey => RejectReason::Missing,
+            Self::Missing | Self::Null | Self::NoTimestamp | Self::NoHeader | Self::NoRoute | Self::NoKey => {
+                RejectReason::Missing
+            }
             Self::NullKey | Self::NullHeader => RejectReason::Null,
             Self::NotText | Self::TimestampRange | Self::NotATime => RejectReason::WrongType,
             Self::NotJson | Self::KeyNotJson => RejectReason::InvalidJson,
@@ -111,7 +116,7 @@ impl RenderFault {
             Self::NullKey | Self::NullHeader => "is null inside other text",
             Self::NoTimestamp => "is missing: the broker has none",
             Self::TimestampRange => "is beyond the calendar",
-            Self::NoHeader => "is missing",
+            Self::NoHeader | Self::NoRoute => "is missing",
             Self::NoKey => "is missing: the record has no key",
             Self::KeyNotJson => "cannot be read: the key is no JSON",
             Self::NotATime => "is no time: neither RFC 3339 text nor seconds or milliseconds since 1970",
@@ -232,6 +237,10 @@ impl TemplatePart {
                 stamps.lower(out, start);
             }
             Self::KeyField(field) => key_field(field, record.key, stamps, out)?,
+            Self::Route(names) => {
+                let route = stamps.route.and_then(|route| names.get(route)).ok_or(RenderFault::NoRoute)?;
+                out.extend_from_slice(route.as_bytes());
+            }
             Self::Header(name) => {
                 let value = record.headers.header(name).ok_or(RenderFault::NoHeader)?;
                 out.extend_from_slice(value.ok_or(RenderFault::NullHeader)?);
@@ -261,6 +270,7 @@ impl TemplatePart {
             Self::Lower(part) => part.name(),
             Self::KeyField(field) => format!("key:{}", field.pointer.shown()),
             Self::Header(name) => format!("header {name}"),
+            Self::Route(_) => "the route".to_owned(),
             Self::Field(field) | Self::Found { own: field, .. } => field.pointer.shown(),
             Self::Original(field) => format!("original:{}", field.pointer.shown()),
         }

@@ -25,6 +25,7 @@ impl Checker<'_> {
         let SourceKeys::Kafka(source) = &written.source;
         let source = self.source(&format!("{path}.source.kafka"), source);
         let redis = |path: &str, name: &str| self.redis(path, name);
+        self.has_routes.set(false);
         let steps = steps::check(&written.steps, &format!("{path}.steps"), self, &redis);
         let sink = self.sink(&format!("{path}.sink"), &written.sink);
         let on_reject = self.on_reject(&format!("{path}.on_reject"), &written.on_reject);

@@ -223,7 +223,8 @@ impl Tree {
             | StepKind::Require(_)
             | StepKind::Where(_)
             | StepKind::Lookup(_)
-            | StepKind::Parse(_) => None,
+            | StepKind::Parse(_)
+            | StepKind::Route(_) => None,
         }
     }
 

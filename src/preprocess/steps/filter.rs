@@ -120,21 +120,35 @@ pub enum NumberTest {
 
 impl Where {
     pub(super) fn check(&self, path: &str, context: &CheckContext<'_>) -> Option<WherePlan> {
-        if self.all.is_empty() {
-            context.error(path, "has no condition", "write `- { field: /status, equals: new }`");
-        }
         let long = format!("{path}.all");
         let list = if context.index.is_written(&long) { &long } else { path };
-        let mut conditions = Vec::new();
-        let mut complete = true;
-        for (number, condition) in self.all.iter().enumerate() {
-            match condition.check(&format!("{list}[{number}]"), 0, context) {
-                Some(tests) => conditions.extend(tests),
-                None => complete = false,
-            }
-        }
-        complete.then_some(WherePlan { conditions, otherwise: self.otherwise })
+        Some(WherePlan { conditions: check_all(&self.all, list, context)?, otherwise: self.otherwise })
     }
+}
+
+/// Checks conditions that must all hold.
+pub(super) fn check_all(all: &[Condition], list: &str, context: &CheckContext<'_>) -> Option<Vec<ConditionPlan>> {
+    if all.is_empty() {
+        context.error(list, "has no condition", "write `- { field: /status, equals: new }`");
+        return None;
+    }
+    let mut conditions = Vec::new();
+    let mut complete = true;
+    for (number, condition) in all.iter().enumerate() {
+        match condition.check(&format!("{list}[{number}]"), 0, context) {
+            Some(tests) => conditions.extend(tests),
+            None => complete = false,
+        }
+    }
+    complete.then_some(conditions)
+}
+
+/// Whether all conditions hold.
+pub(super) fn do_hold<L: Look>(conditions: &[ConditionPlan], doc: &L, window: L::At) -> bool {
+    conditions.iter().all(|ConditionPlan { pointer, test }| {
+        let found = doc.find(window, &pointer.members).map(|found| (found, doc.value(found)));
+        holds(doc, test, found)
+    })
 }
 
 impl WherePlan {
@@ -155,7 +169,7 @@ impl WherePlan {
 }
 
 impl ConditionPlan {
-    fn read(&self, compiler: &mut Compiler) {
+    pub(super) fn read(&self, compiler: &mut Compiler) {
         match &self.test {
             Test::Group(_, conditions) => conditions.iter().for_each(|condition| condition.read(compiler)),
             Test::In(_)

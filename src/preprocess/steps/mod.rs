@@ -31,6 +31,7 @@ pub mod parse;
 pub(super) mod pointers;
 pub mod rename;
 pub mod require;
+pub mod route;
 pub mod select;
 pub mod set;
 
@@ -60,6 +61,8 @@ pub enum Step {
     Set(set::Set),
     /// JSON text inside a string becomes JSON: a pointer, or a map with `from`, `into` and `otherwise`.
     Parse(Short<parse::Parse>),
+    /// Gives the record a name for `{route}` in templates: a list of rules, or a map with `rules` and `otherwise`.
+    Route(Short<route::Route>),
 }
 
 /// A step as true. `place` is its name in messages: `steps[0].select`.
@@ -92,6 +95,8 @@ pub enum StepKind {
     Set(set::SetPlan),
     /// Text becomes JSON.
     Parse(parse::ParsePlan),
+    /// The record gets a name.
+    Route(route::RoutePlan),
 }
 
 /// A step of a program that only reads what was parsed.
@@ -133,6 +138,7 @@ pub(super) enum Operation {
     Where(filter::WherePlan),
     /// Index of a look-up of the same phase.
     Lookup(usize),
+    Route(route::CompiledRoute),
 }
 
 /// What happens to a record that a condition does not let pass.
@@ -196,6 +202,7 @@ impl Step {
             Self::Rename(rename) => rename.check(path, context).map(StepKind::Rename),
             Self::Set(set) => set.check(path, context).map(StepKind::Set),
             Self::Parse(Short(parse)) => parse.check(path, context).map(StepKind::Parse),
+            Self::Route(Short(route)) => route.check(path, context).map(StepKind::Route),
         };
         Some(StepPlan { place: Arc::from(format!("steps[{number}].{name}")), kind: kind? })
     }
@@ -211,6 +218,7 @@ impl Step {
             Self::Rename(_) => "rename",
             Self::Set(_) => "set",
             Self::Parse(_) => "parse",
+            Self::Route(_) => "route",
         }
     }
 }
@@ -233,6 +241,7 @@ impl StepKind {
             Self::Keep(plan) => Ok(plan.compile(compiler)),
             Self::Rename(plan) => Ok(plan.compile(compiler)),
             Self::Set(plan) => plan.compile(place, compiler),
+            Self::Route(plan) => Ok(plan.compile(compiler)),
             Self::Parse(plan) => plan.compile(compiler).ok_or_else(|| error(place, "the whole record is no string")),
             Self::Select(plan) => Ok(plan.compile(compiler)),
             Self::Require(plan) => Ok(plan.compile(compiler)),
@@ -259,6 +268,7 @@ impl Instruction {
             Operation::Select(select) => select.run(on.document, window, &self.place),
             Operation::Require(require) => require.run(on.document, window, &self.place).map(|()| window),
             Operation::Where(filter) => filter.run(on.document, window, &self.place).map(|()| window),
+            Operation::Route(route) => route.run(on.document, window, &self.place, rendering).map(|()| window),
             Operation::Lookup(index) => {
                 on.phase.lookups[*index].ask(*index, on, window, asked, rendering).map(|()| window)
             }
@@ -302,6 +312,7 @@ impl DraftInstruction {
             }
             StepOperation::Read(Operation::Require(require)) => require.run(draft, draft.root, &self.place),
             StepOperation::Read(Operation::Where(filter)) => filter.run(draft, draft.root, &self.place),
+            StepOperation::Read(Operation::Route(route)) => route.run(draft, draft.root, &self.place, rendering),
             StepOperation::Read(Operation::Lookup(index)) => {
                 on.phase.lookups[*index].ask_of_draft(*index, on, draft, asked, rendering)
             }

@@ -30,6 +30,8 @@ pub(super) struct BatchBuffers {
 struct Live {
     run: usize,
     index: u32,
+    /// What it was named by a `route` step.
+    route: Option<usize>,
     body: RecordBody,
 }
 
@@ -126,7 +128,7 @@ impl<E: Encode> Preprocessor<E> {
                     }
                     None => RecordBody::Tombstone,
                 };
-                let live = Live { run: number, index, body };
+                let live = Live { run: number, index, route: None, body };
                 if let Err(ending) = look.at::<DRAFTS>(live, &record, record.value) {
                     end(prepared, place, ending);
                 }
@@ -222,7 +224,7 @@ impl<E: Encode> Preprocessor<E> {
                 output.encode(place, &record, value, &tools.rendering, held.templates, prepared);
             } else {
                 let body = rebuild(&body, &pieces, &mut next);
-                batch.live.push(Live { body, run: held.live.run, index: held.live.index });
+                batch.live.push(Live { body, ..held.live });
             }
         }
         batch.rebuilt = next;
@@ -251,7 +253,9 @@ impl FirstPass<'_> {
     ) -> Result<(), StepEnding> {
         let first = self.tools.asked.questions.len();
         let templates = self.tools.rendering.templates.len();
+        self.tools.rendering.stamps.route = live.route;
         let window = self.tools.read::<DRAFTS>(self.program, self.phase, record, bytes);
+        live.route = self.tools.rendering.stamps.route;
         if DRAFTS && bytes.is_some() {
             live.body = RecordBody::Written;
         }

@@ -106,6 +106,7 @@ fn render(template: &Template, now: &Json, input: &Json) -> Result<String, Rejec
         | TemplateSegment::KeyField { .. }
         | TemplateSegment::Topic
         | TemplateSegment::Partition
+        | TemplateSegment::Route
         | TemplateSegment::Offset
         | TemplateSegment::Timestamp(_)
         | TemplateSegment::Now
@@ -157,7 +158,7 @@ fn apply(step: &StepPlan, now: &mut Json, input: &Json, tables: &mut std::slice:
             *now = serde_json::from_str(&tree.text()).expect("JSON");
             Ok(())
         }
-        StepKind::Parse(_) => unreachable!("not generated"),
+        StepKind::Parse(_) | StepKind::Route(_) => unreachable!("not generated"),
         StepKind::Lookup(plan) => {
             let table = tables.next().expect("a table for each look-up");
             let (name, parents) = plan.into.members.split_last().expect("not empty");
