@@ -19,10 +19,13 @@ use crate::leaf::server::RedisConnection;
 use crate::leaf::short::Short;
 use crate::model::StepName;
 
+#[cfg_attr(not(test), expect(dead_code, reason = "the machinery that runs it is being built"))]
+pub mod coerce;
 pub mod filter;
 pub mod lookup;
 pub mod require;
 pub mod select;
+pub mod unconverted;
 
 /// Most steps of a pipeline.
 const MAX_STEPS: usize = 100;
