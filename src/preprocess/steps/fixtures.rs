@@ -12,15 +12,28 @@ const MINIMAL: &str = include_str!("../../../config/minimal.yaml");
 const LINE: u64 = 14;
 
 fn load(step: &str) -> Result<Vec<StepPlan>, Findings> {
+    load_block(&format!("    steps: [{step}]\n"))
+}
+
+/// The plans of a list of steps, with its key, as lines below a pipeline.
+fn load_block(steps: &str) -> Result<Vec<StepPlan>, Findings> {
     let surroundings = Surroundings { environment: &|_| None, property: &|_, _| Ok(()), tls: false, cores: 2 };
     let redis = "  redis: { known: { url: \"redis://h\" } }\n\npipelines:";
-    let text = MINIMAL.replacen("sink:", &format!("steps: [{step}]\n    sink:"), 1).replacen("\npipelines:", redis, 1);
+    let text = MINIMAL.replacen("    sink:", &format!("{steps}    sink:"), 1).replacen("\npipelines:", redis, 1);
     load_text(&text, "t.yaml", surroundings).map(|mut loaded| loaded.plan.pipelines.remove(0).steps)
 }
 
 /// The plan of one step as people write it; there is a Redis connection `known`.
 pub(super) fn planned(step: &str) -> StepKind {
     load(step).unwrap_or_else(|findings| panic!("{step}: {findings}")).remove(0).kind
+}
+
+/// The plan of the only step of a list in lines.
+pub(super) fn planned_block(list: &str) -> StepKind {
+    let lines: String = list.lines().map(|line| format!("      {line}\n")).collect();
+    let mut plans = load_block(&format!("    steps:\n{lines}")).unwrap_or_else(|findings| panic!("{list}\n{findings}"));
+    assert_eq!(plans.len(), 1, "{list}");
+    plans.remove(0).kind
 }
 
 /// Checks wrong steps: each is refused with the path below `steps[0].<kind>` and a part of what is said, at its place.
@@ -49,3 +62,6 @@ pub(super) fn reject_of(ending: StepEnding) -> (RejectReason, String) {
         StepEnding::Dropped => panic!("dropped"),
     }
 }
+
+#[path = "page_tests.rs"]
+mod page_tests;
