@@ -13,15 +13,15 @@ pub fn choice<'de, D: Deserializer<'de>, T: Copy>(
     names: &'static [&'static str],
     choices: &'static [T],
 ) -> Result<T, D::Error> {
-    deserializer.deserialize_any(Names { names, choices })
+    deserializer.deserialize_any(NamesWithNull { names, choices })
 }
 
-struct Names<T: 'static> {
+struct NamesWithNull<T: 'static> {
     names: &'static [&'static str],
     choices: &'static [T],
 }
 
-impl<T: Copy> Visitor<'_> for Names<T> {
+impl<T: Copy> Visitor<'_> for NamesWithNull<T> {
     type Value = T;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

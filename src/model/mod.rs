@@ -34,4 +34,4 @@ pub use reject::{Reject, RejectReason, StepName};
 pub use run::{Run, Sequence, Ticket, TicketId};
 pub use settlement::{GiveUp, Halt, Outcome, Part, Report, ReportSender, RewindCause};
 pub use stop::{Stop, Wake};
-pub use whole::{NotWhole, WholeNumber, is_whole};
+pub use whole::{NotWhole, WholeNumber, floor_scaled, is_whole, write_number};

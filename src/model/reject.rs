@@ -26,6 +26,8 @@ pub enum RejectReason {
     Null,
     /// A pointer found a value of another type than needed, such as a string where an object must be.
     WrongType,
+    /// A value that cannot be converted to what is wanted, such as 1.5 to a whole number.
+    InvalidValue,
     /// Something stands where nothing may be yet, such as at the new name of a member.
     Exists,
     /// `where` or `require` with `reject`.

@@ -66,6 +66,18 @@ impl<'t> WholeNumber<'t> {
     }
 }
 
+impl WholeNumber<'_> {
+    /// The number, where it is 0 or 1.
+    #[must_use]
+    pub fn bit(&self) -> Option<bool> {
+        match (self.negative, self.zeros, self.digits) {
+            (false, 0, [[], []]) => Some(false),
+            (false, 0, [[b'1'], []] | [[], [b'1']]) => Some(true),
+            _ => None,
+        }
+    }
+}
+
 fn without_zeros_behind(digits: &[u8]) -> &[u8] {
     &digits[..digits.len() - digits.iter().rev().take_while(|digit| **digit == b'0').count()]
 }
@@ -94,19 +106,20 @@ pub fn write_number(text: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// The number times ten to `power`, down to the next whole one; `None` for what is no number and for 10^30 and beyond.
+/// The number times ten to `power`, down to the next whole one, and at most 10^30 either way; `None` for what is no
+/// number.
 #[must_use]
 pub fn floor_scaled(text: &[u8], power: u8) -> Option<i128> {
-    /// Less than the digits of an `i128`.
-    const MOST_DIGITS: i64 = 30;
+    /// An `i128` holds more.
+    const MOST: (i64, i128) = (30, 10_i128.pow(30));
     let scaled = Spelling::new(text)?.scaled();
     let digits = || scaled.whole.iter().chain(scaled.fraction);
     if digits().all(|digit| *digit == b'0') {
         return Some(0);
     }
     let length = scaled.point + i64::from(power);
-    if length > MOST_DIGITS {
-        return None;
+    if length > MOST.0 {
+        return Some(if scaled.negative { -MOST.1 } else { MOST.1 });
     }
     let taken = usize::try_from(length).unwrap_or(0);
     let digit_at = |place: usize| digits().nth(place).map_or(0, |digit| i128::from(digit - b'0'));
@@ -174,6 +187,15 @@ mod tests {
     }
 
     #[test]
+    fn zero_and_one_are_known_in_any_spelling() {
+        let spellings = [("0", Some(false)), ("-0.0", Some(false)), ("1", Some(true)), ("1.0", Some(true))];
+        let more = [("0.1e1", Some(true)), ("100e-2", Some(true)), ("01", Some(true)), ("-1", None), ("10", None)];
+        for (text, expected) in spellings.into_iter().chain(more).chain([("2", None), ("11", None), ("1.1e1", None)]) {
+            assert_eq!(WholeNumber::new(text.as_bytes(), 9).ok().and_then(|number| number.bit()), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn wholeness_asks_for_no_length() {
         for (text, expected) in [("1e999", true), ("1e-999", false), ("7.0", true), ("7.5", false), ("x", false)] {
             assert_eq!(is_whole(text.as_bytes()), expected, "{text}");
@@ -220,8 +242,9 @@ mod tests {
             ("1e-999999999", 9, Some(0)),
             ("-1e-999999999", 9, Some(-1)),
             ("1e20", 9, Some(100_000_000_000_000_000_000_000_000_000)),
-            ("1e21", 9, None),
-            ("1e999999999999", 0, None),
+            ("1e21", 9, Some(10_i128.pow(30))),
+            ("1e999999999999", 0, Some(10_i128.pow(30))),
+            ("-1e999999999999", 0, Some(-(10_i128.pow(30)))),
             ("0e999999999999", 0, Some(0)),
             ("-0", 9, Some(0)),
             ("0012", 2, Some(1_200)),

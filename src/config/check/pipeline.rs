@@ -66,8 +66,8 @@ impl Checker<'_> {
             Ok(zone) => drop(self.zone.replace(zone)),
             Err(_) => self.error(
                 path,
-                format!("`{name}` is not a time zone this machine knows"),
-                "write a name such as `Europe/Berlin` or `UTC`; in a bare container install the package `tzdata`",
+                format!("`{name}` is no time zone"),
+                "write a name of the time zone database (tzdata), such as `Europe/Berlin` or `UTC`",
             ),
         }
     }

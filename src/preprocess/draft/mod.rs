@@ -509,22 +509,39 @@ impl<'a> Draft<'a> {
         DraftValue::Changed(copy)
     }
 
-    /// Makes a scalar of JSON text that `write` appends; a string must have no escapes.
-    ///
-    /// # Errors
-    /// As `write` says.
-    pub(super) fn make<E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<DraftValue, E> {
+    /// Makes a scalar of its JSON text; a string must have no escapes.
+    pub(super) fn make(&mut self, json: &[u8]) -> DraftValue {
         let start = self.room.texts.len();
-        write(&mut self.room.texts)?;
+        self.room.texts.extend_from_slice(json);
         let end = self.room.texts.len();
-        let kind = match self.room.texts.get(start) {
+        let kind = match json.first() {
             Some(b'n') | None => ScalarKind::Null,
             Some(b't') => ScalarKind::Bool(true),
             Some(b'f') => ScalarKind::Bool(false),
             Some(b'"') => ScalarKind::String((start as u32 + 1, end as u32 - 1)),
             Some(_) => ScalarKind::Number,
         };
-        Ok(self.add_scalar(MadeScalar { json: (start as u32, end as u32), kind }))
+        self.add_scalar(MadeScalar { json: (start as u32, end as u32), kind })
+    }
+
+    /// Makes a string of a value's JSON text.
+    pub(super) fn make_text_of(&mut self, value: DraftValue) -> DraftValue {
+        let text = self.text_of(value);
+        self.make_string(&text)
+    }
+
+    /// Whether the value is an object or an array.
+    pub(super) fn is_container(&self, value: DraftValue) -> bool {
+        matches!(self.value(value), Value::Object { .. } | Value::Array)
+    }
+
+    /// Puts a value at a path; missing parents are made.
+    ///
+    /// # Errors
+    /// See [`Draft::container`] and [`Draft::put`].
+    pub(super) fn put_at(&mut self, EditPath { parents, name }: &EditPath, value: DraftValue) -> Result<(), NoPlace> {
+        let container = self.container(parents, true)?;
+        self.put(container, *name, value)
     }
 
     /// Makes a string.

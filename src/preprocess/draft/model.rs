@@ -224,6 +224,8 @@ impl Tree {
             | StepKind::Where(_)
             | StepKind::Lookup(_)
             | StepKind::Parse(_)
+            | StepKind::Coerce(_)
+            | StepKind::Timestamp(_)
             | StepKind::Route(_) => None,
         }
     }

@@ -31,6 +31,13 @@ impl Draft<'_> {
         start..self.room.written.len()
     }
 
+    /// The JSON text of a value.
+    pub(super) fn text_of(&self, value: DraftValue) -> String {
+        let mut sheet = Sheet { out: Vec::new(), order: Vec::new(), questions: &mut [] };
+        self.write_value(value, &mut sheet);
+        String::from_utf8(sheet.out).unwrap_or_default()
+    }
+
     fn write_value(&self, value: DraftValue, sheet: &mut Sheet<'_>) {
         match value {
             DraftValue::Input(_) | DraftValue::Literal(_) | DraftValue::Made(_) => {

@@ -21,6 +21,7 @@ use crate::leaf::{CheckContext, Constant, Pointer};
 use crate::model::{Decimal, StepName, is_whole};
 
 pub mod condition;
+pub mod length;
 mod pattern;
 
 use condition::{Condition, TypeName};

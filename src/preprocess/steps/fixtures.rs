@@ -20,15 +20,26 @@ const MINIMAL: &str = include_str!("../../../config/minimal.yaml");
 const LINE: u64 = 14;
 
 fn load(step: &str) -> Result<Vec<StepPlan>, Findings> {
+    load_block(&format!("    steps: [{step}]\n"))
+}
+
+/// The plans of a list of steps, with its key, as lines below a pipeline.
+fn load_block(steps: &str) -> Result<Vec<StepPlan>, Findings> {
     let surroundings = Surroundings { environment: &|_| None, property: &|_, _| Ok(()), tls: false, cores: 2 };
     let redis = "  redis: { known: { url: \"redis://h\" } }\n\npipelines:";
-    let text = MINIMAL.replacen("sink:", &format!("steps: [{step}]\n    sink:"), 1).replacen("\npipelines:", redis, 1);
+    let text = MINIMAL.replacen("    sink:", &format!("{steps}    sink:"), 1).replacen("\npipelines:", redis, 1);
     load_text(&text, "t.yaml", surroundings).map(|mut loaded| loaded.plan.pipelines.remove(0).steps)
 }
 
 /// The plan of one step as people write it; there is a Redis connection `known`.
 pub(super) fn planned(step: &str) -> StepKind {
     load(step).unwrap_or_else(|findings| panic!("{step}: {findings}")).remove(0).kind
+}
+
+/// The plans of a list of steps in lines.
+pub(super) fn planned_block(list: &str) -> Vec<StepPlan> {
+    let lines: String = list.lines().map(|line| format!("      {line}\n")).collect();
+    load_block(&format!("    steps:\n{lines}")).unwrap_or_else(|findings| panic!("{list}\n{findings}"))
 }
 
 /// Checks wrong steps: each is refused with the path below `steps[0].<kind>` and a part of what is said, at its place.
@@ -67,9 +78,17 @@ pub(in crate::preprocess) fn run_plans(
     plans: &[StepPlan],
     value: &str,
 ) -> Result<String, (&'static str, String, String)> {
+    run_plans_with(plans, value, &[("1", r#"{"tier":"gold"}"#)])
+}
+
+/// The same with other answers to look-ups.
+pub(super) fn run_plans_with(
+    plans: &[StepPlan],
+    value: &str,
+    answers: &[(&str, &str)],
+) -> Result<String, (&'static str, String, String)> {
     let program = Program::compile(plans, &[], Tombstones::PassOn).expect("compiles");
-    let table: &[(&str, &str)] = &[("1", r#"{"tier":"gold"}"#)];
-    let mut preprocessor = Preprocessor::new(program, enricher(&[table; 3]), Text);
+    let mut preprocessor = Preprocessor::new(program, enricher(&[answers; 3]), Text);
     let table = PartitionTable::default();
     let slot = table.slot(&TopicPartition { topic: "events".into(), partition: 0 }).expect("room");
     let ticket = Ticket { id: TicketId(1), slot, epoch: Epoch::fresh() };
@@ -100,3 +119,6 @@ pub(super) fn reject_of(ending: StepEnding) -> (RejectReason, String) {
         StepEnding::Dropped => panic!("dropped"),
     }
 }
+
+#[path = "page_tests.rs"]
+mod page_tests;

@@ -23,6 +23,7 @@ use crate::leaf::{CheckContext, Pointer};
 use crate::model::{RejectReason, StepName};
 use pointers::Pointers;
 
+pub mod coerce;
 pub mod drop;
 pub mod filter;
 pub mod keep;
@@ -34,6 +35,8 @@ pub mod require;
 pub mod route;
 pub mod select;
 pub mod set;
+pub mod timestamp;
+pub mod unconverted;
 
 /// Most steps of a pipeline.
 const MAX_STEPS: usize = 100;
@@ -61,6 +64,10 @@ pub enum Step {
     Set(set::Set),
     /// JSON text inside a string becomes JSON: a pointer, or a map with `from`, `into` and `otherwise`.
     Parse(Short<parse::Parse>),
+    /// Gives values a type: `{ /n: integer }`, or a map with `fields` and `otherwise`.
+    Coerce(coerce::Coerce),
+    /// Reads a date in several formats and writes it in one.
+    Timestamp(timestamp::TimestampStep),
     /// Gives the record a name for `{route}` in templates: a list of rules, or a map with `rules` and `otherwise`.
     Route(Short<route::Route>),
 }
@@ -95,6 +102,10 @@ pub enum StepKind {
     Set(set::SetPlan),
     /// Text becomes JSON.
     Parse(parse::ParsePlan),
+    /// Values get a type.
+    Coerce(coerce::CoercePlan),
+    /// A date is read and written.
+    Timestamp(timestamp::TimestampPlan),
     /// The record gets a name.
     Route(route::RoutePlan),
 }
@@ -128,6 +139,8 @@ pub(super) enum Change {
     Rename(rename::CompiledRename),
     Set(set::CompiledSet),
     Parse(parse::CompiledParse),
+    Coerce(coerce::CompiledCoerce),
+    Timestamp(timestamp::CompiledTimestamp),
 }
 
 /// What an instruction does that changes nothing.
@@ -202,6 +215,8 @@ impl Step {
             Self::Rename(rename) => rename.check(path, context).map(StepKind::Rename),
             Self::Set(set) => set.check(path, context).map(StepKind::Set),
             Self::Parse(Short(parse)) => parse.check(path, context).map(StepKind::Parse),
+            Self::Coerce(coerce) => coerce.check(path, context).map(StepKind::Coerce),
+            Self::Timestamp(timestamp) => timestamp.check(path, context).map(StepKind::Timestamp),
             Self::Route(Short(route)) => route.check(path, context).map(StepKind::Route),
         };
         Some(StepPlan { place: Arc::from(format!("steps[{number}].{name}")), kind: kind? })
@@ -218,6 +233,8 @@ impl Step {
             Self::Rename(_) => "rename",
             Self::Set(_) => "set",
             Self::Parse(_) => "parse",
+            Self::Coerce(_) => "coerce",
+            Self::Timestamp(_) => "timestamp",
             Self::Route(_) => "route",
         }
     }
@@ -241,6 +258,8 @@ impl StepKind {
             Self::Keep(plan) => Ok(plan.compile(compiler)),
             Self::Rename(plan) => Ok(plan.compile(compiler)),
             Self::Set(plan) => plan.compile(place, compiler),
+            Self::Coerce(plan) => Ok(plan.compile(compiler)),
+            Self::Timestamp(plan) => plan.compile(compiler).ok_or_else(|| error(place, "the whole record is no date")),
             Self::Route(plan) => Ok(plan.compile(compiler)),
             Self::Parse(plan) => plan.compile(compiler).ok_or_else(|| error(place, "the whole record is no string")),
             Self::Select(plan) => Ok(plan.compile(compiler)),
@@ -324,6 +343,10 @@ impl DraftInstruction {
             StepOperation::Change(Change::Rename(rename)) => rename.run(draft, &self.place),
             StepOperation::Change(Change::Set(set)) => set.run(on, draft, &self.place, rendering),
             StepOperation::Change(Change::Parse(parse)) => parse.run(draft, &self.place),
+            StepOperation::Change(Change::Coerce(coerce)) => coerce.run(draft, &self.place, &mut rendering.key),
+            StepOperation::Change(Change::Timestamp(timestamp)) => {
+                timestamp.run(draft, &self.place, &mut rendering.key)
+            }
         }
     }
 }

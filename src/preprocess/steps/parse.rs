@@ -114,12 +114,7 @@ impl CompiledParse {
             },
         };
         match (parsed, otherwise) {
-            (Ok(value), _) => {
-                let EditPath { parents, name } = &self.path;
-                let container = draft.container(parents, true);
-                let put = container.and_then(|container| draft.put(container, *name, value));
-                put.map_err(|fault| no_place(draft, place, into, fault))
-            }
+            (Ok(value), _) => draft.put_at(&self.path, value).map_err(|fault| no_place(draft, place, into, fault)),
             (Err(_), OnNoJson::Keep) => Ok(()),
             (Err((reason, detail)), OnNoJson::Reject) => Err(rejected(reason, place, detail)),
         }

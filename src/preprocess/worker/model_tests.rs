@@ -158,7 +158,9 @@ fn apply(step: &StepPlan, now: &mut Json, input: &Json, tables: &mut std::slice:
             *now = serde_json::from_str(&tree.text()).expect("JSON");
             Ok(())
         }
-        StepKind::Parse(_) | StepKind::Route(_) => unreachable!("not generated"),
+        StepKind::Parse(_) | StepKind::Coerce(_) | StepKind::Timestamp(_) | StepKind::Route(_) => {
+            unreachable!("not generated")
+        }
         StepKind::Lookup(plan) => {
             let table = tables.next().expect("a table for each look-up");
             let (name, parents) = plan.into.members.split_last().expect("not empty");
