@@ -1,6 +1,6 @@
 //! What each type makes of each value, what is written wrong, and the forms.
 
-use super::super::fixtures::on;
+use super::super::fixtures::{allocated_by, on};
 use super::*;
 use crate::leaf::tree::Index;
 
@@ -245,5 +245,25 @@ fn short_and_long_forms() {
         let coerce: Coerce = serde_json::from_str(written).expect(written);
         let again = serde_json::to_string(&coerce).expect("JSON");
         assert_eq!(checked(&again).map(|plan| plan.fields.len()), Ok(plan.fields.len()), "{again}");
+    }
+}
+
+#[test]
+fn nothing_is_allocated_per_value() {
+    let mut out = Vec::new();
+    for (to, json) in [
+        (CoerceTo::Integer, r#""00012345678901234567890123""#),
+        (CoerceTo::Integer, "1e300"),
+        (CoerceTo::Number, r#"" +1.50e3 ""#),
+        (CoerceTo::String, r#"{"a":["\"", 1]}"#),
+        (CoerceTo::Boolean, r#""YES""#),
+    ] {
+        let bytes = on(json, |doc| {
+            allocated_by(|| {
+                out.clear();
+                assert_eq!(convert(to, doc.value(doc.root()), doc.bytes(doc.root()), &mut out), Ok(()));
+            })
+        });
+        assert_eq!(bytes, 0, "{json}");
     }
 }

@@ -109,6 +109,16 @@ pub(super) fn on<T>(text: &str, look: impl FnOnce(Document<'_>) -> T) -> T {
     Parser::default().read(text.as_bytes(), look).expect("valid")
 }
 
+/// Bytes that `work` allocates once its buffers have grown, by jemalloc's count for this thread.
+pub(super) fn allocated_by(mut work: impl FnMut()) -> u64 {
+    let allocated = || jemalloc_ctl::thread::allocatedp::read().expect("jemalloc counts").get();
+    work();
+    work();
+    let before = allocated();
+    work();
+    allocated() - before
+}
+
 /// Reason and detail of a reject by the step `here`.
 pub(super) fn reject_of(ending: StepEnding) -> (RejectReason, String) {
     match ending {

@@ -1,6 +1,6 @@
 //! What each format reads and each output writes, what is written wrong, and the forms.
 
-use super::super::fixtures::on;
+use super::super::fixtures::{allocated_by, on};
 use super::*;
 use crate::leaf::tree::Index;
 
@@ -352,4 +352,25 @@ fn defaults() {
     let plan = checked(r#"{"from":"/t","into":"/u","otherwise":null,"formats":["epoch_ns","%F"]}"#).expect("right");
     assert_eq!((plan.into.to_string(), plan.otherwise), ("/u".to_owned(), OnUnconverted::Null));
     assert_eq!(plan.formats, [DateFormat::Named(DateFormatName::EpochNs), DateFormat::Pattern("%F".to_owned())]);
+}
+
+#[test]
+fn nothing_is_allocated_per_date() {
+    let mut out = Vec::new();
+    for (keys, json) in [
+        (r#""timezone":"Europe/Berlin""#, r#""2024-11-03T22:41:48.123456""#),
+        (r#""output":"epoch_ns""#, r#""2024-11-03T22:41:48.123456+01:00""#),
+        (r#""formats":["epoch_s"]"#, "1730673708.123"),
+        (r#""formats":["%d/%b/%Y:%H:%M:%S %z"]"#, r#""03/Nov/2024:22:41:48 +0100""#),
+        (r#""formats":["%Y-%m-%d %H:%M:%S%.f"],"timezone":"America/New_York""#, r#""2024-11-03 22:41:48.25""#),
+    ] {
+        let plan = plan(keys);
+        let bytes = on(json, |doc| {
+            allocated_by(|| {
+                out.clear();
+                assert_eq!(plan.convert(doc.value(doc.root()), doc.bytes(doc.root()), &mut out), Ok(()));
+            })
+        });
+        assert_eq!(bytes, 0, "{keys}");
+    }
 }

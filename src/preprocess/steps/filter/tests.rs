@@ -2,7 +2,7 @@
 
 use super::super::super::test_plans::pointer;
 use super::super::StepKind;
-use super::super::fixtures::{on, planned, refuses, reject_of};
+use super::super::fixtures::{allocated_by, on, planned, refuses, reject_of};
 use super::*;
 use crate::leaf::finding::Severity;
 use crate::leaf::tree::Index;
@@ -354,4 +354,15 @@ fn what_is_shown_reads_as_what_was_written() {
         let again: Condition = serde_json::from_str(&text).expect(&text);
         assert_eq!(serde_json::to_string(&again).expect("JSON"), shown);
     }
+}
+
+#[test]
+fn nothing_is_allocated_per_record() {
+    let conditions = "[{ field: /s, matches: '^w.*[0-9]+$$', length: 6, type: [null, string] }, \
+        { any: [{ field: /x, equals: 1 }, { not: { field: /f, type: integer } }] }]";
+    let StepKind::Where(plan) = planned(&format!("{{ where: {conditions} }}")) else { panic!("a filter") };
+    let place = "here".into();
+    let bytes =
+        on(r#"{"s":"web-07","f":7.5}"#, |doc| allocated_by(|| assert!(plan.run(&doc, doc.root(), &place).is_ok())));
+    assert_eq!(bytes, 0);
 }
