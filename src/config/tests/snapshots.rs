@@ -16,7 +16,7 @@ fn typical_mistakes() {
             "topcis: [events]",
             "error: t.yaml:12:38: pipelines.index.source.kafka.topcis\n\
              \x20 unknown key `topcis`\n\
-             \x20 help: did you mean `topics`? known here: `connection`, `topics`, `group`, `instance_id`, `start`, `on_damaged`, `revoke_timeout`, `session_timeout`",
+             \x20 help: did you mean `topics`? known here: `connection`, `topics`, `group`, `instance_id`, `start`, `format`, `on_damaged`, `revoke_timeout`, `session_timeout`",
         ),
         (
             "topics: [events]",
@@ -51,7 +51,7 @@ fn typical_mistakes() {
             "index: items, id: \"{id}\" }",
             "error: t.yaml:14:62: pipelines.index.sink.elasticsearch.id\n\
              \x20 unknown placeholder `{id}`\n\
-             \x20 help: for a field of the record write `{/id}`. There are `{key}`, `{key:/pointer}`, `{topic}`, `{partition}`, `{offset}`, `{timestamp}`, `{timestamp:%Y.%m.%d}`, `{now:%Y.%m.%d}`, `{header:name}`, `{/pointer}`, `{/pointer|fallback}`, `{/pointer:%Y.%m.%d}` and `{original:/pointer}`; `:lower` behind one writes small letters",
+             \x20 help: for a field of the record write `{/id}`. There are `{key}`, `{key:/pointer}`, `{topic}`, `{partition}`, `{offset}`, `{timestamp}`, `{timestamp:%Y.%m.%d}`, `{now:%Y.%m.%d}`, `{header:name}`, `{route}`, `{/pointer}`, `{/pointer|fallback}`, `{/pointer:%Y.%m.%d}` and `{original:/pointer}`; `:lower` behind one writes small letters",
         ),
         (
             "index: items }",

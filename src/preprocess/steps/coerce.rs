@@ -262,8 +262,8 @@ impl<'de> Visitor<'de> for CoerceVisitor {
         }
         match (long, short.is_empty()) {
             (Some(fields), true) => Ok(Coerce { fields, otherwise: otherwise.unwrap_or_default() }),
-            (None, false) => Ok(Coerce { fields: short, otherwise: otherwise.unwrap_or_default() }),
-            (None, true) => Err(A::Error::missing_field("fields")),
+            (None, true) if otherwise.is_some() => Err(A::Error::missing_field("fields")),
+            (None, _) => Ok(Coerce { fields: short, otherwise: otherwise.unwrap_or_default() }),
             (Some(_), false) => {
                 Err(A::Error::custom("pointers stand beside `fields`: write them as `fields: { /pointer: integer }`"))
             }

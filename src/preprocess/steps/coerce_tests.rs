@@ -215,7 +215,6 @@ fn what_is_written_wrong_is_refused() {
         (r#"{"/n":"int"}"#, &["unknown variant `int`", "`integer`", "`boolean`"]),
         (r#"{"/n":null}"#, &["expected value"]),
         (r#"{"otherwise":"keep"}"#, &["`fields`"]),
-        (r#"{"/n":"integer","otherwise":"keep"}"#, &["write them as `fields:"]),
         (r#"{"/n":"integer","fields":{"/m":"string"}}"#, &["write them as `fields:"]),
         (r#"{"fields":{"/n":"integer"},"otherwise":"drop"}"#, &["unknown variant `drop`", "`keep`"]),
         (r#"{"fields":{"n":"integer"}}"#, &["write `/n`"]),
