@@ -29,6 +29,7 @@ pub mod property;
 pub mod report;
 pub mod run;
 pub mod test;
+pub mod try_out;
 pub mod version;
 
 pub use failure::Failure;
@@ -120,6 +121,8 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Runs the offline tests of the configuration; reaches no server
     Test(test::TestArgs),
+    /// Puts lines of stdin through a pipeline and prints what comes out
+    Try(try_out::TryArgs),
     /// Writes a commented configuration to start from
     Init(init::InitArgs),
     /// Shows the effective configuration, its schema or its reference
@@ -174,6 +177,7 @@ pub fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             .map_err(|error| Failure::Other { exit: error.exit(), message: error.to_string() }),
         Command::Check(args) => check::run(global, args),
         Command::Test(args) => test::run(global, args),
+        Command::Try(args) => try_out::run(global, args),
         Command::Init(args) => init::run(args),
         Command::Config(command) => config::run(global, command),
         Command::Completions(args) => complete::completions(args),
