@@ -277,7 +277,7 @@ fn an_endless_stream_is_answered_line_by_line() {
     // written ends the command, and that is no failure.
     while child.try_wait().expect("asked").is_none() {
         let _ = writeln!(input, "{{\"result\":{{\"id\":9}}}}");
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
     }
     drop(input);
     let mut errors = String::new();

@@ -287,7 +287,7 @@ fn connected(plan: &PipelinePlan, within: Duration) -> Result<Arc<Lookups>, Fail
                 let message = format!("did not answer within startup.timeout: {why}");
                 return Err(Failure::Other { exit: Exit::Unavailable, message });
             }
-            Err(NotReady::Waiting(_)) => std::thread::sleep(AGAIN),
+            Err(NotReady::Waiting(_)) => std::thread::park_timeout(AGAIN),
         }
     }
     // Nothing joins that thread: it ends with the look-ups.

@@ -110,7 +110,7 @@ fn sent(output: &SinkOutput) -> (String, Vec<String>) {
                 true => String::new(),
                 false => format!(", headers {}", shown_headers(headers)),
             };
-            let value = output.value.as_ref().map_or("(tombstone)".to_owned(), |value| cut(value));
+            let value = output.value.as_ref().map_or("(tombstone)".to_owned(), cut);
             (format!("topic {topic}, {key}{headers}"), vec![value])
         }
         SinkForm::Elasticsearch { lines, index } => {

@@ -115,8 +115,11 @@ fn bytes(raw: &RawValue) -> Option<Vec<u8>> {
     }
 }
 
+/// Headers in order.
+type HeaderList = Vec<(String, Option<Vec<u8>>)>;
+
 /// Headers: name, value, name, value; or, of newer versions on demand, a map of names and lists.
-fn headers(raw: &RawValue) -> Result<Vec<(String, Option<Vec<u8>>)>, String> {
+fn headers(raw: &RawValue) -> Result<HeaderList, String> {
     if raw.get().starts_with('{') {
         let map: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(raw.get()).map_err(|error| format!("`headers`: {error}"))?;
