@@ -24,7 +24,7 @@ fn stderr(output: &Output) -> String {
 
 #[test]
 fn exit_codes() {
-    let table: [(&[&str], i32); 12] = [
+    let table: [(&[&str], i32); 16] = [
         (&["check", "-c", "config/sluicegate.yaml"], 0),
         (&["check", "-c", "config/minimal.yaml"], 0),
         (&["check", "-c", "config/minimal.yaml", "--set", "limits.memory=1KiB"], 78),
@@ -33,6 +33,10 @@ fn exit_codes() {
         (&["run", "-c", "no/such.yaml"], 78),
         (&["run", "nobody", "-c", "config/minimal.yaml"], 2),
         (&["run", "--until", "soon", "-c", "config/minimal.yaml"], 2),
+        (&["test", "-c", "config/sluicegate.yaml"], 0),
+        (&["test", "nobody", "-c", "config/sluicegate.yaml"], 2),
+        (&["test", "-c", "no/such.yaml"], 78),
+        (&["try", "nobody", "-c", "config/minimal.yaml"], 2),
         (&["nonsense"], 2),
         (&["check", "--nonsense"], 2),
         (&["--help"], 0),

@@ -41,4 +41,6 @@ mod start_latest;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tidy;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::config::plan::{PipelinePlan, Plan};
 use crate::config::{Inputs, Loaded, Surroundings};
 use crate::model::Exit;
 
@@ -27,6 +28,8 @@ mod progress;
 pub mod property;
 pub mod report;
 pub mod run;
+pub mod test;
+pub mod try_out;
 pub mod version;
 
 pub use failure::Failure;
@@ -38,7 +41,7 @@ const DEFAULT_CONFIG: &str = "sluicegate.yaml";
 #[derive(Debug, Parser)]
 #[command(name = "sluicegate", version, propagate_version = true, arg_required_else_help = true)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 unexpected failure, 2 wrong command line, 65 stopped by rejects, 69 a server \
+    after_help = "Exit codes: 0 done, 1 unexpected failure or a failed test, 2 wrong command line, 65 stopped by rejects, 69 a server \
                         stayed unreachable at start, 75 work left uncommitted, 76 a server is set up wrong, 77 credentials \
                         refused, 78 configuration invalid."
 )]
@@ -116,6 +119,10 @@ pub enum Command {
     Report(report::ReportArgs),
     /// Checks the configuration; reaches no server unless asked to
     Check(check::CheckArgs),
+    /// Runs the offline tests of the configuration; reaches no server
+    Test(test::TestArgs),
+    /// Puts lines of stdin through a pipeline and prints what comes out
+    Try(try_out::TryArgs),
     /// Writes a commented configuration to start from
     Init(init::InitArgs),
     /// Shows the effective configuration, its schema or its reference
@@ -169,6 +176,8 @@ pub fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             .map(|()| Exit::Done)
             .map_err(|error| Failure::Other { exit: error.exit(), message: error.to_string() }),
         Command::Check(args) => check::run(global, args),
+        Command::Test(args) => test::run(global, args),
+        Command::Try(args) => try_out::run(global, args),
         Command::Init(args) => init::run(args),
         Command::Config(command) => config::run(global, command),
         Command::Completions(args) => complete::completions(args),
@@ -200,6 +209,17 @@ impl Global {
         let paths = if self.config.is_empty() { vec![PathBuf::from(DEFAULT_CONFIG)] } else { self.config.clone() };
         Inputs { paths, sets: self.set.clone() }
     }
+}
+
+/// The pipeline of a name.
+///
+/// # Errors
+/// That there is none, and which there are.
+fn pipeline_named<'run>(plan: &'run Plan, name: &str) -> Result<&'run PipelinePlan, Failure> {
+    plan.pipelines.iter().find(|pipeline| *pipeline.name == *name).ok_or_else(|| {
+        let known: Vec<_> = plan.pipelines.iter().map(|pipeline| &*pipeline.name).collect();
+        Failure::Usage(format!("there is no pipeline `{name}`; the configuration has: {}", known.join(", ")))
+    })
 }
 
 /// What a configuration is checked against.

@@ -44,7 +44,7 @@ fn until(text: &str) -> Result<Until, String> {
 pub fn run(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
     super::logging::init(global, super::logging::RUN)?;
     let mut loaded = global.load_to_run()?;
-    choose(&mut loaded.plan, &args.pipelines).map_err(Failure::Usage)?;
+    choose(&mut loaded.plan, &args.pipelines)?;
     for warning in &loaded.warnings {
         tracing::warn!(place = %warning.origin, key = %warning.path, "{}", warning.reason);
     }
@@ -92,12 +92,9 @@ fn run_plan(args: &RunArgs, plan: Plan, settings: serde_json::Value) -> Result<E
 }
 
 /// Keeps only the named pipelines; all when none is named.
-fn choose(plan: &mut Plan, names: &[String]) -> Result<(), String> {
+fn choose(plan: &mut Plan, names: &[String]) -> Result<(), Failure> {
     for name in names {
-        if !plan.pipelines.iter().any(|pipeline| *pipeline.name == **name) {
-            let known: Vec<_> = plan.pipelines.iter().map(|pipeline| &*pipeline.name).collect();
-            return Err(format!("there is no pipeline `{name}`; the configuration has: {}", known.join(", ")));
-        }
+        super::pipeline_named(plan, name)?;
     }
     if !names.is_empty() {
         plan.pipelines.retain(|pipeline| names.iter().any(|name| **name == *pipeline.name));

@@ -12,6 +12,7 @@ use super::merge;
 use super::plan::{Plan, SinkPlan};
 use super::read::{self, FileFormat, MAX_BYTES};
 use super::set;
+use super::test_files;
 use super::written::Configuration;
 use super::written::sink::Sink;
 use crate::leaf::finding::{Finding, Findings, Severity, why};
@@ -132,10 +133,10 @@ fn stop_at(findings: Vec<Finding>) -> Result<(), Findings> {
 }
 
 /// A text to read.
-struct ConfigText {
-    file: Arc<str>,
-    format: FileFormat,
-    text: String,
+pub(super) struct ConfigText {
+    pub(super) file: Arc<str>,
+    pub(super) format: FileFormat,
+    pub(super) text: String,
 }
 
 fn add(root: &mut Node, source: ConfigText, findings: &mut Vec<Finding>) {
@@ -150,7 +151,7 @@ fn add(root: &mut Node, source: ConfigText, findings: &mut Vec<Finding>) {
     }
 }
 
-fn at(path: &Path) -> Origin {
+pub(super) fn at(path: &Path) -> Origin {
     Origin::File { file: Arc::from(path.to_string_lossy()), line: 1, column: 1 }
 }
 
@@ -174,7 +175,7 @@ fn sources(path: &Path) -> Result<Vec<ConfigText>, Finding> {
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
         let file = entry.map_err(unreadable)?.path();
         let hidden = file.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-        if format_of(&file).is_some() && !file.is_dir() && !hidden {
+        if format_of(&file).is_some() && !file.is_dir() && !hidden && !test_files::holds_tests(&file) {
             files.push(file);
         }
     }
@@ -190,7 +191,7 @@ fn format_of(path: &Path) -> Option<FileFormat> {
     path.extension().and_then(|extension| FileFormat::of_extension(&extension.to_string_lossy()))
 }
 
-fn file(path: &Path) -> Result<ConfigText, Finding> {
+pub(super) fn file(path: &Path) -> Result<ConfigText, Finding> {
     let format = format_of(path).ok_or_else(|| {
         Finding::error(at(path), "", "the format cannot be told from the file's extension")
             .remedy("name it `.yaml`, `.yml`, `.toml` or `.json`")

@@ -10,7 +10,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::pattern::SourceTopic;
-pub use super::written::TestPlan;
+pub use super::written::RedisContent;
 pub use crate::leaf::action::{Action, ActionBy, Choice};
 use crate::leaf::format::ValueFormat;
 pub use crate::leaf::policy::{
@@ -25,9 +25,11 @@ pub use crate::preprocess::steps::{StepKind, StepPlan};
 
 mod search;
 mod sink;
+mod test;
 
 pub use search::{DocumentId, ElasticsearchSinkPlan, VersionSource};
 pub use sink::{Downstream, KafkaSinkPlan, SinkPlan};
+pub use test::{ExpectedEnd, ExpectedOutput, ExpectedValue, TestPlan};
 
 /// A checked configuration.
 #[derive(Debug, Clone)]
@@ -44,7 +46,7 @@ pub struct Plan {
     pub shutdown_timeout: Duration,
     /// No progress for this long with open records and no named fault ends the process (exit 75).
     pub watchdog_timeout: Duration,
-    /// The `tests:` blocks, as written.
+    /// The offline tests of the configuration itself.
     pub tests: Vec<TestPlan>,
     /// Short hash of the effective configuration without secrets, for `/status`.
     pub hash: String,
@@ -180,6 +182,17 @@ pub struct SourcePlan {
     pub revoke_timeout: Duration,
     /// `session.timeout.ms`.
     pub session_timeout: Duration,
+}
+
+impl SourcePlan {
+    /// A topic that a record at hand is said to come from: the first that is named, else `test`.
+    pub(crate) fn sample_topic(&self) -> &str {
+        let named = |topic: &'_ SourceTopic| match topic {
+            SourceTopic::Name(_) => true,
+            SourceTopic::Pattern(_) => false,
+        };
+        self.topics.iter().find(|topic| named(topic)).map_or("test", SourceTopic::subscription)
+    }
 }
 
 /// What happens to rejected records.

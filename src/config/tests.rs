@@ -12,6 +12,7 @@ mod bad;
 mod canary;
 mod sink;
 mod snapshots;
+mod test_files;
 
 pub(super) fn environment(name: &str) -> Option<String> {
     match name {
@@ -44,7 +45,7 @@ fn the_example_is_the_script_it_replaces() {
     assert_eq!(loaded.warnings, []);
     let plan = loaded.plan;
     assert_eq!(plan.memory_bytes, 256 << 20);
-    assert_eq!(plan.tests.len(), 1);
+    assert_eq!(plan.tests.len(), 3);
     let [relay, index] = plan.pipelines.as_slice() else { panic!("{:?}", plan.pipelines) };
     assert_eq!((relay.name.as_ref(), relay.workers, relay.memory), ("relay", 3, MemoryShare(128 << 20)));
     let SinkPlan::Kafka(kafka) = &relay.sink else { panic!() };

@@ -16,6 +16,7 @@
 //! once.
 
 mod cache;
+mod content;
 mod enricher;
 mod fault;
 mod json;

@@ -9,7 +9,8 @@ pub enum Exit {
     Failure,
     /// Wrong command line.
     Usage,
-    /// Stopped by rejects: `on_reject: stop`, the breaker, or a bounded run that rejected more than allowed.
+    /// Stopped by rejects: `on_reject: stop`, the breaker, or a bounded run that rejected more than allowed. Or `try`
+    /// rejected something.
     Rejected,
     /// A server stayed unreachable at start beyond `startup.timeout`.
     Unavailable,

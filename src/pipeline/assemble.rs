@@ -13,15 +13,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 
-use crate::config::plan::{ElasticsearchSinkPlan, KafkaSinkPlan, OnReject, OnTombstone, PipelinePlan, SinkPlan};
+use crate::config::plan::{ElasticsearchSinkPlan, KafkaSinkPlan, OnReject, PipelinePlan, SinkPlan};
 use crate::enrich::{Enricher, Lookups};
-use crate::leaf::format::ValueFormat;
 use crate::librdkafka::RecordBatch;
 use crate::model::{Encode, Exit, Halt, Place, Prepared, Report, ReportSender};
+use crate::preprocess::Program;
 use crate::preprocess::worker::{Preprocessor, Worker};
-use crate::preprocess::{Program, Tombstones};
 use crate::sink::context::SinkContext;
-use crate::sink::elasticsearch::{self, BulkEncoder, ElasticsearchSink};
+use crate::sink::elasticsearch::{BulkEncoder, ElasticsearchSink};
 use crate::sink::kafka::{self, KafkaEncoder, KafkaSink};
 use crate::sink::null;
 use crate::sink::reject::Rejects;
@@ -32,6 +31,7 @@ use crate::telemetry::handles::Handles;
 
 use super::in_flight::{BulkInFlight, NothingInFlight, ProducerInFlight};
 use super::parts::PipelineParts;
+use super::program;
 
 /// Places of the sink's ring, and of its intake channel: batches between the source and the intake.
 const RING: usize = 64;
@@ -163,7 +163,7 @@ fn invalid(shared: &PipelineParts, message: &str) -> Halt {
 
 impl Assembly<'_> {
     fn kafka(&mut self, plan: &KafkaSinkPlan) -> Result<(), Halt> {
-        let program = self.compile(&kafka::templates(plan), Tombstones::PassOn, None)?;
+        let program = self.compile()?;
         let encoder = plan.clone();
         let encoder = move || KafkaEncoder::new(&encoder);
         if self.bounds.dry_run {
@@ -187,11 +187,7 @@ impl Assembly<'_> {
     }
 
     fn elasticsearch(&mut self, plan: &ElasticsearchSinkPlan) -> Result<(), Halt> {
-        let tombstones = match plan.on_tombstone {
-            OnTombstone::Drop => Tombstones::Drop,
-            OnTombstone::Delete | OnTombstone::Reject => Tombstones::PassOn,
-        };
-        let program = self.compile(&elasticsearch::templates(plan), tombstones, plan.by.as_deref())?;
+        let program = self.compile()?;
         let encoder = plan.clone();
         let encoder = move || BulkEncoder::new(&encoder);
         if self.bounds.dry_run {
@@ -224,14 +220,8 @@ impl Assembly<'_> {
         })
     }
 
-    fn compile(
-        &self,
-        templates: &[crate::config::plan::Template],
-        tombstones: Tombstones,
-        by: Option<&crate::config::plan::ActionBy>,
-    ) -> Result<Arc<Program>, Halt> {
-        let is_decoded = self.shared.plan.source.format != ValueFormat::Json;
-        Program::compile_for(&self.shared.plan.steps, templates, tombstones, by, is_decoded)
+    fn compile(&self) -> Result<Arc<Program>, Halt> {
+        program::compile(&self.shared.plan)
             .map_err(|error| invalid(self.shared, &format!("{}: {}", error.place, error.problem)))
     }
 
@@ -267,11 +257,9 @@ impl Assembly<'_> {
     ) -> Worker<E> {
         let (program, lookups) = (program.clone(), self.lookups.clone());
         let lookups = lookups.unwrap_or_else(|| Lookups::in_memory(Vec::new()));
-        let (value_bytes, format) = (self.shared.plan.value_bytes, self.shared.plan.source.format.clone());
+        let value_bytes = self.shared.plan.value_bytes;
         let make = move || {
-            Preprocessor::new(program.clone(), Enricher::new(lookups.clone()), encoder())
-                .with_value_limit(value_bytes)
-                .with_format(format.clone())
+            Preprocessor::new(program.clone(), Enricher::new(lookups.clone()), encoder()).with_value_limit(value_bytes)
         };
         Worker {
             batches,

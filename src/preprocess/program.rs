@@ -16,6 +16,7 @@ use super::steps::{DraftInstruction, Instruction, StepPlan};
 use super::template::{Compiled, Field, FieldShape};
 use crate::leaf::Template;
 use crate::leaf::action::{ActionBy, Choice};
+use crate::leaf::format::ValueFormat;
 use crate::model::StepName;
 
 /// What a step, or a whole pipeline, costs a record.
@@ -77,6 +78,8 @@ pub struct Program {
     pub(super) bare: Option<Bare>,
     /// How many timestamp formats there are.
     pub(super) formats: usize,
+    /// What values are.
+    pub(super) format: ValueFormat,
     /// What steps that change records write.
     pub(super) constants: Constants,
     costs: Vec<(StepName, CostClass)>,
@@ -147,11 +150,11 @@ impl Program {
         templates: &[Template],
         tombstones: Tombstones,
     ) -> Result<Arc<Self>, CompileError> {
-        Self::compile_for(steps, templates, tombstones, None, false)
+        Self::compile_for(steps, templates, tombstones, None, ValueFormat::Json)
     }
 
     /// The same, where the sink chooses each record's action (`by`): what is deleted, dropped or rejected by it skips
-    /// the steps. `is_decoded`: what is parsed are not the input's own bytes.
+    /// the steps. What is parsed of a `format` other than JSON are not the input's own bytes.
     ///
     /// # Errors
     /// As [`Program::compile`].
@@ -160,10 +163,10 @@ impl Program {
         templates: &[Template],
         tombstones: Tombstones,
         by: Option<&ActionBy>,
-        is_decoded: bool,
+        format: ValueFormat,
     ) -> Result<Arc<Self>, CompileError> {
         let mut compiler = Compiler::default();
-        compiler.phase.is_written = is_decoded;
+        compiler.phase.is_written = format != ValueFormat::Json;
         for step in steps {
             compiler.step(step)?;
         }
@@ -183,6 +186,7 @@ impl Program {
             bare: by.map(Bare::new),
             formats: compiler.formats,
             constants: compiler.constants,
+            format,
             costs: compiler.costs,
         }))
     }

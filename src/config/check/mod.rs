@@ -19,6 +19,7 @@ mod pipeline;
 mod search;
 mod sink;
 mod source;
+pub mod test;
 mod text;
 
 pub use pipeline::default_workers;
@@ -100,7 +101,8 @@ impl Checker<'_> {
         let pipelines: Vec<Option<PipelinePlan>> =
             self.written.pipelines.0.iter().map(|(name, pipeline)| self.pipeline(name, pipeline)).collect();
         self.process();
-        self.tests();
+        let right: Vec<&PipelinePlan> = pipelines.iter().flatten().collect();
+        let tests = test::check(&self.written.tests, &self.written.pipelines.names(), &right, self);
         let pipelines: Vec<PipelinePlan> = pipelines.into_iter().collect::<Option<_>>()?;
         self.overlaps(&pipelines);
         Some(Plan {
@@ -110,7 +112,7 @@ impl Checker<'_> {
             startup_timeout: self.written.startup.timeout.0,
             shutdown_timeout: self.written.shutdown.timeout.0,
             watchdog_timeout: self.written.watchdog.timeout.0,
-            tests: self.written.tests.clone(),
+            tests,
             hash: hash(self.written),
         })
     }
@@ -193,31 +195,6 @@ impl Checker<'_> {
                     ),
                     "raise `watchdog.timeout` or lower `retry.in_place`",
                 );
-            }
-        }
-    }
-
-    fn tests(&self) {
-        for (number, test) in self.written.tests.iter().enumerate() {
-            let path = format!("tests[{number}]");
-            if self.written.pipelines.get(&test.pipeline).is_none() {
-                self.error(
-                    &format!("{path}.pipeline"),
-                    format!("no pipeline is named `{}`", test.pipeline),
-                    nearest::remedy(&test.pipeline, &self.written.pipelines.names(), "pipelines"),
-                );
-            }
-            if self.written.tests[..number].iter().any(|earlier| earlier.name == test.name) {
-                self.error(
-                    &format!("{path}.name"),
-                    format!("two tests are named `{}`", test.name),
-                    "rename one of them",
-                );
-            }
-            for (key, value) in [("input", &test.input), ("expect", &test.expect)] {
-                if !value.is_object() {
-                    self.error(&format!("{path}.{key}"), "must be a map", format!("write `{key}: {{ value: … }}`"));
-                }
             }
         }
     }

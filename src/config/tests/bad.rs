@@ -154,7 +154,7 @@ fn forms() {
             "tests: [{name: x, pipeline: index, input: 5, expect: {}}]\npipelines:",
             9,
             "tests[0].input",
-            "must be a map",
+            "expected a map with `value`",
         ),
         (
             "pipelines:",

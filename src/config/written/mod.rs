@@ -12,8 +12,10 @@ pub mod named;
 pub mod pipeline;
 pub(super) mod scalar;
 pub mod sink;
+mod test;
 
 pub use named::Named;
+pub use test::{Expectation, ExpectedOutcome, RedisContent, TestFile, TestHeader, TestHeaders, TestInput, TestKeys};
 
 /// A configuration of sluicegate.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -42,9 +44,9 @@ pub struct Configuration {
     /// The last resort against a hang.
     #[serde(default)]
     pub watchdog: Watchdog,
-    /// Offline tests of pipelines, run by `sluicegate test`.
+    /// Offline tests of pipelines, run by `sluicegate test` together with those in files `*.test.yaml` beside this one.
     #[serde(default)]
-    pub tests: Vec<TestPlan>,
+    pub tests: Vec<TestKeys>,
 }
 
 fn format_version() -> u32 {
@@ -130,19 +132,4 @@ impl Default for Watchdog {
     fn default() -> Self {
         Self { timeout: Interval::seconds(600) }
     }
-}
-
-/// An offline test: one record in, the exact outcome expected.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Test")]
-pub struct TestPlan {
-    /// Shown when it fails.
-    pub name: String,
-    /// The pipeline under test.
-    pub pipeline: String,
-    /// The record: `value` (any JSON), and if wanted `key`, `headers`, `timestamp`, `topic`, `partition`, `offset`.
-    pub input: serde_json::Value,
-    /// What comes out: `value`, `key`, `topic`, `index`, `id`, or a verdict.
-    pub expect: serde_json::Value,
 }

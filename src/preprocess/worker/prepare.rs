@@ -58,8 +58,6 @@ pub(super) struct Tools {
     pub(super) draft: DraftRoom,
     /// Larger values are rejected.
     value_limit: usize,
-    /// What values are.
-    format: ValueFormat,
     /// The JSON of a value that is none.
     decoded: Vec<u8>,
     /// Values of so many bytes or more are not simply parsed: they may be large, or no JSON.
@@ -78,9 +76,8 @@ impl<E: Encode> Preprocessor<E> {
             asked: Asked::default(),
             draft: DraftRoom::default(),
             value_limit: usize::MAX,
-            format: ValueFormat::Json,
             decoded: Vec::new(),
-            unusual_bytes: LARGE_BYTES + 1,
+            unusual_bytes: if program.format == ValueFormat::Json { LARGE_BYTES + 1 } else { 0 },
         };
         Self {
             program,
@@ -97,16 +94,6 @@ impl<E: Encode> Preprocessor<E> {
     pub(crate) fn with_value_limit(mut self, bytes: usize) -> Self {
         self.tools.value_limit = bytes;
         self.tools.unusual_bytes = self.tools.unusual_bytes.min(bytes.saturating_add(1));
-        self
-    }
-
-    /// The same for values of another format than JSON, of which the program must know.
-    #[must_use]
-    pub(crate) fn with_format(mut self, format: ValueFormat) -> Self {
-        if format != ValueFormat::Json {
-            self.tools.unusual_bytes = 0;
-        }
-        self.tools.format = format;
         self
     }
 
@@ -240,8 +227,8 @@ impl Tools {
             return Ok(NOTHING);
         }
         let _turn = large_turn(input.len());
-        let Self { parser, rendering, format, decoded, .. } = self;
-        let input = decode(format, input, decoded).map_err(|fault| malformed(program, fault))?;
+        let Self { parser, rendering, decoded, .. } = self;
+        let input = decode(&program.format, input, decoded).map_err(|fault| malformed(program, fault))?;
         let render = |original: Document<'_>| {
             let scope: Scope<'_> = Scope { record, document: None, original: Some(&original) };
             rendering.sink(templates, &scope, &program.sink)
@@ -277,7 +264,7 @@ impl Tools {
         }
         let _turn = large_turn(bytes.len());
         let mut room = mem::take(&mut self.decoded);
-        let ending = match decode(&self.format, bytes, &mut room) {
+        let ending = match decode(&program.format, bytes, &mut room) {
             Ok(json) => self.parse_input::<DRAFTS>(program, record, json),
             Err(fault) => Err(malformed(program, fault)),
         };
@@ -316,7 +303,7 @@ impl Tools {
         record: &Record<'_>,
         bytes: &[u8],
     ) -> Result<Range<usize>, StepEnding> {
-        let Self { parser, second, rendering, asked, draft, format, decoded, .. } = self;
+        let Self { parser, second, rendering, asked, draft, decoded, .. } = self;
         let _turn = large_turn(bytes.len().max(record.value.map_or(0, <[u8]>::len)));
         let (phase, templates, sink) = (&program.phases[phase], program.templates_of(phase), &program.sink);
         let mut evaluate = |document: &Document<'_>, original: Option<&Document<'_>>| {
@@ -328,7 +315,7 @@ impl Tools {
             }
         };
         let result = if phase.reads_original {
-            let input = decode(format, record.value.unwrap_or_default(), decoded);
+            let input = decode(&program.format, record.value.unwrap_or_default(), decoded);
             let input = input.map_err(|fault| malformed(program, fault))?;
             let read = |original: Document<'_>| parser.read(bytes, |document| evaluate(&document, Some(&original)));
             second.read(input, read).flatten()

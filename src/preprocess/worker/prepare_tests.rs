@@ -7,6 +7,7 @@ use super::super::super::program::CostClass;
 use super::super::super::test_plans::{enricher, filter, lookup, pointer, record, require, select, steps, template};
 use super::*;
 use crate::config::plan::{Action, ActionBy, Choice, StepKind};
+use crate::leaf::format::{FieldOfValue, ValueFormat};
 use crate::leaf::{Constant, JsonText};
 use crate::model::{
     Charge, Epoch, Offset, OwnedRecord, PartitionId, Position, Reject, RejectReason, TicketId, TopicPartition,
@@ -124,8 +125,8 @@ impl Case {
     fn build(&self) -> Preprocessor<Echo> {
         let templates: Vec<_> = self.templates.iter().map(|text| template(text)).collect();
         let steps = steps(self.kinds.clone());
-        let program =
-            Program::compile_for(&steps, &templates, self.tombstones, self.by.as_ref(), false).expect("compiles");
+        let program = Program::compile_for(&steps, &templates, self.tombstones, self.by.as_ref(), ValueFormat::Json)
+            .expect("compiles");
         Preprocessor::new(program, enricher(&self.tables), Echo)
     }
 
@@ -582,7 +583,6 @@ mod allocation_tests;
 /// What other formats become, in one phase and in several, with templates of the input.
 #[test]
 fn values_of_other_formats_are_made_json_before_the_steps() {
-    use crate::leaf::format::{FieldOfValue, ValueFormat};
     let text = || ValueFormat::Text(FieldOfValue::default());
     let registry = || ValueFormat::JsonSchemaRegistry;
     let find = || lookup("{/message}", "/found", OnMiss::Keep);
@@ -602,10 +602,10 @@ fn values_of_other_formats_are_made_json_before_the_steps() {
         (registry(), vec![], "\0\0\0\0\u{7}{", Err(RejectReason::InvalidJson)),
     ] {
         let templates = ["{original:/message}", "{key}"].map(template);
-        let program =
-            Program::compile_for(&steps(kinds), &templates, Tombstones::PassOn, None, true).expect("compiles");
+        let program = Program::compile_for(&steps(kinds), &templates, Tombstones::PassOn, None, format.clone())
+            .expect("compiles");
         let enricher = enricher(&[&[("one", r#"{"n":1}"#)]]);
-        let mut preprocessor = Preprocessor::new(program, enricher, Echo).with_format(format.clone());
+        let mut preprocessor = Preprocessor::new(program, enricher, Echo);
         let (fences, mut prepared) = (Fences::new(1), prepared());
         let records = [record(0, Some("k"), Some(value)), record(1, Some("k"), None)];
         preprocessor

@@ -59,7 +59,7 @@ mod verdict_tests;
 mod words;
 
 pub use answer::{ItemFault, read as read_answer};
-pub use bulk::{BulkEncoder, templates};
+pub use bulk::{BulkEncoder, BulkItem, ItemAction, templates};
 pub use client::Cluster;
 pub use connect_fault::Unidentified;
 pub use in_flight::InFlightCounts;
