@@ -41,8 +41,8 @@ mod tests {
         };
         let lines = b"{\"delete\":{\"_id\":\"7\"}}\n".to_vec();
         let bulk = SinkForm::Elasticsearch { lines, index: None };
-        let rows: [(Option<&[u8]>, SinkForm, &[u8]); 5] = [
-            (Some(b"{\"a\":1}"), kafka(Some(b"k")), b"k\t{\"a\":1}\n"),
+        let rows = [
+            (Some(&b"{\"a\":1}"[..]), kafka(Some(b"k")), &b"k\t{\"a\":1}\n"[..]),
             (Some(b"{\r\n\"a\":\n1}"), kafka(None), b"\t{  \"a\": 1}\n"),
             (None, kafka(Some(b"a\tb\xff")), b"a\\tb\\xff\tnull\n"),
             (Some(b""), kafka(Some(b"")), b"\t\n"),
