@@ -321,3 +321,20 @@ fn the_page_about_testing_shows_what_happens() {
     }
     assert_eq!(commands, 7);
 }
+
+/// Every configuration of `config/examples` is valid, without a warning, and passes the tests that stand in it.
+#[test]
+fn the_examples_are_valid_and_pass_their_tests() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples");
+    let mut seen = 0;
+    for entry in fs::read_dir(&examples).expect("a directory") {
+        let file = entry.expect("an entry").path();
+        for command in [&["check", "--deny-warnings"][..], &["test", "--quiet"]] {
+            let mut run = Command::new(env!("CARGO_BIN_EXE_sluicegate"));
+            let (code, out, err) = told(&run.args(command).arg("-c").arg(&file).output().expect("the binary starts"));
+            assert_eq!(code, Some(0), "{} {command:?}\n{out}{err}", file.display());
+        }
+        seen += 1;
+    }
+    assert!(seen >= 12, "{seen} examples");
+}

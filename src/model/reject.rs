@@ -30,7 +30,7 @@ pub enum RejectReason {
     InvalidValue,
     /// Something stands where nothing may be yet, such as at the new name of a member.
     Exists,
-    /// `where` or `require` with `reject`.
+    /// `where` with `reject`, or no rule of `route`.
     Condition,
     /// A look-up found nothing and `on_miss: reject`.
     LookupMiss,

@@ -22,11 +22,18 @@ impl From<Reject> for StepEnding {
     }
 }
 
-/// The end of a record that a condition does not let pass.
-pub(super) fn refuse(otherwise: Otherwise, place: &StepName, detail: impl FnOnce() -> String) -> StepEnding {
+/// The end of a record that a step does not let pass: dropped, or rejected for the reason and with the words of `why`.
+pub(super) fn refuse(
+    otherwise: Otherwise,
+    place: &StepName,
+    why: impl FnOnce() -> (RejectReason, String),
+) -> StepEnding {
     match otherwise {
         Otherwise::Drop => StepEnding::Dropped,
-        Otherwise::Reject => rejected(RejectReason::Condition, place, detail()),
+        Otherwise::Reject => {
+            let (reason, detail) = why();
+            rejected(reason, place, detail)
+        }
     }
 }
 

@@ -199,12 +199,13 @@ fn expected(kinds: &[StepKind], input: &Tree) -> Result<String, String> {
     let mut now = input.clone();
     for (number, kind) in kinds.iter().enumerate() {
         let reject = |reason: crate::model::RejectReason| format!("{reason} at {number}");
-        use crate::model::RejectReason::{Condition, Missing, Null, WrongType};
+        use crate::model::RejectReason::{Missing, Null, WrongType};
         let null = Tree::Scalar("null".to_owned());
         match kind {
             StepKind::Require(plan) => match now.get(&plan.pointers[0].members) {
                 Some(value) if *value != null => {}
-                Some(_) | None => return Err(reject(Condition)),
+                Some(_) => return Err(reject(Null)),
+                None => return Err(reject(Missing)),
             },
             StepKind::Select(plan) => match now.get(&plan.pointer.members) {
                 Some(object @ Tree::Object(_)) => now = object.clone(),

@@ -85,7 +85,7 @@ mod tests {
         let steps = ["drop: /a/0", "drop: /a/0", "require: /a/0"];
         assert_eq!(drafted(&steps, r#"{"a":[1,2,3]}"#), Ok(r#"{"a":[3]}"#.to_owned()));
         let ending = drafted(&["drop: /a", "require: /a"], r#"{"a":1}"#).expect_err("gone");
-        assert_eq!(ending, "condition at steps[1].require: /a is missing");
+        assert_eq!(ending, "missing at steps[1].require: /a is missing");
     }
 
     #[test]

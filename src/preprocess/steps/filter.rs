@@ -18,7 +18,7 @@ use super::super::program::CostClass;
 use super::{Operation, Otherwise, StepOperation};
 use crate::leaf::short::ShortForms;
 use crate::leaf::{CheckContext, Constant, Pointer};
-use crate::model::{Decimal, StepName, is_whole};
+use crate::model::{Decimal, RejectReason, StepName, is_whole};
 
 pub mod condition;
 pub mod length;
@@ -162,7 +162,7 @@ impl WherePlan {
         for ConditionPlan { pointer, test } in &self.conditions {
             let found = doc.find(window, &pointer.members).map(|found| (found, doc.value(found)));
             if !holds(doc, test, found) {
-                return Err(refuse(self.otherwise, place, || failure(pointer, test)));
+                return Err(refuse(self.otherwise, place, || (RejectReason::Condition, failure(pointer, test))));
             }
         }
         Ok(())

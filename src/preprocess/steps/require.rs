@@ -11,7 +11,7 @@ use super::super::program::CostClass;
 use super::{Operation, Otherwise, StepOperation};
 use crate::leaf::short::ShortForms;
 use crate::leaf::{CheckContext, Pointer};
-use crate::model::StepName;
+use crate::model::{RejectReason, StepName};
 
 /// Pointers that must find something.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -78,8 +78,8 @@ impl RequirePlan {
             let found = doc.find(window, &pointer.members).map(|found| doc.value(found));
             if matches!(found, None | Some(Value::Null)) {
                 return Err(refuse(self.otherwise, place, || match found {
-                    None => missing(doc, window, pointer),
-                    Some(_) => format!("{} is null", pointer.shown()),
+                    None => (RejectReason::Missing, missing(doc, window, pointer)),
+                    Some(_) => (RejectReason::Null, format!("{} is null", pointer.shown())),
                 }));
             }
         }
@@ -93,7 +93,6 @@ mod tests {
     use super::super::StepKind;
     use super::super::fixtures::{on, planned, refuses, reject_of};
     use super::*;
-    use crate::model::RejectReason;
 
     #[test]
     fn takes_null_for_missing() {
@@ -112,7 +111,8 @@ mod tests {
             match detail {
                 None => assert_eq!((rejected, dropped), (Ok(()), Ok(()))),
                 Some(detail) => {
-                    let expected = (RejectReason::Condition, detail.to_owned());
+                    let reason = if detail.ends_with("null") { RejectReason::Null } else { RejectReason::Missing };
+                    let expected = (reason, detail.to_owned());
                     assert_eq!(reject_of(rejected.expect_err(text)), expected);
                     assert_eq!(dropped, Err(StepEnding::Dropped));
                 }

@@ -142,8 +142,15 @@ fn apply(step: &StepPlan, now: &mut Json, input: &Json, tables: &mut std::slice:
             Some(_) => Err(reject(RejectReason::WrongType)),
         },
         StepKind::Require(RequirePlan { pointers, otherwise }) => {
-            let there = pointers.iter().all(|pointer| get(now, pointer).is_some_and(|value| !value.is_null()));
-            if there { Ok(()) } else { Err(refuse(otherwise)) }
+            match (
+                pointers.iter().map(|pointer| get(now, pointer)).find(|found| found.is_none_or(Json::is_null)),
+                otherwise,
+            ) {
+                (None, _) => Ok(()),
+                (Some(_), Otherwise::Drop) => Err(None),
+                (Some(None), Otherwise::Reject) => Err(reject(RejectReason::Missing)),
+                (Some(Some(_)), Otherwise::Reject) => Err(reject(RejectReason::Null)),
+            }
         }
         StepKind::Where(WherePlan { conditions, otherwise }) => {
             let holds = conditions.iter().all(|condition| {
