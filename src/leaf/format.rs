@@ -45,8 +45,8 @@ const NAMES: &[&str] = &["json", "json_schema_registry", "text", "bytes"];
 
 impl<'de> Deserialize<'de> for ValueFormat {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Forms;
-        impl<'de> Visitor<'de> for Forms {
+        struct FormatVisitor;
+        impl<'de> Visitor<'de> for FormatVisitor {
             type Value = ValueFormat;
 
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,7 +74,7 @@ impl<'de> Deserialize<'de> for ValueFormat {
                 }
             }
         }
-        deserializer.deserialize_any(Forms)
+        deserializer.deserialize_any(FormatVisitor)
     }
 }
 

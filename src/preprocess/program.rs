@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use super::compile::Compiler;
 use super::constants::Constants;
+use super::decode::decode;
 use super::document::Document;
 use super::stamp::Stamps;
 use super::steps::lookup::CompiledLookup;
 use super::steps::{DraftInstruction, Instruction, StepPlan};
+use super::tape::Malformed;
 use super::template::{Compiled, Field, FieldShape};
 use crate::leaf::Template;
 use crate::leaf::action::{ActionBy, Choice};
@@ -79,7 +81,7 @@ pub struct Program {
     /// How many timestamp formats there are.
     pub(super) formats: usize,
     /// What values are.
-    pub(super) format: ValueFormat,
+    format: ValueFormat,
     /// What steps that change records write.
     pub(super) constants: Constants,
     costs: Vec<(StepName, CostClass)>,
@@ -189,6 +191,19 @@ impl Program {
             format,
             costs: compiler.costs,
         }))
+    }
+
+    /// Whether values are JSON as they come.
+    pub(super) fn reads_json(&self) -> bool {
+        self.format == ValueFormat::Json
+    }
+
+    /// The JSON of a value; `room` is written over.
+    ///
+    /// # Errors
+    /// The value is not what it should be.
+    pub(super) fn json_of<'a>(&self, value: &'a [u8], room: &'a mut Vec<u8>) -> Result<&'a [u8], Malformed> {
+        decode(&self.format, value, room)
     }
 
     /// Each step's cost class, in order, for `check --explain`.

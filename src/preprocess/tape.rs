@@ -49,7 +49,7 @@ impl Parser {
     /// # Errors
     /// [`Malformed`] when `original` is not JSON we accept, with one of the reasons `Empty`, `InvalidJson`,
     /// `InvalidUtf8`, `TooDeep`, `NumberRange` or, from 4 GiB, `TooLarge`.
-    #[inline(always)]
+    #[inline]
     pub fn read<T>(&mut self, original: &[u8], visit: impl FnOnce(Document<'_>) -> T) -> Result<T, Malformed> {
         let len = original.len();
         if self.scratch.len() < len + INPUT_PADDING {

@@ -7,9 +7,10 @@ use std::mem;
 use std::ops::Range;
 
 use super::super::evaluate::LookupQuestion;
+use super::super::look::Look;
 use super::super::scan;
 use super::super::splice::SplicePoint;
-use super::{Container, Cursor, Draft, DraftValue, Entry, Look};
+use super::{Container, Cursor, Draft, DraftValue, Entry};
 
 /// What a record is written to.
 struct Sheet<'q> {

@@ -1,5 +1,5 @@
-//! What the steps that change records share in their written forms: lists of pointers, and maps from pointers to what is
-//! done there, with options beside them.
+//! What the steps that change records share in their written forms: lists of pointers, and maps from pointers to what
+//! is done there, with options beside them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,8 +20,8 @@ pub struct Pointers(Vec<String>);
 
 impl<'de> Deserialize<'de> for Pointers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Forms;
-        impl<'de> Visitor<'de> for Forms {
+        struct PointersVisitor;
+        impl<'de> Visitor<'de> for PointersVisitor {
             type Value = Pointers;
 
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,7 +38,7 @@ impl<'de> Deserialize<'de> for Pointers {
                 Ok(Pointers(pointers))
             }
         }
-        deserializer.deserialize_any(Forms)
+        deserializer.deserialize_any(PointersVisitor)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Steady state allocates nothing per record, by jemalloc's own count of the bytes this thread has allocated.
 
 use super::*;
+use crate::model::Kept;
 
 /// Takes everything a record brings and allocates nothing.
 struct Append;

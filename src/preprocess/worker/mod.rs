@@ -2,6 +2,7 @@
 //! intake exactly once, also when the batch is fenced, a look-up is interrupted, or preparing it panics.
 
 mod batch;
+mod output;
 mod prepare;
 
 pub use prepare::Preprocessor;

@@ -10,6 +10,7 @@ use super::*;
 use crate::config::plan::{LookupSource, Pointer, SelectPlan, StepPlan, Template, TemplateSegment};
 use crate::enrich::Lookups;
 use crate::leaf::JsonText;
+use crate::model::Kept;
 use crate::preprocess::draft::model::Tree;
 use crate::preprocess::steps::drop::DropPlan;
 use crate::preprocess::steps::filter::WherePlan;

@@ -10,20 +10,19 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::super::decode::decode;
 use super::super::document::Document;
 use super::super::draft::DraftRoom;
 use super::super::ending::{StepEnding, rejected};
 use super::super::evaluate::{Asked, Evaluation, NOTHING, Rendering};
 use super::super::program::{Program, Tombstones};
 use super::super::tape::{Malformed, Parser};
-use super::super::template::{Compiled, Rendered, Scope};
+use super::super::template::{Compiled, Scope};
 use super::batch::BatchBuffers;
+use super::output::Output;
 use crate::enrich::{Enricher, LookupStop};
-use crate::leaf::format::ValueFormat;
 use crate::model::{
-    Encode, Kept, Outcome, Part, PartitionTable, Place, Prepared, Record, Records, RejectReason, Rejected, Run,
-    StepName, Ticket,
+    Encode, Outcome, Part, PartitionTable, Place, Prepared, Record, Records, RejectReason, Rejected, Run, StepName,
+    Ticket,
 };
 
 /// Payload bytes reserved ahead for a batch, at most: the source aims at 256 KiB of input, and large records before
@@ -77,7 +76,7 @@ impl<E: Encode> Preprocessor<E> {
             draft: DraftRoom::default(),
             value_limit: usize::MAX,
             decoded: Vec::new(),
-            unusual_bytes: if program.format == ValueFormat::Json { LARGE_BYTES + 1 } else { 0 },
+            unusual_bytes: if program.reads_json() { LARGE_BYTES + 1 } else { 0 },
         };
         Self {
             program,
@@ -228,7 +227,7 @@ impl Tools {
         }
         let _turn = large_turn(input.len());
         let Self { parser, rendering, decoded, .. } = self;
-        let input = decode(&program.format, input, decoded).map_err(|fault| malformed(program, fault))?;
+        let input = program.json_of(input, decoded).map_err(|fault| malformed(program, fault))?;
         let render = |original: Document<'_>| {
             let scope: Scope<'_> = Scope { record, document: None, original: Some(&original) };
             rendering.sink(templates, &scope, &program.sink)
@@ -264,7 +263,7 @@ impl Tools {
         }
         let _turn = large_turn(bytes.len());
         let mut room = mem::take(&mut self.decoded);
-        let ending = match decode(&program.format, bytes, &mut room) {
+        let ending = match program.json_of(bytes, &mut room) {
             Ok(json) => self.parse_input::<DRAFTS>(program, record, json),
             Err(fault) => Err(malformed(program, fault)),
         };
@@ -315,7 +314,7 @@ impl Tools {
             }
         };
         let result = if phase.reads_original {
-            let input = decode(&program.format, record.value.unwrap_or_default(), decoded);
+            let input = program.json_of(record.value.unwrap_or_default(), decoded);
             let input = input.map_err(|fault| malformed(program, fault))?;
             let read = |original: Document<'_>| parser.read(bytes, |document| evaluate(&document, Some(&original)));
             second.read(input, read).flatten()
@@ -346,53 +345,6 @@ fn malformed(program: &Program, fault: Malformed) -> StepEnding {
 fn too_large(program: &Program, bytes: usize, limit: usize) -> StepEnding {
     let detail = format!("the value has {bytes} bytes, `limits.value` is {limit}");
     rejected(RejectReason::TooLarge, &program.parse, detail)
-}
-
-/// The way to the sink's encoder.
-pub(super) struct Output<E: Encode> {
-    encoder: E,
-    /// Room for one record's rendered templates, empty between records.
-    rendered: Vec<Option<&'static [u8]>>,
-}
-
-impl<E: Encode> Output<E> {
-    /// Encodes one kept record; `templates` is the index of its first rendered template.
-    #[inline(always)]
-    pub(super) fn encode(
-        &mut self,
-        place: Place,
-        record: &Record<'_>,
-        value: Option<&[&[u8]]>,
-        rendering: &Rendering,
-        templates: usize,
-        prepared: &mut Prepared<E::Item>,
-    ) {
-        let mut rendered: Vec<Option<&[u8]>> = mem::take(&mut self.rendered);
-        rendered.extend(rendering.templates.iter().skip(templates).take(rendering.per_record).map(|template| {
-            match template {
-                Rendered::Span(span) => rendering.bytes.get(span.clone()),
-                Rendered::Null | Rendered::Late(_) => None,
-            }
-        }));
-        let before = prepared.payload.len();
-        let kept = Kept { value, rendered: &rendered };
-        match self.encoder.encode(place, record, &kept, &mut prepared.payload) {
-            Ok(item) => prepared.items.push(item),
-            Err(reject) => {
-                prepared.payload.truncate(before);
-                end(prepared, place, reject.into());
-            }
-        }
-        if !rendered.is_empty() {
-            self.rendered = recycle(rendered);
-        }
-    }
-}
-
-/// The same room for borrows of another life: collecting a vector's own iterator reuses its allocation.
-fn recycle<'b>(mut list: Vec<Option<&[u8]>>) -> Vec<Option<&'b [u8]>> {
-    list.clear();
-    list.into_iter().map(|_| None).collect()
 }
 
 /// Whether the records of `run` may still be sent.

@@ -9,6 +9,7 @@ use super::*;
 use crate::config::plan::{Action, ActionBy, Choice, StepKind};
 use crate::leaf::format::{FieldOfValue, ValueFormat};
 use crate::leaf::{Constant, JsonText};
+use crate::model::Kept;
 use crate::model::{
     Charge, Epoch, Offset, OwnedRecord, PartitionId, Position, Reject, RejectReason, TicketId, TopicPartition,
 };

@@ -1,0 +1,141 @@
+//! What drafts consist of, and the lists that a worker keeps them in.
+
+use super::super::constants::{LiteralId, NameId};
+use super::super::document::Cursor;
+use super::super::tape::Parser;
+
+/// A value of a draft.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::preprocess) enum DraftValue {
+    /// As it is in the input.
+    Input(Cursor),
+    /// As it is in the configuration.
+    Literal(LiteralId),
+    /// A scalar that a step made; a place in [`DraftRoom::scalars`].
+    Made(u32),
+    /// A container with changes; a place in [`DraftRoom::containers`].
+    Changed(u32),
+    /// Where a look-up's answer goes; a place in [`DraftRoom::answers`].
+    Answer(u32),
+}
+
+/// What a worker keeps drafts in.
+#[derive(Default)]
+pub(in crate::preprocess) struct DraftRoom {
+    pub(super) containers: Vec<Container>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) scalars: Vec<MadeScalar>,
+    pub(super) answers: Vec<AnswerPlace>,
+    /// JSON text, and the characters of strings, of the scalars that steps made.
+    pub(super) texts: Vec<u8>,
+    /// Old items of the containers being written, by position; the innermost container's are the last.
+    pub(super) order: Vec<(usize, u32)>,
+    /// Values taken out of a draft or made for it, before they get their places.
+    pub(in crate::preprocess) hand: Vec<InHand>,
+    /// The records written so far.
+    pub(in crate::preprocess) written: Vec<u8>,
+    /// Reads text inside strings.
+    pub(super) parser: Parser,
+}
+
+/// A value a step has in hand.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::preprocess) struct InHand {
+    /// Which of the step's assignments or moves it is for.
+    pub(in crate::preprocess) number: usize,
+    pub(in crate::preprocess) value: DraftValue,
+    /// Where it was taken from.
+    pub(in crate::preprocess) from: Option<Taken>,
+}
+
+/// The place of something that was taken out.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::preprocess) struct Taken {
+    pub(super) container: u32,
+    pub(super) entry: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Container {
+    /// The container of the input that it was; `None` for a new one.
+    pub(super) base: Option<Cursor>,
+    pub(super) is_array: bool,
+    /// Whether items of the input without an entry are gone.
+    pub(super) only: bool,
+    /// Its first and its last entry.
+    pub(super) entries: Option<(u32, u32)>,
+}
+
+/// One item of a changed container.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    pub(super) next: Option<u32>,
+    /// The item of the input that it was, and, in an array, its index there; `None` for a new one.
+    pub(super) old: Option<(Cursor, usize)>,
+    /// Its name in an object.
+    pub(super) name: NameId,
+    /// `None`: it is gone.
+    pub(in crate::preprocess) value: Option<DraftValue>,
+    /// Whether it has its old name.
+    pub(super) named_as_before: bool,
+    /// Whether the step under way keeps it.
+    pub(super) kept: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MadeScalar {
+    pub(super) json: (u32, u32),
+    pub(super) kind: ScalarKind,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ScalarKind {
+    Null,
+    Bool(bool),
+    Number,
+    /// With the range of its characters.
+    String((u32, u32)),
+    /// Any value, which nobody reads before the record is parsed again.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AnswerPlace {
+    pub(super) question: usize,
+    /// What stays there when nothing is found.
+    pub(super) before: Option<DraftValue>,
+}
+
+/// What stands under a name or index of a changed container.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Slot {
+    Nothing,
+    Entry(u32, DraftValue),
+    /// An item of the input without an entry, and its index in an array.
+    Base(Cursor, usize),
+}
+
+impl DraftRoom {
+    /// Gives back what unusually large records needed beyond `keep_bytes`.
+    pub(in crate::preprocess) fn trim(&mut self, keep_bytes: usize) {
+        self.written.clear();
+        if self.written.capacity() > keep_bytes || self.entries.capacity() * size_of::<Entry>() > keep_bytes {
+            *self = Self::default();
+        }
+    }
+}
+
+impl Entry {
+    pub(super) fn new(name: NameId, value: DraftValue) -> Self {
+        Self { next: None, old: None, name, value: Some(value), named_as_before: false, kept: false }
+    }
+
+    pub(super) fn old(name: NameId, old: (Cursor, usize), value: Option<DraftValue>) -> Self {
+        Self { next: None, old: Some(old), name, value, named_as_before: true, kept: false }
+    }
+
+    /// Whether it was this item of the input.
+    pub(super) fn was(&self, cursor: Cursor) -> bool {
+        self.old.is_some_and(|(old, _)| old.is(cursor))
+    }
+}
