@@ -65,6 +65,10 @@ pub fn killers(mutant: Mutant) -> &'static [(Binary, &'static str)] {
         Mutant::DamageSkippedOnOneWord => &[(Unit, "source::damage::")],
         Mutant::StandbyStaysInItsGroup => &[(Integration, "members::")],
         Mutant::ForgottenBrokers => &[(Unit, "librdkafka::bootstrap::"), (Integration, "races::forgotten_brokers::")],
+        Mutant::EditAtAStaleOffset | Mutant::NamesakesLeftBehind => {
+            &[(Unit, "preprocess::draft::"), (Unit, "preprocess::steps::")]
+        }
+        Mutant::RouteOfTheRecordBefore => &[(Unit, "routes_last_through_phases")],
         Mutant::OldestWaitedForForEver => &[(Unit, "sink::kafka::patience::"), (Unit, "sink::kafka::tests::waits::")],
         Mutant::LatePauseBelieved => &[(Unit, "simulation::scripts::a_partition_that_is_paused_at_last")],
         Mutant::HalfDrainedQueueSleeps => &[(Integration, "a_half_drained_queue")],

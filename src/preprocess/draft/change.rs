@@ -6,6 +6,7 @@ use super::super::look::Look;
 use super::super::splice::NoPlace;
 use super::room::{AnswerPlace, Taken};
 use super::{Container, Cursor, Draft, DraftValue, Entry, Slot};
+use crate::mutants::{self, Mutant};
 
 impl Draft<'_> {
     pub(super) fn push(&mut self, id: u32, entry: Entry) -> u32 {
@@ -29,6 +30,9 @@ impl Draft<'_> {
         let Container { base, is_array, only, .. } = self.room.containers[id as usize];
         let Entry { name, old, named_as_before, .. } = self.room.entries[first as usize];
         let (Some(base), Some((cursor, _)), true, false) = (base, old, named_as_before, is_array) else { return };
+        if mutants::on(Mutant::NamesakesLeftBehind) {
+            return;
+        }
         let (mut at, constants) = (cursor, self.constants);
         while let Some(next) = self.doc.namesake_behind(base, at, constants.name(name)) {
             at = next;

@@ -112,15 +112,14 @@ fn tree() -> impl Strategy<Value = Tree> {
         let plain = Json::from(name).to_string();
         if escaped { plain.replace('a', "\\u0061") } else { plain }
     };
-    let value = scalar().prop_recursive(4, 24, 4, move |inner| {
+    scalar().prop_recursive(4, 24, 4, move |inner| {
         let member = (prop::sample::select(&NAMES[..]), any::<bool>(), inner.clone())
             .prop_map(move |(name, escaped, value)| (spelling(name, escaped), name.to_owned(), value));
         prop_oneof![
             2 => prop::collection::vec(inner, 0..4).prop_map(Tree::Array),
             5 => prop::collection::vec(member, 0..5).prop_map(Tree::Object),
         ]
-    });
-    value
+    })
 }
 
 /// Pointers of which none lies in another.

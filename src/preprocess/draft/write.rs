@@ -11,6 +11,7 @@ use super::super::look::Look;
 use super::super::scan;
 use super::super::splice::SplicePoint;
 use super::{Container, Cursor, Draft, DraftValue, Entry};
+use crate::mutants::{self, Mutant};
 
 /// What a record is written to.
 struct Sheet<'q> {
@@ -111,7 +112,8 @@ impl Draft<'_> {
                         sheet.out.extend_from_slice(self.constants.name_json(entry.name));
                     }
                     self.write_value(value, sheet);
-                    from = item.value.end;
+                    let is_stale = mutants::on(Mutant::EditAtAStaleOffset);
+                    from = if is_stale { item.value.start } else { item.value.end };
                 }
                 None if first_left == Some(item.start) => {
                     self.copy_input(from..item.start, sheet);

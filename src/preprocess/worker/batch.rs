@@ -12,6 +12,7 @@ use super::super::template::{Compiled, RenderFault, Rendered, TemplatePart};
 use super::prepare::{Preprocessor, Tools, admit, end, is_current, place};
 use crate::enrich::{Found, LookupStop};
 use crate::model::{Encode, Exit, Halt, PartitionTable, Prepared, Record, Records, Run};
+use crate::mutants::{self, Mutant};
 
 /// Reused from batch to batch.
 #[derive(Default)]
@@ -253,7 +254,9 @@ impl FirstPass<'_> {
     ) -> Result<(), StepEnding> {
         let first = self.tools.asked.questions.len();
         let templates = self.tools.rendering.templates.len();
-        self.tools.rendering.stamps.route = live.route;
+        if !mutants::on(Mutant::RouteOfTheRecordBefore) {
+            self.tools.rendering.stamps.route = live.route;
+        }
         let window = self.tools.read::<DRAFTS>(self.program, self.phase, record, bytes);
         live.route = self.tools.rendering.stamps.route;
         if DRAFTS && bytes.is_some() {

@@ -622,3 +622,31 @@ fn values_of_other_formats_are_made_json_before_the_steps() {
         }
     }
 }
+
+/// Each record of a batch has its own route, also in a template rendered after others were looked at.
+#[test]
+fn routes_last_through_phases() {
+    use crate::preprocess::steps::filter::ConditionPlan;
+    use crate::preprocess::steps::route::{RoutePlan, Unrouted};
+    let rule = |name: &str| {
+        let test = Test::In(vec![Constant::String(name.to_owned())]);
+        (vec![ConditionPlan { pointer: pointer("/k"), test }], format!("to-{name}"))
+    };
+    let plan = RoutePlan { rules: vec![rule("a"), rule("b")], otherwise: Unrouted::As("rest".to_owned()) };
+    let kinds =
+        vec![StepKind::Route(plan), lookup("{/k}", "/found", OnMiss::Keep), require(&["/found"], Otherwise::Reject)];
+    let route = crate::leaf::template::parse("{route}").expect("a template");
+    let program = Program::compile(&steps(kinds), &[route], Tombstones::PassOn).expect("compiles");
+    let answers: &[(&str, &str)] = &[("a", "1"), ("b", "2"), ("c", "3")];
+    let mut preprocessor = Preprocessor::new(program, enricher(&[answers]), Echo);
+    let (fences, mut prepared) = (Fences::new(1), prepared());
+    let records: Vec<_> = ["a", "b", "c", "a"]
+        .iter()
+        .enumerate()
+        .map(|(offset, k)| record(offset as i64, None, Some(&format!("{{\"k\":\"{k}\"}}"))))
+        .collect();
+    preprocessor.prepare(&fences.runs(&[4]), &records[..], &fences.table, &|| true, &mut prepared).expect("answers");
+    let shown = String::from_utf8_lossy(&prepared.payload);
+    let routes: Vec<_> = shown.split('{').skip(1).map(|one| one.rsplit('|').next().unwrap_or_default()).collect();
+    assert_eq!(routes, ["to-a", "to-b", "rest", "to-a"], "{shown}");
+}
