@@ -90,8 +90,9 @@ impl Compiler {
     /// The step under work changes the value at `pointer`, or, in an array, which elements there are.
     pub(super) fn change(&mut self, pointer: &Pointer) {
         let members = &pointer.members[..];
-        let is_element =
-            members.last().is_some_and(|last| last == "-" || last.bytes().all(|byte| byte.is_ascii_digit()));
+        let is_element = members
+            .last()
+            .is_some_and(|last| last == "-" || (!last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit())));
         let siblings = if is_element { &members[..members.len() - 1] } else { members };
         self.cut_if(|place| place.starts_with(siblings) || members.starts_with(place));
     }
@@ -201,7 +202,7 @@ fn field(pointer: &Pointer, fallback: &Option<String>, shape: FieldShape) -> Fie
 }
 
 /// Whether the value at `pointer` is, or lies in, what is put at `place`. (A parent of `place` keeps its type: it is an
-/// object before and after.)
+/// object before and after. It does not keep its length.)
 pub(super) fn reads(pointer: &[String], place: &[String]) -> bool {
     pointer.starts_with(place)
 }

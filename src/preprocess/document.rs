@@ -244,6 +244,14 @@ impl<'d> Document<'d> {
         Some((name, Cursor { node: key as u32 + 1, start: ValueStart::BehindKey, end, closers }))
     }
 
+    /// The name of the member whose value is at `value`.
+    pub(super) fn name_of(&self, value: Cursor) -> Option<&'d str> {
+        match (value.start, self.nodes.get((value.node as usize).wrapping_sub(1))) {
+            (ValueStart::BehindKey, Some(Node::String(key))) => Some(key),
+            (ValueStart::BehindKey | ValueStart::Document | ValueStart::At(_), _) => None,
+        }
+    }
+
     /// Where the key of the member stands whose value is at `value`; `None` for an element or the whole document.
     pub(super) fn key_of(&self, value: Cursor) -> Option<usize> {
         match (value.start, self.nodes.get((value.node as usize).wrapping_sub(1))) {

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::constants::Constants;
 use super::document::{Cursor, Document};
-use super::draft::{Draft, DraftRoom};
-use super::ending::StepEnding;
+use super::draft::{Draft, DraftRoom, Overgrown};
+use super::ending::{StepEnding, rejected};
 use super::keys::KeySet;
 use super::look::Look;
 use super::program::{Bare, ProgramPhase};
@@ -13,7 +13,7 @@ use super::splice::SplicePoint;
 use super::stamp::Stamps;
 use super::template::{Compiled, RenderFault, Rendered, Scope};
 use crate::leaf::action::Choice;
-use crate::model::{Record, StepName};
+use crate::model::{Record, RejectReason, StepName};
 
 /// What the look-ups of a phase are asked for, over one batch.
 #[derive(Default)]
@@ -169,13 +169,19 @@ impl Evaluation<'_> {
             return self.skip(choice, rendering);
         }
         let mut draft = Draft::new(self.document, constants, room);
+        let mut last = self.sink;
         for step in &self.phase.drafting {
             step.run(self, &mut draft, asked, rendering)?;
+            last = &step.place;
+            if let Some(bound) = draft.room.overgrown {
+                return Err(overgrown(bound, last));
+            }
         }
         if !self.templates.is_empty() {
             rendering.sink(self.templates, &self.scope_of(&draft), self.sink)?;
         }
-        Ok(draft.write(&mut asked.questions))
+        let range = draft.write(&mut asked.questions);
+        draft.room.overgrown.map_or(Ok(range), |bound| Err(overgrown(bound, last)))
     }
 
     /// What becomes of a record that skips the steps.
@@ -194,4 +200,16 @@ impl Evaluation<'_> {
     pub(super) fn scope_of<'s, 'd>(&'s self, draft: &'s Draft<'d>) -> Scope<'s, Draft<'d>> {
         Scope { record: self.record, document: Some((draft, draft.root)), original: self.original }
     }
+}
+
+/// The reject of a record that steps made too large or nested too deeply.
+#[cold]
+fn overgrown(bound: Overgrown, place: &StepName) -> StepEnding {
+    let (reason, detail) = match bound {
+        Overgrown::Bytes => {
+            (RejectReason::TooLarge, "the steps make more than four times `limits.value` of the record")
+        }
+        Overgrown::Depth => (RejectReason::TooDeep, "the steps nest the record deeper than 1,024 levels"),
+    };
+    rejected(reason, place, detail.to_owned())
 }

@@ -4,7 +4,7 @@ use super::super::constants::{EditPath, LiteralId, LiteralShape, NameId};
 use super::super::document::{Value, array_index};
 use super::super::look::Look;
 use super::super::splice::NoPlace;
-use super::room::{AnswerPlace, Taken};
+use super::room::{AnswerPlace, MAX_DEPTH, MAX_ENTRIES, Namesakes, Overgrown, Taken};
 use super::{Container, Cursor, Draft, DraftValue, Entry, Slot};
 use crate::mutants::{self, Mutant};
 
@@ -27,24 +27,28 @@ impl Draft<'_> {
 
     /// Takes out whatever else has the name of the entry `first`: of equal names only the first is read.
     pub(super) fn hide_namesakes(&mut self, id: u32, first: u32) {
-        let Container { base, is_array, only, .. } = self.room.containers[id as usize];
-        let Entry { name, old, named_as_before, .. } = self.room.entries[first as usize];
-        let (Some(base), Some((cursor, _)), true, false) = (base, old, named_as_before, is_array) else { return };
         if mutants::on(Mutant::NamesakesLeftBehind) {
             return;
         }
-        let (mut at, constants) = (cursor, self.constants);
-        while let Some(next) = self.doc.namesake_behind(base, at, constants.name(name)) {
-            at = next;
-            let known = self.entries(id).find(|(_, entry)| entry.was(next)).map(|(number, _)| number);
-            match known {
-                Some(number) => self.room.entries[number as usize].value = None,
-                None if only => {}
-                None => {
-                    self.push(id, Entry::old(name, (next, 0), None));
-                }
-            }
+        let namesakes = match self.room.entries[first as usize].namesakes {
+            Namesakes::AsOthers => Namesakes::Gone(self.count_namesakes(id, first)),
+            Namesakes::Kept(count) | Namesakes::Gone(count) => Namesakes::Gone(count),
+        };
+        self.room.entries[first as usize].namesakes = namesakes;
+    }
+
+    /// How many members without an entry have the old name of an entry and stand behind it.
+    pub(super) fn count_namesakes(&self, id: u32, first: u32) -> u32 {
+        let Container { base, is_array, only, .. } = self.room.containers[id as usize];
+        let Entry { name, old, named_as_before, .. } = self.room.entries[first as usize];
+        let (Some(base), Some((cursor, _)), true) = (base, old, named_as_before && !is_array && !only) else {
+            return 0;
+        };
+        let (mut at, mut count) = (cursor, 0);
+        while let Some(next) = self.doc.namesake_behind(base, at, self.constants.name(name)) {
+            (at, count) = (next, count + 1);
         }
+        count
     }
 
     /// The changed container that `value` is, or is made into.
@@ -208,14 +212,23 @@ impl Draft<'_> {
 
     /// The same value once more: what is done to one afterwards is not done to the other.
     pub(in crate::preprocess) fn copy(&mut self, value: DraftValue) -> DraftValue {
+        self.copy_below(value, 0)
+    }
+
+    fn copy_below(&mut self, value: DraftValue, depth: usize) -> DraftValue {
         let DraftValue::Changed(id) = value else { return value };
+        if depth > MAX_DEPTH || self.room.entries.len() > MAX_ENTRIES {
+            let bound = if depth > MAX_DEPTH { Overgrown::Depth } else { Overgrown::Bytes };
+            self.room.overgrown.get_or_insert(bound);
+            return value;
+        }
         let Container { base, is_array, only, .. } = self.room.containers[id as usize];
         let copy = self.add_container(base, is_array);
         self.room.containers[copy as usize].only = only;
         let mut at = self.room.containers[id as usize].entries.map(|(first, _)| first);
         while let Some(number) = at {
             let entry = self.room.entries[number as usize];
-            let value = entry.value.map(|value| self.copy(value));
+            let value = entry.value.map(|value| self.copy_below(value, depth + 1));
             self.push(copy, Entry { next: None, value, ..entry });
             at = entry.next;
         }
@@ -266,6 +279,16 @@ impl Draft<'_> {
         };
         self.room.answers.push(AnswerPlace { question, before });
         let answer = DraftValue::Answer(self.room.answers.len() as u32 - 1);
-        self.put(container, name, answer)
+        // Unlike a step's value it leaves others of its name alone: there may be no answer.
+        match self.named(container, name) {
+            Slot::Entry(entry, _) => self.room.entries[entry as usize].value = Some(answer),
+            Slot::Base(cursor, index) => {
+                self.push(container, Entry::old(name, (cursor, index), Some(answer)));
+            }
+            Slot::Nothing => {
+                self.push(container, Entry::new(name, answer));
+            }
+        }
+        Ok(())
     }
 }

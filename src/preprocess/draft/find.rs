@@ -3,7 +3,7 @@
 use super::super::constants::{LiteralShape, NameId};
 use super::super::document::{Value, array_index};
 use super::super::look::Look;
-use super::room::{MadeScalar, ScalarKind};
+use super::room::{MadeScalar, Namesakes, ScalarKind};
 use super::{Container, Draft, DraftValue, Entry, Slot};
 use crate::leaf::Pointer;
 
@@ -136,6 +136,11 @@ impl Draft<'_> {
                 (None, Some(_)) => more += 1,
                 (Some(_), Some(_)) if container.only => more += 1,
                 (Some(_) | None, _) => {}
+            }
+            match entry.namesakes {
+                Namesakes::Gone(count) if !container.only => gone += count as usize,
+                Namesakes::Kept(count) if container.only && entry.value.is_some() => more += count as usize,
+                Namesakes::AsOthers | Namesakes::Gone(_) | Namesakes::Kept(_) => {}
             }
         }
         (old + more).saturating_sub(gone)

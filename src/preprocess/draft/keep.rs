@@ -2,6 +2,7 @@
 
 use super::super::constants::NameId;
 use super::super::document::Cursor;
+use super::room::Namesakes;
 use super::{Container, Draft, DraftValue, Entry, Slot};
 
 /// What is kept of a container.
@@ -38,14 +39,29 @@ impl Draft<'_> {
 
     /// The same of an object as it was in the input, in one pass over its members.
     fn keep_of_input(&mut self, container: u32, base: Cursor, nodes: &[KeepNode]) {
-        let (doc, constants) = (self.doc, self.constants);
+        let (doc, constants, ours) = (self.doc, self.constants, self.room.met.len());
+        self.room.met.resize(ours + nodes.len(), None);
         doc.each_member(base, |name, cursor| {
-            let Some(node) = nodes.iter().find(|node| constants.name(node.name) == name) else { return };
-            let is_read = node.below.is_empty() || doc.child(base, name).is_some_and(|first| first.is(cursor));
-            if is_read && let Some(value) = self.kept_of(DraftValue::Input(cursor), node) {
-                self.push(container, Entry { kept: true, ..Entry::old(node.name, (cursor, 0), Some(value)) });
+            let Some(number) = nodes.iter().position(|node| constants.name(node.name) == name) else { return };
+            let node = &nodes[number];
+            match self.room.met[ours + number] {
+                None => {
+                    let value = self.kept_of(DraftValue::Input(cursor), node);
+                    let entry = Entry { kept: value.is_some(), ..Entry::old(node.name, (cursor, 0), value) };
+                    self.room.met[ours + number] = Some(self.push(container, entry));
+                }
+                Some(first) if node.below.is_empty() => {
+                    let first = &mut self.room.entries[first as usize];
+                    first.namesakes = match first.namesakes {
+                        Namesakes::Kept(count) => Namesakes::Kept(count + 1),
+                        Namesakes::AsOthers | Namesakes::Gone(_) => Namesakes::Kept(1),
+                    };
+                }
+                // Of equal names only the first is read.
+                Some(_) => {}
             }
         });
+        self.room.met.truncate(ours);
     }
 
     fn keep_one(&mut self, container: u32, node: &KeepNode) {
@@ -80,23 +96,10 @@ impl Draft<'_> {
     /// Keeps the other members of the name of the entry `first`, where all of it is kept: nobody reads them here, but
     /// their bytes travel.
     fn keep_namesakes(&mut self, container: u32, node: &KeepNode, first: u32) {
-        let Container { base, is_array, only, .. } = self.room.containers[container as usize];
-        let Entry { old, named_as_before, .. } = self.room.entries[first as usize];
-        let (Some(base), Some((cursor, _)), true) = (base, old, named_as_before && !is_array && node.below.is_empty())
-        else {
-            return;
-        };
-        let (mut at, constants) = (cursor, self.constants);
-        while let Some(next) = self.doc.namesake_behind(base, at, constants.name(node.name)) {
-            at = next;
-            let known = self.entries(container).find(|(_, entry)| entry.was(next)).map(|(number, _)| number);
-            match known {
-                Some(number) => self.room.entries[number as usize].kept = true,
-                None if only => {}
-                None => {
-                    let entry = Entry::old(node.name, (next, 0), Some(DraftValue::Input(next)));
-                    self.push(container, Entry { kept: true, ..entry });
-                }
+        if node.below.is_empty() && self.room.entries[first as usize].namesakes == Namesakes::AsOthers {
+            let count = self.count_namesakes(container, first);
+            if count > 0 {
+                self.room.entries[first as usize].namesakes = Namesakes::Kept(count);
             }
         }
     }

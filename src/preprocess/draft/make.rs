@@ -3,7 +3,7 @@
 use super::super::document::Value;
 use super::super::look::Look;
 use super::super::tape::Malformed;
-use super::room::{MadeScalar, ScalarKind};
+use super::room::{MadeScalar, Overgrown, ScalarKind};
 use super::{Draft, DraftValue};
 
 impl Draft<'_> {
@@ -19,7 +19,7 @@ impl Draft<'_> {
             Some(b'"') => ScalarKind::String((start as u32 + 1, end as u32 - 1)),
             Some(_) => ScalarKind::Number,
         };
-        self.add_scalar(MadeScalar { json: (start as u32, end as u32), kind })
+        self.add_made(start, kind)
     }
 
     /// Makes a string of a value's JSON text.
@@ -35,13 +35,17 @@ impl Draft<'_> {
         texts.extend_from_slice(text.as_bytes());
         let end = texts.len();
         write_string(texts, start, end);
-        let json = (end as u32, texts.len() as u32);
-        let kind = ScalarKind::String((start as u32, end as u32));
-        self.add_scalar(MadeScalar { json, kind })
+        self.add_made(end, ScalarKind::String((start as u32, end as u32)))
     }
 
-    pub(super) fn add_scalar(&mut self, scalar: MadeScalar) -> DraftValue {
-        self.room.scalars.push(scalar);
+    /// Makes a scalar of the texts from `start` on.
+    fn add_made(&mut self, start: usize, kind: ScalarKind) -> DraftValue {
+        let end = self.room.texts.len();
+        if end > self.room.most_bytes {
+            self.room.overgrown.get_or_insert(Overgrown::Bytes);
+        }
+        // Most bytes are far below what 32 bits count.
+        self.room.scalars.push(MadeScalar { json: (start as u32, end as u32), kind });
         DraftValue::Made(self.room.scalars.len() as u32 - 1)
     }
 
@@ -50,24 +54,33 @@ impl Draft<'_> {
     /// # Errors
     /// The text is no JSON.
     pub(in crate::preprocess) fn parse_text(&mut self, value: DraftValue) -> Result<Option<DraftValue>, Malformed> {
-        let mut parser = std::mem::take(&mut self.room.parser);
-        let read = match self.value(value) {
-            Value::String(text) => parser.read(text.as_bytes(), |doc| Some(doc.bytes(doc.root()).to_vec())),
+        let mut inner = std::mem::take(&mut self.room.inner);
+        inner.clear();
+        let is_string = match self.value(value) {
+            Value::String(text) => {
+                inner.extend_from_slice(text.as_bytes());
+                true
+            }
             Value::Null
             | Value::Bool(_)
             | Value::Negative(_)
             | Value::Unsigned(_)
             | Value::Float(_)
             | Value::Object { .. }
-            | Value::Array => Ok(None),
+            | Value::Array => false,
         };
-        self.room.parser = parser;
-        Ok(read?.map(|json| {
-            let start = self.room.texts.len();
-            self.room.texts.extend_from_slice(&json);
-            let json = (start as u32, self.room.texts.len() as u32);
-            self.add_scalar(MadeScalar { json, kind: ScalarKind::Json })
-        }))
+        let mut parser = self.room.parser.take().unwrap_or_default();
+        let range = is_string.then(|| parser.read(&inner, |doc| doc.range(doc.root()))).transpose();
+        self.room.parser = Some(parser);
+        let made = range.map(|range| {
+            range.map(|range| {
+                let start = self.room.texts.len();
+                self.room.texts.extend_from_slice(&inner[range]);
+                self.add_made(start, ScalarKind::Json)
+            })
+        });
+        self.room.inner = inner;
+        made
     }
 }
 

@@ -15,7 +15,7 @@ mod room;
 mod write;
 
 pub(super) use keep::KeepNode;
-pub(super) use room::{DraftRoom, DraftValue, InHand};
+pub(super) use room::{DraftRoom, DraftValue, InHand, Overgrown};
 
 use super::constants::Constants;
 use super::document::{Cursor, Document};
@@ -38,6 +38,7 @@ impl<'a> Draft<'a> {
         room.scalars.clear();
         room.answers.clear();
         room.texts.clear();
+        room.overgrown = None;
         Self { doc, constants, room, root: DraftValue::Input(doc.root()) }
     }
 }

@@ -29,13 +29,55 @@ pub(in crate::preprocess) struct DraftRoom {
     /// JSON text, and the characters of strings, of the scalars that steps made.
     pub(super) texts: Vec<u8>,
     /// Old items of the containers being written, by position; the innermost container's are the last.
-    pub(super) order: Vec<(usize, u32)>,
+    pub(super) order: Vec<OldItem>,
+    /// Which of the names that are kept were met, and their entries; the innermost object's are the last.
+    pub(super) met: Vec<Option<u32>>,
     /// Values taken out of a draft or made for it, before they get their places.
     pub(in crate::preprocess) hand: Vec<InHand>,
     /// The records written so far.
     pub(in crate::preprocess) written: Vec<u8>,
-    /// Reads text inside strings.
-    pub(super) parser: Parser,
+    /// Reads text inside strings; away while it does.
+    pub(super) parser: Option<Parser>,
+    /// The text it reads.
+    pub(super) inner: Vec<u8>,
+    /// What the record in hand grew beyond.
+    pub(in crate::preprocess) overgrown: Option<Overgrown>,
+    /// Most bytes that steps may make of one record.
+    pub(in crate::preprocess) most_bytes: usize,
+}
+
+/// A bound that a record under change is beyond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::preprocess) enum Overgrown {
+    /// Its bytes, or the containers it consists of.
+    Bytes,
+    /// Its nesting.
+    Depth,
+}
+
+/// Deepest nesting of what steps make: as deep as a record may come.
+pub(super) const MAX_DEPTH: usize = 1_024;
+/// Most entries of a record under change. A step makes some for each of its pointers; only copies of copies make many.
+pub(super) const MAX_ENTRIES: usize = 1 << 20;
+
+/// An item of the input in a container that is being written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OldItem {
+    pub(super) start: usize,
+    pub(super) cursor: Cursor,
+    /// Its entry; `None` for one that goes or stays with another of its name.
+    pub(super) entry: Option<u32>,
+}
+
+/// What becomes of the other members of an entry's old name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Namesakes {
+    /// What becomes of members without an entry.
+    AsOthers,
+    /// So many are gone.
+    Gone(u32),
+    /// So many stay.
+    Kept(u32),
 }
 
 /// A value a step has in hand.
@@ -80,6 +122,7 @@ pub(super) struct Entry {
     pub(super) named_as_before: bool,
     /// Whether the step under way keeps it.
     pub(super) kept: bool,
+    pub(super) namesakes: Namesakes,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -116,22 +159,50 @@ pub(super) enum Slot {
 }
 
 impl DraftRoom {
+    /// Room for records of which steps may make so many bytes.
+    pub(in crate::preprocess) fn bounded(most_bytes: usize) -> Self {
+        Self { most_bytes, ..Self::default() }
+    }
+
     /// Gives back what unusually large records needed beyond `keep_bytes`.
     pub(in crate::preprocess) fn trim(&mut self, keep_bytes: usize) {
         self.written.clear();
-        if self.written.capacity() > keep_bytes || self.entries.capacity() * size_of::<Entry>() > keep_bytes {
-            *self = Self::default();
+        let held = self.written.capacity()
+            + self.texts.capacity()
+            + self.inner.capacity()
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.containers.capacity() * size_of::<Container>()
+            + self.scalars.capacity() * size_of::<MadeScalar>()
+            + self.order.capacity() * size_of::<OldItem>();
+        if held > keep_bytes {
+            *self = Self::bounded(self.most_bytes);
         }
     }
 }
 
 impl Entry {
     pub(super) fn new(name: NameId, value: DraftValue) -> Self {
-        Self { next: None, old: None, name, value: Some(value), named_as_before: false, kept: false }
+        Self {
+            next: None,
+            old: None,
+            name,
+            value: Some(value),
+            named_as_before: false,
+            kept: false,
+            namesakes: Namesakes::AsOthers,
+        }
     }
 
     pub(super) fn old(name: NameId, old: (Cursor, usize), value: Option<DraftValue>) -> Self {
-        Self { next: None, old: Some(old), name, value, named_as_before: true, kept: false }
+        Self {
+            next: None,
+            old: Some(old),
+            name,
+            value,
+            named_as_before: true,
+            kept: false,
+            namesakes: Namesakes::AsOthers,
+        }
     }
 
     /// Whether it was this item of the input.

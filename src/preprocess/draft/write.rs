@@ -10,13 +10,18 @@ use super::super::evaluate::LookupQuestion;
 use super::super::look::Look;
 use super::super::scan;
 use super::super::splice::SplicePoint;
+use super::room::{MAX_DEPTH, Namesakes, OldItem, Overgrown};
 use super::{Container, Cursor, Draft, DraftValue, Entry};
 use crate::mutants::{self, Mutant};
 
 /// What a record is written to.
 struct Sheet<'q> {
     out: Vec<u8>,
-    order: Vec<(usize, u32)>,
+    /// Where `out` may end.
+    most: usize,
+    depth: usize,
+    overgrown: Option<Overgrown>,
+    order: Vec<OldItem>,
     questions: &'q mut [LookupQuestion],
 }
 
@@ -25,22 +30,34 @@ impl Draft<'_> {
     /// questions.
     pub(in crate::preprocess) fn write(&mut self, questions: &mut [LookupQuestion]) -> Range<usize> {
         let (out, order) = (mem::take(&mut self.room.written), mem::take(&mut self.room.order));
-        let mut sheet = Sheet { out, order, questions };
-        let start = sheet.out.len();
+        let start = out.len();
+        let mut sheet = self.sheet(out, order, questions);
         self.write_value(self.root, &mut sheet);
         sheet.order.clear();
+        self.room.overgrown = self.room.overgrown.or(sheet.overgrown);
         (self.room.written, self.room.order) = (sheet.out, sheet.order);
         start..self.room.written.len()
     }
 
     /// The JSON text of a value.
-    pub(super) fn text_of(&self, value: DraftValue) -> String {
-        let mut sheet = Sheet { out: Vec::new(), order: Vec::new(), questions: &mut [] };
+    pub(super) fn text_of(&mut self, value: DraftValue) -> String {
+        let mut sheet = self.sheet(Vec::new(), Vec::new(), &mut []);
         self.write_value(value, &mut sheet);
-        String::from_utf8(sheet.out).unwrap_or_default()
+        let Sheet { out, overgrown, .. } = sheet;
+        self.room.overgrown = self.room.overgrown.or(overgrown);
+        String::from_utf8(out).unwrap_or_default()
+    }
+
+    fn sheet<'q>(&self, out: Vec<u8>, order: Vec<OldItem>, questions: &'q mut [LookupQuestion]) -> Sheet<'q> {
+        let most = out.len().saturating_add(self.room.most_bytes);
+        Sheet { out, most, depth: 0, overgrown: None, order, questions }
     }
 
     fn write_value(&self, value: DraftValue, sheet: &mut Sheet<'_>) {
+        if sheet.out.len() > sheet.most {
+            sheet.overgrown = Some(Overgrown::Bytes);
+            return;
+        }
         match value {
             DraftValue::Input(_) | DraftValue::Literal(_) | DraftValue::Made(_) => {
                 sheet.out.extend_from_slice(self.spelling(value));
@@ -59,13 +76,25 @@ impl Draft<'_> {
 
     fn write_container(&self, id: u32, sheet: &mut Sheet<'_>) {
         let Some(container) = self.room.containers.get(id as usize).copied() else { return };
+        if sheet.depth > MAX_DEPTH {
+            sheet.overgrown = Some(Overgrown::Depth);
+            return;
+        }
+        sheet.depth += 1;
         let first_of_ours = sheet.order.len();
         for (number, entry) in self.entries(id) {
-            if let Some((cursor, _)) = entry.old {
-                sheet.order.push((self.start_of(cursor), number));
+            let Some((cursor, _)) = entry.old else { continue };
+            sheet.order.push(OldItem { start: self.start_of(cursor), cursor, entry: Some(number) });
+            let others_matter = match entry.namesakes {
+                Namesakes::AsOthers => false,
+                Namesakes::Gone(count) => count > 0 && !container.only,
+                Namesakes::Kept(_) => container.only && entry.value.is_some(),
+            };
+            if let Some(base) = container.base.filter(|_| others_matter) {
+                self.list_namesakes(base, cursor, sheet);
             }
         }
-        sheet.order[first_of_ours..].sort_unstable();
+        sheet.order[first_of_ours..].sort_unstable_by_key(|item| item.start);
         let nothing_yet = match container.base {
             Some(base) if !container.only => self.write_changed(base, first_of_ours, sheet),
             Some(_) | None => self.write_only(container, first_of_ours, sheet),
@@ -73,6 +102,17 @@ impl Draft<'_> {
         sheet.order.truncate(first_of_ours);
         self.write_new(id, container, nothing_yet, sheet);
         sheet.out.push(if container.is_array { b']' } else { b'}' });
+        sheet.depth -= 1;
+    }
+
+    /// Lists the members behind the one at `first` that have its name in the input.
+    fn list_namesakes(&self, base: Cursor, first: Cursor, sheet: &mut Sheet<'_>) {
+        let Some(name) = self.doc.name_of(first) else { return };
+        let mut at = first;
+        while let Some(cursor) = self.doc.namesake_behind(base, at, name) {
+            sheet.order.push(OldItem { start: self.start_of(cursor), cursor, entry: None });
+            at = cursor;
+        }
     }
 
     fn start_of(&self, item: Cursor) -> usize {
@@ -95,15 +135,15 @@ impl Draft<'_> {
         let mut first_left = Some(self.doc.items_start(base));
         let mut is_emptied = self.doc.count(base) == 0;
         for at in first_of_ours..sheet.order.len() {
-            let entry = self.entry(sheet.order[at].1);
-            let Some((cursor, _)) = entry.old else { continue };
-            if entry.is_as_before() {
+            let OldItem { cursor, entry, .. } = sheet.order[at];
+            let entry = entry.map(|number| *self.entry(number));
+            if entry.is_some_and(|entry| entry.is_as_before()) {
                 first_left = None;
                 continue;
             }
             let item = self.doc.item(cursor);
-            match entry.value {
-                Some(value) => {
+            match entry.and_then(|entry| Some((entry, entry.value?))) {
+                Some((entry, value)) => {
                     first_left = None;
                     if entry.named_as_before {
                         self.copy_input(from..item.value.start, sheet);
@@ -137,14 +177,18 @@ impl Draft<'_> {
         sheet.out.push(if container.is_array { b'[' } else { b'{' });
         let mut nothing_yet = true;
         for at in first_of_ours..sheet.order.len() {
-            let entry = self.entry(sheet.order[at].1);
-            let (Some((cursor, _)), Some(value)) = (entry.old, entry.value) else { continue };
-            sheet.separate(&mut nothing_yet);
-            let item = self.doc.item(cursor);
-            if entry.is_as_before() {
-                self.copy_input(item.start..item.value.end, sheet);
+            let OldItem { cursor, entry, .. } = sheet.order[at];
+            let entry = entry.map(|number| *self.entry(number));
+            if entry.is_some_and(|entry| entry.value.is_none()) {
                 continue;
             }
+            sheet.separate(&mut nothing_yet);
+            let item = self.doc.item(cursor);
+            let changed = entry.filter(|entry| !entry.is_as_before()).and_then(|entry| Some((entry, entry.value?)));
+            let Some((entry, value)) = changed else {
+                self.copy_input(item.start..item.value.end, sheet);
+                continue;
+            };
             if entry.named_as_before {
                 self.copy_input(item.start..item.value.start, sheet);
             } else {

@@ -63,6 +63,20 @@ pub struct CoercePlan {
     pub otherwise: OnUnconverted,
 }
 
+impl CoerceTo {
+    /// Whether a value stays as it is.
+    fn is_the_type_of(self, value: &Value<'_>) -> bool {
+        matches!(
+            (self, value),
+            (_, Value::Null)
+                | (Self::Integer | Self::Number, Value::Unsigned(_))
+                | (Self::Number, Value::Negative(_) | Value::Float(_))
+                | (Self::String, Value::String(_))
+                | (Self::Boolean, Value::Bool(_))
+        )
+    }
+}
+
 impl Coerce {
     pub(super) fn check(&self, path: &str, context: &CheckContext<'_>) -> Option<CoercePlan> {
         if self.fields.is_empty() {
@@ -118,6 +132,10 @@ impl CompiledCoerce {
     pub(super) fn run(&self, draft: &mut Draft<'_>, place: &StepName, room: &mut Vec<u8>) -> Result<(), StepEnding> {
         for (pointer, path, to) in &self.fields {
             let Some(found) = draft.find(draft.root, &pointer.members) else { continue };
+            let value = draft.value(found);
+            if to.is_the_type_of(&value) {
+                continue;
+            }
             let converted = if *to == CoerceTo::String && draft.is_container(found) {
                 Ok(Some(draft.make_text_of(found)))
             } else {

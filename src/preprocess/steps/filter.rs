@@ -179,8 +179,9 @@ impl ConditionPlan {
             | Test::Number(..)
             | Test::Prefix(_)
             | Test::Matches(_)
-            | Test::Type(_)
-            | Test::Length(_) => compiler.read(&self.pointer),
+            | Test::Type(_) => compiler.read(&self.pointer),
+            // What is put into a container changes its length.
+            Test::Length(_) => compiler.change(&self.pointer),
         }
     }
 

@@ -63,6 +63,10 @@ impl Parse {
             let long = format!("{path}.{key}");
             if context.index.is_written(&long) { long } else { path.to_owned() }
         };
+        if context.index.is_written(&format!("{path}[0]")) {
+            context.error(path, "is a list", "write one step for each pointer: `- parse: /pointer`");
+            return None;
+        }
         let from = below(context, &at("from"), &self.from);
         let into = self.into.as_ref().map(|into| below(context, &at("into"), into));
         let from = from?;
@@ -172,6 +176,7 @@ mod tests {
         let rows = [
             ("{parse: p}", "", "write `/p`"),
             ("{parse: \"\"}", "", "the whole record"),
+            ("{parse: [/a, /b]}", "", "one step for each"),
             ("{parse: {into: /a}}", "", "`from` is missing"),
             ("{parse: {from: /a, into: b}}", ".into", "write `/b`"),
             ("{parse: {from: /a, otherwise: drop}}", ".otherwise", "`keep`"),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::compile::Compiler;
 use super::super::constants::EditPath;
+use super::super::document::array_index;
 use super::super::draft::{Draft, InHand};
 use super::super::ending::{StepEnding, rejected};
 use super::super::program::CostClass;
@@ -90,10 +91,30 @@ impl Rename {
                 return None;
             }
         }
+        if let Some((from, to)) = through_an_element(&moves) {
+            context.error(
+                path,
+                format!("`{from}` may be taken out of an array that `{to}` leads into: which element that is then is not said"),
+                "write them as two steps, in the order in which they are to happen",
+            );
+            return None;
+        }
         let overlaps = overlap(context, path, moves.iter().map(|(from, _)| from))
             | overlap(context, path, moves.iter().map(|(_, to)| to));
         (!overlaps).then_some(RenamePlan { moves, on_existing: self.options.on_existing })
     }
+}
+
+/// A move out of what may be an array, and the target of another that may lead into that array.
+fn through_an_element(moves: &[(Pointer, Pointer)]) -> Option<(&Pointer, &Pointer)> {
+    let is_index = |member: &String| member == "-" || array_index(member).is_some();
+    moves.iter().enumerate().find_map(|(number, (from, _))| {
+        let (last, list) = from.members.split_last()?;
+        let leads_there =
+            |to: &Pointer| is_index(last) && to.members.strip_prefix(list).and_then(<[_]>::first).is_some_and(is_index);
+        let other = moves.iter().enumerate().find(|(other, (_, to))| *other != number && leads_there(to))?;
+        Some((from, &other.1.1))
+    })
 }
 
 #[derive(Debug)]
@@ -238,6 +259,7 @@ mod tests {
             ("{rename: {a: /b}}", ".a", "write `/a`"),
             ("{rename: {/a: /c, /b: /c}}", "", "named twice"),
             ("{rename: {/a: /x, /a/b: /y}}", "", "one lies in the other"),
+            ("{rename: {/l/0: /first, /l/1/x: /l/2/x}}", "", "two steps"),
             ("{rename: {/a: /b, on_exist: keep}}", "", "`on_existing`"),
             ("{rename: {/a: /b, on_existing: overwrite}}", ".on_existing", "`replace`"),
             ("{rename: [/a]}", "", "a map"),

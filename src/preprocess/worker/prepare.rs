@@ -29,6 +29,9 @@ use crate::model::{
 /// must not make room for a thousand like them.
 const RESERVED_AT_MOST: usize = 1024 * 1024;
 
+/// Most bytes that steps may make of one record, whatever `limits.value` is: what was made is found by 32 bits.
+const MOST_MADE_BYTES: usize = 1 << 30;
+
 /// Values above this are read one at a time in the whole process: a parser may need 36 times their size, which no
 /// budget knows of, and that must not be multiplied by the number of workers.
 const LARGE_BYTES: usize = 1024 * 1024;
@@ -73,7 +76,7 @@ impl<E: Encode> Preprocessor<E> {
             second: Parser::default(),
             rendering,
             asked: Asked::default(),
-            draft: DraftRoom::default(),
+            draft: DraftRoom::bounded(MOST_MADE_BYTES),
             value_limit: usize::MAX,
             decoded: Vec::new(),
             unusual_bytes: if program.reads_json() { LARGE_BYTES + 1 } else { 0 },
@@ -93,6 +96,7 @@ impl<E: Encode> Preprocessor<E> {
     pub(crate) fn with_value_limit(mut self, bytes: usize) -> Self {
         self.tools.value_limit = bytes;
         self.tools.unusual_bytes = self.tools.unusual_bytes.min(bytes.saturating_add(1));
+        self.tools.draft.most_bytes = bytes.saturating_mul(4).min(MOST_MADE_BYTES);
         self
     }
 
@@ -183,6 +187,9 @@ impl<E: Encode> Preprocessor<E> {
         }
         self.tools.asked.keys.retain(|keys| keys.bytes_held() <= KEEP_BYTES);
         self.tools.draft.trim(KEEP_BYTES);
+        if self.tools.rendering.key.capacity() > KEEP_BYTES {
+            self.tools.rendering.key = Vec::new();
+        }
         if self.tools.decoded.capacity() > KEEP_BYTES {
             self.tools.decoded = Vec::new();
         }
@@ -250,7 +257,6 @@ impl Tools {
         self.parse_input::<DRAFTS>(program, record, bytes)
     }
 
-    #[cold]
     #[inline(never)]
     fn unusual_input<const DRAFTS: bool>(
         &mut self,

@@ -497,7 +497,7 @@ fn the_earlier_lookup_ends_a_record_first() {
         Case::new(kinds, &["{/id}"]).table(&[])
     };
     let value = r#"{"u":1}"#;
-    assert_eq!(case(OnMiss::Keep).lines(&[value]), ["0 condition at steps[1].require"]);
+    assert_eq!(case(OnMiss::Keep).lines(&[value]), ["0 missing at steps[1].require"]);
     assert_eq!(case(OnMiss::Reject).lines(&[value]), ["0 lookup_miss at steps[0].lookup"]);
     assert!(case(OnMiss::Drop).lines(&[value]).is_empty());
 }
@@ -649,4 +649,42 @@ fn routes_last_through_phases() {
     let shown = String::from_utf8_lossy(&prepared.payload);
     let routes: Vec<_> = shown.split('{').skip(1).map(|one| one.rsplit('|').next().unwrap_or_default()).collect();
     assert_eq!(routes, ["to-a", "to-b", "rest", "to-a"], "{shown}");
+}
+
+/// What hostile records cost: equal names by the hundred thousand, and steps that copy what they have copied.
+#[test]
+fn hostile_records_cost_no_more_than_their_size() {
+    use crate::preprocess::steps::drop::DropPlan;
+    use crate::preprocess::steps::keep::KeepPlan;
+    use crate::preprocess::steps::set::{Parents, SetPlan, SetValue};
+    let many = format!("{{\"b\":0{}}}", ",\"a\":0".repeat(300_000));
+    let keep = |paths: &[&str]| StepKind::Keep(KeepPlan { pointers: paths.iter().map(|path| pointer(path)).collect() });
+    let drop = |path: &str| StepKind::Drop(DropPlan { pointers: vec![pointer(path)] });
+    let copy = |from: &str, into: &str| {
+        let value = SetValue::Copy { pointer: pointer(from), fallback: None };
+        StepKind::Set(SetPlan { values: vec![(pointer(into), value)], parents: Parents::Create })
+    };
+    let doubling = (0..40).flat_map(|_| [copy("/b", "/c/x"), copy("/b", "/c/y"), copy("/c", "/b")]).collect();
+    let deep =
+        (0..60).flat_map(|_| [copy("/b", "/c/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x"), copy("/c", "/b")]).collect();
+    for (kinds, value, expected) in [
+        (vec![drop("/a")], &many[..], Ok(r#"{"b":0}"#.len())),
+        (vec![keep(&["/a/x", "/b"])], &many, Ok(r#"{"b":0}"#.len())),
+        (vec![keep(&["/a"]), keep(&["/a"]), drop("/a")], &many, Ok("{}".len())),
+        (vec![keep(&["/a"]), keep(&["/a"])], &many, Ok(many.len() - r#""b":0,"#.len())),
+        (doubling, r#"{"b":{"z":1}}"#, Err(RejectReason::TooLarge)),
+        (deep, r#"{"b":{"z":1}}"#, Err(RejectReason::TooDeep)),
+    ] {
+        let started = Instant::now();
+        let program = Program::compile(&steps(kinds), &[], Tombstones::PassOn).expect("compiles");
+        let mut preprocessor = Preprocessor::new(program, enricher(&[]), Echo).with_value_limit(4 << 20);
+        let (fences, mut prepared) = (Fences::new(1), prepared());
+        let records = [record(0, None, Some(value))];
+        preprocessor.prepare(&fences.runs(&[1]), &records[..], &fences.table, &|| true, &mut prepared).expect("done");
+        match expected {
+            Ok(bytes) => assert_eq!(prepared.payload.len(), bytes),
+            Err(reason) => assert_eq!(prepared.rejects.first().map(|one| one.reject.reason), Some(reason)),
+        }
+        assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
+    }
 }
