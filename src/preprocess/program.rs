@@ -2,8 +2,8 @@
 //!
 //! A program is a list of *phases*. Within a phase a record is parsed once; every step, also one behind a look-up, is
 //! evaluated on that parse, and what look-ups find is spliced in at the end. Only a step that reads or reshapes what an
-//! earlier look-up put in starts a new phase: the record is then rebuilt and parsed again (cost class D). Most programs
-//! have one phase.
+//! earlier look-up put in, and whatever follows a `parse`, starts a new phase: the record is then rebuilt and parsed
+//! again (cost class D). Most programs have one phase.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A batch with look-ups: what is held of every record between the passes.
+//! A batch with look-ups or of several phases: what is held of every record between the passes.
 
 use std::ops::Range;
 

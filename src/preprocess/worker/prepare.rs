@@ -1,9 +1,9 @@
 //! One worker's preprocessing: a batch of records in, a [`Prepared`] batch out.
 //!
-//! Without look-ups it is one pass: parse, steps, templates, straight into the encoder. With look-ups there are two
-//! passes per phase of the program (see [`super::program`]): the first parses and collects the keys, then each look-up
-//! is resolved once for the whole batch, the second splices and encodes. Nothing is allocated per record once the
-//! buffers have grown.
+//! A program of one phase without look-ups is one pass: parse, steps, templates, straight into the encoder. Any other
+//! takes two passes a phase (see [`super::program`]): the first parses and collects the keys, then each look-up is
+//! resolved once for the whole batch, the second splices and encodes. Nothing is allocated per record once the buffers
+//! have grown.
 
 use std::mem;
 use std::ops::Range;
