@@ -152,6 +152,18 @@ impl Draft<'_> {
         parents.is_empty() || self.find(self.root, &pointer.members).is_some()
     }
 
+    /// Whether other members of the input may have the name of the one at `pointer`, which is `found`.
+    pub(in crate::preprocess) fn has_namesakes(&self, pointer: &[String], found: DraftValue) -> bool {
+        let Some((name, parents)) = pointer.split_last() else { return false };
+        match (self.find(self.root, parents), found) {
+            (Some(DraftValue::Input(parent)), DraftValue::Input(cursor)) => {
+                self.doc.namesake_behind(parent, cursor, name).is_some()
+            }
+            (Some(DraftValue::Changed(_)), _) => true,
+            (Some(_) | None, _) => false,
+        }
+    }
+
     /// Whether something stands under a name of a container.
     pub(in crate::preprocess) fn has(&self, container: u32, name: NameId) -> bool {
         !matches!(self.named(container, name), Slot::Nothing)

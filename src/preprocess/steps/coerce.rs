@@ -134,6 +134,10 @@ impl CompiledCoerce {
             let Some(found) = draft.find(draft.root, &pointer.members) else { continue };
             let value = draft.value(found);
             if to.is_the_type_of(&value) {
+                // Of equal names only the first is read, and none of the others may have another type.
+                if draft.has_namesakes(&pointer.members, found) {
+                    draft.put_at(path, found).map_err(|fault| no_place(draft, place, pointer, fault))?;
+                }
                 continue;
             }
             let converted = if *to == CoerceTo::String && draft.is_container(found) {

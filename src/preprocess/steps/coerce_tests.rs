@@ -228,6 +228,18 @@ fn what_is_written_wrong_is_refused() {
 }
 
 #[test]
+fn of_equal_names_none_keeps_another_type() {
+    use super::super::fixtures::drafted;
+    for (input, output) in [
+        (r#"{"v":"1","v":"2","w":0}"#, r#"{"v":1,"w":0}"#),
+        (r#"{"v":1,"v":"2","w":0}"#, r#"{"v":1,"w":0}"#),
+        (r#"{ "v" : 1 , "w" : 0 }"#, r#"{ "v" : 1 , "w" : 0 }"#),
+    ] {
+        assert_eq!(drafted(&["coerce: { /v: integer }"], input), Ok(output.to_owned()));
+    }
+}
+
+#[test]
 fn short_and_long_forms() {
     for (written, fields, otherwise) in [
         (r#"{"/n":"integer","/f":"boolean"}"#, "/f Boolean, /n Integer", OnUnconverted::Reject),

@@ -10,7 +10,7 @@ use super::super::draft::Draft;
 use super::super::ending::{StepEnding, missing, rejected};
 use super::super::look::Look;
 use super::super::program::CostClass;
-use super::pointers::below;
+use super::pointers::{below, goes_below};
 use super::{Change, StepOperation, no_place};
 use crate::leaf::short::ShortForms;
 use crate::leaf::{CheckContext, Pointer};
@@ -71,6 +71,9 @@ impl Parse {
         let into = self.into.as_ref().map(|into| below(context, &at("into"), into));
         let from = from?;
         let into = into.unwrap_or_else(|| Some(from.clone()))?;
+        if goes_below(context, &at("into"), &from, &into) {
+            return None;
+        }
         Some(ParsePlan { from, into, otherwise: self.otherwise })
     }
 }
@@ -177,6 +180,7 @@ mod tests {
             ("{parse: p}", "", "write `/p`"),
             ("{parse: \"\"}", "", "the whole record"),
             ("{parse: [/a, /b]}", "", "one step for each"),
+            ("{parse: {from: /a, into: /a/b}}", ".into", "lies below"),
             ("{parse: {into: /a}}", "", "`from` is missing"),
             ("{parse: {from: /a, into: b}}", ".into", "write `/b`"),
             ("{parse: {from: /a, otherwise: drop}}", ".otherwise", "`keep`"),

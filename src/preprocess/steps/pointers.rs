@@ -79,6 +79,19 @@ pub(super) fn below(context: &CheckContext<'_>, path: &str, text: &str) -> Optio
     Some(pointer)
 }
 
+/// Notes a value that would go below the one it is read from, which is no container.
+pub(super) fn goes_below(context: &CheckContext<'_>, path: &str, from: &Pointer, into: &Pointer) -> bool {
+    let is_below = into.members.len() > from.members.len() && into.members.starts_with(&from.members);
+    if is_below {
+        context.error(
+            path,
+            format!("`{into}` lies below `{from}`, whose value is no object"),
+            "write another `into`, or leave it out: the value then goes in the place of what was read",
+        );
+    }
+    is_below
+}
+
 /// Notes two pointers of one step of which one lies in the other: which of them is to win is not said.
 pub(super) fn overlap<'a>(context: &CheckContext<'_>, path: &str, pointers: impl Iterator<Item = &'a Pointer>) -> bool {
     let mut seen: Vec<&Pointer> = Vec::new();

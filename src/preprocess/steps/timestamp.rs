@@ -24,6 +24,7 @@ use super::super::draft::Draft;
 use super::super::ending::StepEnding;
 use super::super::look::Look;
 use super::super::program::CostClass;
+use super::pointers::goes_below;
 use super::unconverted::{self, OnUnconverted, Unconverted};
 use super::{Change, StepOperation, no_place};
 use crate::leaf::{CheckContext, Pointer, nearest};
@@ -156,6 +157,11 @@ impl TimestampStep {
         let check = |(number, text): (usize, &String)| DateFormat::check(text, &format!("{list}[{number}]"), context);
         let formats: Vec<_> = self.formats.iter().enumerate().map(check).collect();
         let zone = self.zone(&format!("{path}.timezone"), context);
+        if let (Some(from), Some(into)) = (&from, &into)
+            && goes_below(context, &format!("{path}.into"), from, into)
+        {
+            return None;
+        }
         Some(TimestampPlan {
             from: from?,
             into: into?,

@@ -130,6 +130,7 @@ fn count_all_good(body: &[u8]) -> Option<usize> {
 struct AnswerObject<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for AnswerObject<T> {
+    #[inline(always)]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct OnlyMembers<T>(PhantomData<T>);
         impl<'de, T: Deserialize<'de>> Visitor<'de> for OnlyMembers<T> {
@@ -137,6 +138,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for AnswerObject<T> {
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object")
             }
+            #[inline(always)]
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<AnswerObject<T>, A::Error> {
                 T::deserialize(MapAccessDeserializer::new(map)).map(AnswerObject)
             }
@@ -195,6 +197,7 @@ struct Inside<'a> {
 
 /// An item is an object of one member, named after its action.
 impl<'de: 'a, 'a> Deserialize<'de> for AnswerItem<'a> {
+    #[inline(always)]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct OneMember;
         impl<'de> Visitor<'de> for OneMember {
@@ -202,6 +205,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for AnswerItem<'a> {
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object named after its action")
             }
+            #[inline(always)]
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AnswerItem<'de>, A::Error> {
                 let missing = || serde::de::Error::custom("an item without an action");
                 let (verb, AnswerObject(inside)) =
