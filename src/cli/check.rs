@@ -1,5 +1,7 @@
 //! `sluicegate check`: everything about the configuration that can be known without a server.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::output::{colors, finding, print, print_json};
@@ -7,7 +9,8 @@ use super::{DataFormat, Failure, Global, connect};
 use crate::config::plan::{PipelinePlan, StepPlan};
 use crate::config::{Finding, Findings, Loaded, Severity};
 use crate::model::Exit;
-use crate::preprocess::{CostClass, Program, Tombstones};
+use crate::pipeline::compile;
+use crate::preprocess::{CostClass, Program};
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -26,15 +29,12 @@ pub struct CheckArgs {
     pub deny_warnings: bool,
 }
 
-/// What a step costs, in words; `None` when nobody can say.
-pub type CostOf<'run> = &'run dyn Fn(&PipelinePlan, &StepPlan) -> Option<String>;
-
 /// Checks, prints all findings to stdout and says how the process ends.
 ///
 /// # Errors
 /// When the result cannot be printed, or servers cannot be probed.
 pub fn run(global: &Global, args: &CheckArgs) -> Result<Exit, Failure> {
-    let (loaded, findings) = match global.load_to_run() {
+    let (loaded, mut findings) = match global.load_to_run() {
         Ok(loaded) => {
             let findings = loaded.warnings.clone();
             (Some(loaded), Findings::sorted(findings))
@@ -42,6 +42,8 @@ pub fn run(global: &Global, args: &CheckArgs) -> Result<Exit, Failure> {
         Err(Failure::Config(findings)) => (None, findings),
         Err(other @ (Failure::Usage(_) | Failure::Other { .. } | Failure::Closed)) => return Err(other),
     };
+    let programs = loaded.as_ref().map(|loaded| compiled(loaded, &mut findings.0)).unwrap_or_default();
+    let explained = (args.explain && loaded.is_some()).then_some(&programs[..]);
     let worst = if args.deny_warnings { Severity::Warning } else { Severity::Error };
     let valid = !findings.0.iter().any(|finding| finding.severity <= worst);
     let reached = match &loaded {
@@ -54,12 +56,11 @@ pub fn run(global: &Global, args: &CheckArgs) -> Result<Exit, Failure> {
     match args.format {
         DataFormat::Text => {
             let servers: String = reached.iter().map(|server| format!("{server}\n")).collect();
-            let checked =
-                text(&findings, loaded.as_ref(), valid, args.explain, colors(global.color, &std::io::stdout()));
+            let checked = text(&findings, loaded.as_ref(), valid, explained, colors(global.color, &std::io::stdout()));
             print(&(servers + &checked))?;
         }
         DataFormat::Json => {
-            let mut value = as_json(&findings, loaded.as_ref(), valid, args.explain);
+            let mut value = as_json(&findings, loaded.as_ref(), valid, explained);
             if args.connect {
                 value["servers"] = json!(reached);
             }
@@ -74,9 +75,26 @@ pub fn run(global: &Global, args: &CheckArgs) -> Result<Exit, Failure> {
     })
 }
 
+/// A pipeline and its program, compiled as `run` does.
+type Compiled<'run> = (&'run PipelinePlan, Arc<Program>);
+
+/// Compiles every pipeline; what cannot be compiled is a finding.
+fn compiled<'run>(loaded: &'run Loaded, findings: &mut Vec<Finding>) -> Vec<Compiled<'run>> {
+    let mut programs = Vec::new();
+    for plan in &loaded.plan.pipelines {
+        match compile(plan) {
+            Ok(program) => programs.push((plan, program)),
+            Err(error) => {
+                let path = format!("pipelines.{}.{}", plan.name, error.place);
+                findings.push(Finding::error(loaded.index.nearest(&path), &path, error.problem));
+            }
+        }
+    }
+    programs
+}
+
 /// The cost class of a step within its pipeline.
-fn cost(pipeline: &PipelinePlan, step: &StepPlan) -> Option<String> {
-    let program = Program::compile(&pipeline.steps, &[], Tombstones::PassOn).ok()?;
+fn cost(program: &Program, step: &StepPlan) -> Option<String> {
     let (_, class) = program.costs().iter().find(|(place, _)| *place == step.place)?;
     let words = match class {
         CostClass::Untouched => "bytes untouched",
@@ -87,12 +105,16 @@ fn cost(pipeline: &PipelinePlan, step: &StepPlan) -> Option<String> {
     Some(format!("class {}: {words}", class.letter()))
 }
 
-fn text(findings: &Findings, loaded: Option<&Loaded>, valid: bool, explained: bool, color: bool) -> String {
+fn text(
+    findings: &Findings,
+    loaded: Option<&Loaded>,
+    valid: bool,
+    explained: Option<&[Compiled<'_>]>,
+    color: bool,
+) -> String {
     let mut out: String = findings.0.iter().map(|one| finding(one, color) + "\n\n").collect();
-    if let Some(loaded) = loaded.filter(|_| explained) {
-        for pipeline in &loaded.plan.pipelines {
-            out.push_str(&explain(pipeline, &cost));
-        }
+    if let Some(programs) = explained {
+        programs.iter().for_each(|(pipeline, program)| out.push_str(&explain(pipeline, program)));
         out.push('\n');
     }
     let pipelines =
@@ -117,28 +139,29 @@ fn counted(count: usize, what: &str) -> String {
 
 /// One pipeline's stages, a line each.
 #[must_use]
-pub fn explain(pipeline: &PipelinePlan, cost: CostOf<'_>) -> String {
+pub fn explain(pipeline: &PipelinePlan, program: &Program) -> String {
     let mut out = format!("pipeline {}\n", pipeline.name);
     let mut line = |stage: &str, what: String| out.push_str(&format!("  {stage:<20} {what}\n"));
     let source = &pipeline.source;
     line(
         "source",
         format!(
-            "kafka `{}`, topics {}, group `{}`",
+            "kafka `{}`, topics {}, group `{}`{}",
             source.connection.name,
             source.topics.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
-            source.group
+            source.group,
+            source.format.made().map(|made| format!("; {made}")).unwrap_or_default()
         ),
     );
     line("preprocess", format!("{}, {} MiB for records", counted(pipeline.workers, "worker"), pipeline.memory.0 >> 20));
     for step in &pipeline.steps {
-        line(&step.place, cost(pipeline, step).unwrap_or_default());
+        line(&step.place, cost(program, step).unwrap_or_default());
     }
     line("sink", pipeline.sink.summary());
     out.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
-fn as_json(findings: &Findings, loaded: Option<&Loaded>, valid: bool, explained: bool) -> Value {
+fn as_json(findings: &Findings, loaded: Option<&Loaded>, valid: bool, explained: Option<&[Compiled<'_>]>) -> Value {
     let mut value = json!({
         "valid": valid,
         "findings": findings.0.iter().map(Finding::to_json).collect::<Vec<_>>(),
@@ -146,16 +169,14 @@ fn as_json(findings: &Findings, loaded: Option<&Loaded>, valid: bool, explained:
         "variables": loaded.map(|loaded| loaded.index.all_variables()),
         "hash": loaded.map(|loaded| loaded.plan.hash.clone()),
     });
-    if let Some(loaded) = loaded.filter(|_| explained) {
-        value["explain"] = loaded
-            .plan
-            .pipelines
+    if let Some(programs) = explained {
+        value["explain"] = programs
             .iter()
-            .map(|pipeline| {
+            .map(|(pipeline, program)| {
                 let steps: Vec<Value> = pipeline
                     .steps
                     .iter()
-                    .map(|step| json!({ "step": step.place.as_ref(), "cost": cost(pipeline, step) }))
+                    .map(|step| json!({ "step": step.place.as_ref(), "cost": cost(program, step) }))
                     .collect();
                 json!({ "pipeline": pipeline.name.as_ref(), "workers": pipeline.workers, "memory_bytes": pipeline.memory.0, "steps": steps })
             })

@@ -41,6 +41,19 @@ impl Default for FieldOfValue {
     }
 }
 
+impl ValueFormat {
+    /// What values are made into JSON of; nothing for what is JSON.
+    #[must_use]
+    pub(crate) fn made(&self) -> Option<String> {
+        match self {
+            Self::Json => None,
+            Self::JsonSchemaRegistry => Some("JSON behind a schema registry's frame".to_owned()),
+            Self::Text(FieldOfValue { field }) => Some(format!("text, as member `{field}`")),
+            Self::Bytes(FieldOfValue { field }) => Some(format!("bytes, as member `{field}`")),
+        }
+    }
+}
+
 const NAMES: &[&str] = &["json", "json_schema_registry", "text", "bytes"];
 
 impl<'de> Deserialize<'de> for ValueFormat {

@@ -20,10 +20,12 @@ pub trait ShortForms: DeserializeOwned + JsonSchema {
     const EXPECTED: &'static str;
     /// Makes the value of one text, where one text is a short form.
     const OF_TEXT: Option<fn(&str) -> Self>;
-
-    /// The value of a list.
-    fn of_list(items: Vec<Self::Item>) -> Self;
+    /// Makes the value of a list, where a list is a short form.
+    const OF_LIST: Option<Make<Vec<Self::Item>, Self>>;
 }
+
+/// Makes a value of one of its forms.
+pub type Make<Form, T> = fn(Form) -> T;
 
 /// A value in any of its forms; written out again as the map.
 #[derive(Debug, Clone, Serialize)]
@@ -44,8 +46,8 @@ impl<T: ShortForms> JsonSchema for Short<T> {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let (map, items) = (generator.subschema_for::<T>(), generator.subschema_for::<T::Item>());
         let text = T::OF_TEXT.map(|_| json_schema!({ "type": "string" }));
-        let list = json_schema!({ "type": "array", "items": items, "minItems": 1 });
-        let forms: Vec<Value> = text.into_iter().chain([list, map]).map(Schema::to_value).collect();
+        let list = T::OF_LIST.map(|_| json_schema!({ "type": "array", "items": items, "minItems": 1 }));
+        let forms: Vec<Value> = text.into_iter().chain(list).chain([map]).map(Schema::to_value).collect();
         json_schema!({ "oneOf": forms })
     }
 }
@@ -63,7 +65,8 @@ impl<'de, T: ShortForms> Visitor<'de> for Forms<T> {
         Ok(make(text))
     }
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<T, A::Error> {
-        Deserialize::deserialize(SeqAccessDeserializer::new(items)).map(T::of_list)
+        let make = T::OF_LIST.ok_or_else(|| A::Error::invalid_type(Unexpected::Seq, &self))?;
+        Deserialize::deserialize(SeqAccessDeserializer::new(items)).map(make)
     }
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
         T::deserialize(MapAccessDeserializer::new(map))

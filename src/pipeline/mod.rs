@@ -17,3 +17,4 @@ mod startup;
 pub use crate::source::Until;
 pub use engine::{Ending, Engine, EngineOptions, PipelineTally};
 pub use offline::{OfflineEnd, OfflinePipeline, OfflineRun, SinkForm, SinkOutput};
+pub(crate) use program::compile;

@@ -8,8 +8,8 @@ use crate::config::plan::{PipelinePlan, SinkPlan};
 use crate::enrich::{Enricher, LookupStop, Lookups};
 use crate::librdkafka::producer::message::headers;
 use crate::model::{
-    Charge, Encode, Epoch, Halt, Kept, Offset, OwnedRecord, PartitionId, PartitionTable, Place, Position, Prepared,
-    Record, Reject, Run, Ticket, TicketId, TopicPartition,
+    Charge, Encode, Epoch, Exit, Halt, Kept, Offset, OwnedRecord, PartitionId, PartitionTable, Place, Position,
+    Prepared, Record, Reject, Run, Ticket, TicketId, TopicPartition,
 };
 use crate::preprocess::Program;
 use crate::preprocess::program::CompileError;
@@ -129,17 +129,22 @@ impl OfflineRun {
         let (first, next) = (Offset(0), Position(i64::from(end)));
         let run = Run { ticket: self.ticket, first, next, start: 0, end };
         let mut ends: Vec<Vec<OfflineEnd>> = records.iter().map(|_| Vec::new()).collect();
-        match &mut self.bench {
+        let dropped = match &mut self.bench {
             Workbench::Kafka(preprocessor, topic) => {
                 let prepared = prepare(preprocessor, run, records, &self.table)?;
                 gather(&mut ends, prepared, |item, payload| {
                     (item.place, Some(of_kafka(&item, topic.as_deref(), payload)))
-                });
+                })
             }
             Workbench::Elasticsearch(preprocessor, index) => {
                 let prepared = prepare(preprocessor, run, records, &self.table)?;
-                gather(&mut ends, prepared, |item, payload| (item.place, of_bulk(&item, index.as_deref(), payload)));
+                gather(&mut ends, prepared, |item, payload| (item.place, of_bulk(&item, index.as_deref(), payload)))
             }
+        };
+        let silent = ends.iter().filter(|ends| ends.is_empty()).count();
+        if silent != dropped {
+            let message = format!("{silent} records have no output, {dropped} were dropped: this is a bug");
+            return Err(Halt { exit: Exit::Failure, message });
         }
         ends.iter_mut().filter(|ends| ends.is_empty()).for_each(|ends| ends.push(OfflineEnd::Dropped));
         Ok(ends)
@@ -156,18 +161,20 @@ fn prepare<E: Encode>(
     match preprocessor.prepare(&[run], records, table, &|| true, &mut prepared) {
         Ok(()) => Ok(prepared),
         Err(LookupStop::Halt(halt)) => Err(halt),
-        // Everybody wants these records, and nobody aborts.
-        Err(LookupStop::Interrupted) => Ok(prepared),
+        Err(LookupStop::Interrupted) => {
+            let message = "a look-up was given up although nobody asked for that: this is a bug".to_owned();
+            Err(Halt { exit: Exit::Failure, message })
+        }
     }
 }
 
-/// Gives each record its ends. `form` tells where an item stands, and what is sent of it; nothing where the sink itself
-/// drops it.
+/// Gives each record its ends, but for those that steps dropped: returns how many these are. `form` tells where an item
+/// stands, and what is sent of it; nothing where the sink itself drops it.
 fn gather<I>(
     ends: &mut [Vec<OfflineEnd>],
     prepared: Prepared<WatchedItem<I>>,
     form: impl Fn(I, &[u8]) -> (Place, Option<SinkForm>),
-) {
+) -> usize {
     let payload = prepared.payload;
     for WatchedItem { item, value } in prepared.items {
         let (place, form) = form(item, &payload);
@@ -180,6 +187,7 @@ fn gather<I>(
             of_record.push(OfflineEnd::Rejected(rejected.reject));
         }
     }
+    prepared.ended.iter().map(|part| part.records as usize).sum()
 }
 
 fn of_kafka(item: &KafkaItem, constant: Option<&str>, payload: &[u8]) -> SinkForm {

@@ -11,7 +11,7 @@ use crate::sink::{elasticsearch, kafka};
 ///
 /// # Errors
 /// The first step or template that cannot be compiled.
-pub(super) fn compile(plan: &PipelinePlan) -> Result<Arc<Program>, CompileError> {
+pub(crate) fn compile(plan: &PipelinePlan) -> Result<Arc<Program>, CompileError> {
     let format = plan.source.format.clone();
     let (templates, tombstones, by) = match &plan.sink {
         SinkPlan::Kafka(sink) => (kafka::templates(sink), Tombstones::PassOn, None),

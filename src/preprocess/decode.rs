@@ -4,11 +4,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::tape::Malformed;
+use super::telltale::FRAME;
 use crate::leaf::format::{FieldOfValue, ValueFormat};
 use crate::model::RejectReason;
-
-/// Bytes of a schema registry's frame: a zero and the schema's number.
-const FRAME: usize = 5;
 
 /// The JSON of a value; `room` is written over.
 ///
@@ -52,7 +50,8 @@ fn open(field: &str, room: &mut Vec<u8>) {
     room.push(b':');
 }
 
-fn write_json(text: &str, room: &mut Vec<u8>) {
+/// Appends a text as a JSON string.
+pub(super) fn write_json(text: &str, room: &mut Vec<u8>) {
     // Writing to a vector cannot fail.
     let _infallible = serde_json::to_writer(room, text);
 }

@@ -226,6 +226,15 @@ impl Program {
         self.phases.iter().map(|phase| phase.lookups.len()).sum()
     }
 
+    /// The name of the step that made what phase number `phase` reads: the last one of the phase before.
+    pub(super) fn maker_of(&self, phase: usize) -> &StepName {
+        let before = phase.checked_sub(1).and_then(|before| self.phases.get(before));
+        let reading = before.and_then(|before| before.steps.last()).map(|step| &step.place);
+        reading
+            .or_else(|| before.and_then(|before| before.drafting.last()).map(|step| &step.place))
+            .unwrap_or(&self.parse)
+    }
+
     /// The templates rendered in phase number `phase`: all of them, in the last.
     pub(super) fn templates_of(&self, phase: usize) -> &[Compiled] {
         if phase + 1 == self.phases.len() { &self.templates } else { &[] }

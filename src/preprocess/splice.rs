@@ -74,21 +74,29 @@ pub fn member_text(name: &str) -> Vec<u8> {
 pub fn locate(doc: &Document<'_>, window: Cursor, into: &[String]) -> Result<SplicePoint, NoPlace> {
     let (_, parents) = into.split_last().ok_or(NoPlace::NotAnObject)?;
     let parent = doc.find(window, parents).ok_or(NoPlace::Missing)?;
-    let empty = match doc.value(parent) {
-        Value::Object { empty } => empty,
-        Value::Null => return Err(NoPlace::Null),
-        Value::Bool(_)
-        | Value::Negative(_)
-        | Value::Unsigned(_)
-        | Value::Float(_)
-        | Value::String(_)
-        | Value::Array => return Err(NoPlace::NotAnObject),
-    };
+    let empty = is_empty_object(doc.value(parent))?;
     if let Some(old) = doc.find(parent, &into[parents.len()..]) {
         return Ok(SplicePoint { range: doc.range(old), form: SpliceForm::Value });
     }
     let brace = doc.range(parent).end.saturating_sub(1);
     Ok(SplicePoint { range: brace..brace, form: SpliceForm::Member { first: empty } })
+}
+
+/// Whether the object that is to hold a member has none yet.
+///
+/// # Errors
+/// It is no object.
+pub(super) fn is_empty_object(parent: Value<'_>) -> Result<bool, NoPlace> {
+    match parent {
+        Value::Object { empty } => Ok(empty),
+        Value::Null => Err(NoPlace::Null),
+        Value::Bool(_)
+        | Value::Negative(_)
+        | Value::Unsigned(_)
+        | Value::Float(_)
+        | Value::String(_)
+        | Value::Array => Err(NoPlace::NotAnObject),
+    }
 }
 
 /// Lists the pieces of `source[window]` with `splices` put in. Reorders `splices`; their places must not overlap.

@@ -27,7 +27,7 @@ const STARTS: [(&[u8], &str); 13] = [
 ];
 
 /// Bytes of a schema registry's frame: a zero and the schema's number.
-const FRAME: usize = 5;
+pub(super) const FRAME: usize = 5;
 
 /// What the value is, where its bytes say so.
 #[must_use]

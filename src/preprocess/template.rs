@@ -94,6 +94,7 @@ pub(super) enum RenderFault {
     NoKey,
     KeyNotJson,
     NotATime,
+    TooLong,
 }
 
 impl RenderFault {
@@ -105,6 +106,7 @@ impl RenderFault {
             Self::NullKey | Self::NullHeader => RejectReason::Null,
             Self::NotText | Self::TimestampRange | Self::NotATime => RejectReason::WrongType,
             Self::NotJson | Self::KeyNotJson => RejectReason::InvalidJson,
+            Self::TooLong => RejectReason::TooLarge,
         }
     }
 
@@ -121,6 +123,7 @@ impl RenderFault {
             Self::KeyNotJson => "cannot be read: the key is no JSON",
             Self::NotATime => "is no time: neither RFC 3339 text nor seconds or milliseconds since 1970",
             Self::NotJson => "cannot be read: the look-up found no valid JSON",
+            Self::TooLong => "makes the text longer than four times `limits.value`",
         }
     }
 }
@@ -162,11 +165,6 @@ impl Compiled {
         self.late
     }
 
-    /// Whether it is exactly `{key}`.
-    pub(super) fn is_the_key(&self) -> bool {
-        matches!(self.parts[..], [TemplatePart::Key])
-    }
-
     /// As it is written.
     pub(super) fn text(&self) -> &str {
         &self.text
@@ -195,6 +193,27 @@ impl Compiled {
             part.render(scope, stamps, out).map_err(|fault| (index, fault))?;
         }
         Ok(Rendered::Span(start..out.len()))
+    }
+
+    /// The same of a text that may take at most `most` bytes, of which only its beginning is rendered when it takes
+    /// more.
+    ///
+    /// # Errors
+    /// As [`Compiled::render`].
+    pub(super) fn render_within<L: Look>(
+        &self,
+        scope: &Scope<'_, L>,
+        stamps: &mut Stamps,
+        out: &mut Vec<u8>,
+        most: usize,
+    ) -> Result<(), (usize, RenderFault)> {
+        for (index, part) in self.parts.iter().enumerate() {
+            part.render(scope, stamps, out).map_err(|fault| (index, fault))?;
+            if out.len() > most {
+                return Err((index, RenderFault::TooLong));
+            }
+        }
+        Ok(())
     }
 
     /// The reject of a part that did not render.

@@ -3,7 +3,7 @@
 use super::super::constants::{EditPath, LiteralId, LiteralShape, NameId};
 use super::super::document::{Value, array_index};
 use super::super::look::Look;
-use super::super::splice::NoPlace;
+use super::super::splice::{NoPlace, is_empty_object};
 use super::room::{AnswerPlace, MAX_DEPTH, MAX_ENTRIES, Namesakes, Overgrown, Taken};
 use super::{Container, Cursor, Draft, DraftValue, Entry, Slot};
 use crate::mutants::{self, Mutant};
@@ -260,16 +260,7 @@ impl Draft<'_> {
     ) -> Result<(), NoPlace> {
         let (_, parents) = into.split_last().ok_or(NoPlace::NotAnObject)?;
         let parent = self.find(self.root, parents).ok_or(NoPlace::Missing)?;
-        match self.value(parent) {
-            Value::Object { .. } => {}
-            Value::Null => return Err(NoPlace::Null),
-            Value::Bool(_)
-            | Value::Negative(_)
-            | Value::Unsigned(_)
-            | Value::Float(_)
-            | Value::String(_)
-            | Value::Array => return Err(NoPlace::NotAnObject),
-        }
+        is_empty_object(self.value(parent))?;
         let EditPath { parents, name } = path;
         let (container, name) = (self.container(parents, false)?, *name);
         let before = match self.named(container, name) {

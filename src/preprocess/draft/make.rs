@@ -1,5 +1,6 @@
 //! Scalars that steps make, and JSON out of text.
 
+use super::super::decode::write_json;
 use super::super::document::Value;
 use super::super::look::Look;
 use super::super::tape::Malformed;
@@ -22,19 +23,13 @@ impl Draft<'_> {
         self.add_made(start, kind)
     }
 
-    /// Makes a string of a value's JSON text.
-    pub(in crate::preprocess) fn make_text_of(&mut self, value: DraftValue) -> DraftValue {
-        let text = self.text_of(value);
-        self.make_string(&text)
-    }
-
     /// Makes a string.
     pub(in crate::preprocess) fn make_string(&mut self, text: &str) -> DraftValue {
         let texts = &mut self.room.texts;
         let start = texts.len();
         texts.extend_from_slice(text.as_bytes());
         let end = texts.len();
-        write_string(texts, start, end);
+        write_json(text, texts);
         self.add_made(end, ScalarKind::String((start as u32, end as u32)))
     }
 
@@ -82,32 +77,4 @@ impl Draft<'_> {
         self.room.inner = inner;
         made
     }
-}
-
-/// Appends the characters `texts[start..end]`, which are UTF-8, as a JSON string (RFC 8259 section 7).
-fn write_string(texts: &mut Vec<u8>, start: usize, end: usize) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    texts.push(b'"');
-    let mut plain = start;
-    for at in start..end {
-        let byte = texts[at];
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        texts.extend_from_within(plain..at);
-        plain = at + 1;
-        match byte {
-            b'"' => texts.extend_from_slice(b"\\\""),
-            b'\\' => texts.extend_from_slice(b"\\\\"),
-            b'\n' => texts.extend_from_slice(b"\\n"),
-            b'\r' => texts.extend_from_slice(b"\\r"),
-            b'\t' => texts.extend_from_slice(b"\\t"),
-            control => {
-                texts.extend_from_slice(b"\\u00");
-                texts.extend([HEX[usize::from(control >> 4)], HEX[usize::from(control & 15)]]);
-            }
-        }
-    }
-    texts.extend_from_within(plain..end);
-    texts.push(b'"');
 }

@@ -38,7 +38,7 @@ pub(in crate::preprocess) struct DraftRoom {
     pub(in crate::preprocess) written: Vec<u8>,
     /// Reads text inside strings; away while it does.
     pub(super) parser: Option<Parser>,
-    /// The text it reads.
+    /// The text it reads, and text that becomes a string.
     pub(super) inner: Vec<u8>,
     /// What the record in hand grew beyond.
     pub(in crate::preprocess) overgrown: Option<Overgrown>,

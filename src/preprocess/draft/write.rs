@@ -35,17 +35,23 @@ impl Draft<'_> {
         self.write_value(self.root, &mut sheet);
         sheet.order.clear();
         self.room.overgrown = self.room.overgrown.or(sheet.overgrown);
+        if self.room.overgrown.is_some() {
+            sheet.out.truncate(start);
+        }
         (self.room.written, self.room.order) = (sheet.out, sheet.order);
         start..self.room.written.len()
     }
 
-    /// The JSON text of a value.
-    pub(super) fn text_of(&mut self, value: DraftValue) -> String {
-        let mut sheet = self.sheet(Vec::new(), Vec::new(), &mut []);
+    /// Makes a string of a value's JSON text.
+    pub(in crate::preprocess) fn make_text_of(&mut self, value: DraftValue) -> DraftValue {
+        let (mut out, order) = (mem::take(&mut self.room.inner), mem::take(&mut self.room.order));
+        out.clear();
+        let mut sheet = self.sheet(out, order, &mut []);
         self.write_value(value, &mut sheet);
-        let Sheet { out, overgrown, .. } = sheet;
-        self.room.overgrown = self.room.overgrown.or(overgrown);
-        String::from_utf8(out).unwrap_or_default()
+        self.room.overgrown = self.room.overgrown.or(sheet.overgrown);
+        let made = self.make_string(std::str::from_utf8(&sheet.out).unwrap_or_default());
+        (self.room.inner, self.room.order) = (sheet.out, sheet.order);
+        made
     }
 
     fn sheet<'q>(&self, out: Vec<u8>, order: Vec<OldItem>, questions: &'q mut [LookupQuestion]) -> Sheet<'q> {

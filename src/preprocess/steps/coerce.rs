@@ -3,12 +3,9 @@
 //! A number keeps its digits: no double stands in between. What cannot be converted without inventing or losing
 //! something is refused, and `otherwise` says what then happens.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use schemars::{JsonSchema, SchemaGenerator};
+use serde::de::MapAccess;
+use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize};
 
 use super::super::compile::Compiler;
@@ -18,9 +15,10 @@ use super::super::draft::Draft;
 use super::super::ending::StepEnding;
 use super::super::look::Look;
 use super::super::program::CostClass;
+use super::pointers::{PointerMap, StepOptions, overlap};
 use super::unconverted::{self, OnUnconverted, Unconverted};
 use super::{Change, StepOperation, no_place};
-use crate::leaf::{CheckContext, Pointer, nearest, tree};
+use crate::leaf::{CheckContext, Pointer};
 use crate::model::{NotWhole, StepName, WholeNumber, write_number};
 
 /// The most digits of a whole number: so many has the largest double, and no JSON reader takes more.
@@ -29,14 +27,30 @@ const MAX_DIGITS: usize = 309;
 const TRUE: [&str; 4] = ["true", "t", "yes", "y"];
 const FALSE: [&str; 4] = ["false", "f", "no", "n"];
 
-/// Types for values of the record, and what happens where one cannot be converted. A missing value is left alone, and
-/// null stays null.
-#[derive(Debug, Clone, Serialize)]
-pub struct Coerce {
-    /// A type by RFC 6901 pointer.
-    pub fields: BTreeMap<String, CoerceTo>,
-    /// What happens where a value cannot be converted.
-    pub otherwise: OnUnconverted,
+/// Types for values of the record, by pointer. A missing value is left alone, and null stays null.
+pub type Coerce = PointerMap<CoerceOptions>;
+
+/// Options of `coerce`.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct CoerceOptions {
+    otherwise: OnUnconverted,
+}
+
+impl StepOptions for CoerceOptions {
+    type Value = CoerceTo;
+    const NAME: &'static str = "Coerce";
+    const KEYS: &'static [&'static str] = &["otherwise"];
+
+    fn read<'de, A: MapAccess<'de>>(&mut self, _: &str, map: &mut A) -> Result<(), A::Error> {
+        self.otherwise = map.next_value()?;
+        Ok(())
+    }
+    fn properties(generator: &mut SchemaGenerator) -> serde_json::Value {
+        serde_json::json!({ "otherwise": generator.subschema_for::<OnUnconverted>() })
+    }
+    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        map.serialize_entry("otherwise", &self.otherwise)
+    }
 }
 
 /// The type a value gets.
@@ -79,34 +93,12 @@ impl CoerceTo {
 
 impl Coerce {
     pub(super) fn check(&self, path: &str, context: &CheckContext<'_>) -> Option<CoercePlan> {
-        if self.fields.is_empty() {
-            context.error(path, "converts nothing", "name at least one value, such as `/count: integer`");
+        let items = self.pointers(path, context, "/count: integer")?;
+        if overlap(context, items.iter().map(|(place, pointer, _)| (place, pointer))) {
             return None;
         }
-        let long = format!("{path}.fields");
-        let map = if context.index.is_written(&long) { &long } else { path };
-        let mut fields: Vec<(Pointer, CoerceTo)> = Vec::new();
-        let mut complete = true;
-        for (text, to) in &self.fields {
-            let place = tree::join(map, text);
-            let Some(pointer) = context.pointer(&place, text) else {
-                complete = false;
-                continue;
-            };
-            let overlaps = |other: &Pointer| {
-                other.members.starts_with(&pointer.members) || pointer.members.starts_with(&other.members)
-            };
-            if pointer.members.is_empty() {
-                context.error(&place, "would convert the whole record", "name a member, such as `/count`");
-                complete = false;
-            } else if let Some((other, _)) = fields.iter().find(|(other, _)| overlaps(other)) {
-                let reason = format!("{pointer} and {other} overlap: the value of one holds the other");
-                context.error(&place, reason, "convert one of them in a step of its own");
-                complete = false;
-            }
-            fields.push((pointer, *to));
-        }
-        complete.then_some(CoercePlan { fields, otherwise: self.otherwise })
+        let fields = items.into_iter().map(|(_, pointer, to)| (pointer, *to)).collect();
+        Some(CoercePlan { fields, otherwise: self.options.otherwise })
     }
 }
 
@@ -132,8 +124,7 @@ impl CompiledCoerce {
     pub(super) fn run(&self, draft: &mut Draft<'_>, place: &StepName, room: &mut Vec<u8>) -> Result<(), StepEnding> {
         for (pointer, path, to) in &self.fields {
             let Some(found) = draft.find(draft.root, &pointer.members) else { continue };
-            let value = draft.value(found);
-            if to.is_the_type_of(&value) {
+            if to.is_the_type_of(&draft.value(found)) {
                 // Of equal names only the first is read, and none of the others may have another type.
                 if draft.has_namesakes(&pointer.members, found) {
                     draft.put_at(path, found).map_err(|fault| no_place(draft, place, pointer, fault))?;
@@ -147,7 +138,7 @@ impl CompiledCoerce {
                 convert(*to, draft.value(found), draft.spelling(found), room)
                     .map(|()| (room != draft.spelling(found)).then(|| draft.make(room)))
             };
-            let value = unconverted::settle(converted, self.otherwise, draft, place, pointer)?;
+            let value = unconverted::put_or_reject(converted, self.otherwise, draft, place, pointer)?;
             if let Some(value) = value {
                 draft.put_at(path, value).map_err(|fault| no_place(draft, place, pointer, fault))?;
             }
@@ -156,12 +147,14 @@ impl CompiledCoerce {
     }
 }
 
-/// Appends `value`, which is spelled so in the record, as JSON text of the type `to`; nothing where it is refused.
+/// Appends the scalar `value`, which is spelled so in the record, as JSON text of the type `to`; nothing where it is
+/// refused. Text of a container is the draft's to make: it knows what steps have changed of it.
 ///
 /// # Errors
 /// Why it cannot be converted.
 pub fn convert(to: CoerceTo, value: Value<'_>, spelling: &[u8], out: &mut Vec<u8>) -> Result<(), Unconverted> {
     match (to, value) {
+        // What has the type already, as `is_the_type_of` says.
         (_, Value::Null)
         | (CoerceTo::Integer | CoerceTo::Number, Value::Unsigned(_))
         | (CoerceTo::Number, Value::Negative(_) | Value::Float(_))
@@ -185,14 +178,11 @@ pub fn convert(to: CoerceTo, value: Value<'_>, spelling: &[u8], out: &mut Vec<u8
             out.push(b'"');
             Ok(())
         }
-        (CoerceTo::String, Value::Object { .. } | Value::Array) => quoted(value, spelling, out),
         (CoerceTo::Boolean, Value::Negative(_) | Value::Unsigned(_) | Value::Float(_)) => {
             boolean(number_is_true(spelling), out)
         }
         (CoerceTo::Boolean, Value::String(text)) => boolean(is_true(text), out),
-        (CoerceTo::Integer | CoerceTo::Number | CoerceTo::Boolean, Value::Object { .. } | Value::Array) => {
-            Err(Unconverted::Kind(value.kind()))
-        }
+        (_, Value::Object { .. } | Value::Array) => Err(Unconverted::Kind(value.kind())),
     }
 }
 
@@ -216,17 +206,6 @@ fn integer(spelling: &[u8], out: &mut Vec<u8>) -> Result<(), Unconverted> {
     Ok(())
 }
 
-/// A container's text in quotes, blanks between its values included.
-fn quoted(value: Value<'_>, spelling: &[u8], out: &mut Vec<u8>) -> Result<(), Unconverted> {
-    let start = out.len();
-    let text = std::str::from_utf8(spelling).ok();
-    if text.is_some_and(|text| serde_json::to_writer(&mut *out, text).is_ok()) {
-        return Ok(());
-    }
-    out.truncate(start);
-    Err(Unconverted::Kind(value.kind()))
-}
-
 fn boolean(value: Option<bool>, out: &mut Vec<u8>) -> Result<(), Unconverted> {
     out.extend_from_slice(if value.ok_or(Unconverted::NoBoolean)? { b"true" } else { b"false" });
     Ok(())
@@ -247,82 +226,6 @@ fn is_true(text: &str) -> Option<bool> {
 /// 1 and 0 by their values, in any spelling.
 fn number_is_true(spelling: &[u8]) -> Option<bool> {
     WholeNumber::new(spelling, 1).ok()?.bit()
-}
-
-/// What may be written.
-const EXPECTED: &str = "a map of pointers and types, or a map with `fields` and `otherwise`";
-
-impl<'de> Deserialize<'de> for Coerce {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(CoerceVisitor)
-    }
-}
-
-struct CoerceVisitor;
-
-impl<'de> Visitor<'de> for CoerceVisitor {
-    type Value = Coerce;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(EXPECTED)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Coerce, A::Error> {
-        let (mut short, mut long, mut otherwise) = (BTreeMap::new(), None, None);
-        while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
-                "fields" => long = Some(map.next_value()?),
-                "otherwise" => otherwise = Some(map.next_value()?),
-                // No pointer starts with a letter, so the keys of both forms cannot be mistaken for each other.
-                _ if key.is_empty() || key.starts_with('/') => drop(short.insert(key, map.next_value()?)),
-                _ => {
-                    let near = nearest::nearest(&key, ["fields", "otherwise"]);
-                    let keys = near.map_or_else(String::new, |near| format!(", or the key `{near}`"));
-                    return Err(A::Error::custom(format!("`{key}` is no pointer: write `/{key}`{keys}")));
-                }
-            }
-        }
-        match (long, short.is_empty()) {
-            (Some(fields), true) => Ok(Coerce { fields, otherwise: otherwise.unwrap_or_default() }),
-            (None, true) if otherwise.is_some() => Err(A::Error::missing_field("fields")),
-            (None, _) => Ok(Coerce { fields: short, otherwise: otherwise.unwrap_or_default() }),
-            (Some(_), false) => {
-                Err(A::Error::custom("pointers stand beside `fields`: write them as `fields: { /pointer: integer }`"))
-            }
-        }
-    }
-}
-
-impl JsonSchema for Coerce {
-    fn schema_name() -> Cow<'static, str> {
-        "Coerce".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let (to, otherwise) = (generator.subschema_for::<CoerceTo>(), generator.subschema_for::<OnUnconverted>());
-        json_schema!({ "oneOf": [
-            {
-                "type": "object",
-                "properties": { "otherwise": otherwise },
-                "patternProperties": { "^(/.*)?$": to },
-                "additionalProperties": false,
-                "minProperties": 1,
-            },
-            {
-                "type": "object",
-                "description": "The long form.",
-                "properties": {
-                    "fields": {
-                        "description": "A type by RFC 6901 pointer.", "type": "object", "additionalProperties": to,
-                        "minProperties": 1,
-                    },
-                    "otherwise": otherwise,
-                },
-                "required": ["fields"],
-                "additionalProperties": false,
-            },
-        ] })
-    }
 }
 
 #[cfg(test)]

@@ -48,10 +48,7 @@ impl ShortForms for Where {
     const NAME: &'static str = "Where";
     const EXPECTED: &'static str = "a list of conditions, or a map with `all` and `otherwise`";
     const OF_TEXT: Option<fn(&str) -> Self> = None;
-
-    fn of_list(all: Vec<Condition>) -> Self {
-        Self { all, otherwise: drop_record() }
-    }
+    const OF_LIST: Option<fn(Vec<Condition>) -> Self> = Some(|all| Self { all, otherwise: drop_record() });
 }
 
 /// The record goes on only when all conditions hold.

@@ -63,11 +63,15 @@ impl Encode for Text {
     }
 }
 
+/// The plans of steps, each as people write it.
+pub(in crate::preprocess) fn plans_of(steps: &[&str]) -> Vec<StepPlan> {
+    let list = steps.iter().map(|step| format!("{{ {step} }}")).collect::<Vec<_>>().join(", ");
+    load(&list).unwrap_or_else(|findings| panic!("{steps:?}: {findings}"))
+}
+
 /// What steps make of a value, or how the record ends: `reason at step: detail`, or `dropped`.
 pub(in crate::preprocess) fn drafted(steps: &[&str], value: &str) -> Result<String, String> {
-    let list = steps.iter().map(|step| format!("{{ {step} }}")).collect::<Vec<_>>().join(", ");
-    let plans = load(&list).unwrap_or_else(|findings| panic!("{steps:?}: {findings}"));
-    run_plans(&plans, value).map_err(|(reason, step, detail)| match reason {
+    run_plans(&plans_of(steps), value).map_err(|(reason, step, detail)| match reason {
         "dropped" => reason.to_owned(),
         reason => format!("{reason} at {step}: {detail}"),
     })

@@ -46,27 +46,17 @@ impl ShortForms for Parse {
     type Item = String;
     const NAME: &'static str = "Parse";
     const EXPECTED: &'static str = "a pointer, or a map with `from`, `into` and `otherwise`";
-    const OF_TEXT: Option<fn(&str) -> Self> = Some(|pointer| Self::of(pointer.to_owned()));
-
-    fn of_list(pointers: Vec<String>) -> Self {
-        Self::of(pointers.into_iter().next().unwrap_or_default())
-    }
+    const OF_TEXT: Option<fn(&str) -> Self> =
+        Some(|pointer| Self { from: pointer.to_owned(), into: None, otherwise: OnNoJson::Reject });
+    const OF_LIST: Option<fn(Vec<String>) -> Self> = None;
 }
 
 impl Parse {
-    fn of(from: String) -> Self {
-        Self { from, into: None, otherwise: OnNoJson::Reject }
-    }
-
     pub(super) fn check(&self, path: &str, context: &CheckContext<'_>) -> Option<ParsePlan> {
         let at = |key: &str| {
             let long = format!("{path}.{key}");
             if context.index.is_written(&long) { long } else { path.to_owned() }
         };
-        if context.index.is_written(&format!("{path}[0]")) {
-            context.error(path, "is a list", "write one step for each pointer: `- parse: /pointer`");
-            return None;
-        }
         let from = below(context, &at("from"), &self.from);
         let into = self.into.as_ref().map(|into| below(context, &at("into"), into));
         let from = from?;
@@ -174,12 +164,21 @@ mod tests {
         }
     }
 
+    /// What cannot be parsed again was made by the step before, not by the producer.
+    #[test]
+    fn a_record_that_steps_made_too_deep_names_the_step() {
+        let (deep, path) = (format!("{}{}", "[".repeat(900), "]".repeat(900)), "/x".repeat(300));
+        let steps = [&format!("set: {{ {path}: \"{{/a}}\" }}")[..], "parse: /t"];
+        let ending = drafted(&steps, &format!(r#"{{"a":{deep},"t":"1"}}"#)).expect_err("too deep");
+        assert!(ending.starts_with("too_deep at steps[1].parse: nested deeper than 1024 levels"), "{ending}");
+    }
+
     #[test]
     fn what_is_written_wrong_is_refused_with_its_place() {
         let rows = [
             ("{parse: p}", "", "write `/p`"),
             ("{parse: \"\"}", "", "the whole record"),
-            ("{parse: [/a, /b]}", "", "one step for each"),
+            ("{parse: [/a, /b]}", "", "a pointer, or a map"),
             ("{parse: {from: /a, into: /a/b}}", ".into", "lies below"),
             ("{parse: {into: /a}}", "", "`from` is missing"),
             ("{parse: {from: /a, into: b}}", ".into", "write `/b`"),

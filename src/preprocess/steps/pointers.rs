@@ -11,6 +11,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::leaf::nearest::nearest;
+use crate::leaf::tree::join;
 use crate::leaf::{CheckContext, Pointer};
 
 /// RFC 6901 pointers: one as a text, or a list.
@@ -92,11 +93,15 @@ pub(super) fn goes_below(context: &CheckContext<'_>, path: &str, from: &Pointer,
     is_below
 }
 
-/// Notes two pointers of one step of which one lies in the other: which of them is to win is not said.
-pub(super) fn overlap<'a>(context: &CheckContext<'_>, path: &str, pointers: impl Iterator<Item = &'a Pointer>) -> bool {
+/// Notes two pointers of one step, each with its place, of which one lies in the other: which of them is to win is not
+/// said.
+pub(super) fn overlap<'a>(
+    context: &CheckContext<'_>,
+    pointers: impl Iterator<Item = (&'a String, &'a Pointer)>,
+) -> bool {
     let mut seen: Vec<&Pointer> = Vec::new();
     let mut overlaps = false;
-    for pointer in pointers {
+    for (place, pointer) in pointers {
         let other = seen
             .iter()
             .find(|other| other.members.starts_with(&pointer.members) || pointer.members.starts_with(&other.members));
@@ -106,7 +111,7 @@ pub(super) fn overlap<'a>(context: &CheckContext<'_>, path: &str, pointers: impl
             } else {
                 format!("`{other}` and `{pointer}` are changed in one step, and one lies in the other")
             };
-            context.error(path, reason, "write them as two steps, in the order in which they are to happen");
+            context.error(place, reason, "write them as two steps, in the order in which they are to happen");
             overlaps = true;
         }
         seen.push(pointer);
@@ -137,7 +142,8 @@ pub trait StepOptions: Default + Serialize {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
 }
 
-/// A map from pointers to values, in the order in which they are written, with options beside them.
+/// A map from pointers to values, in the order in which they are written, with options beside them. The pointers may
+/// also stand under `fields`.
 #[derive(Debug, Clone)]
 pub struct PointerMap<O: StepOptions> {
     /// Pointers and their values.
@@ -161,17 +167,54 @@ impl<'de, O: StepOptions> Visitor<'de> for MapForm<O> {
         out.write_str("a map with pointers as its keys")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PointerMap<O>, A::Error> {
-        let (mut items, mut options) = (Vec::new(), O::default());
+        let (mut items, mut fields, mut options) = (Vec::new(), None, O::default());
         while let Some(key) = map.next_key::<String>()? {
+            // No pointer starts with a letter, so that keys and pointers cannot be mistaken for each other.
             if O::KEYS.contains(&key.as_str()) {
                 options.read(&key, &mut map)?;
-            } else if !key.starts_with('/') && nearest(&key, O::KEYS.iter().copied()).is_some() {
-                return Err(A::Error::unknown_field(&key, O::KEYS));
+            } else if key == FIELDS {
+                fields = Some(map.next_value::<WrittenOrder<O::Value>>()?.0);
+            } else if !key.starts_with('/') && nearest(&key, O::KEYS.iter().copied().chain([FIELDS])).is_some() {
+                let known: Vec<_> = O::KEYS.iter().chain(&[FIELDS]).map(|known| format!("`{known}`")).collect();
+                let known = known.join(", ");
+                return Err(A::Error::custom(format!("unknown key `{key}`; known here: {known}, or pointers")));
             } else {
                 items.push((key, map.next_value()?));
             }
         }
-        Ok(PointerMap { items, options })
+        match fields {
+            Some(_) if !items.is_empty() => {
+                Err(A::Error::custom("pointers stand beside `fields`: write them as `fields: { /pointer: … }`"))
+            }
+            fields => Ok(PointerMap { items: fields.unwrap_or(items), options }),
+        }
+    }
+}
+
+/// The key under which pointers may stand.
+const FIELDS: &str = "fields";
+
+/// A map in the order in which it is written.
+struct WrittenOrder<V>(Vec<(String, V)>);
+
+impl<'de, V: DeserializeOwned> Deserialize<'de> for WrittenOrder<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WrittenOrderVisitor<V>(PhantomData<V>);
+        impl<'de, V: DeserializeOwned> Visitor<'de> for WrittenOrderVisitor<V> {
+            type Value = WrittenOrder<V>;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a map with pointers as its keys")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<WrittenOrder<V>, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = map.next_entry()? {
+                    items.push(item);
+                }
+                Ok(WrittenOrder(items))
+            }
+        }
+        deserializer.deserialize_map(WrittenOrderVisitor(PhantomData))
     }
 }
 
@@ -193,7 +236,13 @@ impl<O: StepOptions> JsonSchema for PointerMap<O> {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let value = generator.subschema_for::<O::Value>();
-        let properties = O::properties(generator);
+        let mut properties = O::properties(generator);
+        properties[FIELDS] = serde_json::json!({
+            "description": "Pointers and values, in the place of those beside the options.",
+            "type": "object",
+            "additionalProperties": value,
+            "minProperties": 1,
+        });
         json_schema!({
             "type": "object",
             "properties": properties,
@@ -205,12 +254,28 @@ impl<O: StepOptions> JsonSchema for PointerMap<O> {
 }
 
 impl<O: StepOptions> PointerMap<O> {
-    /// Notes a map without pointers.
-    pub(super) fn is_empty(&self, path: &str, context: &CheckContext<'_>, example: &str) -> bool {
+    /// Each pointer with its place and its value; a finding, and nothing, where there is none or one is wrong.
+    /// `example` is what to write.
+    pub(super) fn pointers(
+        &self,
+        path: &str,
+        context: &CheckContext<'_>,
+        example: &str,
+    ) -> Option<Vec<(String, Pointer, &O::Value)>> {
         if self.items.is_empty() {
             context.error(path, "names no pointer", format!("write `{example}`"));
+            return None;
         }
-        self.items.is_empty()
+        let long = join(path, FIELDS);
+        let map = if context.index.is_written(&long) { &long } else { path };
+        let items = self.items.iter().map(|(text, value)| {
+            let place = join(map, text);
+            let pointer = below(context, &place, text)?;
+            Some((place, pointer, value))
+        });
+        // All of them are looked at: each wrong one is a finding.
+        let items: Vec<_> = items.collect();
+        items.into_iter().collect()
     }
 }
 

@@ -66,25 +66,19 @@ pub struct RenamePlan {
 
 impl Rename {
     pub(super) fn check(&self, path: &str, context: &CheckContext<'_>) -> Option<RenamePlan> {
-        if self.is_empty(path, context, "/old: /new") {
-            return None;
-        }
-        let moves = self.items.iter().map(|(from, to)| {
-            let at = format!("{path}.{from}");
-            let (from, to) = (below(context, &at, from), below(context, &at, to));
-            Some((from?, to?))
-        });
-        let moves: Vec<_> = moves.collect();
-        let moves = moves.into_iter().collect::<Option<Vec<_>>>()?;
-        for (from, to) in &moves {
-            let at = format!("{path}.{from}");
+        let items = self.pointers(path, context, "/old: /new")?;
+        let targets: Vec<_> = items.iter().map(|(place, _, to)| below(context, place, to)).collect();
+        let targets = targets.into_iter().collect::<Option<Vec<_>>>()?;
+        let places: Vec<_> = items.iter().map(|(place, ..)| place.clone()).collect();
+        let moves: Vec<_> = items.into_iter().map(|(_, from, _)| from).zip(targets).collect();
+        for (place, (from, to)) in places.iter().zip(&moves) {
             if from == to {
-                context.error(&at, "is renamed to itself", "write another pointer, or remove it");
+                context.error(place, "is renamed to itself", "write another pointer, or remove it");
                 return None;
             }
             if to.members.starts_with(&from.members) {
                 context.error(
-                    &at,
+                    place,
                     format!("`{to}` lies in `{from}`, which is away by then"),
                     format!("move it beside first: `{from}: /other`, then `/other: {to}` in a step of its own"),
                 );
@@ -99,8 +93,8 @@ impl Rename {
             );
             return None;
         }
-        let overlaps = overlap(context, path, moves.iter().map(|(from, _)| from))
-            | overlap(context, path, moves.iter().map(|(_, to)| to));
+        let overlaps = overlap(context, places.iter().zip(moves.iter().map(|(from, _)| from)))
+            | overlap(context, places.iter().zip(moves.iter().map(|(_, to)| to)));
         (!overlaps).then_some(RenamePlan { moves, on_existing: self.options.on_existing })
     }
 }
@@ -253,15 +247,17 @@ mod tests {
     fn what_is_written_wrong_is_refused_with_its_place() {
         let rows = [
             ("{rename: {}}", "", "no pointer"),
-            ("{rename: {/a: /a}}", "./a", "itself"),
-            ("{rename: {/a: /a/b}}", "./a", "lies in"),
-            ("{rename: {/a: b}}", "./a", "write `/b`"),
+            ("{rename: {/a: /a}}", ".\"/a\"", "itself"),
+            ("{rename: {/a: /a/b}}", ".\"/a\"", "lies in"),
+            ("{rename: {/a: b}}", ".\"/a\"", "write `/b`"),
             ("{rename: {a: /b}}", ".a", "write `/a`"),
-            ("{rename: {/a: /c, /b: /c}}", "", "named twice"),
-            ("{rename: {/a: /x, /a/b: /y}}", "", "one lies in the other"),
+            ("{rename: {/a: /c, /b: /c}}", ".\"/b\"", "named twice"),
+            ("{rename: {/a: /x, /a/b: /y}}", ".\"/a/b\"", "one lies in the other"),
             ("{rename: {/l/0: /first, /l/1/x: /l/2/x}}", "", "two steps"),
             ("{rename: {/a: /b, on_exist: keep}}", "", "`on_existing`"),
             ("{rename: {/a: /b, on_existing: overwrite}}", ".on_existing", "`replace`"),
+            ("{rename: {/a: /b, fields: {/c: /d}}}", "", "stand beside `fields`"),
+            ("{rename: {fields: {/a: /a}}}", ".fields.\"/a\"", "itself"),
             ("{rename: [/a]}", "", "a map"),
         ];
         refuses("rename", &rows);

@@ -34,11 +34,9 @@ impl ShortForms for Require {
     type Item = String;
     const NAME: &'static str = "Require";
     const EXPECTED: &'static str = "a pointer, a list of pointers, or a map with `fields` and `otherwise`";
-    const OF_TEXT: Option<fn(&str) -> Self> = Some(|pointer| Self::of_list(vec![pointer.to_owned()]));
-
-    fn of_list(fields: Vec<String>) -> Self {
-        Self { fields, otherwise: reject() }
-    }
+    const OF_TEXT: Option<fn(&str) -> Self> =
+        Some(|pointer| Self { fields: vec![pointer.to_owned()], otherwise: reject() });
+    const OF_LIST: Option<fn(Vec<String>) -> Self> = Some(|fields| Self { fields, otherwise: reject() });
 }
 
 /// Every pointer must find a value that is not null.

@@ -57,10 +57,7 @@ impl ShortForms for Route {
     const NAME: &'static str = "Route";
     const EXPECTED: &'static str = "a list of rules, or a map with `rules` and `otherwise`";
     const OF_TEXT: Option<fn(&str) -> Self> = None;
-
-    fn of_list(rules: Vec<RouteRule>) -> Self {
-        Self { rules, otherwise: Unrouted::Reject }
-    }
+    const OF_LIST: Option<fn(Vec<RouteRule>) -> Self> = Some(|rules| Self { rules, otherwise: Unrouted::Reject });
 }
 
 /// Rules, and what happens to records that none names.
@@ -209,6 +206,6 @@ mod tests {
             ),
         ];
         refuses("route", &rows);
-        refuses("set", &[("{set: {/a: \"{route}\"}}", "./a", "no `route` step")]);
+        refuses("set", &[("{set: {/a: \"{route}\"}}", ".\"/a\"", "no `route` step")]);
     }
 }

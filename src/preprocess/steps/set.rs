@@ -13,8 +13,8 @@ use super::super::ending::{StepEnding, missing, rejected};
 use super::super::evaluate::{Evaluation, Rendering};
 use super::super::look::Look;
 use super::super::program::{CompileError, CostClass};
-use super::super::template::{Compiled, RenderFault};
-use super::pointers::{PointerMap, StepOptions, below, overlap};
+use super::super::template::Compiled;
+use super::pointers::{PointerMap, StepOptions, overlap};
 use super::{Change, StepOperation, no_place};
 use crate::leaf::{CheckContext, JsonText, Pointer, Template, TemplateSegment};
 use crate::model::{RejectReason, StepName};
@@ -83,18 +83,14 @@ pub enum SetValue {
 
 impl Set {
     pub(super) fn check(&self, path: &str, context: &CheckContext<'_>) -> Option<SetPlan> {
-        if self.is_empty(path, context, "/path: value") {
+        let items = self.pointers(path, context, "/path: value")?;
+        let values: Vec<_> = items.iter().map(|(place, _, value)| value_of(value, place, context)).collect();
+        let values = values.into_iter().collect::<Option<Vec<_>>>()?;
+        if overlap(context, items.iter().map(|(place, pointer, _)| (place, pointer))) {
             return None;
         }
-        let values = self.items.iter().map(|(pointer, value)| {
-            let at = format!("{path}.{pointer}");
-            let (pointer, value) = (below(context, &at, pointer), value_of(value, &at, context));
-            Some((pointer?, value?))
-        });
-        let values: Vec<_> = values.collect();
-        let values = values.into_iter().collect::<Option<Vec<_>>>()?;
-        let overlaps = overlap(context, path, values.iter().map(|(pointer, _)| pointer));
-        (!overlaps).then_some(SetPlan { values, parents: self.options.parents })
+        let values = items.into_iter().map(|(_, pointer, _)| pointer).zip(values).collect();
+        Some(SetPlan { values, parents: self.options.parents })
     }
 }
 
@@ -212,12 +208,9 @@ impl CompiledValue {
             },
             Self::Text(template) => {
                 rendering.key.clear();
-                let (stamps, room) = (&mut rendering.stamps, &mut rendering.key);
-                if let Err(fault) = template.render(&on.scope_of(draft), stamps, room) {
+                let (stamps, room, most) = (&mut rendering.stamps, &mut rendering.key, draft.room.most_bytes);
+                if let Err(fault) = template.render_within(&on.scope_of(draft), stamps, room, most) {
                     return Err(template.reject(place, fault).into());
-                }
-                if on.record.key.is_none() && template.is_the_key() {
-                    return Err(template.reject(place, (0, RenderFault::NullKey)).into());
                 }
                 let Ok(text) = std::str::from_utf8(room) else {
                     let detail = format!("template `{}` renders to bytes that are no UTF-8", template.text());
@@ -318,9 +311,9 @@ mod tests {
         let rows = [
             ("{set: {}}", "", "no pointer"),
             ("{set: {a: 1}}", ".a", "write `/a`"),
-            ("{set: {/a: \"{b}\"}}", "./a", "`{/b}`"),
-            ("{set: {/a: \"{/b\"}}", "./a", "close the placeholder"),
-            ("{set: {/a: 1, /a/b: 2}}", "", "one lies in the other"),
+            ("{set: {/a: \"{b}\"}}", ".\"/a\"", "`{/b}`"),
+            ("{set: {/a: \"{/b\"}}", ".\"/a\"", "close the placeholder"),
+            ("{set: {/a: 1, /a/b: 2}}", ".\"/a/b\"", "one lies in the other"),
             ("{set: {/a: 1, parent: reject}}", "", "`parents`"),
             ("{set: {/a: 1, parents: make}}", ".parents", "`create`"),
             ("{set: /a}", "", "a map"),

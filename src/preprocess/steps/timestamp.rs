@@ -24,7 +24,7 @@ use super::super::draft::Draft;
 use super::super::ending::StepEnding;
 use super::super::look::Look;
 use super::super::program::CostClass;
-use super::pointers::goes_below;
+use super::pointers::{below, goes_below};
 use super::unconverted::{self, OnUnconverted, Unconverted};
 use super::{Change, StepOperation, no_place};
 use crate::leaf::{CheckContext, Pointer, nearest};
@@ -136,15 +136,7 @@ impl DateFormatName {
 
 impl TimestampStep {
     pub(super) fn check(&self, path: &str, context: &CheckContext<'_>) -> Option<TimestampPlan> {
-        let member = |key: &str, text: &str| {
-            let path = format!("{path}.{key}");
-            let pointer = context.pointer(&path, text)?;
-            if pointer.members.is_empty() {
-                context.error(&path, "is the whole record", "name a member, such as `/timestamp`");
-                return None;
-            }
-            Some(pointer)
-        };
+        let member = |key: &str, text: &str| below(context, &format!("{path}.{key}"), text);
         let from = member("from", &self.from);
         let into = match &self.into {
             Some(text) => member("into", text),
@@ -311,7 +303,7 @@ impl CompiledTimestamp {
         room.clear();
         let converted = self.plan.convert(draft.value(found), draft.spelling(found), room);
         let converted = converted.map(|()| (from != into || room != draft.spelling(found)).then(|| draft.make(room)));
-        match unconverted::settle(converted, *otherwise, draft, place, from)? {
+        match unconverted::put_or_reject(converted, *otherwise, draft, place, from)? {
             Some(value) => draft.put_at(&self.path, value).map_err(|fault| no_place(draft, place, into, fault)),
             None => Ok(()),
         }

@@ -56,7 +56,7 @@ pub enum OnUnconverted {
 ///
 /// # Errors
 /// The reject of the record.
-pub(super) fn settle(
+pub(super) fn put_or_reject(
     converted: Result<Option<DraftValue>, Unconverted>,
     otherwise: OnUnconverted,
     draft: &mut Draft<'_>,

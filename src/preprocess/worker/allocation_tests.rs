@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::Kept;
+use crate::preprocess::steps::fixtures::plans_of;
 
 /// Takes everything a record brings and allocates nothing.
 struct Append;
@@ -67,6 +68,33 @@ fn nothing_is_allocated_per_record() {
     let looking = [select("/result"), lookup("{/user}", "/info", OnMiss::Keep), drop_debug()];
     let (small, large) = (bytes_of_a_batch(&looking, &late, 500), bytes_of_a_batch(&looking, &late, 4_000));
     assert_eq!(small, large, "a batch with look-ups allocates, but not by its records");
+    assert!(small < 4_096, "{small}");
+}
+
+/// The same of steps that change records, in one phase and in several, and of values that are no JSON.
+#[test]
+fn nothing_is_allocated_per_record_that_is_changed() {
+    let changing = [
+        "select: /result",
+        "rename: { /user: /owner, /name: /meta/name }",
+        "drop: /level",
+        "set: { /label: \"{/owner}-{/id}\", /tags: [a, { b: 1 }], /copy: \"{/meta}\" }",
+        "drop: /tags/0",
+        "coerce: { /id: string, /owner: number, /meta: string }",
+        "timestamp: { from: /id, formats: [epoch_s], into: /at }",
+        "where: [{ field: /label, matches: \"^[0-9]+-\" }, { not: { field: /tags, length: 0 } }]",
+        "route: [{ when: [{ field: /owner, at_least: 0 }], as: known }]",
+        "keep: [/id, /label, /tags, /copy, /at]",
+    ];
+    let batch = |steps: &[&str], count| {
+        let kinds: Vec<_> = plans_of(steps).into_iter().map(|plan| plan.kind).collect();
+        bytes_of_a_batch(&kinds, &["{/id}"], count)
+    };
+    assert_eq!(batch(&changing, 2_000), 0);
+    let again =
+        [&changing[..], &["set: { /text: \"[1]\" }", "parse: /text", "parse: { from: /id, into: /number }"]].concat();
+    let (small, large) = (batch(&again, 500), batch(&again, 4_000));
+    assert_eq!(small, large, "a batch of several phases allocates, but not by its records");
     assert!(small < 4_096, "{small}");
 }
 

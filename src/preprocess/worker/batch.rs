@@ -1,5 +1,6 @@
 //! A batch with look-ups or of several phases: what is held of every record between the passes.
 
+use std::mem;
 use std::ops::Range;
 
 use super::super::ending::StepEnding;
@@ -25,6 +26,8 @@ pub(super) struct BatchBuffers {
     found: Vec<Vec<Found>>,
     /// Records rebuilt by the phase before.
     rebuilt: Vec<u8>,
+    /// Room for those that the phase at hand rebuilds.
+    rebuilding: Vec<u8>,
 }
 
 /// A record on its way into a phase.
@@ -63,9 +66,11 @@ impl BatchBuffers {
         self.live.clear();
         self.held.clear();
         self.found.iter_mut().for_each(Vec::clear);
-        self.rebuilt.clear();
-        if self.rebuilt.capacity() > keep_bytes {
-            self.rebuilt = Vec::new();
+        for room in [&mut self.rebuilt, &mut self.rebuilding] {
+            room.clear();
+            if room.capacity() > keep_bytes {
+                *room = Vec::new();
+            }
         }
     }
 }
@@ -191,7 +196,8 @@ impl<E: Encode> Preprocessor<E> {
         let Self { program, tools, batch, output, .. } = self;
         let last = phase + 1 == program.phases.len();
         let lookups = &program.phases[phase].lookups;
-        let mut next = Vec::new();
+        let mut next = mem::take(&mut batch.rebuilding);
+        next.clear();
         let (mut splices, mut pieces, mut answers) = (Vec::new(), Vec::new(), vec![None; lookups.len()]);
         let current: Vec<bool> = runs.iter().map(|run| is_current(run, table)).collect();
         for held in batch.held.drain(..).filter(|held| current[held.live.run]) {
@@ -228,7 +234,7 @@ impl<E: Encode> Preprocessor<E> {
                 batch.live.push(Live { body, ..held.live });
             }
         }
-        batch.rebuilt = next;
+        batch.rebuilding = mem::replace(&mut batch.rebuilt, next);
     }
 }
 

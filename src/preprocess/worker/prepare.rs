@@ -309,6 +309,7 @@ impl Tools {
         bytes: &[u8],
     ) -> Result<Range<usize>, StepEnding> {
         let Self { parser, second, rendering, asked, draft, decoded, .. } = self;
+        let number = phase;
         let _turn = large_turn(bytes.len().max(record.value.map_or(0, <[u8]>::len)));
         let (phase, templates, sink) = (&program.phases[phase], program.templates_of(phase), &program.sink);
         let mut evaluate = |document: &Document<'_>, original: Option<&Document<'_>>| {
@@ -327,7 +328,7 @@ impl Tools {
         } else {
             parser.read(bytes, |document| evaluate(&document, None))
         };
-        result.unwrap_or_else(|fault| Err(malformed(program, fault)))
+        result.unwrap_or_else(|fault| Err(rejected(fault.reason, program.maker_of(number), fault.detail)))
     }
 }
 

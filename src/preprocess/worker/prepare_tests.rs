@@ -664,6 +664,10 @@ fn hostile_records_cost_no_more_than_their_size() {
         let value = SetValue::Copy { pointer: pointer(from), fallback: None };
         StepKind::Set(SetPlan { values: vec![(pointer(into), value)], parents: Parents::Create })
     };
+    let text = |written: &str| {
+        let value = SetValue::Text(template(written));
+        StepKind::Set(SetPlan { values: vec![(pointer("/t"), value)], parents: Parents::Create })
+    };
     let doubling = (0..40).flat_map(|_| [copy("/b", "/c/x"), copy("/b", "/c/y"), copy("/c", "/b")]).collect();
     let deep =
         (0..60).flat_map(|_| [copy("/b", "/c/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x"), copy("/c", "/b")]).collect();
@@ -674,6 +678,12 @@ fn hostile_records_cost_no_more_than_their_size() {
         (vec![keep(&["/a"]), keep(&["/a"])], &many, Ok(many.len() - r#""b":0,"#.len())),
         (doubling, r#"{"b":{"z":1}}"#, Err(RejectReason::TooLarge)),
         (deep, r#"{"b":{"z":1}}"#, Err(RejectReason::TooDeep)),
+        (vec![text(&"{/b}".repeat(60))], &format!("{{\"b\":{:?}}}", "x".repeat(300_000)), Err(RejectReason::TooLarge)),
+        (
+            vec![text(&"{/b}".repeat(50))],
+            &format!("{{\"b\":{:?}}}", "x".repeat(300)),
+            Ok(51 * 300 + r#"{"b":"","t":""}"#.len()),
+        ),
     ] {
         let started = Instant::now();
         let program = Program::compile(&steps(kinds), &[], Tombstones::PassOn).expect("compiles");
