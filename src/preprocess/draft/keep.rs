@@ -94,13 +94,16 @@ impl Draft<'_> {
     }
 
     /// Keeps the other members of the name of the entry `first`, where all of it is kept: nobody reads them here, but
-    /// their bytes travel.
+    /// their bytes travel. Where a part of it is kept they go, also those that an earlier step kept.
     fn keep_namesakes(&mut self, container: u32, node: &KeepNode, first: u32) {
-        if node.below.is_empty() && self.room.entries[first as usize].namesakes == Namesakes::AsOthers {
-            let count = self.count_namesakes(container, first);
-            if count > 0 {
-                self.room.entries[first as usize].namesakes = Namesakes::Kept(count);
-            }
-        }
+        let namesakes = match self.room.entries[first as usize].namesakes {
+            Namesakes::AsOthers if node.below.is_empty() => match self.count_namesakes(container, first) {
+                0 => Namesakes::AsOthers,
+                count => Namesakes::Kept(count),
+            },
+            Namesakes::Kept(_) if !node.below.is_empty() => Namesakes::AsOthers,
+            as_before @ (Namesakes::AsOthers | Namesakes::Kept(_) | Namesakes::Gone(_)) => as_before,
+        };
+        self.room.entries[first as usize].namesakes = namesakes;
     }
 }
