@@ -8,7 +8,7 @@ use sluicegate::internals::config::plan::{
     Action, Auth, ConcurrencyMode, DocumentId, ElasticsearchConnection, ElasticsearchSinkPlan, KafkaConnection,
     KafkaSinkPlan, OnIndexFault, OnMissingTopic, OnTombstone, ServerKind, Template, TemplateSegment,
 };
-use sluicegate::internals::model::{Encode, Epoch, Kept, Offset, PartitionId, Place, Ticket, TicketId};
+use sluicegate::internals::model::{Encode, Epoch, ItemPath, Kept, Offset, PartitionId, Place, Ticket, TicketId};
 use sluicegate::internals::sink::elasticsearch::{BulkEncoder, read_answer};
 use sluicegate::internals::sink::kafka::KafkaEncoder;
 
@@ -91,7 +91,7 @@ fn encode<E: Encode>(group: &str, mut encoder: E, value_bytes: usize) -> Stage {
         items.clear();
         for (index, record) in records.iter().enumerate() {
             let ticket = Ticket { id: TicketId(1), slot: PartitionId(0), epoch: Epoch(1) };
-            let place = Place { ticket, offset: Offset(record.offset), index: index as u32 };
+            let place = Place { ticket, offset: Offset(record.offset), item: ItemPath::WHOLE, index: index as u32 };
             let view = record.view();
             let pieces = [view.value.unwrap_or_default()];
             let kept = Kept { value: Some(&pieces), rendered: &[view.key] };

@@ -38,7 +38,7 @@ impl Books {
     fn settle(&mut self, ticket: Ticket, parts: u32) {
         for part in 0..parts {
             let records = RUN / parts;
-            let settled = self.ledger.settle(Part { ticket, outcome: Outcome::Delivered, records });
+            let settled = self.ledger.settle(Part::of_records(ticket, Outcome::Delivered, records));
             match settled {
                 Settled::Part => assert!(part + 1 < parts),
                 Settled::Closed { .. } => assert!(part + 1 == parts),

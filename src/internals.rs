@@ -39,9 +39,9 @@ pub mod librdkafka {
 }
 pub mod model {
     pub use crate::model::{
-        Charge, Encode, Epoch, Exit, GiveUp, Kept, MemoryShare, Offset, Outcome, OwnedRecord, Part, PartitionId,
-        PartitionTable, Place, Position, Prepared, Record, Records, Reject, RejectReason, Report, ReportSender,
-        RewindCause, Run, Sequence, Ticket, TicketId, TopicPartition, Wake,
+        Charge, Encode, Epoch, Exit, GiveUp, ItemPath, Kept, MemoryShare, Offset, Outcome, OwnedRecord, Part,
+        PartitionId, PartitionTable, Place, Position, Prepared, Record, Records, Reject, RejectReason, Report,
+        ReportSender, RewindCause, Run, Sequence, Ticket, TicketId, TopicPartition, Wake,
     };
 }
 pub mod mutants {

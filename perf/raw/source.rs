@@ -66,7 +66,7 @@ pub fn run(task: &Task) -> anyhow::Result<()> {
 }
 
 fn whole(run: &Run) -> Part {
-    Part { ticket: run.ticket, outcome: Outcome::Delivered, records: run.records() }
+    Part::of_records(run.ticket, Outcome::Delivered, run.records())
 }
 
 fn start(

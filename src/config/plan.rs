@@ -79,6 +79,8 @@ pub struct PipelinePlan {
     pub memory: MemoryShare,
     /// Largest value that is parsed.
     pub value_bytes: usize,
+    /// Most items that steps may make of one record.
+    pub most_items: u32,
     /// Worker threads.
     pub workers: usize,
 }

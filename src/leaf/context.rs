@@ -20,6 +20,10 @@ pub struct CheckContext<'run> {
     pub zone: RefCell<TimeZone>,
     /// Whether a `route` step stands before what is checked.
     pub has_routes: Cell<bool>,
+    /// Whether a step that makes several items of a record stands before what is checked.
+    pub has_items: Cell<bool>,
+    /// Whether one of them makes items of the elements of an array.
+    pub explodes: Cell<bool>,
     findings: RefCell<Vec<Finding>>,
 }
 
@@ -27,7 +31,15 @@ impl<'run> CheckContext<'run> {
     /// Without findings, in UTC.
     #[must_use]
     pub fn new(index: &'run Index) -> Self {
-        Self { index, zone: RefCell::new(TimeZone::UTC), has_routes: Cell::new(false), findings: RefCell::default() }
+        let no = || Cell::new(false);
+        Self {
+            index,
+            zone: RefCell::new(TimeZone::UTC),
+            has_routes: no(),
+            has_items: no(),
+            explodes: no(),
+            findings: RefCell::default(),
+        }
     }
 
     /// Everything found, in order.
@@ -75,6 +87,14 @@ impl<'run> CheckContext<'run> {
                 path,
                 "`{route}` names nothing: no `route` step stands before it",
                 "add `- route: [{ when: […], as: name }]` to the steps",
+            );
+            return None;
+        }
+        if template.has(&TemplateSegment::Item) && !self.has_items.get() {
+            self.error(
+                path,
+                "`{item}` is always empty: no step before it makes several records of one",
+                "leave it out, or add `- explode: /items` to the steps",
             );
             return None;
         }

@@ -40,6 +40,8 @@ pub enum TemplateSegment {
     Now,
     /// `{header:name}`
     Header(String),
+    /// `{item}`: which item of its record it is, from 0, where a step made several.
+    Item,
     /// `{route}`: what the last `route` step named the record.
     Route,
     /// `{/path}`: the record before the step; in a sink's template, the finished record.
@@ -90,7 +92,10 @@ impl Template {
         self.segments.iter().any(|segment| {
             matches!(
                 segment.inner(),
-                TemplateSegment::Field { .. } | TemplateSegment::Original { .. } | TemplateSegment::Route
+                TemplateSegment::Field { .. }
+                    | TemplateSegment::Original { .. }
+                    | TemplateSegment::Item
+                    | TemplateSegment::Route
             )
         })
     }
@@ -98,8 +103,9 @@ impl Template {
     /// Whether rendering it needs the finished record, which a record that skips the steps does not have.
     #[must_use]
     pub(crate) fn needs_finished(&self) -> bool {
-        let needs =
-            |segment: &TemplateSegment| matches!(segment, TemplateSegment::Field { .. } | TemplateSegment::Route);
+        let needs = |segment: &TemplateSegment| {
+            matches!(segment, TemplateSegment::Field { .. } | TemplateSegment::Item | TemplateSegment::Route)
+        };
         self.segments.iter().any(|segment| needs(segment.inner()))
     }
 
@@ -146,6 +152,7 @@ impl TemplateSegment {
             | Self::Timestamp(_)
             | Self::Now
             | Self::Header(_)
+            | Self::Item
             | Self::Route
             | Self::Field { .. }
             | Self::Original { .. } => self,
@@ -169,6 +176,7 @@ impl TemplateSegment {
             | Self::Timestamp(None)
             | Self::Now
             | Self::Header(_)
+            | Self::Item
             | Self::Route
             | Self::Field { .. }
             | Self::Original { .. } => {}

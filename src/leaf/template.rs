@@ -8,7 +8,7 @@ use super::pointer::{self, PointerRefusal};
 use super::segment::{Template, TemplateSegment, TimeForm, ValueForm};
 
 const PLACEHOLDERS: &str = "`{key}`, `{key:/pointer}`, `{topic}`, `{partition}`, `{offset}`, `{timestamp}`, `{timestamp:%Y.%m.%d}`, \
-                            `{now:%Y.%m.%d}`, `{header:name}`, `{route}`, `{/pointer}`, `{/pointer|fallback}`, `{/pointer:%Y.%m.%d}` and \
+                            `{now:%Y.%m.%d}`, `{header:name}`, `{route}`, `{item}`, `{/pointer}`, `{/pointer|fallback}`, `{/pointer:%Y.%m.%d}` and \
                             `{original:/pointer}`; `:lower` behind one writes small letters";
 const NAMES: [&str; 9] = ["key", "topic", "partition", "offset", "timestamp", "now", "header", "original", "route"];
 /// Longest template, in bytes.
@@ -125,6 +125,7 @@ fn value(inside: &str, core: &str, fallback: Option<&str>) -> Result<TemplateSeg
         ("topic", None) => Ok(TemplateSegment::Topic),
         ("partition", None) => Ok(TemplateSegment::Partition),
         ("offset", None) => Ok(TemplateSegment::Offset),
+        ("item", None) => Ok(TemplateSegment::Item),
         ("route", None) => Ok(TemplateSegment::Route),
         ("timestamp", None) => Ok(TemplateSegment::Timestamp(None)),
         ("now", None) => Ok(TemplateSegment::Now),
@@ -263,6 +264,7 @@ pub fn literals(template: &Template) -> impl Iterator<Item = &str> {
         | TemplateSegment::KeyField { .. }
         | TemplateSegment::Topic
         | TemplateSegment::Partition
+        | TemplateSegment::Item
         | TemplateSegment::Route
         | TemplateSegment::Offset
         | TemplateSegment::Timestamp(_)

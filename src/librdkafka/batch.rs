@@ -1,6 +1,7 @@
 //! Messages drained in one call: they stay where librdkafka put them and are freed on drop, on any thread.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -337,11 +338,9 @@ impl Originals for SharedBatch {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *kept {
             KeptMessage::Whole(messages) => {
-                let records = open
-                    .iter()
-                    .filter(|index| (**index as usize) < messages.len())
-                    .map(|index| (*index, OwnedRecord::copy_of(&messages.record(*index as usize))))
-                    .collect();
+                let open: BTreeSet<u32> = open.iter().copied().filter(|at| (*at as usize) < messages.len()).collect();
+                let copy = |index: u32| (index, OwnedRecord::copy_of(&messages.record(index as usize)));
+                let records = open.into_iter().map(copy).collect();
                 *kept = KeptMessage::Thinned(records);
             }
             KeptMessage::Thinned(records) => records.retain(|(index, _)| open.contains(index)),

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::budget::Charge;
-use super::partition::Offset;
+use super::item_path::ItemPath;
+use super::partition::{Offset, PartitionId};
 use super::record::{OwnedRecord, Record};
 use super::reject::Reject;
 use super::run::{Sequence, Ticket};
-use super::settlement::Part;
+use super::settlement::{Part, SplitRecord};
 
 /// One kept record after all steps, as a sink's encoder sees it.
 pub struct Kept<'a> {
@@ -38,15 +39,31 @@ pub trait Encode: Send + 'static {
     ) -> Result<Self::Item, Reject>;
 }
 
-/// Where a record stands: in its ticket and in its batch. `Copy`; every item holds one.
+/// Where a record, or an item of one, stands: in its ticket and in its batch. `Copy`; every item holds one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// Whose record.
     pub ticket: Ticket,
     /// Its offset.
     pub offset: Offset,
+    /// Which item of the record, where steps made several of it.
+    pub item: ItemPath,
     /// Index of the record in its batch, for [`Originals`].
     pub index: u32,
+}
+
+impl Place {
+    /// What tells it from every other of its partition, in their order.
+    #[must_use]
+    pub fn order(&self) -> (Offset, ItemPath) {
+        (self.offset, self.item)
+    }
+
+    /// Its partition.
+    #[must_use]
+    pub fn slot(&self) -> PartitionId {
+        self.ticket.slot
+    }
 }
 
 /// The original records of a batch, kept while a dead letter may have to be written from them.
@@ -54,7 +71,8 @@ pub trait Originals: Send + Sync {
     /// A copy of the record at `index`; `None` when it was not kept (see [`Originals::thin`]).
     fn copy(&self, index: u32) -> Option<OwnedRecord>;
     /// Copies the still open records out and lets the fetch buffer go. Called once a batch that still has open records
-    /// after its first answer, or after 1 s, would otherwise pin a whole fetch response. Returns the bytes now held.
+    /// after its first answer, or after 1 s, would otherwise pin a whole fetch response. A record may be named several
+    /// times, by its items. Returns the bytes now held.
     fn thin(&self, open: &[u32]) -> usize;
 }
 
@@ -81,6 +99,8 @@ pub struct Prepared<I> {
     pub ended: Vec<Part>,
     /// Records rejected in preprocess.
     pub rejects: Vec<Rejected>,
+    /// Records of which steps made several items, by their index in the batch.
+    pub splits: Vec<(u32, SplitRecord)>,
     /// Tickets of records lost with a panicking worker: their partitions must rewind.
     pub lost: Vec<Ticket>,
     /// What this batch holds of the byte budget.
@@ -102,6 +122,7 @@ impl<I> Prepared<I> {
             originals: None,
             ended: Vec::new(),
             rejects: Vec::new(),
+            splits: Vec::new(),
             lost: Vec::new(),
             charge,
             polled,

@@ -6,7 +6,8 @@ use enum_map::Enum;
 use strum::{IntoStaticStr, VariantArray};
 
 use super::exit::Exit;
-use super::partition::PartitionId;
+use super::item::Place;
+use super::partition::{Offset, PartitionId};
 use super::run::Ticket;
 use super::stop::Wake;
 
@@ -32,6 +33,20 @@ impl Outcome {
     pub(crate) fn name(self) -> &'static str {
         self.into()
     }
+
+    /// How a record ended of which one item ended so and another one otherwise: what most needs to be known of it. It
+    /// is dropped only when nothing of it went anywhere.
+    #[must_use]
+    pub(crate) fn and(self, other: Self) -> Self {
+        let weight = |outcome| match outcome {
+            Self::Dropped => 0,
+            Self::Superseded => 1,
+            Self::Delivered => 2,
+            Self::Redirected => 3,
+            Self::DeadLettered => 4,
+        };
+        if weight(other) > weight(self) { other } else { self }
+    }
 }
 
 /// A part of a ticket that has ended: `records` of its records ended with `outcome`.
@@ -43,6 +58,54 @@ pub struct Part {
     pub outcome: Outcome,
     /// How many, at least 1.
     pub records: u32,
+    /// The record whose items these are: then `records` counts them, and the record ends with the last one.
+    pub items_of: Option<Offset>,
+}
+
+impl Part {
+    /// So many whole records of a ticket.
+    #[must_use]
+    pub fn of_records(ticket: Ticket, outcome: Outcome, records: u32) -> Self {
+        Self { ticket, outcome, records, items_of: None }
+    }
+
+    /// One record, or one item of a record.
+    #[must_use]
+    #[inline]
+    pub fn one(place: &Place, outcome: Outcome) -> Self {
+        let items_of = if place.item.is_whole() { None } else { Some(place.offset) };
+        Self { ticket: place.ticket, outcome, records: 1, items_of }
+    }
+
+    /// Takes in another one that counts the same: records of one ticket, or items of one record. Whether it did.
+    #[inline]
+    pub fn absorb(&mut self, other: &Self) -> bool {
+        let same = self.ticket == other.ticket && self.outcome == other.outcome && self.items_of == other.items_of;
+        if same {
+            self.records += other.records;
+        }
+        same
+    }
+
+    /// Adds one record or item to the last of `parts`, where that counts the same.
+    #[inline]
+    pub fn add(parts: &mut Vec<Self>, place: &Place, outcome: Outcome) {
+        let part = Self::one(place, outcome);
+        if !parts.last_mut().is_some_and(|last| last.absorb(&part)) {
+            parts.push(part);
+        }
+    }
+}
+
+/// A record of which steps made several items: it ends with the last of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SplitRecord {
+    /// Its ticket.
+    pub ticket: Ticket,
+    /// Its offset.
+    pub offset: Offset,
+    /// How many items there are, at least 1.
+    pub items: u32,
 }
 
 /// Why a partition goes back to its lowest unresolved offset.
@@ -103,6 +166,8 @@ pub struct Halt {
 /// A message to the source thread, over one bounded channel a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
+    /// Steps made items of these records. Comes before the first of their items ends.
+    Split(Vec<SplitRecord>),
     /// Records ended.
     Settled(Vec<Part>),
     /// Some records of these tickets will never be settled: rewind their partitions (tickets of an old epoch are

@@ -257,9 +257,11 @@ impl Assembly<'_> {
     ) -> Worker<E> {
         let (program, lookups) = (program.clone(), self.lookups.clone());
         let lookups = lookups.unwrap_or_else(|| Lookups::in_memory(Vec::new()));
-        let value_bytes = self.shared.plan.value_bytes;
+        let (value_bytes, most_items) = (self.shared.plan.value_bytes, self.shared.plan.most_items);
         let make = move || {
-            Preprocessor::new(program.clone(), Enricher::new(lookups.clone()), encoder()).with_value_limit(value_bytes)
+            Preprocessor::new(program.clone(), Enricher::new(lookups.clone()), encoder())
+                .with_value_limit(value_bytes)
+                .with_item_limit(most_items)
         };
         Worker {
             batches,

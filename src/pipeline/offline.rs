@@ -1,6 +1,7 @@
 //! A pipeline without threads and servers: its program and its sink's encoder over records at hand, for `test` and
 //! `try`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,8 +9,8 @@ use crate::config::plan::{PipelinePlan, SinkPlan};
 use crate::enrich::{Enricher, LookupStop, Lookups};
 use crate::librdkafka::producer::message::headers;
 use crate::model::{
-    Charge, Encode, Epoch, Exit, Halt, Kept, Offset, OwnedRecord, PartitionId, PartitionTable, Place, Position,
-    Prepared, Record, Reject, Run, Ticket, TicketId, TopicPartition,
+    Charge, Encode, Epoch, Exit, Halt, ItemPath, Kept, Offset, OwnedRecord, PartitionId, PartitionTable, Place,
+    Position, Prepared, Record, Reject, Run, Ticket, TicketId, TopicPartition,
 };
 use crate::preprocess::Program;
 use crate::preprocess::program::CompileError;
@@ -94,16 +95,16 @@ impl OfflinePipeline {
         let name = TopicPartition { topic: "offline".into(), partition: 0 };
         let (slot, epoch) = (table.slot(&name).unwrap_or(PartitionId(0)), Epoch::fresh());
         table.set_current(slot, epoch);
-        let (program, limit) = (&self.program, self.plan.value_bytes);
+        let (program, limits) = (&self.program, (self.plan.value_bytes, self.plan.most_items));
         let bench = match &self.plan.sink {
             SinkPlan::Kafka(sink) => {
                 let constant = sink.topic.fixed_text();
-                Workbench::Kafka(Box::new(preprocessor(program, lookups, KafkaEncoder::new(sink), limit)), constant)
+                Workbench::Kafka(Box::new(preprocessor(program, lookups, KafkaEncoder::new(sink), limits)), constant)
             }
             SinkPlan::Elasticsearch(sink) => {
                 let constant = sink.index.fixed_text();
                 let encoder = BulkEncoder::new(sink);
-                Workbench::Elasticsearch(Box::new(preprocessor(program, lookups, encoder, limit)), constant)
+                Workbench::Elasticsearch(Box::new(preprocessor(program, lookups, encoder, limits)), constant)
             }
         };
         OfflineRun { table, ticket: Ticket { id: TicketId(0), slot, epoch }, bench }
@@ -114,9 +115,11 @@ fn preprocessor<E: Encode>(
     program: &Arc<Program>,
     lookups: Arc<Lookups>,
     encoder: E,
-    limit: usize,
+    (value_bytes, most_items): (usize, u32),
 ) -> Preprocessor<Watched<E>> {
-    Preprocessor::new(program.clone(), Enricher::new(lookups), Watched(encoder)).with_value_limit(limit)
+    Preprocessor::new(program.clone(), Enricher::new(lookups), Watched(encoder))
+        .with_value_limit(value_bytes)
+        .with_item_limit(most_items)
 }
 
 impl OfflineRun {
@@ -128,26 +131,75 @@ impl OfflineRun {
         let end = u32::try_from(records.len()).unwrap_or(u32::MAX);
         let (first, next) = (Offset(0), Position(i64::from(end)));
         let run = Run { ticket: self.ticket, first, next, start: 0, end };
-        let mut ends: Vec<Vec<OfflineEnd>> = records.iter().map(|_| Vec::new()).collect();
-        let dropped = match &mut self.bench {
+        let mut gathered = Gathered { ends: records.iter().map(|_| Vec::new()).collect(), ..Gathered::default() };
+        match &mut self.bench {
             Workbench::Kafka(preprocessor, topic) => {
                 let prepared = prepare(preprocessor, run, records, &self.table)?;
-                gather(&mut ends, prepared, |item, payload| {
-                    (item.place, Some(of_kafka(&item, topic.as_deref(), payload)))
-                })
+                gathered.take(prepared, |item, payload| (item.place, Some(of_kafka(&item, topic.as_deref(), payload))));
             }
             Workbench::Elasticsearch(preprocessor, index) => {
                 let prepared = prepare(preprocessor, run, records, &self.table)?;
-                gather(&mut ends, prepared, |item, payload| (item.place, of_bulk(&item, index.as_deref(), payload)))
+                gathered.take(prepared, |item, payload| (item.place, of_bulk(&item, index.as_deref(), payload)));
             }
+        }
+        gathered.finish()
+    }
+}
+
+/// What became of records and their items.
+#[derive(Default)]
+struct Gathered {
+    ends: Vec<Vec<(ItemPath, OfflineEnd)>>,
+    /// Items that steps made of records, by the record's index.
+    items: BTreeMap<usize, usize>,
+    /// Records and items that steps dropped.
+    dropped: usize,
+}
+
+impl Gathered {
+    /// Takes in a batch. `form` tells where an item stands, and what is sent of it; nothing where the sink itself drops
+    /// it.
+    fn take<I>(&mut self, prepared: Prepared<WatchedItem<I>>, form: impl Fn(I, &[u8]) -> (Place, Option<SinkForm>)) {
+        let payload = prepared.payload;
+        for WatchedItem { item, value } in prepared.items {
+            let (place, form) = form(item, &payload);
+            let sent = |form| OfflineEnd::Sent(SinkOutput { value, form });
+            self.add(place, form.map_or(OfflineEnd::Dropped, sent));
+        }
+        for rejected in prepared.rejects {
+            self.add(rejected.place, OfflineEnd::Rejected(rejected.reject));
+        }
+        self.items = prepared.splits.iter().map(|(index, split)| (*index as usize, split.items as usize)).collect();
+        self.dropped = prepared.ended.iter().map(|part| part.records as usize).sum();
+    }
+
+    fn add(&mut self, place: Place, end: OfflineEnd) {
+        if let Some(of_record) = self.ends.get_mut(place.index as usize) {
+            of_record.push((place.item, end));
+        }
+    }
+
+    /// The ends of each record, items in their order. Items that were dropped are not among those of a record of which
+    /// others were not.
+    fn finish(self) -> Result<Vec<Vec<OfflineEnd>>, Halt> {
+        let silent = |(index, ends): (usize, &Vec<(ItemPath, OfflineEnd)>)| {
+            self.items.get(&index).map_or(usize::from(ends.is_empty()), |items| items.saturating_sub(ends.len()))
         };
-        let silent = ends.iter().filter(|ends| ends.is_empty()).count();
-        if silent != dropped {
-            let message = format!("{silent} records have no output, {dropped} were dropped: this is a bug");
+        let silent: usize = self.ends.iter().enumerate().map(silent).sum();
+        if silent != self.dropped {
+            let message = format!("{silent} records have no output, {} were dropped: this is a bug", self.dropped);
             return Err(Halt { exit: Exit::Failure, message });
         }
-        ends.iter_mut().filter(|ends| ends.is_empty()).for_each(|ends| ends.push(OfflineEnd::Dropped));
-        Ok(ends)
+        let in_order = |mut ends: Vec<(ItemPath, OfflineEnd)>| {
+            ends.sort_by_key(|(item, _)| *item);
+            ends.retain(|(item, end)| item.is_whole() || *end != OfflineEnd::Dropped);
+            let mut ends: Vec<OfflineEnd> = ends.into_iter().map(|(_, end)| end).collect();
+            if ends.is_empty() {
+                ends.push(OfflineEnd::Dropped);
+            }
+            ends
+        };
+        Ok(self.ends.into_iter().map(in_order).collect())
     }
 }
 
@@ -166,28 +218,6 @@ fn prepare<E: Encode>(
             Err(Halt { exit: Exit::Failure, message })
         }
     }
-}
-
-/// Gives each record its ends, but for those that steps dropped: returns how many these are. `form` tells where an item
-/// stands, and what is sent of it; nothing where the sink itself drops it.
-fn gather<I>(
-    ends: &mut [Vec<OfflineEnd>],
-    prepared: Prepared<WatchedItem<I>>,
-    form: impl Fn(I, &[u8]) -> (Place, Option<SinkForm>),
-) -> usize {
-    let payload = prepared.payload;
-    for WatchedItem { item, value } in prepared.items {
-        let (place, form) = form(item, &payload);
-        if let Some(of_record) = ends.get_mut(place.index as usize) {
-            of_record.push(form.map_or(OfflineEnd::Dropped, |form| OfflineEnd::Sent(SinkOutput { value, form })));
-        }
-    }
-    for rejected in prepared.rejects {
-        if let Some(of_record) = ends.get_mut(rejected.place.index as usize) {
-            of_record.push(OfflineEnd::Rejected(rejected.reject));
-        }
-    }
-    prepared.ended.iter().map(|part| part.records as usize).sum()
 }
 
 fn of_kafka(item: &KafkaItem, constant: Option<&str>, payload: &[u8]) -> SinkForm {

@@ -7,10 +7,10 @@ use super::constants::Constants;
 use super::program::{CompileError, CostClass, ProgramPhase};
 use super::stamp::TimeFormat;
 use super::steps::lookup::CompiledLookup;
-use super::steps::{DraftInstruction, StepPlan};
+use super::steps::{StepOperation, StepPlan};
 use super::template::{Compiled, Field, FieldShape, TemplatePart};
 use crate::leaf::{Pointer, Template, TemplateSegment, ValueForm};
-use crate::model::StepName;
+use crate::model::{ItemPath, StepName};
 
 #[derive(Default)]
 pub(super) struct Compiler {
@@ -18,7 +18,9 @@ pub(super) struct Compiler {
     /// The phase under work.
     pub(super) phase: ProgramPhase,
     /// What its steps do.
-    steps: Vec<DraftInstruction>,
+    steps: Vec<(StepName, StepOperation)>,
+    /// Steps so far that make several items of one.
+    splits: usize,
     pub(super) constants: Constants,
     /// Where each look-up of the current phase puts things, from the current window; `None` once a `select` left it
     /// behind.
@@ -35,7 +37,7 @@ impl Compiler {
         let phases = self.phases.len();
         let (operation, cost) = plan.kind.compile(&plan.place, self)?;
         let ends_its_phase = operation.makes_json();
-        self.steps.push(DraftInstruction { place: plan.place.clone(), operation });
+        self.steps.push((plan.place.clone(), operation));
         let cost = if self.phases.len() > phases { CostClass::Rebuilt } else { cost };
         if ends_its_phase {
             self.end_phase();
@@ -87,6 +89,26 @@ impl Compiler {
         self.places.clear();
     }
 
+    /// The step under work makes several items of a record. What earlier look-ups of the phase found is of the whole
+    /// record: it is waited for.
+    ///
+    /// # Errors
+    /// There are too many such steps.
+    pub(super) fn split(&mut self, place: &StepName) -> Result<(), CompileError> {
+        if !self.phase.lookups.is_empty() {
+            self.end_phase();
+        }
+        self.splits += 1;
+        if self.splits > ItemPath::LEVELS {
+            let most = ItemPath::LEVELS;
+            return Err(error(
+                place,
+                format!("more than {most} steps make several records of one; write one `jq` step"),
+            ));
+        }
+        Ok(())
+    }
+
     /// The step under work changes the value at `pointer`, or, in an array, which elements there are.
     pub(super) fn change(&mut self, pointer: &Pointer) {
         let members = &pointer.members[..];
@@ -125,6 +147,7 @@ impl Compiler {
             TemplateSegment::Partition => TemplatePart::Partition,
             TemplateSegment::Route => TemplatePart::Route(self.routes.clone()),
             TemplateSegment::Offset => TemplatePart::Offset,
+            TemplateSegment::Item => TemplatePart::Item,
             TemplateSegment::Timestamp(None) => TemplatePart::TimestampMs,
             TemplateSegment::Timestamp(Some(text)) => {
                 TemplatePart::Timestamp(self.format(text, &TimeZone::UTC, place)?)

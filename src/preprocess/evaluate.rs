@@ -11,6 +11,7 @@ use super::look::Look;
 use super::program::{Bare, ProgramPhase};
 use super::splice::SplicePoint;
 use super::stamp::Stamps;
+use super::steps::DraftInstruction;
 use super::template::{Compiled, RenderFault, Rendered, Scope};
 use crate::leaf::action::Choice;
 use crate::model::{Record, RejectReason, StepName};
@@ -153,6 +154,7 @@ impl Evaluation<'_> {
     }
 
     /// The same where steps change the record, which is written at the end: gives its range among what was written.
+    /// Where a step makes several items of it, these are in the room's [`Split`](super::draft::DraftRoom).
     ///
     /// # Errors
     /// As [`Evaluation::run`].
@@ -169,16 +171,42 @@ impl Evaluation<'_> {
             return self.skip(choice, rendering);
         }
         let mut draft = Draft::new(self.document, constants, room);
-        let mut last = self.sink;
-        for step in &self.phase.drafting {
-            step.run(self, &mut draft, asked, rendering)?;
-            last = &step.place;
+        self.run_steps(&self.phase.drafting, &mut draft, asked, rendering)?;
+        if !self.phase.splits.is_empty() {
+            return self.run_splits(&mut draft, asked, rendering).map(|()| NOTHING);
+        }
+        self.finish(self.phase.drafting.last().map_or(self.sink, |step| &step.place), &mut draft, asked, rendering)
+    }
+
+    /// Runs steps that change what is in hand.
+    #[inline(always)]
+    pub(super) fn run_steps(
+        &self,
+        steps: &[DraftInstruction],
+        draft: &mut Draft<'_>,
+        asked: &mut Asked,
+        rendering: &mut Rendering,
+    ) -> Result<(), StepEnding> {
+        for step in steps {
+            step.run(self, draft, asked, rendering)?;
             if let Some(bound) = draft.room.overgrown {
-                return Err(overgrown(bound, last));
+                return Err(overgrown(bound, &step.place));
             }
         }
+        Ok(())
+    }
+
+    /// Renders the templates and writes what is in hand, which step `last` was the last to change.
+    #[inline(always)]
+    pub(super) fn finish(
+        &self,
+        last: &StepName,
+        draft: &mut Draft<'_>,
+        asked: &mut Asked,
+        rendering: &mut Rendering,
+    ) -> Result<Range<usize>, StepEnding> {
         if !self.templates.is_empty() {
-            rendering.sink(self.templates, &self.scope_of(&draft), self.sink)?;
+            rendering.sink(self.templates, &self.scope_of(draft), self.sink)?;
         }
         let range = draft.write(&mut asked.questions);
         draft.room.overgrown.map_or(Ok(range), |bound| Err(overgrown(bound, last)))
@@ -204,7 +232,7 @@ impl Evaluation<'_> {
 
 /// The reject of a record that steps made too large or nested too deeply.
 #[cold]
-fn overgrown(bound: Overgrown, place: &StepName) -> StepEnding {
+pub(super) fn overgrown(bound: Overgrown, place: &StepName) -> StepEnding {
     let (reason, detail) = match bound {
         Overgrown::Bytes => {
             (RejectReason::TooLarge, "the steps make more than four times `limits.value` of the record")

@@ -22,6 +22,7 @@ mod moment;
 pub mod program;
 mod scan;
 pub mod splice;
+mod split;
 mod stamp;
 pub mod steps;
 pub mod tape;

@@ -13,7 +13,7 @@ use super::decode::decode;
 use super::document::Document;
 use super::stamp::Stamps;
 use super::steps::lookup::CompiledLookup;
-use super::steps::{DraftInstruction, Instruction, StepPlan};
+use super::steps::{DraftInstruction, DraftOperation, Instruction, SplitInstruction, StepOperation, StepPlan};
 use super::tape::Malformed;
 use super::template::{Compiled, Field, FieldShape};
 use crate::leaf::Template;
@@ -120,6 +120,8 @@ pub(super) struct ProgramPhase {
     pub(super) steps: Vec<Instruction>,
     /// The same where records are written anew at the end: then `steps` is empty.
     pub(super) drafting: Vec<DraftInstruction>,
+    /// The steps that make several items of a record, with what is done to each of those; they come behind `drafting`.
+    pub(super) splits: Vec<SplitInstruction>,
     /// Whether records are written anew at the end, because a step changes them or what was parsed is not the input.
     pub(super) is_written: bool,
     pub(super) lookups: Vec<CompiledLookup>,
@@ -131,13 +133,33 @@ pub(super) struct ProgramPhase {
 
 impl ProgramPhase {
     /// Takes in what its steps do.
-    pub(super) fn take_steps(&mut self, steps: Vec<DraftInstruction>) {
-        match steps.iter().map(DraftInstruction::reading).collect() {
-            Some(reading) if !self.is_written => self.steps = reading,
-            Some(_) | None => {
-                (self.drafting, self.is_written) = (steps, true);
-            }
+    pub(super) fn take_steps(&mut self, steps: Vec<(StepName, StepOperation)>) {
+        for (place, operation) in steps {
+            let operation = match operation {
+                StepOperation::Read(operation) => DraftOperation::Read(operation),
+                StepOperation::Change(change) => DraftOperation::Change(change),
+                StepOperation::Split(operation) => {
+                    self.splits.push(SplitInstruction { place, operation, behind: Vec::new() });
+                    continue;
+                }
+            };
+            let list = self.splits.last_mut().map_or(&mut self.drafting, |split| &mut split.behind);
+            list.push(DraftInstruction { place, operation });
         }
+        let reading = self.drafting.iter().map(DraftInstruction::reading).collect();
+        match reading {
+            Some(reading) if !self.is_written && self.splits.is_empty() => {
+                (self.steps, self.drafting) = (reading, Vec::new());
+            }
+            Some(_) | None => self.is_written = true,
+        }
+    }
+
+    /// The name of its last step.
+    fn last_step(&self) -> Option<&StepName> {
+        let split = self.splits.last().map(|split| split.behind.last().map_or(&split.place, |step| &step.place));
+        let drafting = || self.drafting.last().map(|step| &step.place);
+        split.or_else(drafting).or_else(|| self.steps.last().map(|step| &step.place))
     }
 }
 
@@ -229,10 +251,7 @@ impl Program {
     /// The name of the step that made what phase number `phase` reads: the last one of the phase before.
     pub(super) fn maker_of(&self, phase: usize) -> &StepName {
         let before = phase.checked_sub(1).and_then(|before| self.phases.get(before));
-        let reading = before.and_then(|before| before.steps.last()).map(|step| &step.place);
-        reading
-            .or_else(|| before.and_then(|before| before.drafting.last()).map(|step| &step.place))
-            .unwrap_or(&self.parse)
+        before.and_then(ProgramPhase::last_step).unwrap_or(&self.parse)
     }
 
     /// The templates rendered in phase number `phase`: all of them, in the last.

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::moment;
 use super::tape::Parser;
+use crate::model::ItemPath;
 
 /// A checked strftime format; `slot` is its place in [`Stamps`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +75,8 @@ pub(super) struct Stamps {
     pub(super) now_ms: i64,
     /// What the record in hand was named by a `route` step.
     pub(super) route: Option<usize>,
+    /// Which item of its record is in hand.
+    pub(super) item: ItemPath,
     /// Reads keys.
     pub(super) keys: Parser,
     small: String,
@@ -102,6 +105,7 @@ impl Stamps {
             last: vec![Last::default(); formats],
             now_ms: 0,
             route: None,
+            item: ItemPath::WHOLE,
             keys: Parser::default(),
             small: String::new(),
         }

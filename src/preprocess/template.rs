@@ -42,6 +42,8 @@ pub(super) enum TemplatePart {
     Header(String),
     /// The record's route, among these.
     Route(Vec<String>),
+    /// Nothing for what no step made several items of.
+    Item,
     /// Another part in small letters.
     Lower(Box<Self>),
     /// From the key, read as JSON.
@@ -260,6 +262,10 @@ impl TemplatePart {
                 let route = stamps.route.and_then(|route| names.get(route)).ok_or(RenderFault::NoRoute)?;
                 out.extend_from_slice(route.as_bytes());
             }
+            Self::Item => {
+                // Writing to a vector cannot fail.
+                let _infallible = write!(out, "{}", stamps.item);
+            }
             Self::Header(name) => {
                 let value = record.headers.header(name).ok_or(RenderFault::NoHeader)?;
                 out.extend_from_slice(value.ok_or(RenderFault::NullHeader)?);
@@ -290,6 +296,7 @@ impl TemplatePart {
             Self::KeyField(field) => format!("key:{}", field.pointer.shown()),
             Self::Header(name) => format!("header {name}"),
             Self::Route(_) => "the route".to_owned(),
+            Self::Item => "the item".to_owned(),
             Self::Field(field) | Self::Found { own: field, .. } => field.pointer.shown(),
             Self::Original(field) => format!("original:{}", field.pointer.shown()),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::model::{Outcome, Part, Place};
+use crate::model::Place;
 
 /// One letter that waits.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +28,7 @@ pub enum Posted {
 #[derive(Debug, Default)]
 pub struct SimulatedRejects {
     waiting: VecDeque<Letter>,
-    written: BTreeSet<(i32, i64)>,
+    written: BTreeSet<(i32, i64, Option<u32>)>,
 }
 
 impl SimulatedRejects {
@@ -44,7 +44,7 @@ impl SimulatedRejects {
             self.waiting.pop_front();
             return Posted::Dropped;
         }
-        let key = (letter.partition, letter.place.offset.0);
+        let key = (letter.partition, letter.place.offset.0, item_of(&letter.place));
         if !self.written.contains(&key) && !works {
             return Posted::Nothing;
         }
@@ -54,7 +54,7 @@ impl SimulatedRejects {
     }
 }
 
-/// One record's part.
-pub fn part(place: Place, outcome: Outcome) -> Part {
-    Part { ticket: place.ticket, outcome, records: 1 }
+/// The number of an item; nothing for a whole record.
+pub fn item_of(place: &Place) -> Option<u32> {
+    (!place.item.is_whole()).then(|| place.item.last_number() as u32)
 }

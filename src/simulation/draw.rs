@@ -80,6 +80,7 @@ pub fn draw(seed: u64, traced: bool) -> (Settings, World) {
         latest: more && !rival && !truncation && !recreation && !until && more_dice.u32(0..4) == 0,
         silence: if more { [0.0, 0.0, 0.1, 0.5][more_dice.usize(0..4)] } else { 0.0 },
         standby: more && lives && more_dice.u32(0..4) == 0,
+        splits: if more { [0.0, 0.0, 0.2, 0.6][more_dice.usize(0..4)] } else { 0.0 },
     };
     let mut kafka = Kafka::new(dice.usize(1..4), dice.u32(0..4) > 0);
     kafka.trouble = Trouble { commit: level(&mut dice), question: question(&mut dice), call: level(&mut dice) };

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::librdkafka::RecordBatch;
 use crate::model::{
-    Budget, Charge, Offset, Outcome, Part, PartitionId, PartitionTable, Place, Prepared, Reject, RejectReason,
-    Rejected, Report, Run, Stop, Wake,
+    Budget, Charge, ItemPath, Offset, Outcome, Part, PartitionId, PartitionTable, Place, Prepared, Reject,
+    RejectReason, Rejected, Report, Run, SplitRecord, Stop, Wake,
 };
 use crate::sink::elasticsearch::pure::{BulkItem, ItemAction};
 use crate::sink::elasticsearch::{self};
@@ -124,7 +124,7 @@ impl Engine {
     }
 
     /// A worker is done with a batch, or panics over it. Returns the records that a rule dropped.
-    pub fn finish_batch(&mut self, at: usize, panics: bool) -> Vec<(i32, i64)> {
+    pub fn finish_batch(&mut self, at: usize, panics: bool) -> Vec<(i32, i64, Option<u32>)> {
         let RecordBatch { sequence, messages, runs, charge, polled } = self.preparing.swap_remove(at);
         let mut prepared = Prepared::empty(sequence, charge, polled);
         let mut dropped = Vec::new();
@@ -136,6 +136,9 @@ impl Engine {
                 for index in run.start..run.end {
                     dropped.extend(prepare(run, index, &messages.messages[index as usize], &mut prepared));
                 }
+            }
+            if !prepared.splits.is_empty() {
+                self.report(Report::Split(prepared.splits.drain(..).map(|(_, record)| record).collect()));
             }
             prepared.charge.set(prepared.payload.capacity());
         }
@@ -171,29 +174,43 @@ impl Engine {
     }
 }
 
-fn prepare(run: &Run, index: u32, message: &Message, prepared: &mut Prepared<BulkItem>) -> Option<(i32, i64)> {
+/// Prepares a record; what of it a rule dropped.
+fn prepare(
+    run: &Run,
+    index: u32,
+    message: &Message,
+    prepared: &mut Prepared<BulkItem>,
+) -> Vec<(i32, i64, Option<u32>)> {
     let Message { partition, offset, input } = *message;
-    let place = Place { ticket: run.ticket, offset: Offset(offset), index };
-    match input.fate {
-        Fate::Dropped => {
-            prepared.ended.push(Part { ticket: run.ticket, outcome: Outcome::Dropped, records: 1 });
-            return Some((partition, offset));
-        }
-        Fate::Poison => {
-            let reject = Reject::new(RejectReason::InvalidJson, &"parse".into(), "");
-            prepared.rejects.push(Rejected { place, reject });
-        }
-        Fate::Good | Fate::Refused => {
-            let start = prepared.payload.len() as u32;
-            let write = Write { partition, offset, epoch: run.ticket.epoch.0, input };
-            let entry = format!("{{\"index\":{{\"_id\":\"{}\"}}}}\n{}\n", input.key, line(write));
-            prepared.payload.extend_from_slice(entry.as_bytes());
-            let end = prepared.payload.len() as u32;
-            let (id_hash, action) = (input.key, ItemAction::Index);
-            prepared.items.push(BulkItem { place, start, end, id_hash, action, versioned: true });
+    let mut dropped = Vec::new();
+    if input.items > 0 {
+        let split = SplitRecord { ticket: run.ticket, offset: Offset(offset), items: u32::from(input.items) };
+        prepared.splits.push((index, split));
+    }
+    for (item, leaf) in input.leaves() {
+        let path = item.and_then(|number| ItemPath::WHOLE.below(number)).unwrap_or_default();
+        let place = Place { ticket: run.ticket, offset: Offset(offset), item: path, index };
+        match leaf.fate {
+            Fate::Dropped => {
+                prepared.ended.push(Part::one(&place, Outcome::Dropped));
+                dropped.push((partition, offset, item));
+            }
+            Fate::Poison => {
+                let reject = Reject::new(RejectReason::InvalidJson, &"parse".into(), "");
+                prepared.rejects.push(Rejected { place, reject });
+            }
+            Fate::Good | Fate::Refused => {
+                let start = prepared.payload.len() as u32;
+                let write = Write { partition, offset, item, epoch: run.ticket.epoch.0, input: leaf };
+                let entry = format!("{{\"index\":{{\"_id\":\"{}\"}}}}\n{}\n", leaf.key, line(write));
+                prepared.payload.extend_from_slice(entry.as_bytes());
+                let end = prepared.payload.len() as u32;
+                let (id_hash, action) = (leaf.key, ItemAction::Index);
+                prepared.items.push(BulkItem { place, start, end, id_hash, action, versioned: true });
+            }
         }
     }
-    None
+    dropped
 }
 
 fn produced(batch: &Prepared<BulkItem>) -> Vec<Produced> {

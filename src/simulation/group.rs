@@ -107,10 +107,12 @@ impl World {
         for _ in 0..self.dice.usize(1..6) {
             let Some(entry) = self.kafka.logs[partition as usize].at(at) else { break };
             if let Entry::Record(input) = entry {
-                if input.fate == Fate::Good {
-                    self.land(Write { partition, offset: at, epoch, input });
+                for (item, input) in input.leaves() {
+                    if input.fate == Fate::Good {
+                        self.land(Write { partition, offset: at, item, epoch, input });
+                    }
+                    self.resolve(partition, at, item);
                 }
-                self.resolve(partition, at);
             }
             at += 1;
         }

@@ -24,6 +24,32 @@ pub struct Input {
     pub version: u64,
     /// What is to become of it.
     pub fate: Fate,
+    /// How many items the steps make of it; 0: none, it stays whole.
+    pub items: u8,
+}
+
+impl Input {
+    /// What is done with each on its own: the record, or its items by number.
+    pub fn leaves(self) -> impl Iterator<Item = (Option<u32>, Self)> {
+        let whole = (self.items == 0).then_some((None, self));
+        whole.into_iter().chain((0..u32::from(self.items)).map(move |number| (Some(number), self.item(number))))
+    }
+
+    /// The record itself, or one of its items.
+    pub fn leaf(self, item: Option<u32>) -> Self {
+        item.map_or(self, |number| self.item(number))
+    }
+
+    /// Items of records with one key have keys of their own, by number.
+    fn item(self, number: u32) -> Self {
+        let fate = match (self.version + u64::from(number)) % 8 {
+            0 => Fate::Dropped,
+            1 => Fate::Poison,
+            2 => Fate::Refused,
+            _ => Fate::Good,
+        };
+        Self { key: self.key + 1_000 * (u64::from(number) + 1), version: self.version, fate, items: 0 }
+    }
 }
 
 /// What stands at an offset.
@@ -71,6 +97,8 @@ pub struct Log {
     pub history: i64,
     /// Records somebody is done with: acknowledged by the sink, dead-lettered, or dropped by a rule.
     resolved: Vec<bool>,
+    /// Items that somebody is done with, by their record's offset.
+    ended_items: BTreeMap<i64, BTreeSet<u32>>,
     /// All records below are resolved or gone.
     resolved_below: i64,
     /// The log lost its end or began anew: its order is not looked at any more.
@@ -109,7 +137,14 @@ impl Log {
     }
 
     /// Somebody is done with the record at `offset`.
-    pub fn resolve(&mut self, offset: i64) {
+    pub fn resolve(&mut self, offset: i64, item: Option<u32>) {
+        if let (Some(number), Some(Entry::Record(input))) = (item, self.at(offset)) {
+            let ended = self.ended_items.entry(offset).or_default();
+            ended.insert(number);
+            if ended.len() < usize::from(input.items) {
+                return;
+            }
+        }
         if let Some(resolved) = self.resolved.get_mut(offset as usize) {
             *resolved = true;
         }
@@ -139,6 +174,7 @@ impl Log {
         }
         self.entries.truncate(end);
         self.resolved.truncate(end);
+        self.ended_items.split_off(&(end as i64));
         self.resolved_below = self.resolved_below.min(end as i64);
         self.unreadable.retain(|batch| batch.end <= end as i64);
         self.anew = true;
@@ -163,10 +199,9 @@ impl Log {
     pub fn newest(&self) -> BTreeMap<u64, u64> {
         let mut newest = BTreeMap::new();
         for offset in self.low.max(self.history)..self.end() {
-            if let Some(Entry::Record(input)) = self.at(offset)
-                && input.fate == Fate::Good
-            {
-                newest.insert(input.key, input.version);
+            let Some(Entry::Record(input)) = self.at(offset) else { continue };
+            for (_, leaf) in input.leaves().filter(|(_, leaf)| leaf.fate == Fate::Good) {
+                newest.insert(leaf.key, leaf.version);
             }
         }
         newest

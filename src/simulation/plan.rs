@@ -45,6 +45,7 @@ pub fn plan(span_records: usize, memory_bytes: usize, commit_interval: Duration,
         on_halt: OnHalt::Exit,
         span_records,
         value_bytes: 1 << 20,
+        most_items: 10_000,
         memory: MemoryShare(memory_bytes),
         workers: 1,
     }

@@ -9,7 +9,7 @@ use super::log::{Entry, Fate, Input, Then, Unreadable};
 use crate::model::RewindCause;
 
 fn record(key: u64, version: u64) -> Entry {
-    Entry::Record(Input { key, version, fate: Fate::Good })
+    Entry::Record(Input { key, version, fate: Fate::Good, items: 0 })
 }
 
 /// A calm history with this log.
@@ -283,7 +283,7 @@ fn nothing_is_read_before_it_is_known_where_the_group_is() {
     {
         let kafka = &mut history.world.borrow_mut().kafka;
         kafka.committed.insert(0, 3);
-        (0..3).for_each(|offset| kafka.logs[0].resolve(offset));
+        (0..3).for_each(|offset| kafka.logs[0].resolve(offset, None));
         kafka.trouble.question = 1.0;
     }
     let started = history.world.borrow().now;

@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::log::{Fate, Input};
 
-/// One write of one record.
+/// One write of one record, or of one item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Write {
     /// Where the record stands.
     pub partition: i32,
     /// See `partition`.
     pub offset: i64,
+    /// Which item of it, where there are several.
+    pub item: Option<u32>,
     /// The tenure it was read in; the other member's writes carry epochs too.
     pub epoch: u64,
-    /// The record.
+    /// What is written.
     pub input: Input,
 }
 
@@ -32,8 +34,8 @@ pub struct Server {
     documents: BTreeMap<u64, Document>,
     /// Highest version acknowledged and settled by key, in the epoch it was.
     settled: BTreeMap<u64, (u64, u64)>,
-    /// Dead letters by partition and offset.
-    pub letters: BTreeSet<(i32, i64)>,
+    /// Dead letters by partition, offset and item.
+    pub letters: BTreeSet<(i32, i64, Option<u32>)>,
     /// Writes that landed.
     pub landed: u64,
     /// The first thing that must not be.
@@ -86,9 +88,9 @@ impl Server {
 
 /// The line a write is sent as. Of one width whatever the epoch, so that a seed replays byte for byte.
 pub fn line(write: Write) -> String {
-    let Write { partition, offset, epoch, input } = write;
-    let fate = input.fate as u8;
-    format!("{partition} {offset} {epoch:020} {} {} {fate}", input.key, input.version)
+    let Write { partition, offset, item, epoch, input } = write;
+    let (fate, item) = (input.fate as u8, item.map_or(String::new(), |number| format!(" {number}")));
+    format!("{partition} {offset} {epoch:020} {} {} {fate}{item}", input.key, input.version)
 }
 
 /// Reads what [`line`] wrote.
@@ -103,5 +105,6 @@ pub fn parse(line: &str) -> Option<Write> {
         2 => Fate::Poison,
         _ => Fate::Refused,
     };
-    Some(Write { partition, offset, epoch, input: Input { key, version, fate } })
+    let item = next().map(|number| number as u32);
+    Some(Write { partition, offset, item, epoch, input: Input { key, version, fate, items: 0 } })
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::model::{GiveUp, Outcome, Report, RewindCause};
+use crate::model::{GiveUp, Outcome, Part, Report, RewindCause};
 use crate::sink::elasticsearch::pure::{Effects, RequestReply};
 
-use super::desk::{Letter, Posted, part};
+use super::desk::{Letter, Posted, item_of};
 use super::engine::{Engine, Sink};
 use super::lanes::Said;
 use super::log::{Entry, Fate};
@@ -128,7 +128,7 @@ impl World {
 
     fn acknowledge(&mut self, write: Write) {
         if self.is_there(write) {
-            self.resolve(write.partition, write.offset);
+            self.resolve(write.partition, write.offset, write.item);
         }
     }
 
@@ -144,8 +144,8 @@ impl World {
             let partition = engine.partition(place.ticket.slot);
             let log = &self.kafka.logs[partition as usize];
             if let Some(Entry::Record(input)) = log.at(place.offset.0) {
-                let (offset, epoch) = (place.offset.0, place.ticket.epoch.0);
-                self.server.settled(Write { partition, offset, epoch, input });
+                let (offset, epoch, item) = (place.offset.0, place.ticket.epoch.0, item_of(place));
+                self.server.settled(Write { partition, offset, item, epoch, input: input.leaf(item) });
             }
         }
         if !effects.parts.is_empty() {
@@ -198,7 +198,7 @@ impl World {
                 self.land_produced(one);
                 self.acknowledge(one.write);
                 self.server.settled(one.write);
-                parts.push(part(one.place, Outcome::Delivered));
+                parts.push(Part::one(&one.place, Outcome::Delivered));
             }
             if !parts.is_empty() {
                 engine.report(Report::Settled(parts));
@@ -234,10 +234,10 @@ impl World {
         if let Posted::Written(letter) =
             engine.desk.post(works, |place| table.is_current(place.ticket.slot, place.ticket.epoch))
         {
-            let key = (letter.partition, letter.place.offset.0);
-            engine.report(Report::Settled(vec![part(letter.place, Outcome::DeadLettered)]));
+            let key = (letter.partition, letter.place.offset.0, item_of(&letter.place));
+            engine.report(Report::Settled(vec![Part::one(&letter.place, Outcome::DeadLettered)]));
             self.server.letters.insert(key);
-            self.resolve(key.0, key.1);
+            self.resolve(key.0, key.1, key.2);
         }
     }
 

@@ -133,8 +133,8 @@ impl World {
         if panics {
             self.note(|| "a worker panics".to_owned());
         }
-        for (partition, offset) in dropped {
-            self.resolve(partition, offset);
+        for (partition, offset, item) in dropped {
+            self.resolve(partition, offset, item);
         }
     }
 

@@ -60,6 +60,8 @@ pub struct Mix {
     pub silence: f64,
     /// Most shares of our member are empty.
     pub standby: bool,
+    /// Of good records, how many become several items, from 0 to 1.
+    pub splits: f64,
 }
 
 /// See the module.
@@ -274,7 +276,9 @@ impl World {
                 };
                 let key = partition as u64 * 10 + self.dice.u64(0..self.keys);
                 self.next_version += 1;
-                Entry::Record(Input { key, version: self.next_version, fate })
+                let splits = fate == Fate::Good && self.mix.splits > 0.0 && self.more_dice.f64() < self.mix.splits;
+                let items = if splits { self.more_dice.u8(1..5) } else { 0 };
+                Entry::Record(Input { key, version: self.next_version, fate, items })
             };
             let at = self.kafka.logs[partition].end();
             self.note(|| format!("append {partition} {at} {entry:?}"));
@@ -310,7 +314,7 @@ impl World {
             let log = &mut self.kafka.logs[partition];
             history.ends.insert(name, Position(log.end()));
             if !group_has_read {
-                (0..log.end()).for_each(|offset| log.resolve(offset));
+                (0..log.end()).for_each(|offset| log.resolve(offset, None));
                 log.history = log.end();
             }
         }
@@ -323,18 +327,18 @@ impl World {
         self.server.land(write, ordered)
     }
 
-    /// The sink acknowledged a record, or somebody else is done with it.
-    pub fn resolve(&mut self, partition: i32, offset: i64) {
-        self.note(|| format!("resolve {partition} {offset}"));
+    /// The sink acknowledged a record, or an item of one, or somebody else is done with it.
+    pub fn resolve(&mut self, partition: i32, offset: i64, item: Option<u32>) {
+        self.note(|| format!("resolve {partition} {offset} {item:?}"));
         if let Some(log) = self.kafka.logs.get_mut(partition as usize) {
-            log.resolve(offset);
+            log.resolve(offset, item);
         }
     }
 
     /// Whether an entry of a log still is what was read.
     pub fn is_there(&self, write: Write) -> bool {
         let entry = self.kafka.logs.get(write.partition as usize).and_then(|log| log.at(write.offset));
-        entry == Some(Entry::Record(write.input))
+        matches!(entry, Some(Entry::Record(input)) if input.leaf(write.item) == write.input)
     }
 
     /// I1: everything below these positions is resolved, and they are ours.

@@ -241,12 +241,9 @@ impl Writer {
     fn settle(&self, letters: &[Letter]) {
         let mut parts: Vec<Part> = Vec::new();
         for letter in letters {
-            match parts.iter_mut().find(|part| part.ticket == letter.place.ticket) {
-                Some(part) => part.records += 1,
-                None => {
-                    let ticket = letter.place.ticket;
-                    parts.push(Part { ticket, outcome: Outcome::DeadLettered, records: 1 });
-                }
+            let one = Part::one(&letter.place, Outcome::DeadLettered);
+            if !parts.iter_mut().any(|part| part.absorb(&one)) {
+                parts.push(one);
             }
         }
         if !parts.is_empty() {

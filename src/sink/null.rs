@@ -28,18 +28,10 @@ fn take<I>(mut batch: Prepared<I>, context: &SinkContext, place: &impl Fn(&I) ->
     for rejected in &batch.rejects {
         context.pipeline.metrics.reject(rejected.reject.reason).add(1);
         tracing::debug!(pipeline = %context.pipeline.name, offset = rejected.place.offset.0, "would be rejected: {}", rejected.reject);
-        add(&mut parts, rejected.place, Outcome::Dropped);
+        Part::add(&mut parts, &rejected.place, Outcome::Dropped);
     }
     for item in &batch.items {
-        add(&mut parts, place(item), Outcome::Delivered);
+        Part::add(&mut parts, &place(item), Outcome::Delivered);
     }
     context.report(Report::Settled(parts));
-}
-
-/// Adds one record to the last part of its ticket and outcome: records of a ticket stand together.
-fn add(parts: &mut Vec<Part>, place: Place, outcome: Outcome) {
-    match parts.last_mut() {
-        Some(last) if last.ticket == place.ticket && last.outcome == outcome => last.records += 1,
-        Some(_) | None => parts.push(Part { ticket: place.ticket, outcome, records: 1 }),
-    }
 }

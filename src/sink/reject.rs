@@ -191,8 +191,7 @@ impl Rejects {
         match &self.policy {
             Policy::Stop => self.halt(|| self.stop_message(place, &reject)),
             Policy::Drop => {
-                let part = Part { ticket: place.ticket, outcome: Outcome::Dropped, records: 1 };
-                self.reports.send(Report::Settled(vec![part]));
+                self.reports.send(Report::Settled(vec![Part::one(&place, Outcome::Dropped)]));
             }
             Policy::DeadLetter(office) => self.post(office, place, reject, original),
         }
@@ -289,7 +288,8 @@ impl Rejects {
 
     fn record_name(&self, place: Place) -> String {
         let name = self.pipeline.table.name(place.ticket.slot).map_or_else(|| "?".to_owned(), ToString::to_string);
-        format!("record {name} offset {}", place.offset)
+        let item = if place.item.is_whole() { String::new() } else { format!(" item {}", place.item) };
+        format!("record {name} offset {}{item}", place.offset)
     }
 
     fn stop_message(&self, place: Place, reject: &Reject) -> String {

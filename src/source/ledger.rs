@@ -1,14 +1,15 @@
 //! The ledger: which records are open, and up to where each partition is resolved. Pure: no clock, no I/O.
 //!
 //! One entry a run, not a record: a ticket closes when its parts add up to its records, and a partition's *position*
-//! advances over the contiguous closed prefix only. That is what makes a committed position safe (I1).
+//! advances over the contiguous closed prefix only. That is what makes a committed position safe (I1). A record of
+//! which steps made items is one record: it ends when all of them have.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use enum_map::EnumMap;
 
-use crate::model::{Conservation, Epoch, Offset, Outcome, Part, PartitionId, Position, Ticket, TicketId};
+use crate::model::{Conservation, Epoch, Offset, Outcome, Part, PartitionId, Position, SplitRecord, Ticket, TicketId};
 
 /// Books of one pipeline. Touched by the source thread only.
 #[derive(Debug, Default)]
@@ -39,8 +40,19 @@ struct LedgerEntry {
     records: u32,
     open: u32,
     parts: EnumMap<Outcome, u32>,
+    /// Records of which there are items, by offset.
+    splits: Vec<OpenSplit>,
     timestamp_ms: Option<i64>,
     polled: Option<Instant>,
+}
+
+/// A record that ends with the last of its items.
+#[derive(Debug)]
+struct OpenSplit {
+    offset: Offset,
+    open: u32,
+    /// How it ends, as far as its items have ended.
+    outcome: Option<Outcome>,
 }
 
 /// What a settled part did.
@@ -118,6 +130,7 @@ impl Ledger {
             records,
             open: records,
             parts: EnumMap::default(),
+            splits: Vec::new(),
             timestamp_ms: None,
             polled: None,
         });
@@ -146,6 +159,18 @@ impl Ledger {
         self.partitions.get(&slot)?.entries.front()?.timestamp_ms
     }
 
+    /// Takes in that steps made items of a record. Comes once a record, before any part of it.
+    pub(crate) fn split(&mut self, SplitRecord { ticket, offset, items }: SplitRecord) {
+        let Some(partition) = self.partitions.get_mut(&ticket.slot) else { return };
+        if partition.epoch != ticket.epoch {
+            return;
+        }
+        let Ok(at) = partition.entries.binary_search_by_key(&ticket.id, |entry| entry.id) else { return };
+        let splits = &mut partition.entries[at].splits;
+        let place = splits.partition_point(|split| split.offset < offset);
+        splits.insert(place, OpenSplit { offset, open: items, outcome: None });
+    }
+
     /// Takes in a part. Outcome counters move only when the ticket closes in the current epoch.
     pub fn settle(&mut self, part: Part) -> Settled {
         let Some(partition) = self.partitions.get_mut(&part.ticket.slot) else { return Settled::Stale };
@@ -159,11 +184,19 @@ impl Ledger {
         if entry.open == 0 {
             return Settled::Stale;
         }
-        if part.records > entry.open {
+        let (outcome, records) = match part.items_of {
+            None => (part.outcome, part.records),
+            Some(offset) => match entry.end_items(offset, part) {
+                ItemsEnded::Some => return Settled::Part,
+                ItemsEnded::All(outcome) => (outcome, 1),
+                ItemsEnded::TooMany => return Settled::Excess,
+            },
+        };
+        if records > entry.open {
             return Settled::Excess;
         }
-        entry.open -= part.records;
-        entry.parts[part.outcome] += part.records;
+        entry.open -= records;
+        entry.parts[outcome] += records;
         if entry.open > 0 {
             return Settled::Part;
         }
@@ -278,6 +311,32 @@ impl Ledger {
     }
 }
 
+/// What ended items do to their record.
+enum ItemsEnded {
+    /// Others of it are open.
+    Some,
+    /// They were the last: it has ended.
+    All(Outcome),
+    /// There are not so many: a bug.
+    TooMany,
+}
+
+impl LedgerEntry {
+    fn end_items(&mut self, offset: Offset, Part { outcome, records, .. }: Part) -> ItemsEnded {
+        let Ok(at) = self.splits.binary_search_by_key(&offset, |split| split.offset) else {
+            return ItemsEnded::TooMany;
+        };
+        let split = &mut self.splits[at];
+        if records > split.open {
+            return ItemsEnded::TooMany;
+        }
+        split.open -= records;
+        let outcome = split.outcome.map_or(outcome, |earlier| earlier.and(outcome));
+        split.outcome = Some(outcome);
+        if split.open > 0 { ItemsEnded::Some } else { ItemsEnded::All(outcome) }
+    }
+}
+
 impl PartitionBooks {
     /// Moves the position over closed tickets at the front.
     fn advance(&mut self) -> bool {
@@ -325,8 +384,58 @@ mod tests {
         ledger.open(SLOT, Offset(first), Position(first + i64::from(records)), records).expect("in order")
     }
 
+    /// A record with items: at `offset`, so many.
+    fn split(ledger: &mut Ledger, ticket: Ticket, offset: i64, items: u32) {
+        ledger.split(SplitRecord { ticket, offset: Offset(offset), items });
+    }
+
+    fn items(ticket: Ticket, offset: i64, outcome: Outcome, records: u32) -> Part {
+        Part { ticket, outcome, records, items_of: Some(Offset(offset)) }
+    }
+
+    #[test]
+    fn a_record_ends_with_the_last_of_its_items_and_is_counted_once() {
+        let (mut ledger, _) = ours(5);
+        let ticket = open(&mut ledger, 5, 3);
+        split(&mut ledger, ticket, 7, 2);
+        split(&mut ledger, ticket, 5, 3);
+        use Outcome::{DeadLettered, Delivered, Dropped};
+        for part in [
+            items(ticket, 7, Dropped, 1),
+            items(ticket, 5, DeadLettered, 1),
+            items(ticket, 5, Delivered, 1),
+            Part::of_records(ticket, Dropped, 1),
+            items(ticket, 5, Dropped, 1),
+        ] {
+            assert_eq!(ledger.settle(part), Settled::Part, "{part:?}");
+            assert_eq!((ledger.position(SLOT), ledger.tally().resolved()), (Some(Position(5)), 0), "{part:?}");
+        }
+        for excess in [items(ticket, 7, Delivered, 2), items(ticket, 5, Delivered, 1), items(ticket, 6, Delivered, 1)] {
+            assert_eq!(ledger.settle(excess), Settled::Excess, "{excess:?}");
+        }
+        assert!(matches!(ledger.settle(items(ticket, 7, Dropped, 1)), Settled::Closed { advanced: true, .. }));
+        let tally = ledger.tally();
+        assert_eq!((tally.dropped, tally.dead_lettered, tally.delivered, tally.open), (2, 1, 0, 0));
+        assert!(tally.holds() && ledger.position(SLOT) == Some(Position(8)));
+    }
+
+    #[test]
+    fn items_of_an_old_epoch_are_stale() {
+        let (mut ledger, _) = ours(5);
+        let old = open(&mut ledger, 5, 1);
+        split(&mut ledger, old, 5, 2);
+        assert_eq!(ledger.settle(items(old, 5, Outcome::Delivered, 1)), Settled::Part);
+        ledger.rewind(SLOT, Epoch::fresh());
+        let new = open(&mut ledger, 5, 1);
+        split(&mut ledger, old, 5, 2);
+        assert_eq!(ledger.settle(items(old, 5, Outcome::Delivered, 1)), Settled::Stale);
+        split(&mut ledger, new, 5, 2);
+        assert_eq!(ledger.settle(items(new, 5, Outcome::Delivered, 1)), Settled::Part);
+        assert!(matches!(ledger.settle(items(new, 5, Outcome::Delivered, 1)), Settled::Closed { advanced: true, .. }));
+    }
+
     fn done(ticket: Ticket, records: u32) -> Part {
-        Part { ticket, outcome: Outcome::Delivered, records }
+        Part::of_records(ticket, Outcome::Delivered, records)
     }
 
     #[test]

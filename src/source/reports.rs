@@ -24,6 +24,7 @@ impl<C: Client> Source<C> {
 
     fn take_report(&mut self, report: Report, now: Instant) {
         match report {
+            Report::Split(records) => records.into_iter().for_each(|record| self.ledger.split(record)),
             Report::Settled(parts) => parts.into_iter().for_each(|part| self.settle(part, now)),
             Report::Rewind { tickets, cause } => {
                 let current: std::collections::BTreeSet<_> = tickets

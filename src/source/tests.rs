@@ -69,6 +69,7 @@ fn plan(brokers: &str) -> PipelinePlan {
         on_halt: OnHalt::Exit,
         span_records: 200_000,
         value_bytes: 16 << 20,
+        most_items: 10_000,
         memory: crate::model::MemoryShare(64 << 20),
         workers: 1,
     }
@@ -157,7 +158,7 @@ impl Rig {
     }
 
     fn settle(&mut self, runs: &[Run]) {
-        let part = |run: &Run| Part { ticket: run.ticket, outcome: Outcome::Delivered, records: run.records() };
+        let part = |run: &Run| Part::of_records(run.ticket, Outcome::Delivered, run.records());
         self.reports.send(Report::Settled(runs.iter().map(part).collect())).expect("taken");
         self.turn();
     }

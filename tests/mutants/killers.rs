@@ -69,6 +69,12 @@ pub fn killers(mutant: Mutant) -> &'static [(Binary, &'static str)] {
             &[(Unit, "preprocess::draft::"), (Unit, "preprocess::steps::")]
         }
         Mutant::RouteOfTheRecordBefore => &[(Unit, "routes_last_through_phases")],
+        Mutant::ItemForgotten => {
+            &[(Unit, "preprocess::steps::explode::"), (Unit, "simulation::")]
+        }
+        Mutant::RecordResolvedByItsFirstItem => &[(Unit, "source::ledger::"), (Unit, "simulation::")],
+        Mutant::IndexSharedByTwoItems => &[(Unit, "model::item_path::"), (Unit, "preprocess::steps::explode::")],
+        Mutant::LetterOfOneItemForAll => &[(Unit, "sink::dead_letter::memory::")],
         Mutant::OldestWaitedForForEver => &[(Unit, "sink::kafka::patience::"), (Unit, "sink::kafka::tests::waits::")],
         Mutant::LatePauseBelieved => &[(Unit, "simulation::scripts::a_partition_that_is_paused_at_last")],
         Mutant::HalfDrainedQueueSleeps => &[(Integration, "a_half_drained_queue")],

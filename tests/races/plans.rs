@@ -51,6 +51,7 @@ pub fn pipeline(brokers: &str, topic: &str, group: &str, sink: SinkPlan) -> Pipe
         on_halt: OnHalt::Exit,
         span_records: 200_000,
         value_bytes: 16 << 20,
+        most_items: 10_000,
         memory: MemoryShare(64 << 20),
         workers: 2,
     }

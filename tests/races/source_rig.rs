@@ -129,8 +129,7 @@ impl SourceRig {
     }
 
     pub fn settle(&self, runs: &[Run]) {
-        let parts =
-            runs.iter().map(|run| Part { ticket: run.ticket, outcome: Outcome::Delivered, records: run.records() });
+        let parts = runs.iter().map(|run| Part::of_records(run.ticket, Outcome::Delivered, run.records()));
         self.reports.send(Report::Settled(parts.collect()));
     }
 

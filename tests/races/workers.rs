@@ -69,7 +69,7 @@ fn sink(rig: &SourceRig, intake: &flume::Receiver<Prepared<Place>>) -> Vec<u64> 
             let mut parts: BTreeMap<_, Part> = BTreeMap::new();
             let wanted = |item: &&Place| rig.pipeline.table.is_current(item.ticket.slot, item.ticket.epoch);
             for place in prepared.items.iter().filter(wanted) {
-                let part = Part { ticket: place.ticket, outcome: Outcome::Delivered, records: 0 };
+                let part = Part::of_records(place.ticket, Outcome::Delivered, 0);
                 parts.entry(place.ticket.id).or_insert(part).records += 1;
                 assert_eq!(place.offset.0, next, "a hole, or a repetition within an epoch");
                 next += 1;

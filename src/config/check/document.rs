@@ -11,6 +11,8 @@ use crate::leaf::template::{constant, literal_bytes};
 
 /// An id that no other record has.
 const COORDINATES: &str = "{topic}+{partition}+{offset}";
+/// The same of one of several items of a record.
+const COORDINATES_OF_ITEM: &str = "{topic}+{partition}+{offset}+{item}";
 /// The word for no id at all.
 const NO_ID: &str = "none";
 /// Longest id Elasticsearch takes, in bytes.
@@ -88,6 +90,10 @@ impl Checker<'_> {
                 (Some(DocumentId::Server), chosen)
             }
             (Some(text), chosen) => (template(text), chosen.unwrap_or(Chosen::fixed(Action::Upsert))),
+            // The items of a record share its key.
+            (None, chosen) if self.has_items.get() => {
+                (template(COORDINATES_OF_ITEM), chosen.unwrap_or(Chosen::fixed(Action::Index)))
+            }
             (None, None) => (template(COORDINATES), Chosen::fixed(Action::Index)),
             (None, Some(chosen)) => {
                 self.id_by_key(path, &chosen, written);
@@ -174,6 +180,12 @@ impl Checker<'_> {
                 path,
                 "is the same for every record of a partition: each would overwrite the last",
                 "add `{offset}` for a document of its own, or use `{key}` or `{/id}`",
+            );
+        } else if self.explodes.get() && !id.segments.iter().any(|one| is_of_the_item(one.inner())) {
+            self.warn(
+                path,
+                "is the same for every element that `explode` makes a record of: each would overwrite the last",
+                "add `{item}`, or a field of the element such as `{/id}`",
             );
         } else if literal_bytes(id) >= MAX_ID {
             self.error(path, format!("its fixed part alone reaches the {MAX_ID} bytes of an id"), "shorten it");
@@ -282,6 +294,11 @@ impl Checker<'_> {
             None => OnTombstone::Reject,
         }
     }
+}
+
+/// Whether the items of a record may have different ones there.
+fn is_of_the_item(segment: &TemplateSegment) -> bool {
+    matches!(segment, TemplateSegment::Item | TemplateSegment::Field { .. })
 }
 
 /// Whether all records of a partition have the same there.

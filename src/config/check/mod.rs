@@ -10,6 +10,7 @@ use crate::leaf::CheckContext;
 use crate::leaf::finding::{Finding, Severity};
 use crate::leaf::nearest;
 use crate::leaf::tree::{Index, join};
+use crate::model::ItemPath;
 
 mod broker;
 mod connection;
@@ -182,6 +183,10 @@ impl Checker<'_> {
         }
         if written.limits.value.0 == 0 {
             self.error("limits.value", "must be more than 0", "leave it out for the default of 16MiB");
+        }
+        if written.limits.items == 0 || written.limits.items > ItemPath::MOST {
+            let most = ItemPath::MOST;
+            self.error("limits.items", format!("must be from 1 to {most}"), "leave it out for the default of 10000");
         }
         let watchdog = written.watchdog.timeout.0;
         for (name, pipeline) in &written.pipelines.0 {

@@ -26,6 +26,8 @@ impl Checker<'_> {
         let source = self.source(&format!("{path}.source.kafka"), source);
         let redis = |path: &str, name: &str| self.redis(path, name);
         self.has_routes.set(false);
+        self.has_items.set(false);
+        self.explodes.set(false);
         let steps = steps::check(&written.steps, &format!("{path}.steps"), self, &redis);
         let sink = self.sink(&format!("{path}.sink"), &written.sink);
         let on_reject = self.on_reject(&format!("{path}.on_reject"), &written.on_reject);
@@ -55,6 +57,7 @@ impl Checker<'_> {
             span_records: self.written.limits.span,
             memory,
             value_bytes: usize::try_from(self.written.limits.value.0).unwrap_or(usize::MAX),
+            most_items: self.written.limits.items,
             workers,
         })
     }

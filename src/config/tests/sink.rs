@@ -52,6 +52,13 @@ fn no_default_makes_one_document_of_many_records() {
     assert_eq!(defaults("version: timestamp"), (own(), Action::Index, OnTombstone::Reject));
     assert_eq!(defaults("id: '{key}'"), (of("{key}"), Action::Upsert, OnTombstone::Delete), "a table");
     assert_eq!(defaults("id: '{/id}'"), (of("{/id}"), Action::Upsert, OnTombstone::Reject));
+    let explode = |keys: &str| {
+        let aside = "on_reject: { dead_letter: { file: { path: d.ndjson } }";
+        defaults(&format!("{keys} }}\n    steps: [{{ explode: /items }}]\n    {aside}"))
+    };
+    let of_item = || of("{topic}+{partition}+{offset}+{item}");
+    assert_eq!(explode("lanes: 4"), (of_item(), Action::Index, OnTombstone::Reject));
+    assert_eq!(explode("action: create"), (of_item(), Action::Create, OnTombstone::Reject), "not the key of all");
     assert_eq!(defaults("action: index"), (None, Action::Index, OnTombstone::Delete), "the key");
     for (keys, warns) in [
         ("lanes: 4", false),

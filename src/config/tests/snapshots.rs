@@ -51,7 +51,7 @@ fn typical_mistakes() {
             "index: items, id: \"{id}\" }",
             "error: t.yaml:14:62: pipelines.index.sink.elasticsearch.id\n\
              \x20 unknown placeholder `{id}`\n\
-             \x20 help: for a field of the record write `{/id}`. There are `{key}`, `{key:/pointer}`, `{topic}`, `{partition}`, `{offset}`, `{timestamp}`, `{timestamp:%Y.%m.%d}`, `{now:%Y.%m.%d}`, `{header:name}`, `{route}`, `{/pointer}`, `{/pointer|fallback}`, `{/pointer:%Y.%m.%d}` and `{original:/pointer}`; `:lower` behind one writes small letters",
+             \x20 help: for a field of the record write `{/id}`. There are `{key}`, `{key:/pointer}`, `{topic}`, `{partition}`, `{offset}`, `{timestamp}`, `{timestamp:%Y.%m.%d}`, `{now:%Y.%m.%d}`, `{header:name}`, `{route}`, `{item}`, `{/pointer}`, `{/pointer|fallback}`, `{/pointer:%Y.%m.%d}` and `{original:/pointer}`; `:lower` behind one writes small letters",
         ),
         (
             "index: items }",

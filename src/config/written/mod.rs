@@ -82,11 +82,15 @@ pub struct LimitKeys {
     /// Largest value that is parsed; a larger one is rejected as `too_large`. While one above 1 MiB is parsed, the
     /// parser may take up to 36 times its size outside `memory`; one is parsed at a time.
     pub value: ByteSize,
+    /// Most records that `explode` and `jq` steps may make of one; a record that would become more is rejected as
+    /// `too_large`.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub items: u32,
 }
 
 impl Default for LimitKeys {
     fn default() -> Self {
-        Self { memory: ByteSize(256 << 20), span: 200_000, value: ByteSize(16 << 20) }
+        Self { memory: ByteSize(256 << 20), span: 200_000, value: ByteSize(16 << 20), items: 10_000 }
     }
 }
 

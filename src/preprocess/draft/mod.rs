@@ -8,6 +8,7 @@
 //! All lists are the worker's and are used again for the next record.
 
 mod change;
+mod elements;
 mod find;
 mod keep;
 mod make;
@@ -15,7 +16,7 @@ mod room;
 mod write;
 
 pub(super) use keep::KeepNode;
-pub(super) use room::{DraftRoom, DraftValue, InHand, Overgrown};
+pub(super) use room::{DraftRoom, DraftValue, InHand, Overgrown, SplitItem};
 
 use super::constants::Constants;
 use super::document::{Cursor, Document};

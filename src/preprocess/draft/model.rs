@@ -226,6 +226,7 @@ impl Tree {
             | StepKind::Parse(_)
             | StepKind::Coerce(_)
             | StepKind::Timestamp(_)
+            | StepKind::Explode(_)
             | StepKind::Route(_) => None,
         }
     }

@@ -1,8 +1,12 @@
 //! What drafts consist of, and the lists that a worker keeps them in.
 
+use std::ops::Range;
+
 use super::super::constants::{LiteralId, NameId};
 use super::super::document::Cursor;
+use super::super::ending::StepEnding;
 use super::super::tape::Parser;
+use crate::model::ItemPath;
 
 /// A value of a draft.
 #[derive(Debug, Clone, Copy)]
@@ -40,10 +44,52 @@ pub(in crate::preprocess) struct DraftRoom {
     pub(super) parser: Option<Parser>,
     /// The text it reads, and text that becomes a string.
     pub(super) inner: Vec<u8>,
+    /// What became of the record in hand where a step made several items of it.
+    pub(in crate::preprocess) split: Split,
     /// What the record in hand grew beyond.
     pub(in crate::preprocess) overgrown: Option<Overgrown>,
     /// Most bytes that steps may make of one record.
     pub(in crate::preprocess) most_bytes: usize,
+}
+
+/// A record of which steps made several items.
+#[derive(Debug, Default)]
+pub(in crate::preprocess) struct Split {
+    /// Whether they did.
+    pub(in crate::preprocess) is_split: bool,
+    /// Its items, in order.
+    pub(in crate::preprocess) items: Vec<SplitItem>,
+    /// How the whole record ends because of one of its items.
+    pub(in crate::preprocess) refused: Option<StepEnding>,
+    /// Elements to be made items; the innermost step's are the last.
+    pub(in crate::preprocess) elements: Vec<DraftValue>,
+    /// Most items of a record.
+    pub(in crate::preprocess) most_items: u32,
+}
+
+/// One item after the steps of its phase.
+#[derive(Debug)]
+pub(in crate::preprocess) struct SplitItem {
+    /// Which one.
+    pub(in crate::preprocess) path: ItemPath,
+    /// Its range among what was written, or how it ends.
+    pub(in crate::preprocess) window: Result<Range<usize>, StepEnding>,
+    /// Its questions to look-ups.
+    pub(in crate::preprocess) questions: Range<usize>,
+    /// Index of its first rendered template.
+    pub(in crate::preprocess) templates: usize,
+    /// What it was named by a `route` step.
+    pub(in crate::preprocess) route: Option<usize>,
+}
+
+impl Split {
+    /// Forgets the record before.
+    pub(in crate::preprocess) fn clear(&mut self) {
+        self.is_split = false;
+        self.items.clear();
+        self.refused = None;
+        self.elements.clear();
+    }
 }
 
 /// A bound that a record under change is beyond.
@@ -161,7 +207,8 @@ pub(super) enum Slot {
 impl DraftRoom {
     /// Room for records of which steps may make so many bytes.
     pub(in crate::preprocess) fn bounded(most_bytes: usize) -> Self {
-        Self { most_bytes, ..Self::default() }
+        let split = Split { most_items: ItemPath::MOST, ..Split::default() };
+        Self { most_bytes, split, ..Self::default() }
     }
 
     /// Gives back what unusually large records needed beyond `keep_bytes`.
@@ -173,9 +220,13 @@ impl DraftRoom {
             + self.entries.capacity() * size_of::<Entry>()
             + self.containers.capacity() * size_of::<Container>()
             + self.scalars.capacity() * size_of::<MadeScalar>()
-            + self.order.capacity() * size_of::<OldItem>();
+            + self.order.capacity() * size_of::<OldItem>()
+            + self.split.items.capacity() * size_of::<SplitItem>()
+            + self.split.elements.capacity() * size_of::<DraftValue>();
         if held > keep_bytes {
+            let most_items = self.split.most_items;
             *self = Self::bounded(self.most_bytes);
+            self.split.most_items = most_items;
         }
     }
 }

@@ -11,8 +11,8 @@ use super::super::worker::Preprocessor;
 use super::{StepKind, StepPlan};
 use crate::config::{Findings, Surroundings, load_text};
 use crate::model::{
-    Charge, Encode, Epoch, Kept, Offset, PartitionTable, Place, Position, Prepared, Record, Reject, RejectReason, Run,
-    Ticket, TicketId, TopicPartition,
+    Charge, Encode, Epoch, ItemPath, Kept, Offset, PartitionTable, Place, Position, Prepared, Record, Reject,
+    RejectReason, Run, Ticket, TicketId, TopicPartition,
 };
 
 /// A configuration to put steps into, and the line they stand at.
@@ -57,9 +57,15 @@ pub(super) fn refuses(kind: &str, rows: &[(&str, &str, &str)]) {
 struct Text;
 
 impl Encode for Text {
-    type Item = String;
-    fn encode(&mut self, _: Place, _: &Record<'_>, kept: &Kept<'_>, _: &mut Vec<u8>) -> Result<String, Reject> {
-        Ok(String::from_utf8(kept.value.unwrap_or_default().concat()).expect("UTF-8"))
+    type Item = (ItemPath, String);
+    fn encode(
+        &mut self,
+        place: Place,
+        _: &Record<'_>,
+        kept: &Kept<'_>,
+        _: &mut Vec<u8>,
+    ) -> Result<(ItemPath, String), Reject> {
+        Ok((place.item, String::from_utf8(kept.value.unwrap_or_default().concat()).expect("UTF-8")))
     }
 }
 
@@ -91,8 +97,34 @@ pub(super) fn run_plans_with(
     value: &str,
     answers: &[(&str, &str)],
 ) -> Result<String, (&'static str, String, String)> {
+    let mut prepared = prepared_with(plans, value, answers);
+    if let Some(rejected) = prepared.rejects.pop() {
+        let Reject { reason, step, detail, .. } = rejected.reject;
+        return Err((reason.name(), step.to_string(), detail));
+    }
+    prepared.items.pop().map(|(_, text)| text).ok_or_else(|| ("dropped", String::new(), String::new()))
+}
+
+/// What steps make of a value, item by item: `path value`, or `path reason at step: detail`; `-` is the whole record.
+/// How many of them were dropped comes last. All are held to what is told of them to the ledger.
+pub(super) fn items_of(steps: &[&str], value: &str) -> Vec<String> {
+    let prepared = prepared_with(&plans_of(steps), value, &[("1", r#"{"tier":"gold"}"#)]);
+    let path = |item: ItemPath| if item.is_whole() { "-".to_owned() } else { item.to_string() };
+    let mut ends: Vec<(ItemPath, String)> = prepared.items;
+    ends.extend(prepared.rejects.into_iter().map(|rejected| (rejected.place.item, rejected.reject.to_string())));
+    ends.sort();
+    let dropped: u32 = prepared.ended.iter().map(|part| part.records).sum();
+    let items = ends.iter().filter(|(item, _)| !item.is_whole()).count() as u32
+        + prepared.ended.iter().filter(|part| part.items_of.is_some()).map(|part| part.records).sum::<u32>();
+    let told: Vec<u32> = prepared.splits.iter().map(|(_, split)| split.items).collect();
+    assert_eq!(told, if items == 0 { vec![] } else { vec![items] }, "{steps:?} {value}");
+    let shown = ends.into_iter().map(|(item, text)| format!("{} {text}", path(item)));
+    shown.chain((dropped > 0).then(|| format!("dropped {dropped}"))).collect()
+}
+
+fn prepared_with(plans: &[StepPlan], value: &str, answers: &[(&str, &str)]) -> Prepared<(ItemPath, String)> {
     let program = Program::compile(plans, &[], Tombstones::PassOn).expect("compiles");
-    let mut preprocessor = Preprocessor::new(program, enricher(&[answers; 3]), Text);
+    let mut preprocessor = Preprocessor::new(program, enricher(&[answers; 3]), Text).with_item_limit(20);
     let table = PartitionTable::default();
     let slot = table.slot(&TopicPartition { topic: "events".into(), partition: 0 }).expect("room");
     let ticket = Ticket { id: TicketId(1), slot, epoch: Epoch::fresh() };
@@ -101,11 +133,7 @@ pub(super) fn run_plans_with(
     let mut prepared = Prepared::empty(0, Charge::none(), Instant::now());
     let records = [record(0, None, Some(value))];
     preprocessor.prepare(&[run], &records[..], &table, &|| true, &mut prepared).expect("answers");
-    if let Some(rejected) = prepared.rejects.pop() {
-        let Reject { reason, step, detail, .. } = rejected.reject;
-        return Err((reason.name(), step.to_string(), detail));
-    }
-    prepared.items.pop().ok_or_else(|| ("dropped", String::new(), String::new()))
+    prepared
 }
 
 /// Parses `text` and looks at it.

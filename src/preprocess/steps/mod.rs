@@ -25,6 +25,7 @@ use pointers::Pointers;
 
 pub mod coerce;
 pub mod drop;
+pub mod explode;
 pub mod filter;
 pub mod keep;
 pub mod lookup;
@@ -68,6 +69,8 @@ pub enum Step {
     Coerce(coerce::Coerce),
     /// Reads a date in several formats and writes it in one.
     Timestamp(timestamp::TimestampStep),
+    /// Makes a record of each element of an array: its pointer, or a map with `from`, `with` and `index_into`.
+    Explode(Short<explode::Explode>),
     /// Gives the record a name for `{route}` in templates: a list of rules, or a map with `rules` and `otherwise`.
     Route(Short<route::Route>),
 }
@@ -106,6 +109,8 @@ pub enum StepKind {
     Coerce(coerce::CoercePlan),
     /// A date is read and written.
     Timestamp(timestamp::TimestampPlan),
+    /// Each element of an array becomes a record.
+    Explode(explode::ExplodePlan),
     /// The record gets a name.
     Route(route::RoutePlan),
 }
@@ -121,7 +126,29 @@ pub(super) struct Instruction {
 #[derive(Debug)]
 pub(super) struct DraftInstruction {
     pub(super) place: StepName,
-    pub(super) operation: StepOperation,
+    pub(super) operation: DraftOperation,
+}
+
+/// What such a step does.
+#[derive(Debug)]
+pub(super) enum DraftOperation {
+    Read(Operation),
+    Change(Change),
+}
+
+/// A step that makes several items of a record, and the steps that are done to each of them.
+#[derive(Debug)]
+pub(super) struct SplitInstruction {
+    pub(super) place: StepName,
+    pub(super) operation: SplitOperation,
+    /// Those up to the next step of this kind.
+    pub(super) behind: Vec<DraftInstruction>,
+}
+
+/// How items are made.
+#[derive(Debug)]
+pub(super) enum SplitOperation {
+    Explode(explode::CompiledExplode),
 }
 
 /// What a kind of step compiles to.
@@ -129,6 +156,7 @@ pub(super) struct DraftInstruction {
 pub(super) enum StepOperation {
     Read(Operation),
     Change(Change),
+    Split(SplitOperation),
 }
 
 /// What is done to a record under change.
@@ -217,6 +245,7 @@ impl Step {
             Self::Parse(Short(parse)) => parse.check(path, context).map(StepKind::Parse),
             Self::Coerce(coerce) => coerce.check(path, context).map(StepKind::Coerce),
             Self::Timestamp(timestamp) => timestamp.check(path, context).map(StepKind::Timestamp),
+            Self::Explode(Short(explode)) => explode.check(path, context).map(StepKind::Explode),
             Self::Route(Short(route)) => route.check(path, context).map(StepKind::Route),
         };
         Some(StepPlan { place: Arc::from(format!("steps[{number}].{name}")), kind: kind? })
@@ -235,8 +264,17 @@ impl Step {
             Self::Parse(_) => "parse",
             Self::Coerce(_) => "coerce",
             Self::Timestamp(_) => "timestamp",
+            Self::Explode(_) => "explode",
             Self::Route(_) => "route",
         }
+    }
+}
+
+#[cfg(test)]
+impl StepPlan {
+    /// Whether it makes several records of one.
+    fn splits(&self) -> bool {
+        matches!(self.kind, StepKind::Explode(_))
     }
 }
 
@@ -260,6 +298,7 @@ impl StepKind {
             Self::Set(plan) => plan.compile(place, compiler),
             Self::Coerce(plan) => Ok(plan.compile(compiler)),
             Self::Timestamp(plan) => plan.compile(compiler).ok_or_else(|| error(place, "the whole record is no date")),
+            Self::Explode(plan) => plan.compile(place, compiler),
             Self::Route(plan) => Ok(plan.compile(compiler)),
             Self::Parse(plan) => plan.compile(compiler).ok_or_else(|| error(place, "the whole record is no string")),
             Self::Select(plan) => Ok(plan.compile(compiler)),
@@ -306,10 +345,10 @@ impl DraftInstruction {
     /// The same as an instruction that only reads; `None` for one that changes records.
     pub(super) fn reading(&self) -> Option<Instruction> {
         match &self.operation {
-            StepOperation::Read(operation) => {
+            DraftOperation::Read(operation) => {
                 Some(Instruction { place: self.place.clone(), operation: operation.clone() })
             }
-            StepOperation::Change(_) => None,
+            DraftOperation::Change(_) => None,
         }
     }
 
@@ -325,26 +364,26 @@ impl DraftInstruction {
         rendering: &mut Rendering,
     ) -> Result<(), StepEnding> {
         match &self.operation {
-            StepOperation::Read(Operation::Select(select)) => {
+            DraftOperation::Read(Operation::Select(select)) => {
                 draft.root = select.run(draft, draft.root, &self.place)?;
                 Ok(())
             }
-            StepOperation::Read(Operation::Require(require)) => require.run(draft, draft.root, &self.place),
-            StepOperation::Read(Operation::Where(filter)) => filter.run(draft, draft.root, &self.place),
-            StepOperation::Read(Operation::Route(route)) => route.run(draft, draft.root, &self.place, rendering),
-            StepOperation::Read(Operation::Lookup(index)) => {
+            DraftOperation::Read(Operation::Require(require)) => require.run(draft, draft.root, &self.place),
+            DraftOperation::Read(Operation::Where(filter)) => filter.run(draft, draft.root, &self.place),
+            DraftOperation::Read(Operation::Route(route)) => route.run(draft, draft.root, &self.place, rendering),
+            DraftOperation::Read(Operation::Lookup(index)) => {
                 on.phase.lookups[*index].ask_of_draft(*index, on, draft, asked, rendering)
             }
-            StepOperation::Change(Change::Drop(drop)) => {
+            DraftOperation::Change(Change::Drop(drop)) => {
                 drop.run(draft);
                 Ok(())
             }
-            StepOperation::Change(Change::Keep(keep)) => keep.run(draft, &self.place),
-            StepOperation::Change(Change::Rename(rename)) => rename.run(draft, &self.place),
-            StepOperation::Change(Change::Set(set)) => set.run(on, draft, &self.place, rendering),
-            StepOperation::Change(Change::Parse(parse)) => parse.run(draft, &self.place),
-            StepOperation::Change(Change::Coerce(coerce)) => coerce.run(draft, &self.place, &mut rendering.key),
-            StepOperation::Change(Change::Timestamp(timestamp)) => {
+            DraftOperation::Change(Change::Keep(keep)) => keep.run(draft, &self.place),
+            DraftOperation::Change(Change::Rename(rename)) => rename.run(draft, &self.place),
+            DraftOperation::Change(Change::Set(set)) => set.run(on, draft, &self.place, rendering),
+            DraftOperation::Change(Change::Parse(parse)) => parse.run(draft, &self.place),
+            DraftOperation::Change(Change::Coerce(coerce)) => coerce.run(draft, &self.place, &mut rendering.key),
+            DraftOperation::Change(Change::Timestamp(timestamp)) => {
                 timestamp.run(draft, &self.place, &mut rendering.key)
             }
         }

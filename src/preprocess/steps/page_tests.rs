@@ -1,19 +1,32 @@
 //! The examples of docs/steps.md do what the page says.
 //!
 //! A block `yaml` is a list of one step. Behind it stand records, each a block `json input`, and what becomes of each:
-//! a block `json output` with the record, `text rejected` with the words of the reject, or `text dropped`. A block
-//! `json lookups` has the hashes of Redis by name.
+//! a block `json output` with the record, `json outputs` with a line for each of several, `text rejected` with the
+//! words of the reject, or `text dropped`. A block `json lookups` has the hashes of Redis by name.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::super::StepKind;
 use super::super::lookup::LookupSource;
-use super::{planned_block, run_plans_with};
+use super::super::{StepKind, StepPlan};
+use super::{planned_block, prepared_with, run_plans_with};
 
 /// Every kind of step.
-const STEPS: [&str; 12] =
-    ["select", "require", "where", "lookup", "drop", "keep", "rename", "set", "parse", "coerce", "timestamp", "route"];
+const STEPS: [&str; 13] = [
+    "select",
+    "require",
+    "where",
+    "lookup",
+    "drop",
+    "keep",
+    "rename",
+    "set",
+    "parse",
+    "coerce",
+    "timestamp",
+    "explode",
+    "route",
+];
 
 const PAGE: &str = include_str!("../../../docs/steps.md");
 
@@ -21,6 +34,7 @@ const PAGE: &str = include_str!("../../../docs/steps.md");
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Output(String),
+    Outputs(Vec<String>),
     Rejected(String),
     Dropped,
 }
@@ -64,6 +78,10 @@ fn outcome(list: &str, hashes: &BTreeMap<String, serde_json::Value>, input: &str
     let answers = found(&plans[0].kind, hashes);
     let answers: Vec<_> = answers.iter().map(|(key, json)| (key.as_str(), json.as_str())).collect();
     match run_plans_with(&plans, input, &answers) {
+        Ok(_) if plans.iter().any(StepPlan::splits) => {
+            let items = prepared_with(&plans, input, &answers).items;
+            Outcome::Outputs(items.into_iter().map(|(_, text)| text).collect())
+        }
         Ok(output) => Outcome::Output(output),
         Err(("dropped", ..)) => Outcome::Dropped,
         Err((_, _, detail)) => Outcome::Rejected(detail),
@@ -91,6 +109,7 @@ fn every_example_does_what_the_page_says() {
                 continue;
             }
             "json output" => Outcome::Output(text.to_owned()),
+            "json outputs" => Outcome::Outputs(text.lines().map(str::to_owned).collect()),
             "text rejected" => Outcome::Rejected(text.to_owned()),
             "text dropped" => Outcome::Dropped,
             other => panic!("an unknown kind of block: {other}"),

@@ -3,6 +3,7 @@
 use std::mem;
 use std::ops::Range;
 
+use super::super::draft::SplitItem;
 use super::super::ending::StepEnding;
 use super::super::evaluate::{LookupQuestion, NOTHING, Rendering};
 use super::super::program::{Program, Tombstones};
@@ -10,9 +11,10 @@ use super::super::splice::{self, Splice};
 use super::super::steps::lookup::CompiledLookup;
 use super::super::tape::Parser;
 use super::super::template::{Compiled, RenderFault, Rendered, TemplatePart};
-use super::prepare::{Preprocessor, Tools, admit, end, is_current, place};
+use super::ends::{admit, end, is_current, place};
+use super::prepare::{Preprocessor, Tools};
 use crate::enrich::{Found, LookupStop};
-use crate::model::{Encode, Exit, Halt, PartitionTable, Prepared, Record, Records, Run};
+use crate::model::{Encode, Exit, Halt, ItemPath, PartitionTable, Place, Prepared, Record, Records, Run};
 use crate::mutants::{self, Mutant};
 
 /// Reused from batch to batch.
@@ -34,9 +36,17 @@ pub(super) struct BatchBuffers {
 struct Live {
     run: usize,
     index: u32,
+    /// Which item of its record it is.
+    item: ItemPath,
     /// What it was named by a `route` step.
     route: Option<usize>,
     body: RecordBody,
+}
+
+impl Live {
+    fn place(&self, runs: &[Run], record: &Record<'_>) -> Place {
+        Place { item: self.item, ..place(runs[self.run].ticket, self.index, record) }
+    }
 }
 
 /// What a record consists of at this point.
@@ -134,7 +144,7 @@ impl<E: Encode> Preprocessor<E> {
                     }
                     None => RecordBody::Tombstone,
                 };
-                let live = Live { run: number, index, route: None, body };
+                let live = Live { run: number, index, item: ItemPath::WHOLE, route: None, body };
                 if let Err(ending) = look.at::<DRAFTS>(live, &record, record.value) {
                     end(prepared, place, ending);
                 }
@@ -154,7 +164,7 @@ impl<E: Encode> Preprocessor<E> {
         let mut look = FirstPass { program, phase, tools, held: &mut batch.held };
         for live in batch.live.drain(..) {
             let record = records.record(live.index as usize);
-            let place = place(runs[live.run].ticket, live.index, &record);
+            let place = live.place(runs, &record);
             let bytes = live.body.bytes(&record, &batch.rebuilt, &[]);
             if let Err(ending) = look.at::<DRAFTS>(live, &record, bytes) {
                 end(prepared, place, ending);
@@ -202,7 +212,7 @@ impl<E: Encode> Preprocessor<E> {
         let current: Vec<bool> = runs.iter().map(|run| is_current(run, table)).collect();
         for held in batch.held.drain(..).filter(|held| current[held.live.run]) {
             let record = records.record(held.live.index as usize);
-            let place = place(runs[held.live.run].ticket, held.live.index, &record);
+            let place = held.live.place(runs, &record);
             let questions = &tools.asked.questions[held.questions.clone()];
             splices.clear();
             pieces.clear();
@@ -263,7 +273,15 @@ impl FirstPass<'_> {
         if !mutants::on(Mutant::RouteOfTheRecordBefore) {
             self.tools.rendering.stamps.route = live.route;
         }
+        self.tools.rendering.stamps.item = live.item;
+        if DRAFTS {
+            self.tools.draft.split.clear();
+        }
         let window = self.tools.read::<DRAFTS>(self.program, self.phase, record, bytes);
+        if DRAFTS && self.tools.draft.split.is_split {
+            self.hold_items(&live);
+            return Ok(());
+        }
         live.route = self.tools.rendering.stamps.route;
         if DRAFTS && bytes.is_some() {
             live.body = RecordBody::Written;
@@ -275,6 +293,16 @@ impl FirstPass<'_> {
                 self.held.push(HeldRecord { live, window, questions, templates });
                 Ok(())
             }
+        }
+    }
+}
+
+impl FirstPass<'_> {
+    /// Holds the items of a record for the second pass.
+    fn hold_items(&mut self, of: &Live) {
+        for SplitItem { path, window, questions, templates, route } in self.tools.draft.split.items.drain(..) {
+            let live = Live { run: of.run, index: of.index, item: path, route, body: RecordBody::Written };
+            self.held.push(HeldRecord { live, window, questions, templates });
         }
     }
 }

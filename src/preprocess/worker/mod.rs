@@ -2,6 +2,7 @@
 //! intake exactly once, also when the batch is fenced, a look-up is interrupted, or preparing it panics.
 
 mod batch;
+mod ends;
 mod output;
 mod prepare;
 
@@ -32,7 +33,7 @@ pub struct Worker<E: Encode> {
     pub make: Box<dyn Fn() -> Preprocessor<E> + Send>,
     /// What all threads of the pipeline share.
     pub pipeline: Arc<Handles>,
-    /// To the source, for halts.
+    /// To the source, for halts, and for records of which steps made several items.
     pub reports: ReportSender,
     /// Whether originals must outlive preparation (`on_reject: dead_letter`).
     pub keep_originals: bool,
@@ -63,6 +64,11 @@ impl<E: Encode> Worker<E> {
         }));
         match outcome {
             Ok(Ok(())) => {
+                if !prepared.splits.is_empty() {
+                    // Before the sink has the batch: no item of it can end earlier.
+                    let records = prepared.splits.drain(..).map(|(_, record)| record).collect();
+                    self.reports.send(Report::Split(records));
+                }
                 let kept = if self.keep_originals {
                     let bytes = (0..messages.len()).map(|index| messages.bytes_at(index) + KEPT_OVERHEAD).sum();
                     prepared.originals = Some(SharedBatch::new(messages));

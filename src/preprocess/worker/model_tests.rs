@@ -107,6 +107,7 @@ fn render(template: &Template, now: &Json, input: &Json) -> Result<String, Rejec
         | TemplateSegment::KeyField { .. }
         | TemplateSegment::Topic
         | TemplateSegment::Partition
+        | TemplateSegment::Item
         | TemplateSegment::Route
         | TemplateSegment::Offset
         | TemplateSegment::Timestamp(_)
@@ -166,9 +167,11 @@ fn apply(step: &StepPlan, now: &mut Json, input: &Json, tables: &mut std::slice:
             *now = serde_json::from_str(&tree.text()).expect("JSON");
             Ok(())
         }
-        StepKind::Parse(_) | StepKind::Coerce(_) | StepKind::Timestamp(_) | StepKind::Route(_) => {
-            unreachable!("not generated")
-        }
+        StepKind::Parse(_)
+        | StepKind::Coerce(_)
+        | StepKind::Timestamp(_)
+        | StepKind::Explode(_)
+        | StepKind::Route(_) => unreachable!("not generated"),
         StepKind::Lookup(plan) => {
             let table = tables.next().expect("a table for each look-up");
             let (name, parents) = plan.into.members.split_last().expect("not empty");

@@ -4,7 +4,7 @@ use std::mem;
 
 use super::super::evaluate::Rendering;
 use super::super::template::Rendered;
-use super::prepare::end;
+use super::ends::{count_item, end};
 use crate::model::{Encode, Kept, Place, Prepared, Record};
 
 /// The way to the sink's encoder.
@@ -36,7 +36,10 @@ impl<E: Encode> Output<E> {
         let before = prepared.payload.len();
         let kept = Kept { value, rendered: &rendered };
         match self.encoder.encode(place, record, &kept, &mut prepared.payload) {
-            Ok(item) => prepared.items.push(item),
+            Ok(item) => {
+                count_item(prepared, &place);
+                prepared.items.push(item);
+            }
             Err(reject) => {
                 prepared.payload.truncate(before);
                 end(prepared, place, reject.into());

@@ -11,19 +11,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::super::document::Document;
-use super::super::draft::DraftRoom;
+use super::super::draft::{DraftRoom, SplitItem};
 use super::super::ending::{StepEnding, rejected};
 use super::super::evaluate::{Asked, Evaluation, NOTHING, Rendering};
 use super::super::program::{Program, Tombstones};
 use super::super::tape::{Malformed, Parser};
 use super::super::template::{Compiled, Scope};
 use super::batch::BatchBuffers;
+use super::ends::{admit, end, is_current};
 use super::output::Output;
 use crate::enrich::{Enricher, LookupStop};
-use crate::model::{
-    Encode, Outcome, Part, PartitionTable, Place, Prepared, Record, Records, RejectReason, Rejected, Run, StepName,
-    Ticket,
-};
+use crate::model::{Encode, PartitionTable, Place, Prepared, Record, Records, RejectReason, Run, StepName};
 
 /// Payload bytes reserved ahead for a batch, at most: the source aims at 256 KiB of input, and large records before
 /// must not make room for a thousand like them.
@@ -100,6 +98,13 @@ impl<E: Encode> Preprocessor<E> {
         self
     }
 
+    /// The same, rejecting records of which steps make more than `items` (`limits.items`).
+    #[must_use]
+    pub(crate) fn with_item_limit(mut self, items: u32) -> Self {
+        self.tools.draft.split.most_items = items;
+        self
+    }
+
     /// Prepares the records of `runs` into `prepared`: kept records as payload and items in input order, dropped ones
     /// as parts, rejected ones as rejects. A run whose epoch is not current in `table` yields nothing: its ticket was
     /// forgotten, nobody settles it. `still_wanted` is asked between attempts of a look-up, beside the fence.
@@ -135,6 +140,7 @@ impl<E: Encode> Preprocessor<E> {
             prepared.items.clear();
             prepared.ended.clear();
             prepared.rejects.clear();
+            prepared.splits.clear();
         }
         if let Some(mean) = prepared.payload.len().checked_div(prepared.items.len()) {
             self.bytes_per_record = mean + mean / 16 + 1;
@@ -160,7 +166,12 @@ impl<E: Encode> Preprocessor<E> {
                 let kept = match record.value {
                     Some(value) if DRAFTS => {
                         tools.draft.written.clear();
+                        tools.draft.split.clear();
                         let window = tools.input::<true>(program, &record, value);
+                        if tools.draft.split.is_split {
+                            tools.end_items(place, &record, output, prepared);
+                            continue;
+                        }
                         window.map(|window| tools.draft.written.get(window))
                     }
                     Some(value) => tools.input::<false>(program, &record, value).map(|window| value.get(window)),
@@ -198,6 +209,27 @@ impl<E: Encode> Preprocessor<E> {
 }
 
 impl Tools {
+    /// Encodes the items of a record, or ends them.
+    fn end_items<E: Encode>(
+        &mut self,
+        place: Place,
+        record: &Record<'_>,
+        output: &mut Output<E>,
+        prepared: &mut Prepared<E::Item>,
+    ) {
+        for SplitItem { path, window, templates, .. } in self.draft.split.items.drain(..) {
+            let place = Place { item: path, ..place };
+            match window {
+                Ok(window) => {
+                    let value = self.draft.written.get(window);
+                    let value = value.as_ref().map(std::slice::from_ref);
+                    output.encode(place, record, value, &self.rendering, templates, prepared);
+                }
+                Err(ending) => end(prepared, place, ending),
+            }
+        }
+    }
+
     /// Reads one record in phase number `phase`; `bytes` is the record at that point, `None` for a tombstone, which
     /// skips the steps. Gives the range that is the record after the steps: of `bytes`, or, where steps change records,
     /// of what was written.
@@ -352,39 +384,6 @@ fn malformed(program: &Program, fault: Malformed) -> StepEnding {
 fn too_large(program: &Program, bytes: usize, limit: usize) -> StepEnding {
     let detail = format!("the value has {bytes} bytes, `limits.value` is {limit}");
     rejected(RejectReason::TooLarge, &program.parse, detail)
-}
-
-/// Whether the records of `run` may still be sent.
-pub(super) fn is_current(run: &Run, table: &PartitionTable) -> bool {
-    table.is_current(run.ticket.slot, run.ticket.epoch)
-}
-
-/// Takes note of a record that is looked at, and where it stands.
-pub(super) fn admit<I>(run: &Run, index: u32, record: &Record<'_>, prepared: &mut Prepared<I>) -> Place {
-    if let Some(time) = record.timestamp_ms
-        && prepared.oldest_timestamp_ms.is_none_or(|oldest| time < oldest)
-    {
-        prepared.oldest_timestamp_ms = Some(time);
-    }
-    place(run.ticket, index, record)
-}
-
-/// Where a record stands.
-pub(super) fn place(ticket: Ticket, index: u32, record: &Record<'_>) -> Place {
-    Place { ticket, offset: crate::model::Offset(record.offset), index }
-}
-
-/// Writes down that a record goes no further. Records of one ticket dropped one after the other share a part.
-pub(super) fn end<I>(prepared: &mut Prepared<I>, place: Place, ending: StepEnding) {
-    match ending {
-        StepEnding::Rejected(reject) => prepared.rejects.push(Rejected { place, reject: *reject }),
-        StepEnding::Dropped => match prepared.ended.last_mut() {
-            Some(part) if part.ticket == place.ticket && part.outcome == Outcome::Dropped => part.records += 1,
-            Some(_) | None => {
-                prepared.ended.push(Part { ticket: place.ticket, outcome: Outcome::Dropped, records: 1 });
-            }
-        },
-    }
 }
 
 #[cfg(test)]

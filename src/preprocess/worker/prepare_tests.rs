@@ -11,7 +11,8 @@ use crate::leaf::format::{FieldOfValue, ValueFormat};
 use crate::leaf::{Constant, JsonText};
 use crate::model::Kept;
 use crate::model::{
-    Charge, Epoch, Offset, OwnedRecord, PartitionId, Position, Reject, RejectReason, TicketId, TopicPartition,
+    Charge, Epoch, Offset, Outcome, OwnedRecord, Part, PartitionId, Position, Reject, RejectReason, Ticket, TicketId,
+    TopicPartition,
 };
 use crate::preprocess::steps::Otherwise;
 use crate::preprocess::steps::filter::Test;

@@ -1,9 +1,9 @@
 //! The envelope of a dead letter: what is said about the record, as headers and as a line of JSON.
 //!
-//! As headers each fact is text, named `sluicegate-…`; a fact that is not known (no timestamp, no status) has no
-//! header.
+//! As headers each fact is text, named `sluicegate-…`; a fact that is not known (no timestamp, no status, no item
+//! because no step made several of the record) has no header.
 //!
-//! As a line the letter is one JSON object: `pipeline step reason topic partition offset timestamp status error
+//! As a line the letter is one JSON object: `pipeline step reason topic partition offset item timestamp status error
 //! attempts key value headers`. `key`, `value` and header values are JSON strings where the bytes are UTF-8,
 //! `{"base64": "…"}` where they are not, and null where they are null. `headers` is a list of `[name, value]` in order.
 //! Unknown facts are null.
@@ -13,10 +13,16 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::librdkafka::producer::message::append_header;
-use crate::model::{OwnedRecord, Reject};
+use crate::model::{ItemPath, OwnedRecord, Reject};
 
 /// Appends the envelope's headers, then the record's own, as the producer takes them. `false` when one does not fit.
-pub fn append_headers(payload: &mut Vec<u8>, original: &OwnedRecord, reject: &Reject, pipeline: &str) -> bool {
+pub fn append_headers(
+    payload: &mut Vec<u8>,
+    original: &OwnedRecord,
+    item: ItemPath,
+    reject: &Reject,
+    pipeline: &str,
+) -> bool {
     let facts = [
         ("sluicegate-pipeline", Some(pipeline.to_owned())),
         ("sluicegate-step", Some(reject.step.to_string())),
@@ -24,6 +30,7 @@ pub fn append_headers(payload: &mut Vec<u8>, original: &OwnedRecord, reject: &Re
         ("sluicegate-topic", Some(original.topic.clone())),
         ("sluicegate-partition", Some(original.partition.to_string())),
         ("sluicegate-offset", Some(original.offset.to_string())),
+        ("sluicegate-item", (!item.is_whole()).then(|| item.to_string())),
         ("sluicegate-timestamp", original.timestamp_ms.map(|timestamp| timestamp.to_string())),
         ("sluicegate-status", reject.status.map(|status| status.to_string())),
         ("sluicegate-error", Some(reject.detail.clone())),
@@ -37,7 +44,7 @@ pub fn append_headers(payload: &mut Vec<u8>, original: &OwnedRecord, reject: &Re
 }
 
 /// Appends the letter as one line of JSON, newline included.
-pub fn append_line(out: &mut Vec<u8>, original: &OwnedRecord, reject: &Reject, pipeline: &str) {
+pub fn append_line(out: &mut Vec<u8>, original: &OwnedRecord, item: ItemPath, reject: &Reject, pipeline: &str) {
     let headers: Vec<Value> =
         original.headers.iter().map(|(name, value)| json!([name, bytes(value.as_deref())])).collect();
     let line = json!({
@@ -47,6 +54,7 @@ pub fn append_line(out: &mut Vec<u8>, original: &OwnedRecord, reject: &Reject, p
         "topic": original.topic,
         "partition": original.partition,
         "offset": original.offset,
+        "item": (!item.is_whole()).then(|| item.to_string()),
         "timestamp": original.timestamp_ms,
         "status": reject.status,
         "error": reject.detail,
@@ -124,7 +132,7 @@ pub(crate) mod tests {
         let mut reject = Reject::new(RejectReason::Missing, &"steps[0].select".into(), "/result not found");
         reject.status = Some(400);
         Letter {
-            place: Place { ticket, offset: Offset(offset), index: 0 },
+            place: Place { ticket, offset: Offset(offset), item: ItemPath::WHOLE, index: 0 },
             reject,
             original: OwnedRecord {
                 topic: "events".into(),
@@ -143,7 +151,7 @@ pub(crate) mod tests {
     fn headers_tell_the_facts_and_then_the_record_s_own() {
         let mut payload = Vec::new();
         let letter = letter(9, b"{}");
-        assert!(append_headers(&mut payload, &letter.original, &letter.reject, "relay"));
+        assert!(append_headers(&mut payload, &letter.original, letter.place.item, &letter.reject, "relay"));
         let read: Vec<(String, Option<String>)> = headers(&payload)
             .map(|header| header.expect("well formed"))
             .map(|(name, value)| {
@@ -175,11 +183,11 @@ pub(crate) mod tests {
         letter.original.timestamp_ms = None;
         letter.reject.status = None;
         let mut payload = Vec::new();
-        assert!(append_headers(&mut payload, &letter.original, &letter.reject, "relay"));
+        assert!(append_headers(&mut payload, &letter.original, letter.place.item, &letter.reject, "relay"));
         let names: Vec<_> = headers(&payload).map(|header| header.expect("well formed").0.to_vec()).collect();
         assert!(!names.iter().any(|name| name == b"sluicegate-timestamp" || name == b"sluicegate-status"));
         let mut line = Vec::new();
-        append_line(&mut line, &letter.original, &letter.reject, "relay");
+        append_line(&mut line, &letter.original, letter.place.item, &letter.reject, "relay");
         let line: Value = serde_json::from_slice(&line).expect("json");
         assert_eq!((&line["timestamp"], &line["status"]), (&Value::Null, &Value::Null));
     }
@@ -203,7 +211,7 @@ pub(crate) mod tests {
     fn a_line_is_one_line_and_keeps_every_byte() {
         let mut out = Vec::new();
         let letter = letter(9, b"{\"a\":\n1}");
-        append_line(&mut out, &letter.original, &letter.reject, "relay");
+        append_line(&mut out, &letter.original, letter.place.item, &letter.reject, "relay");
         assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
         assert_eq!(out.last(), Some(&b'\n'));
         let line: Value = serde_json::from_slice(&out).expect("json");

@@ -33,7 +33,7 @@ impl LetterFile {
     pub(super) fn write(&mut self, letters: &[Letter], pipeline: &str) -> WriteAttempt {
         self.lines.clear();
         for letter in letters {
-            append_line(&mut self.lines, &letter.original, &letter.reject, pipeline);
+            append_line(&mut self.lines, &letter.original, letter.place.item, &letter.reject, pipeline);
         }
         match self.append() {
             Ok(()) => WriteAttempt { done: vec![true; letters.len()], too_large: false, fault: None },

@@ -3,14 +3,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 
-use crate::model::{Offset, PartitionId};
+use crate::model::{ItemPath, Offset, PartitionId};
 
 use super::Letter;
 
 /// Letters remembered; beyond it the oldest is forgotten and would be written again.
 const REMEMBERED: usize = 65_536;
 
-type Key = (PartitionId, Offset);
+type Key = (PartitionId, (Offset, ItemPath));
 
 /// Bounded memory of written letters, oldest out first. An offset is only known with the same bytes: after a topic was
 /// recreated its offsets name other records.
@@ -55,7 +55,7 @@ impl Memory {
 }
 
 fn key(letter: &Letter) -> Key {
-    (letter.place.ticket.slot, letter.place.offset)
+    (letter.place.slot(), letter.place.order())
 }
 
 #[cfg(test)]
@@ -69,6 +69,9 @@ mod tests {
         memory.add(&letter(7, b"bytes"));
         assert!(memory.holds(&letter(7, b"bytes")));
         assert!(!memory.holds(&letter(8, b"bytes")), "another offset");
+        let mut item = letter(7, b"bytes");
+        item.place.item = ItemPath::WHOLE.below(3).expect("within bounds");
+        assert!(!memory.holds(&item), "an item of that record");
         assert!(!memory.holds(&letter(7, b"other")), "another record at a recreated offset");
     }
 

@@ -263,7 +263,7 @@ fn encode(letters: &[Letter], pipeline: &str) -> (Vec<u8>, Vec<Message>) {
             let value = append(&mut payload, letter.original.value.as_deref());
             let key = append(&mut payload, letter.original.key.as_deref());
             let start = payload.len();
-            append_headers(&mut payload, &letter.original, &letter.reject, pipeline);
+            append_headers(&mut payload, &letter.original, letter.place.item, &letter.reject, pipeline);
             Message { value, key, headers: Span::since(start, &payload), timestamp_ms: None }
         })
         .collect();

@@ -666,7 +666,7 @@ async fn what_ended_before_the_sink_is_passed_on() {
     let mut batch = rig.batch(&[("a", Some("{}")), ("b", Some("{}"))]);
     let ticket = batch.items[0].place.ticket;
     batch.items.pop();
-    batch.ended.push(crate::model::Part { ticket, outcome: Outcome::Dropped, records: 1 });
+    batch.ended.push(crate::model::Part::of_records(ticket, Outcome::Dropped, 1));
     rig.put(batch).await;
     rig.until_delivered(1).await;
     let mut lost = rig.batch(&[]);

@@ -337,7 +337,7 @@ impl Encode for BulkEncoder {
             Ok(match id {
                 Some(id) => ID_HASH.hash_one(id.as_bytes()),
                 // No other record writes this document: any lane will do.
-                None => ID_HASH.hash_one((place.ticket.slot.0, record.offset)),
+                None => ID_HASH.hash_one((place.ticket.slot.0, record.offset, place.item)),
             })
         });
         self.default_id = default_id;

@@ -7,12 +7,13 @@ use crate::config::plan::{
     VersionSource,
 };
 use crate::model::{
-    Encode, Epoch, Kept, NoHeaders, Offset, OwnedRecord, PartitionId, Place, Record, RejectReason, Ticket, TicketId,
+    Encode, Epoch, ItemPath, Kept, NoHeaders, Offset, OwnedRecord, PartitionId, Place, Record, RejectReason, Ticket,
+    TicketId,
 };
 
 fn place() -> Place {
     let ticket = Ticket { id: TicketId(1), slot: PartitionId(0), epoch: Epoch(1) };
-    Place { ticket, offset: Offset(41), index: 0 }
+    Place { ticket, offset: Offset(41), item: ItemPath::WHOLE, index: 0 }
 }
 
 fn record() -> Record<'static> {

@@ -8,7 +8,7 @@ use crate::config::plan::{
     Action, Auth, ConcurrencyMode, DocumentId, ElasticsearchConnection, ElasticsearchSinkPlan, OnIndexFault,
     OnTombstone, ServerKind, Template, TemplateSegment,
 };
-use crate::model::{Offset, Place, Ticket};
+use crate::model::{ItemPath, Offset, Place, Ticket};
 
 use super::bulk::{BulkItem, ItemAction};
 use super::target::Terms;
@@ -19,7 +19,7 @@ pub const TERMS: Terms = Terms { on_index_fault: OnIndexFault::Hold, fixed_index
 
 /// An item without an id hash.
 pub fn item(ticket: Ticket, offset: i64, index: u32, span: Range<usize>, action: ItemAction) -> BulkItem {
-    let place = Place { ticket, offset: Offset(offset), index };
+    let place = Place { ticket, offset: Offset(offset), item: ItemPath::WHOLE, index };
     BulkItem { place, start: span.start as u32, end: span.end as u32, id_hash: 0, action, versioned: false }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{Halt, Outcome, OwnedRecord, Part, Place, Reject, Ticket};
+use crate::model::{Halt, Outcome, OwnedRecord, Part, Place, Reject};
 
 use super::answer::Aside;
 use super::batch::OpenBatch;
@@ -111,11 +111,8 @@ pub struct Effects {
 
 impl Effects {
     /// Counts one ended record; neighbours of one ticket share a part.
-    pub fn part(&mut self, ticket: Ticket, outcome: Outcome) {
-        match self.parts.last_mut() {
-            Some(part) if part.ticket == ticket && part.outcome == outcome => part.records += 1,
-            _ => self.parts.push(Part { ticket, outcome, records: 1 }),
-        }
+    pub fn part(&mut self, place: &Place, outcome: Outcome) {
+        Part::add(&mut self.parts, place, outcome);
     }
 
     /// Counts a record the server has taken, or had.
@@ -129,7 +126,7 @@ impl Effects {
             }
             OpEnd::Rejected(_) => return,
         };
-        self.part(place.ticket, outcome);
+        self.part(&place, outcome);
     }
 
     /// Merges parts of one ticket and outcome that were no neighbours.
@@ -137,14 +134,8 @@ impl Effects {
         if self.parts.len() < 2 {
             return;
         }
-        self.parts.sort_unstable_by_key(|part| (part.ticket.id, part.outcome));
-        self.parts.dedup_by(|next, kept| {
-            let same = next.ticket == kept.ticket && next.outcome == kept.outcome;
-            if same {
-                kept.records += next.records;
-            }
-            same
-        });
+        self.parts.sort_unstable_by_key(|part| (part.ticket.id, part.outcome, part.items_of));
+        self.parts.dedup_by(|next, kept| kept.absorb(next));
     }
 }
 

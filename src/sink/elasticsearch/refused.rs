@@ -114,14 +114,14 @@ impl RefusedFor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Epoch, Offset, PartitionId, Ticket, TicketId};
+    use crate::model::{Epoch, ItemPath, Offset, PartitionId, Ticket, TicketId};
     use crate::sink::elasticsearch::fixtures::TERMS;
 
     fn refused(offset: i64, index: &str) -> RefusedItems {
         let ticket = Ticket { id: TicketId(1), slot: PartitionId(0), epoch: Epoch(1) };
         let error = ServerError { kind: "null_pointer_exception".into(), reason: "no".into() };
         RefusedItems {
-            place: Place { ticket, offset: Offset(offset), index: 0 },
+            place: Place { ticket, offset: Offset(offset), item: ItemPath::WHOLE, index: 0 },
             id_hash: 0,
             attempts: 1,
             index: index.to_owned(),

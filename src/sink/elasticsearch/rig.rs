@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::config::plan::{ElasticsearchSinkPlan, RetryPlan};
 use crate::model::{
-    Encode, Epoch, Halt, Kept, NoHeaders, Offset, Outcome, PartitionId, Place, Prepared, Record, Report, ReportSender,
-    Ticket, TicketId, TopicPartition,
+    Encode, Epoch, Halt, ItemPath, Kept, NoHeaders, Offset, Outcome, PartitionId, Place, Prepared, Record, Report,
+    ReportSender, Ticket, TicketId, TopicPartition,
 };
 use crate::sink::context::SinkContext;
 use crate::telemetry::handles::Handles;
@@ -97,7 +97,7 @@ impl Rig {
                 value: value.map(str::as_bytes),
                 headers: &NoHeaders,
             };
-            let place = Place { ticket, offset: Offset(self.offset), index: index as u32 };
+            let place = Place { ticket, offset: Offset(self.offset), item: ItemPath::WHOLE, index: index as u32 };
             let pieces = value.map(|value| [value.as_bytes()]);
             // Every template of these tests is the key.
             let rendered = [Some(id.as_bytes()); 2];
@@ -157,7 +157,7 @@ impl Rig {
                 assert!(ended <= self.sent, "more ended than were sent: {:?} of {}", self.ended, self.sent);
             }
             Report::Halt(halt) => self.halts.push(halt.clone()),
-            Report::Rewind { .. } | Report::GaveUp(_) | Report::SinkAnswers | Report::Quiet(_) => {
+            Report::Split(_) | Report::Rewind { .. } | Report::GaveUp(_) | Report::SinkAnswers | Report::Quiet(_) => {
                 self.others.push(report)
             }
         }

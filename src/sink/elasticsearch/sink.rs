@@ -229,7 +229,7 @@ fn drop_tombstones(items: &mut Vec<BulkItem>) -> Vec<Part> {
     items.retain(|item| {
         let kept = item.action != ItemAction::Drop;
         if !kept {
-            dropped.part(item.place.ticket, Outcome::Dropped);
+            dropped.part(&item.place, Outcome::Dropped);
         }
         kept
     });

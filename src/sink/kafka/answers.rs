@@ -7,13 +7,12 @@ use std::time::Instant;
 use crate::librdkafka::ErrorCode;
 use crate::librdkafka::producer::{ClientEvent, DeliveryReport};
 use crate::librdkafka::words;
-use crate::model::{Halt, Outcome, Place, Report, RewindCause};
+use crate::model::{Halt, Place, Report, RewindCause};
 use crate::mutants::{self, Mutant};
 use crate::telemetry::health::Component;
 
 use super::flight::{Flight, wall_clock_ms};
 use super::sink::{KafkaSink, SinkDue, SinkPhase};
-use super::tickets::parts;
 use super::verdict::{Company, Verdict, class, judge, kind};
 
 impl KafkaSink {
@@ -81,15 +80,15 @@ impl KafkaSink {
         for group in reports.chunk_by(|one, other| one.buffer == other.buffer) {
             self.count_group(group, now);
         }
-        let delivered: Vec<_> = self.scratch.delivered.drain().collect();
-        for (ticket, records) in &delivered {
-            self.open.close(*ticket, *records);
+        let delivered = self.scratch.delivered.take();
+        for part in &delivered {
+            self.open.close(part.ticket, part.records);
         }
-        let total: u32 = delivered.iter().map(|(_, records)| records).sum();
+        let total: u32 = delivered.iter().map(|part| part.records).sum();
         if total == 0 {
             return;
         }
-        self.ctx.report(Report::Settled(parts(delivered.into_iter(), Outcome::Delivered)));
+        self.ctx.report(Report::Settled(delivered));
         self.delivered += u64::from(total);
         self.ctx.desk.passed(total);
         self.ctx.pipeline.metrics.last_delivered_ms.set(wall_clock_ms());
@@ -107,11 +106,11 @@ impl KafkaSink {
                 continue;
             }
             if let Some(place) = flight.answer(report.index) {
-                self.scratch.delivered.add(place.ticket);
-                self.trouble.failing.ended(place.ticket.slot, place.offset);
+                self.scratch.delivered.add(&place);
+                self.trouble.failing.ended(&place);
                 acknowledged += 1;
                 if self.line.alone {
-                    self.suspects.cleared(place.ticket.slot, place.offset);
+                    self.suspects.cleared(&place);
                 }
             }
         }
@@ -156,9 +155,9 @@ impl KafkaSink {
                     reject.add(said);
                 }
                 let print = self.print(buffer, &item);
-                self.suspects.condemn(ticket.slot, item.place.offset, print, reject.clone());
-                self.suspects.cleared(ticket.slot, item.place.offset);
-                self.trouble.failing.ended(ticket.slot, item.place.offset);
+                self.suspects.condemn(&item.place, print, reject.clone());
+                self.suspects.cleared(&item.place);
+                self.trouble.failing.ended(&item.place);
                 self.reject(buffer, index, item.place, reject);
             }
             verdict @ (Verdict::Rewind
@@ -176,12 +175,12 @@ impl KafkaSink {
         let name = topic.map_or("?", |topic| topic);
         let now = Instant::now();
         self.patience.failed(now);
-        self.trouble.failing.failed(place.ticket.slot, place.offset, now, || format!("topic {name}: {code}"));
+        self.trouble.failing.failed(&place, now, || format!("topic {name}: {code}"));
         match verdict {
             // Decided by the callers, who have the record's bytes.
             Verdict::Reject(_) => {}
             Verdict::Suspect => {
-                self.suspects.suspect(place.ticket.slot, place.offset);
+                self.suspects.suspect(&place);
                 self.rewind(place.ticket, RewindCause::Delivery);
             }
             Verdict::Rewind => {

@@ -151,12 +151,12 @@ mod tests {
     use super::*;
     use crate::config::plan::TemplateSegment;
     use crate::librdkafka::producer::message::headers;
-    use crate::model::{Epoch, Offset, OwnedRecord, PartitionId, Ticket, TicketId};
+    use crate::model::{Epoch, ItemPath, Offset, OwnedRecord, PartitionId, Ticket, TicketId};
     use crate::sink::kafka::tests::{connection, sink_plan};
 
     fn place() -> Place {
         let ticket = Ticket { id: TicketId(1), slot: PartitionId(0), epoch: Epoch(1) };
-        Place { ticket, offset: Offset(9), index: 4 }
+        Place { ticket, offset: Offset(9), item: ItemPath::WHOLE, index: 4 }
     }
 
     fn record() -> OwnedRecord {

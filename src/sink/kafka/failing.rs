@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::model::{Offset, PartitionId};
+use crate::model::{ItemPath, Offset, PartitionId, Place};
 
 /// A record that has failed for this long is named.
 const NAMED_AFTER: Duration = Duration::from_secs(5);
@@ -21,7 +21,7 @@ pub(super) struct Failing {
 
 #[derive(Debug)]
 struct Standing {
-    offset: Offset,
+    at: (Offset, ItemPath),
     since: Instant,
     last: Instant,
     said: String,
@@ -29,20 +29,22 @@ struct Standing {
 
 impl Failing {
     /// A record failed, for the reason that `said` tells.
-    pub(super) fn failed(&mut self, slot: PartitionId, offset: Offset, now: Instant, said: impl FnOnce() -> String) {
-        match self.slots.get_mut(&slot) {
-            Some(standing) if standing.offset == offset => standing.last = now,
-            Some(standing) if standing.offset < offset => {}
+    pub(super) fn failed(&mut self, place: &Place, now: Instant, said: impl FnOnce() -> String) {
+        let at = place.order();
+        match self.slots.get_mut(&place.slot()) {
+            Some(standing) if standing.at == at => standing.last = now,
+            Some(standing) if standing.at < at => {}
             Some(_) | None => {
-                self.slots.insert(slot, Standing { offset, since: now, last: now, said: said() });
+                self.slots.insert(place.slot(), Standing { at, since: now, last: now, said: said() });
             }
         }
     }
 
     /// A record was acknowledged or rejected.
-    pub(super) fn ended(&mut self, slot: PartitionId, offset: Offset) {
-        if !self.slots.is_empty() && self.slots.get(&slot).is_some_and(|standing| standing.offset == offset) {
-            self.slots.remove(&slot);
+    pub(super) fn ended(&mut self, place: &Place) {
+        let is_it = |standing: &Standing| standing.at == place.order();
+        if !self.slots.is_empty() && self.slots.get(&place.slot()).is_some_and(is_it) {
+            self.slots.remove(&place.slot());
         }
     }
 
@@ -51,13 +53,20 @@ impl Failing {
         self.slots.retain(|_, standing| now.saturating_duration_since(standing.last) < FORGOTTEN_AFTER);
         let (slot, oldest) = self.slots.iter().min_by_key(|(_, standing)| standing.since)?;
         let long = now.saturating_duration_since(oldest.since) >= NAMED_AFTER;
-        long.then_some((*slot, oldest.offset, oldest.said.as_str()))
+        long.then_some((*slot, oldest.at.0, oldest.said.as_str()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Epoch, Ticket, TicketId};
+
+    fn place(slot: u32, offset: i64, item: u32) -> Place {
+        let ticket = Ticket { id: TicketId(1), slot: PartitionId(slot), epoch: Epoch(1) };
+        let item = ItemPath::WHOLE.below(item).expect("within bounds");
+        Place { ticket, offset: Offset(offset), item, index: 0 }
+    }
 
     #[test]
     fn a_record_is_named_when_it_has_failed_for_five_seconds_and_until_it_is_acknowledged() {
@@ -65,19 +74,20 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut failing = Failing::default();
         for second in 0..5 {
-            failing.failed(PartitionId(1), Offset(7), at(second), || "no".into());
-            failing.failed(PartitionId(1), Offset(8), at(second), || "behind it".into());
-            failing.ended(PartitionId(1), Offset(9));
+            failing.failed(&place(1, 7, 0), at(second), || "no".into());
+            failing.failed(&place(1, 8, 0), at(second), || "behind it".into());
+            failing.ended(&place(1, 9, 0));
+            failing.ended(&place(1, 7, 1));
             assert_eq!(failing.named(at(second)), None);
         }
         assert_eq!(failing.named(at(5)), Some((PartitionId(1), Offset(7), "no")));
-        failing.failed(PartitionId(2), Offset(1), at(5), || "other".into());
+        failing.failed(&place(2, 1, 0), at(5), || "other".into());
         assert_eq!(failing.named(at(10)), Some((PartitionId(1), Offset(7), "no")), "the oldest");
-        failing.ended(PartitionId(1), Offset(7));
+        failing.ended(&place(1, 7, 0));
         assert_eq!(failing.named(at(10)), Some((PartitionId(2), Offset(1), "other")));
         assert_eq!(failing.named(at(65)), None, "nothing was heard of it for a minute");
-        failing.failed(PartitionId(1), Offset(9), at(70), || "x".into());
-        failing.failed(PartitionId(1), Offset(3), at(74), || "x".into());
+        failing.failed(&place(1, 9, 0), at(70), || "x".into());
+        failing.failed(&place(1, 3, 0), at(74), || "x".into());
         assert_eq!(failing.named(at(76)), None, "a lower one begins anew");
     }
 }

@@ -128,7 +128,7 @@ mod tests {
 
     use super::*;
     use crate::librdkafka::producer::message::Message;
-    use crate::model::{Budget, Epoch, Offset, OwnedRecord, PartitionId, Place, Ticket, TicketId, Wake};
+    use crate::model::{Budget, Epoch, ItemPath, Offset, OwnedRecord, PartitionId, Place, Ticket, TicketId, Wake};
 
     /// Remembers what it was asked to keep.
     #[derive(Default)]
@@ -147,7 +147,11 @@ mod tests {
     fn item(index: u32) -> KafkaItem {
         let ticket = Ticket { id: TicketId(1), slot: PartitionId(0), epoch: Epoch(1) };
         let message = Message { value: None, key: None, headers: None, timestamp_ms: None };
-        KafkaItem { place: Place { ticket, offset: Offset(index.into()), index: index + 100 }, message, topic: None }
+        KafkaItem {
+            place: Place { ticket, offset: Offset(index.into()), item: ItemPath::WHOLE, index: index + 100 },
+            message,
+            topic: None,
+        }
     }
 
     #[test]

@@ -111,17 +111,18 @@ impl KafkaSink {
                 self.advance(buffer, next + 1);
                 return HandOverStep::Moved;
             }
-            let change = self.suspects.next_change(ticket.slot, item.place.offset);
-            end = self.flight(buffer).map_or(end, |flight| {
-                next + flight.items[next..end].iter().take_while(|item| item.place.offset.0 < change).count()
-            });
+            if let Some(change) = self.suspects.next_change(&item.place) {
+                end = self.flight(buffer).map_or(end, |flight| {
+                    next + flight.items[next..end].iter().take_while(|item| item.place.order() < change).count()
+                });
+            }
         }
         let topic = match self.target(buffer, next, end, &item) {
             TopicPlan::To(topic) => topic,
             TopicPlan::Done => return HandOverStep::Moved,
             TopicPlan::Full => return HandOverStep::Held,
         };
-        let alone = self.suspects.is_suspect(ticket.slot, item.place.offset);
+        let alone = self.suspects.is_suspect(&item.place);
         if alone != self.line.alone {
             // The other producer must not overtake this one.
             if !self.open.is_empty() {
@@ -221,7 +222,7 @@ impl KafkaSink {
 
     fn sentence(&self, buffer: BufferId, item: &KafkaItem) -> Option<Reject> {
         let print = || self.print(buffer, item);
-        self.suspects.sentence(item.place.ticket.slot, item.place.offset, print).cloned()
+        self.suspects.sentence(&item.place, print).cloned()
     }
 
     /// A print of what is produced for an item.

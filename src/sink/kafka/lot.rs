@@ -131,7 +131,7 @@ impl Originals for Copies {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Budget, Epoch, Offset, PartitionId, TicketId, Wake};
+    use crate::model::{Budget, Epoch, ItemPath, Offset, PartitionId, TicketId, Wake};
 
     fn item(offset: i64, slot: u32, payload: &mut Vec<u8>) -> KafkaItem {
         let mut append = |text: String| {
@@ -142,7 +142,11 @@ mod tests {
         let ticket = Ticket { id: TicketId(1), slot: PartitionId(slot), epoch: Epoch(1) };
         let message =
             Message { value: append(format!("value-{offset}")), key: None, headers: None, timestamp_ms: Some(offset) };
-        KafkaItem { place: Place { ticket, offset: Offset(offset), index: 7 }, message, topic: append("ev-x".into()) }
+        KafkaItem {
+            place: Place { ticket, offset: Offset(offset), item: ItemPath::WHOLE, index: 7 },
+            message,
+            topic: append("ev-x".into()),
+        }
     }
 
     fn filled(records: i64) -> (Arc<Budget>, Lot) {

@@ -317,14 +317,18 @@ impl Absent {
 mod tests {
     use super::*;
     use crate::librdkafka::producer::message::Message;
-    use crate::model::{Epoch, Offset, PartitionId, TicketId};
+    use crate::model::{Epoch, ItemPath, Offset, PartitionId, TicketId};
 
     const MISSING: TopicAnswer = TopicAnswer::Missing(ErrorCode::UNKNOWN_TOPIC_OR_PART);
 
     fn item(offset: i64) -> KafkaItem {
         let ticket = Ticket { id: TicketId(1), slot: PartitionId(0), epoch: Epoch(1) };
         let message = Message { value: None, key: None, headers: None, timestamp_ms: None };
-        KafkaItem { place: Place { ticket, offset: Offset(offset), index: 0 }, message, topic: None }
+        KafkaItem {
+            place: Place { ticket, offset: Offset(offset), item: ItemPath::WHOLE, index: 0 },
+            message,
+            topic: None,
+        }
     }
 
     fn named() -> NamedBy {

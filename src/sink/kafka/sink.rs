@@ -23,7 +23,7 @@ use super::patience::{AckTimer, HandedOver, OldestTimer};
 use super::roll::Roll;
 use super::suspects::Suspects;
 use super::targets::Rounds;
-use super::tickets::{OpenTickets, TicketCounts};
+use super::tickets::{DeliveredParts, OpenTickets};
 use super::{KafkaItem, SinkCommand, constant_topic};
 
 /// How long reading the topic's limit may take at start.
@@ -149,7 +149,7 @@ pub(super) struct SinkScratch {
     pub(super) refused: Vec<ProduceRefusal>,
     /// What the broker said about single messages of the reports at hand.
     pub(super) said: BTreeMap<(BufferId, u32), String>,
-    pub(super) delivered: TicketCounts,
+    pub(super) delivered: DeliveredParts,
 }
 
 type Ring = Sequencer<(Instant, Prepared<KafkaItem>)>;

@@ -1,25 +1,32 @@
 //! What the sink remembers of records the broker refused, for their next reading. Pure.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
 
-use crate::model::{Offset, PartitionId, Reject};
+use crate::model::{ItemPath, Offset, PartitionId, Place, Reject};
 
 /// Guilty records remembered; beyond it the oldest is forgotten and will be judged by the broker again.
 const GUILTY: usize = 4_096;
 /// Suspect stretches per partition; beyond it the two lowest become one with what lies between them.
 const STRETCHES: usize = 64;
 
+/// What tells records and items of one partition apart, in their order.
+type Key = (Offset, ItemPath);
+
 /// Two memories of refused records, both bounded.
 ///
-/// *Guilty* records are rejected at their next reading without being sent. They are known by offset and by a print of
-/// their bytes, for after a topic was recreated its offsets name other records. *Suspect* stretches of offsets are sent
-/// one record a request.
+/// *Guilty* records are rejected at their next reading without being sent. They are known by offset, item and a print
+/// of their bytes, for after a topic was recreated its offsets name other records. *Suspect* stretches are sent one
+/// record a request.
 #[derive(Default)]
 pub(super) struct Suspects {
-    guilty: HashMap<PartitionId, BTreeMap<i64, (u64, Reject)>>,
-    order: VecDeque<(PartitionId, i64)>,
-    stretches: HashMap<PartitionId, Vec<(i64, i64)>>,
+    guilty: HashMap<PartitionId, BTreeMap<Key, (u64, Reject)>>,
+    order: VecDeque<(PartitionId, Key)>,
+    stretches: HashMap<PartitionId, Vec<Stretch>>,
 }
+
+/// The first and the last suspect of a stretch.
+type Stretch = (Key, Key);
 
 impl Suspects {
     /// Whether nothing is remembered: then no record needs a look.
@@ -27,9 +34,10 @@ impl Suspects {
         self.order.is_empty() && self.stretches.is_empty()
     }
 
-    pub(super) fn condemn(&mut self, slot: PartitionId, Offset(offset): Offset, print: u64, reject: Reject) {
-        if self.guilty.entry(slot).or_default().insert(offset, (print, reject)).is_none() {
-            self.order.push_back((slot, offset));
+    pub(super) fn condemn(&mut self, place: &Place, print: u64, reject: Reject) {
+        let (slot, key) = (place.slot(), place.order());
+        if self.guilty.entry(slot).or_default().insert(key, (print, reject)).is_none() {
+            self.order.push_back((slot, key));
         }
         if self.order.len() > GUILTY
             && let Some((slot, oldest)) = self.order.pop_front()
@@ -40,30 +48,29 @@ impl Suspects {
     }
 
     /// Why this record was refused before, if it was.
-    pub(super) fn sentence(
-        &self,
-        slot: PartitionId,
-        Offset(offset): Offset,
-        print: impl FnOnce() -> u64,
-    ) -> Option<&Reject> {
-        let (known, reject) = self.guilty.get(&slot)?.get(&offset)?;
+    pub(super) fn sentence(&self, place: &Place, print: impl FnOnce() -> u64) -> Option<&Reject> {
+        let (known, reject) = self.guilty.get(&place.slot())?.get(&place.order())?;
         (*known == print()).then_some(reject)
     }
 
-    /// The first offset above this one that may have to be treated differently.
-    pub(super) fn next_change(&self, slot: PartitionId, Offset(offset): Offset) -> i64 {
-        let guilty = self.guilty.get(&slot).and_then(|of_slot| of_slot.range(offset.saturating_add(1)..).next());
-        let edges = self.stretches.get(&slot).into_iter().flatten().flat_map(|(first, last)| [*first, *last + 1]);
-        let edge = edges.filter(|edge| *edge > offset).min();
-        guilty.map(|(at, _)| *at).into_iter().chain(edge).min().unwrap_or(i64::MAX)
+    /// The first record behind this one that may have to be treated differently.
+    pub(super) fn next_change(&self, place: &Place) -> Option<Key> {
+        let (slot, key) = (place.slot(), place.order());
+        let behind = (Bound::Excluded(key), Bound::Unbounded);
+        let guilty = self.guilty.get(&slot).and_then(|of_slot| of_slot.range(behind).next());
+        let edges = self.stretches.get(&slot).into_iter().flatten();
+        let edge = edges.flat_map(|(first, last)| [*first, next(*last)]).filter(|edge| *edge > key).min();
+        guilty.map(|(at, _)| *at).into_iter().chain(edge).min()
     }
 
     /// This record is to be sent alone when it is read again.
-    pub(super) fn suspect(&mut self, slot: PartitionId, Offset(offset): Offset) {
-        let stretches = self.stretches.entry(slot).or_default();
-        match stretches.iter_mut().find(|(first, last)| *first - 1 <= offset && offset <= *last + 1) {
-            Some((first, last)) => (*first, *last) = ((*first).min(offset), (*last).max(offset)),
-            None => stretches.push((offset, offset)),
+    pub(super) fn suspect(&mut self, place: &Place) {
+        let key = place.order();
+        let stretches = self.stretches.entry(place.slot()).or_default();
+        let touches = |(first, last): &&mut Stretch| first.0.0 - 1 <= key.0.0 && key.0.0 <= last.0.0 + 1;
+        match stretches.iter_mut().find(touches) {
+            Some((first, last)) => (*first, *last) = ((*first).min(key), (*last).max(key)),
+            None => stretches.push((key, key)),
         }
         if stretches.len() > STRETCHES {
             stretches.sort_unstable();
@@ -72,76 +79,112 @@ impl Suspects {
         }
     }
 
-    pub(super) fn is_suspect(&self, slot: PartitionId, Offset(offset): Offset) -> bool {
-        self.stretches
-            .get(&slot)
-            .is_some_and(|stretches| stretches.iter().any(|(first, last)| (*first..=*last).contains(&offset)))
+    pub(super) fn is_suspect(&self, place: &Place) -> bool {
+        let stretches = self.stretches.get(&place.slot());
+        stretches
+            .is_some_and(|stretches| stretches.iter().any(|(first, last)| (*first..=*last).contains(&place.order())))
     }
 
     /// A record sent alone was answered: up to here the stretch is cleared.
-    pub(super) fn cleared(&mut self, slot: PartitionId, Offset(offset): Offset) {
-        let Some(stretches) = self.stretches.get_mut(&slot) else { return };
+    pub(super) fn cleared(&mut self, place: &Place) {
+        let Some(stretches) = self.stretches.get_mut(&place.slot()) else { return };
         stretches.retain_mut(|(first, last)| {
-            if *first <= offset {
-                *first = offset + 1;
+            if *first <= place.order() {
+                *first = next(place.order());
             }
             first <= last
         });
         if stretches.is_empty() {
-            self.stretches.remove(&slot);
+            self.stretches.remove(&place.slot());
         }
     }
+}
+
+fn next((offset, item): Key) -> Key {
+    (offset, item.successor())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::RejectReason;
-
-    const SLOT: PartitionId = PartitionId(1);
+    use crate::model::{Epoch, RejectReason, Ticket, TicketId};
 
     fn reject() -> Reject {
         Reject::new(RejectReason::Refused, &"sink".into(), "no")
     }
 
+    fn of_slot(slot: u32, offset: i64) -> Place {
+        let ticket = Ticket { id: TicketId(1), slot: PartitionId(slot), epoch: Epoch(1) };
+        Place { ticket, offset: Offset(offset), item: ItemPath::WHOLE, index: 0 }
+    }
+
+    fn at(offset: i64) -> Place {
+        of_slot(1, offset)
+    }
+
+    fn item(offset: i64, number: u32) -> Place {
+        Place { item: ItemPath::WHOLE.below(number).expect("within bounds"), ..at(offset) }
+    }
+
     #[test]
     fn guilt_needs_the_same_bytes_and_is_bounded() {
         let mut suspects = Suspects::default();
-        suspects.condemn(SLOT, Offset(5), 77, reject());
-        assert_eq!(suspects.sentence(SLOT, Offset(5), || 77), Some(&reject()));
-        assert_eq!(suspects.sentence(SLOT, Offset(5), || 78), None);
-        assert_eq!(suspects.sentence(PartitionId(2), Offset(5), || 77), None);
+        suspects.condemn(&at(5), 77, reject());
+        assert_eq!(suspects.sentence(&at(5), || 77), Some(&reject()));
+        assert_eq!(suspects.sentence(&at(5), || 78), None);
+        assert_eq!(suspects.sentence(&item(5, 0), || 77), None);
+        assert_eq!(suspects.sentence(&of_slot(2, 5), || 77), None);
         for offset in 0..GUILTY as i64 {
-            suspects.condemn(SLOT, Offset(100 + offset), 1, reject());
+            suspects.condemn(&at(100 + offset), 1, reject());
         }
-        assert_eq!(suspects.sentence(SLOT, Offset(5), || 77), None, "the oldest went");
-        assert_eq!((suspects.guilty[&SLOT].len(), suspects.order.len()), (GUILTY, GUILTY));
+        assert_eq!(suspects.sentence(&at(5), || 77), None, "the oldest went");
+        assert_eq!((suspects.guilty[&PartitionId(1)].len(), suspects.order.len()), (GUILTY, GUILTY));
     }
 
     #[test]
     fn a_stretch_holds_until_its_last_record_was_answered() {
         let mut suspects = Suspects::default();
         for offset in [10, 11, 12, 20] {
-            suspects.suspect(SLOT, Offset(offset));
+            suspects.suspect(&at(offset));
         }
-        assert!(suspects.is_suspect(SLOT, Offset(11)) && !suspects.is_suspect(SLOT, Offset(13)));
-        suspects.cleared(SLOT, Offset(11));
-        let held: Vec<i64> = (0..30).filter(|offset| suspects.is_suspect(SLOT, Offset(*offset))).collect();
+        assert!(suspects.is_suspect(&at(11)) && !suspects.is_suspect(&at(13)));
+        suspects.cleared(&at(11));
+        let held: Vec<i64> = (0..30).filter(|offset| suspects.is_suspect(&at(*offset))).collect();
         assert_eq!(held, [12, 20]);
-        suspects.cleared(SLOT, Offset(20));
+        suspects.cleared(&at(20));
         assert!(suspects.is_empty());
+    }
+
+    #[test]
+    fn an_answered_item_does_not_clear_the_next_of_its_record() {
+        let mut suspects = Suspects::default();
+        for number in [1, 4] {
+            suspects.suspect(&item(7, number));
+        }
+        suspects.cleared(&item(7, 1));
+        let held: Vec<u32> = (0..9).filter(|number| suspects.is_suspect(&item(7, *number))).collect();
+        assert_eq!(held, [2, 3, 4]);
+        suspects.condemn(&item(7, 6), 1, reject());
+        let changes = [0, 3, 5].map(|number| suspects.next_change(&item(7, number)));
+        let expected = [next(item(7, 1).order()), next(item(7, 4).order()), item(7, 6).order()];
+        assert_eq!(changes, expected.map(Some));
+        suspects.cleared(&item(7, 4));
+        assert!(suspects.stretches.is_empty());
     }
 
     #[test]
     fn the_next_change_is_a_guilty_record_or_the_edge_of_a_stretch() {
         let mut suspects = Suspects::default();
-        assert_eq!(suspects.next_change(SLOT, Offset(0)), i64::MAX);
-        suspects.condemn(SLOT, Offset(30), 1, reject());
+        assert_eq!(suspects.next_change(&at(0)), None);
+        suspects.condemn(&at(30), 1, reject());
         for offset in [10, 11, 12] {
-            suspects.suspect(SLOT, Offset(offset));
+            suspects.suspect(&at(offset));
         }
-        let changes = [0, 10, 12, 13, 29, 30].map(|offset| suspects.next_change(SLOT, Offset(offset)));
-        assert_eq!(changes, [10, 13, 13, 30, 30, i64::MAX]);
+        let behind = (Offset(12), ItemPath::WHOLE.successor());
+        for (offset, change) in [(0, at(10).order()), (10, behind), (12, behind), (13, at(30).order())] {
+            assert_eq!(suspects.next_change(&at(offset)), Some(change), "{offset}");
+        }
+        assert_eq!(suspects.next_change(&at(30)), None);
     }
 
     #[test]
@@ -149,9 +192,9 @@ mod tests {
         let mut suspects = Suspects::default();
         let offsets: Vec<i64> = (0..500).map(|step| step * 10).collect();
         for offset in &offsets {
-            suspects.suspect(SLOT, Offset(*offset));
+            suspects.suspect(&at(*offset));
         }
-        assert!(offsets.iter().all(|offset| suspects.is_suspect(SLOT, Offset(*offset))));
-        assert!(suspects.stretches[&SLOT].len() <= STRETCHES);
+        assert!(offsets.iter().all(|offset| suspects.is_suspect(&at(*offset))));
+        assert!(suspects.stretches[&PartitionId(1)].len() <= STRETCHES);
     }
 }

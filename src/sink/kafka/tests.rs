@@ -18,8 +18,9 @@ use crate::config::plan::{
     KafkaConnection, KafkaSinkPlan, OnMissingTopic, OnReject, RetryPlan, Template, TemplateSegment,
 };
 use crate::model::{
-    Charge, Encode, Epoch, Exit, GiveUp, Kept, Offset, Originals, Outcome, OwnedRecord, Part, PartitionId, Place,
-    Prepared, Reject, RejectReason, Rejected, Report, ReportSender, RewindCause, Ticket, TicketId, TopicPartition,
+    Charge, Encode, Epoch, Exit, GiveUp, ItemPath, Kept, Offset, Originals, Outcome, OwnedRecord, Part, PartitionId,
+    Place, Prepared, Reject, RejectReason, Rejected, Report, ReportSender, RewindCause, Ticket, TicketId,
+    TopicPartition,
 };
 use crate::sink::context::SinkContext;
 use crate::sink::reject::tests::desk;
@@ -177,7 +178,7 @@ impl Rig {
                 value: Some(format!("original-{offset}").into_bytes()),
                 headers: Vec::new(),
             };
-            let place = Place { ticket: *ticket, offset: Offset(*offset), index: index as u32 };
+            let place = Place { ticket: *ticket, offset: Offset(*offset), item: ItemPath::WHOLE, index: index as u32 };
             let rendered = [(*key != NULL_KEY).then_some(key.as_bytes()), Some(key.as_bytes())];
             let kept = Kept { value: Some(&[value]), rendered: &rendered };
             let item = encoder.encode(place, &original.view(), &kept, &mut batch.payload).expect("encodes");
@@ -209,11 +210,12 @@ impl Rig {
     fn read(&mut self, report: Report) {
         match report {
             Report::Settled(parts) => {
-                for Part { ticket, outcome, records } in parts {
+                for Part { ticket, outcome, records, items_of: _ } in parts {
                     *self.settled.entry(ticket.id).or_default().entry(outcome).or_default() += records;
                 }
             }
-            other @ (Report::Rewind { .. }
+            other @ (Report::Split(_)
+            | Report::Rewind { .. }
             | Report::GaveUp(_)
             | Report::SinkAnswers
             | Report::Quiet(_)
@@ -332,9 +334,9 @@ fn batches_out_of_sequence_are_delivered_in_order_and_settled_by_ticket() {
         ])
     };
     let mut batches: Vec<_> = (0..4).map(|offset| batch(&mut rig, offset)).collect();
-    batches[3].ended.push(Part { ticket: first, outcome: Outcome::Dropped, records: 7 });
+    batches[3].ended.push(Part::of_records(first, Outcome::Dropped, 7));
     let rejected = Rejected {
-        place: Place { ticket: second, offset: Offset(99), index: 0 },
+        place: Place { ticket: second, offset: Offset(99), item: ItemPath::WHOLE, index: 0 },
         reject: Reject::new(RejectReason::Missing, &"steps[0].select".into(), "/result"),
     };
     batches[3].rejects.push(rejected);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::model::{Epoch, Outcome, Part, PartitionId, Ticket, TicketId};
+use crate::model::{Epoch, Offset, Outcome, Part, PartitionId, Place, Ticket, TicketId};
 
 /// Records handed to the producer and not reported, by ticket.
 #[derive(Debug, Default)]
@@ -44,43 +44,38 @@ impl OpenTickets {
     }
 }
 
-/// Counts records by ticket. Neighbours are mostly of one ticket, so the last one is looked at first.
+/// Counts acknowledged records by ticket, and items by record. Neighbours are mostly of one ticket, so the last one is
+/// looked at first.
 #[derive(Debug, Default)]
-pub(super) struct TicketCounts {
-    counts: Vec<(Ticket, u32)>,
-    places: HashMap<TicketId, usize, foldhash::fast::FixedState>,
+pub(super) struct DeliveredParts {
+    parts: Vec<Part>,
+    places: HashMap<(TicketId, Option<Offset>), usize, foldhash::fast::FixedState>,
 }
 
-impl TicketCounts {
-    pub(super) fn add(&mut self, ticket: Ticket) {
-        if let Some((last, records)) = self.counts.last_mut()
-            && last.id == ticket.id
-        {
-            *records += 1;
+impl DeliveredParts {
+    pub(super) fn add(&mut self, place: &Place) {
+        let one = Part::one(place, Outcome::Delivered);
+        if self.parts.last_mut().is_some_and(|last| last.absorb(&one)) {
             return;
         }
-        let place = *self.places.entry(ticket.id).or_insert(self.counts.len());
-        match self.counts.get_mut(place) {
-            Some((_, records)) => *records += 1,
-            None => self.counts.push((ticket, 1)),
+        let index = *self.places.entry((one.ticket.id, one.items_of)).or_insert(self.parts.len());
+        match self.parts.get_mut(index) {
+            Some(part) => part.records += 1,
+            None => self.parts.push(one),
         }
     }
 
-    /// Empties the tally.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = (Ticket, u32)> + '_ {
+    /// All parts; empties the counts.
+    pub(super) fn take(&mut self) -> Vec<Part> {
         self.places.clear();
-        self.counts.drain(..)
+        std::mem::take(&mut self.parts)
     }
-}
-
-/// A part for each count.
-pub(super) fn parts(counts: impl Iterator<Item = (Ticket, u32)>, outcome: Outcome) -> Vec<Part> {
-    counts.map(|(ticket, records)| Part { ticket, outcome, records }).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ItemPath;
 
     fn ticket(id: u64, slot: u32, epoch: u64) -> Ticket {
         Ticket { id: TicketId(id), slot: PartitionId(slot), epoch: Epoch(epoch) }
@@ -104,13 +99,19 @@ mod tests {
 
     #[test]
     fn a_tally_merges_what_comes_mixed() {
-        let mut tally = TicketCounts::default();
+        let mut delivered = DeliveredParts::default();
+        let place = |id, offset, item| Place { ticket: ticket(id, 0, 1), offset: Offset(offset), item, index: 0 };
+        let (whole, item) = (ItemPath::WHOLE, |number| ItemPath::WHOLE.below(number).expect("within bounds"));
         for id in [1, 1, 2, 1, 2, 3, 3, 1] {
-            tally.add(ticket(id, 0, 1));
+            delivered.add(&place(id, 7, whole));
         }
-        let counts: Vec<_> = tally.drain().map(|(ticket, records)| (ticket.id.0, records)).collect();
-        assert_eq!(counts, [(1, 4), (2, 2), (3, 2)]);
-        tally.add(ticket(1, 0, 1));
-        assert_eq!(tally.drain().count(), 1, "nothing is left of what was drained");
+        for (id, offset, number) in [(1, 8, 0), (1, 9, 0), (1, 8, 1), (1, 8, 2)] {
+            delivered.add(&place(id, offset, item(number)));
+        }
+        let parts: Vec<_> = delivered.take().iter().map(|p| (p.ticket.id.0, p.items_of, p.records)).collect();
+        let items = |offset| Some(Offset(offset));
+        assert_eq!(parts, [(1, None, 4), (2, None, 2), (3, None, 2), (1, items(8), 3), (1, items(9), 1)]);
+        delivered.add(&place(1, 7, whole));
+        assert_eq!(delivered.take().len(), 1, "nothing is left of what was taken");
     }
 }

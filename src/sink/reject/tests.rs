@@ -13,7 +13,7 @@ use super::*;
 use crate::config::plan::{
     BreakerPlan, KafkaConnection, OnDamaged, OnHalt, OnTooLarge, RetryPlan, SinkPlan, SourcePlan, Start,
 };
-use crate::model::{Epoch, Offset, RejectReason, Ticket, TicketId, TopicPartition};
+use crate::model::{Epoch, ItemPath, Offset, RejectReason, Ticket, TicketId, TopicPartition};
 use crate::sink::kafka::tests::sink_plan;
 use crate::telemetry::health::Component;
 
@@ -56,6 +56,7 @@ fn plan(on_reject: OnReject, breaker: BreakerPlan) -> PipelinePlan {
         on_halt: OnHalt::Exit,
         span_records: 200_000,
         value_bytes: 16 << 20,
+        most_items: 10_000,
         memory: crate::model::MemoryShare(64 << 20),
         workers: 1,
     }
@@ -89,7 +90,7 @@ impl Office {
     }
 
     fn place(&self, offset: i64) -> Place {
-        Place { ticket: self.ticket, offset: Offset(offset), index: offset as u32 }
+        Place { ticket: self.ticket, offset: Offset(offset), item: ItemPath::WHOLE, index: offset as u32 }
     }
 
     fn file(&self, offset: i64) {
