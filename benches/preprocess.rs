@@ -24,12 +24,30 @@ pub const BARE: &str = "preprocess/bare";
 /// `select` alone, from a record to its place in the payload.
 pub const SELECT: &str = "preprocess/select";
 
-const CASES: [&str; 12] =
-    [BARE, "preprocess/parse", SELECT, FILTER, TEMPLATE, SPLICE, PREPARE, DROP, KEEP, RENAME, SET, TEN_CHANGES];
+const CASES: [&str; 14] = [
+    BARE,
+    "preprocess/parse",
+    SELECT,
+    FILTER,
+    TEMPLATE,
+    SPLICE,
+    PREPARE,
+    DROP,
+    KEEP,
+    RENAME,
+    SET,
+    TEN_CHANGES,
+    EXPLODE,
+    JQ,
+];
 const DROP: &str = "preprocess/drop";
 const KEEP: &str = "preprocess/keep";
 const RENAME: &str = "preprocess/rename";
 const SET: &str = "preprocess/set";
+/// Five items of a record.
+const EXPLODE: &str = "preprocess/explode";
+/// What [`SET`] does, by a program.
+const JQ: &str = "preprocess/jq";
 /// Ten steps that change the record, in one program.
 const TEN_CHANGES: &str = "preprocess/ten_changes";
 const FILTER: &str = "preprocess/filter";
@@ -81,6 +99,15 @@ fn stage(name: &str, value_bytes: usize) -> Stage {
         RENAME => batch(&[RESULT, "{ rename: { /user: /owner } }"], &[]),
         SET => batch(&[RESULT, "{ set: { /label: \"{/user}-{/seq}\" } }"], &[]),
         TEN_CHANGES => batch(&TEN, &[]),
+        EXPLODE => batch(
+            &[
+                RESULT,
+                "{ set: { /parts: [{}, {}, {}, {}, {}] } }",
+                "{ explode: { from: /parts, with: [/id, /user], index_into: /part } }",
+            ],
+            &[],
+        ),
+        JQ => batch(&[RESULT, "{ jq: '.label = \"\\(.user)-\\(.seq)\"' }"], &[]),
         PREPARE => batch(&[RESULT, REQUIRE, WHERE, LOOKUP], &templates()),
         _ => parse(records),
     };
@@ -150,9 +177,10 @@ impl Batch {
     fn run(&mut self) -> usize {
         self.prepared.payload.clear();
         self.prepared.items.clear();
+        self.prepared.splits.clear();
         let Self { preprocessor, records, table, runs, prepared } = self;
         let done = preprocessor.prepare(runs, &records[..], table, &|| true, prepared);
-        assert!(done.is_ok() && prepared.items.len() == records.len(), "every record is kept");
+        assert!(done.is_ok() && prepared.items.len() >= records.len(), "every record is kept");
         prepared.payload.len()
     }
 }

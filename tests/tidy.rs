@@ -64,6 +64,9 @@ const FENCES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["src/telemetry"]),
     ("simd_json", &["src/preprocess", "src/sink/elasticsearch", "src/testbed"]),
     ("serde_saphyr", &["src/config"]),
+    ("jaq_core", &["src/preprocess/jq"]),
+    ("jaq_std", &["src/preprocess/jq"]),
+    ("jaq_json", &["src/preprocess/jq"]),
 ];
 
 /// The most production lines of a file.

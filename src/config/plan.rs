@@ -91,6 +91,11 @@ impl PipelinePlan {
         self.steps.iter().filter_map(|step| step.kind.lookup())
     }
 
+    /// Whether a step runs a program of the operator's, which needs a stack of its own size.
+    pub(crate) fn runs_programs(&self) -> bool {
+        self.steps.iter().any(|step| step.kind.runs_a_program())
+    }
+
     /// The servers it writes to: the sink's, and that of its dead letters.
     pub(crate) fn downstream(&self) -> impl Iterator<Item = Downstream<'_>> {
         std::iter::once(self.sink.server()).chain(self.on_reject.cluster().map(Downstream::Kafka))

@@ -32,6 +32,8 @@ pub enum RejectReason {
     Exists,
     /// `where` with `reject`, or no rule of `route`.
     Condition,
+    /// A `jq` program failed.
+    ProgramError,
     /// A look-up found nothing and `on_miss: reject`.
     LookupMiss,
     /// A rendered id is empty or longer than 512 bytes.

@@ -18,6 +18,7 @@ use crate::enrich::{Enricher, Lookups};
 use crate::librdkafka::RecordBatch;
 use crate::model::{Encode, Exit, Halt, Place, Prepared, Report, ReportSender};
 use crate::preprocess::Program;
+use crate::preprocess::steps;
 use crate::preprocess::worker::{Preprocessor, Worker};
 use crate::sink::context::SinkContext;
 use crate::sink::elasticsearch::{BulkEncoder, ElasticsearchSink};
@@ -297,7 +298,12 @@ impl Assembly<'_> {
     ) -> Result<(), Halt> {
         let name = format!("{}-{role}", self.shared.plan.name);
         let (notices, pipeline, thread) = (self.notices.clone(), self.shared.index, name.clone());
-        let started = std::thread::Builder::new().name(name.clone()).spawn(move || {
+        let builder = std::thread::Builder::new().name(name.clone());
+        let builder = match role {
+            ThreadRole::Worker(_) if self.shared.plan.runs_programs() => builder.stack_size(steps::STACK_BYTES),
+            ThreadRole::Worker(_) | ThreadRole::Source | ThreadRole::Sink => builder,
+        };
+        let started = builder.spawn(move || {
             let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
             let panicked = ended.is_err();
             drop(notices.send(ThreadNotice::Ended { pipeline, role, thread, panicked, source: ended.ok().flatten() }));

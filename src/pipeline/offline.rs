@@ -14,6 +14,7 @@ use crate::model::{
 };
 use crate::preprocess::Program;
 use crate::preprocess::program::CompileError;
+use crate::preprocess::steps::STACK_BYTES;
 use crate::preprocess::worker::Preprocessor;
 use crate::sink::elasticsearch::{BulkEncoder, BulkItem, ItemAction};
 use crate::sink::kafka::{KafkaEncoder, KafkaItem};
@@ -72,6 +73,8 @@ pub struct OfflineRun {
     table: PartitionTable,
     ticket: Ticket,
     bench: Workbench,
+    /// Whether steps run programs, which need a large stack.
+    runs_programs: bool,
 }
 
 enum Workbench {
@@ -107,7 +110,8 @@ impl OfflinePipeline {
                 Workbench::Elasticsearch(Box::new(preprocessor(program, lookups, encoder, limits)), constant)
             }
         };
-        OfflineRun { table, ticket: Ticket { id: TicketId(0), slot, epoch }, bench }
+        let runs_programs = self.plan.runs_programs();
+        OfflineRun { table, ticket: Ticket { id: TicketId(0), slot, epoch }, bench, runs_programs }
     }
 }
 
@@ -128,6 +132,21 @@ impl OfflineRun {
     /// # Errors
     /// A look-up that says the pipeline must halt.
     pub fn ends(&mut self, records: &[OwnedRecord]) -> Result<Vec<Vec<OfflineEnd>>, Halt> {
+        if !self.runs_programs {
+            return self.ends_here(records);
+        }
+        let halt = |what: &str| Halt { exit: Exit::Failure, message: format!("the thread for programs {what}") };
+        std::thread::scope(|scope| {
+            let builder = std::thread::Builder::new().name("steps".to_owned()).stack_size(STACK_BYTES);
+            let thread = builder
+                .spawn_scoped(scope, || self.ends_here(records))
+                .map_err(|error| halt(&format!("could not be started: {error}")))?;
+            thread.join().unwrap_or_else(|_| Err(halt("panicked: this is a bug")))
+        })
+    }
+
+    /// The same on the stack at hand.
+    fn ends_here(&mut self, records: &[OwnedRecord]) -> Result<Vec<Vec<OfflineEnd>>, Halt> {
         let end = u32::try_from(records.len()).unwrap_or(u32::MAX);
         let (first, next) = (Offset(0), Position(i64::from(end)));
         let run = Run { ticket: self.ticket, first, next, start: 0, end };

@@ -16,6 +16,7 @@ mod draft;
 mod ending;
 mod evaluate;
 mod items;
+mod jq;
 mod keys;
 mod look;
 mod moment;

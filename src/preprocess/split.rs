@@ -54,6 +54,7 @@ impl Evaluation<'_> {
         let (root, route, first) = (draft.root, rendering.stamps.route, draft.room.split.elements.len());
         let count = match &split.operation {
             SplitOperation::Explode(explode) => explode.list(draft, &split.place)?,
+            SplitOperation::Jq(jq) => jq.list(draft, &split.place)?,
         };
         if count == 0 {
             return Err(StepEnding::Dropped);
@@ -96,6 +97,7 @@ impl Evaluation<'_> {
     ) -> Result<Option<Range<usize>>, StepEnding> {
         match &split.operation {
             SplitOperation::Explode(explode) => explode.enter(draft, (root, element, path), &split.place)?,
+            SplitOperation::Jq(_) => draft.root = element,
         }
         self.run_steps(&split.behind, draft, asked, rendering)?;
         if deeper.is_empty() {

@@ -69,9 +69,7 @@ pub fn killers(mutant: Mutant) -> &'static [(Binary, &'static str)] {
             &[(Unit, "preprocess::draft::"), (Unit, "preprocess::steps::")]
         }
         Mutant::RouteOfTheRecordBefore => &[(Unit, "routes_last_through_phases")],
-        Mutant::ItemForgotten => {
-            &[(Unit, "preprocess::steps::explode::"), (Unit, "simulation::")]
-        }
+        Mutant::ItemForgotten => &[(Unit, "preprocess::steps::explode::"), (Unit, "simulation::")],
         Mutant::RecordResolvedByItsFirstItem => &[(Unit, "source::ledger::"), (Unit, "simulation::")],
         Mutant::IndexSharedByTwoItems => &[(Unit, "model::item_path::"), (Unit, "preprocess::steps::explode::")],
         Mutant::LetterOfOneItemForAll => &[(Unit, "sink::dead_letter::memory::")],

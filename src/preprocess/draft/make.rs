@@ -33,6 +33,29 @@ impl Draft<'_> {
         self.add_made(end, ScalarKind::String((start as u32, end as u32)))
     }
 
+    /// Lists the values that `make` makes of the record's JSON text: it appends them to a text, and where each ends to
+    /// a list. How many there are.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub(in crate::preprocess) fn list_made<E>(
+        &mut self,
+        make: impl FnOnce(&[u8], &mut Vec<u8>, &mut Vec<usize>) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let input = self.write_text(self.root);
+        let (mut texts, mut ends) = (std::mem::take(&mut self.room.texts), Vec::new());
+        let mut start = texts.len();
+        let made = make(&input, &mut texts, &mut ends);
+        (self.room.texts, self.room.inner) = (texts, input);
+        made?;
+        for end in &ends {
+            self.room.scalars.push(MadeScalar { json: (start as u32, *end as u32), kind: ScalarKind::Json });
+            self.room.split.elements.push(DraftValue::Made(self.room.scalars.len() as u32 - 1));
+            start = *end;
+        }
+        Ok(ends.len())
+    }
+
     /// Makes a scalar of the texts from `start` on.
     fn add_made(&mut self, start: usize, kind: ScalarKind) -> DraftValue {
         let end = self.room.texts.len();

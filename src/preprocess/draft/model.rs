@@ -227,6 +227,7 @@ impl Tree {
             | StepKind::Coerce(_)
             | StepKind::Timestamp(_)
             | StepKind::Explode(_)
+            | StepKind::Jq(_)
             | StepKind::Route(_) => None,
         }
     }

@@ -44,14 +44,21 @@ impl Draft<'_> {
 
     /// Makes a string of a value's JSON text.
     pub(in crate::preprocess) fn make_text_of(&mut self, value: DraftValue) -> DraftValue {
+        let text = self.write_text(value);
+        let made = self.make_string(std::str::from_utf8(&text).unwrap_or_default());
+        self.room.inner = text;
+        made
+    }
+
+    /// A value's JSON text, in the room for texts that are read, which the caller gives back.
+    pub(super) fn write_text(&mut self, value: DraftValue) -> Vec<u8> {
         let (mut out, order) = (mem::take(&mut self.room.inner), mem::take(&mut self.room.order));
         out.clear();
         let mut sheet = self.sheet(out, order, &mut []);
         self.write_value(value, &mut sheet);
         self.room.overgrown = self.room.overgrown.or(sheet.overgrown);
-        let made = self.make_string(std::str::from_utf8(&sheet.out).unwrap_or_default());
-        (self.room.inner, self.room.order) = (sheet.out, sheet.order);
-        made
+        self.room.order = sheet.order;
+        sheet.out
     }
 
     fn sheet<'q>(&self, out: Vec<u8>, order: Vec<OldItem>, questions: &'q mut [LookupQuestion]) -> Sheet<'q> {

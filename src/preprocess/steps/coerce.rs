@@ -15,9 +15,9 @@ use super::super::draft::Draft;
 use super::super::ending::StepEnding;
 use super::super::look::Look;
 use super::super::program::CostClass;
-use super::pointers::{PointerMap, StepOptions, overlap};
+use super::pointers::{PointerMap, StepOptions, no_place, overlap};
 use super::unconverted::{self, OnUnconverted, Unconverted};
-use super::{Change, StepOperation, no_place};
+use super::{Change, StepOperation};
 use crate::leaf::{CheckContext, Pointer};
 use crate::model::{NotWhole, StepName, WholeNumber, write_number};
 

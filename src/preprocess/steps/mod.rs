@@ -10,23 +10,24 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::compile::{Compiler, error};
-use super::document::{Cursor, Value};
+use super::document::Cursor;
 use super::draft::Draft;
-use super::ending::{StepEnding, rejected};
+use super::ending::StepEnding;
 use super::evaluate::{Asked, Evaluation, Rendering};
-use super::look::Look;
 use super::program::{CompileError, CostClass};
-use super::splice::NoPlace;
+use crate::leaf::CheckContext;
 use crate::leaf::server::RedisConnection;
 use crate::leaf::short::Short;
-use crate::leaf::{CheckContext, Pointer};
-use crate::model::{RejectReason, StepName};
+use crate::model::StepName;
 use pointers::Pointers;
+
+pub(crate) use super::jq::STACK_BYTES;
 
 pub mod coerce;
 pub mod drop;
 pub mod explode;
 pub mod filter;
+pub mod jq;
 pub mod keep;
 pub mod lookup;
 pub mod parse;
@@ -71,6 +72,8 @@ pub enum Step {
     Timestamp(timestamp::TimestampStep),
     /// Makes a record of each element of an array: its pointer, or a map with `from`, `with` and `index_into`.
     Explode(Short<explode::Explode>),
+    /// Runs a program in the language of jq: each of its outputs becomes a record.
+    Jq(String),
     /// Gives the record a name for `{route}` in templates: a list of rules, or a map with `rules` and `otherwise`.
     Route(Short<route::Route>),
 }
@@ -111,6 +114,8 @@ pub enum StepKind {
     Timestamp(timestamp::TimestampPlan),
     /// Each element of an array becomes a record.
     Explode(explode::ExplodePlan),
+    /// Each output of a program becomes a record.
+    Jq(jq::JqPlan),
     /// The record gets a name.
     Route(route::RoutePlan),
 }
@@ -149,6 +154,7 @@ pub(super) struct SplitInstruction {
 #[derive(Debug)]
 pub(super) enum SplitOperation {
     Explode(explode::CompiledExplode),
+    Jq(jq::JqPlan),
 }
 
 /// What a kind of step compiles to.
@@ -195,29 +201,6 @@ pub enum Otherwise {
 /// Finds a Redis connection by the path of the key that names it, and its name; notes a finding when there is none.
 pub type FindRedis<'run> = &'run dyn Fn(&str, &str) -> Option<RedisConnection>;
 
-/// The reject of a record in which there is no place for what is put at `pointer`.
-#[cold]
-fn no_place(draft: &Draft<'_>, place: &StepName, pointer: &Pointer, fault: NoPlace) -> StepEnding {
-    let members = &pointer.members[..];
-    let (depth, parent) = (0..members.len())
-        .rev()
-        .find_map(|depth| Some((depth, draft.find(draft.root, &members[..depth])?)))
-        .unwrap_or((0, draft.root));
-    let shown = Pointer { members: members[..depth].to_vec() }.shown();
-    let why = match (fault, draft.value(parent)) {
-        (NoPlace::Missing, Value::Array) if draft.count(parent) == 1 => format!("{shown} has 1 element"),
-        (NoPlace::Missing, Value::Array) => format!("{shown} has {} elements", draft.count(parent)),
-        (NoPlace::Missing, _) => format!("{} is missing", Pointer { members: members[..=depth].to_vec() }.shown()),
-        (NoPlace::Null | NoPlace::NotAnObject, value) => format!("{shown} is {}", value.kind()),
-    };
-    let reason = match fault {
-        NoPlace::Missing => RejectReason::Missing,
-        NoPlace::Null => RejectReason::Null,
-        NoPlace::NotAnObject => RejectReason::WrongType,
-    };
-    rejected(reason, place, format!("no place for {pointer}: {why}"))
-}
-
 /// Checks the steps of a pipeline. `None` when there is an error among the findings.
 pub fn check(steps: &[Step], path: &str, context: &CheckContext<'_>, redis: FindRedis<'_>) -> Option<Vec<StepPlan>> {
     if steps.len() > MAX_STEPS {
@@ -246,6 +229,7 @@ impl Step {
             Self::Coerce(coerce) => coerce.check(path, context).map(StepKind::Coerce),
             Self::Timestamp(timestamp) => timestamp.check(path, context).map(StepKind::Timestamp),
             Self::Explode(Short(explode)) => explode.check(path, context).map(StepKind::Explode),
+            Self::Jq(program) => jq::check(program, path, context).map(StepKind::Jq),
             Self::Route(Short(route)) => route.check(path, context).map(StepKind::Route),
         };
         Some(StepPlan { place: Arc::from(format!("steps[{number}].{name}")), kind: kind? })
@@ -265,6 +249,7 @@ impl Step {
             Self::Coerce(_) => "coerce",
             Self::Timestamp(_) => "timestamp",
             Self::Explode(_) => "explode",
+            Self::Jq(_) => "jq",
             Self::Route(_) => "route",
         }
     }
@@ -274,11 +259,17 @@ impl Step {
 impl StepPlan {
     /// Whether it makes several records of one.
     fn splits(&self) -> bool {
-        matches!(self.kind, StepKind::Explode(_))
+        matches!(self.kind, StepKind::Explode(_) | StepKind::Jq(_))
     }
 }
 
 impl StepKind {
+    /// Whether it runs a program, for which a thread needs a stack of [`STACK_BYTES`].
+    #[must_use]
+    pub(crate) fn runs_a_program(&self) -> bool {
+        matches!(self, Self::Jq(_))
+    }
+
     /// What it looks up, where it is a look-up.
     #[must_use]
     pub(crate) fn lookup(&self) -> Option<&lookup::LookupPlan> {
@@ -299,6 +290,7 @@ impl StepKind {
             Self::Coerce(plan) => Ok(plan.compile(compiler)),
             Self::Timestamp(plan) => plan.compile(compiler).ok_or_else(|| error(place, "the whole record is no date")),
             Self::Explode(plan) => plan.compile(place, compiler),
+            Self::Jq(plan) => plan.compile(place, compiler),
             Self::Route(plan) => Ok(plan.compile(compiler)),
             Self::Parse(plan) => plan.compile(compiler).ok_or_else(|| error(place, "the whole record is no string")),
             Self::Select(plan) => Ok(plan.compile(compiler)),
@@ -337,7 +329,7 @@ impl Instruction {
 impl StepOperation {
     /// Whether it puts JSON in that can only be read when the record is parsed again.
     pub(super) fn makes_json(&self) -> bool {
-        matches!(self, Self::Change(Change::Parse(_)))
+        matches!(self, Self::Change(Change::Parse(_)) | Self::Split(SplitOperation::Jq(_)))
     }
 }
 

@@ -12,7 +12,7 @@ use super::super::{StepKind, StepPlan};
 use super::{planned_block, prepared_with, run_plans_with};
 
 /// Every kind of step.
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 14] = [
     "select",
     "require",
     "where",
@@ -25,6 +25,7 @@ const STEPS: [&str; 13] = [
     "coerce",
     "timestamp",
     "explode",
+    "jq",
     "route",
 ];
 

@@ -10,9 +10,15 @@ use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Vis
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::super::document::Value;
+use super::super::draft::Draft;
+use super::super::ending::{StepEnding, rejected};
+use super::super::look::Look;
+use super::super::splice::NoPlace;
 use crate::leaf::nearest::nearest;
 use crate::leaf::tree::join;
 use crate::leaf::{CheckContext, Pointer};
+use crate::model::{RejectReason, StepName};
 
 /// RFC 6901 pointers: one as a text, or a list.
 #[derive(Debug, Clone, Serialize)]
@@ -117,6 +123,29 @@ pub(super) fn overlap<'a>(
         seen.push(pointer);
     }
     overlaps
+}
+
+/// The reject of a record in which there is no place for what is put at `pointer`.
+#[cold]
+pub(super) fn no_place(draft: &Draft<'_>, place: &StepName, pointer: &Pointer, fault: NoPlace) -> StepEnding {
+    let members = &pointer.members[..];
+    let (depth, parent) = (0..members.len())
+        .rev()
+        .find_map(|depth| Some((depth, draft.find(draft.root, &members[..depth])?)))
+        .unwrap_or((0, draft.root));
+    let shown = Pointer { members: members[..depth].to_vec() }.shown();
+    let why = match (fault, draft.value(parent)) {
+        (NoPlace::Missing, Value::Array) if draft.count(parent) == 1 => format!("{shown} has 1 element"),
+        (NoPlace::Missing, Value::Array) => format!("{shown} has {} elements", draft.count(parent)),
+        (NoPlace::Missing, _) => format!("{} is missing", Pointer { members: members[..=depth].to_vec() }.shown()),
+        (NoPlace::Null | NoPlace::NotAnObject, value) => format!("{shown} is {}", value.kind()),
+    };
+    let reason = match fault {
+        NoPlace::Missing => RejectReason::Missing,
+        NoPlace::Null => RejectReason::Null,
+        NoPlace::NotAnObject => RejectReason::WrongType,
+    };
+    rejected(reason, place, format!("no place for {pointer}: {why}"))
 }
 
 /// Options that stand beside the pointers of a map.

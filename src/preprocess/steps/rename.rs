@@ -11,8 +11,8 @@ use super::super::document::array_index;
 use super::super::draft::{Draft, InHand};
 use super::super::ending::{StepEnding, rejected};
 use super::super::program::CostClass;
-use super::pointers::{PointerMap, StepOptions, below, from_the_end, overlap};
-use super::{Change, StepOperation, no_place};
+use super::pointers::{PointerMap, StepOptions, below, from_the_end, no_place, overlap};
+use super::{Change, StepOperation};
 use crate::leaf::{CheckContext, Pointer};
 use crate::model::{RejectReason, StepName};
 

@@ -14,8 +14,8 @@ use super::super::evaluate::{Evaluation, Rendering};
 use super::super::look::Look;
 use super::super::program::{CompileError, CostClass};
 use super::super::template::Compiled;
-use super::pointers::{PointerMap, StepOptions, overlap};
-use super::{Change, StepOperation, no_place};
+use super::pointers::{PointerMap, StepOptions, no_place, overlap};
+use super::{Change, StepOperation};
 use crate::leaf::{CheckContext, JsonText, Pointer, Template, TemplateSegment};
 use crate::model::{RejectReason, StepName};
 

@@ -24,9 +24,9 @@ use super::super::draft::Draft;
 use super::super::ending::StepEnding;
 use super::super::look::Look;
 use super::super::program::CostClass;
-use super::pointers::{below, goes_below};
+use super::pointers::{below, goes_below, no_place};
 use super::unconverted::{self, OnUnconverted, Unconverted};
-use super::{Change, StepOperation, no_place};
+use super::{Change, StepOperation};
 use crate::leaf::{CheckContext, Pointer, nearest};
 use crate::model::{StepName, floor_scaled};
 

@@ -171,6 +171,7 @@ fn apply(step: &StepPlan, now: &mut Json, input: &Json, tables: &mut std::slice:
         | StepKind::Coerce(_)
         | StepKind::Timestamp(_)
         | StepKind::Explode(_)
+        | StepKind::Jq(_)
         | StepKind::Route(_) => unreachable!("not generated"),
         StepKind::Lookup(plan) => {
             let table = tables.next().expect("a table for each look-up");

@@ -219,7 +219,7 @@ impl KafkaSink {
                 self.ctx.pipeline.metrics.blocked(StageName::Sink).add(nanos(pause.elapsed()));
             }
             match heard {
-                WaitEnd::Batch(Some(batch)) => self.enter(&mut ring, batch),
+                WaitEnd::Batch(Some(batch)) => self.enter(&mut ring, *batch),
                 WaitEnd::Batch(None) => intake = None,
                 WaitEnd::Command(Some(command)) => self.obey(command),
                 WaitEnd::Command(None) => commands = None,
@@ -339,7 +339,7 @@ impl KafkaSink {
         let held = found || self.handing.is_some() || self.phase != SinkPhase::Running || !self.quiet_asked.is_empty();
         let mut selector = flume::Selector::new().recv(&self.line.woken, |_| WaitEnd::Hook);
         if let Some(intake) = intake {
-            selector = selector.recv(intake, |batch| WaitEnd::Batch(batch.ok()));
+            selector = selector.recv(intake, |batch| WaitEnd::Batch(batch.ok().map(Box::new)));
         }
         if let Some(commands) = commands {
             selector = selector.recv(commands, |command| WaitEnd::Command(command.ok()));
@@ -351,7 +351,7 @@ impl KafkaSink {
 /// What ended a wait.
 enum WaitEnd {
     Hook,
-    Batch(Option<Prepared<KafkaItem>>),
+    Batch(Option<Box<Prepared<KafkaItem>>>),
     Command(Option<SinkCommand>),
     Nothing,
 }

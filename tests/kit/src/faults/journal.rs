@@ -30,11 +30,18 @@ struct Pages {
     letters: Vec<Sighting>,
     incidents: Vec<Incident>,
     removed: Vec<(i32, i64, i64)>,
+    /// Items that steps make of a record, each a record of the checker's; 0: none.
+    items: u64,
     /// Added to the offsets of the input: the topic was made again, and its offsets began anew.
     base: i64,
 }
 
 impl Journal {
+    /// A journal of records of which steps make so many items; 0: they stay whole.
+    pub fn of_items(items: u64) -> Self {
+        Self(Arc::new(Mutex::new(Pages { items, ..Pages::default() })))
+    }
+
     fn pages(&self) -> MutexGuard<'_, Pages> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -57,7 +64,14 @@ impl Journal {
         let trace = read.headers().find(|(name, _)| *name == "trace").and_then(|(_, trace)| trace);
         let Some((record, owed)) = trace.and_then(|trace| pages.fed.get(trace)).copied() else { return };
         let (partition, offset) = (read.partition(), read.offset() + pages.base);
-        pages.input.push(Input { record, key: read.key().map(number_of), partition, offset, owed });
+        let key = read.key().map(number_of);
+        let items = pages.items;
+        for (item, record) in numbers(record, items) {
+            // The second item of some is rejected.
+            let owed = if item == Some(1) && owed == Owed::Delivery { Owed::Either } else { owed };
+            let key = key.map(|key| item.map_or(key, |item| key.wrapping_add(item)));
+            pages.input.push(Input { record, key, partition, offset, owed });
+        }
         pages.ends.insert(partition, offset + 1);
     }
 
@@ -66,15 +80,16 @@ impl Journal {
         let mut pages = self.pages();
         let trace = read.headers().find(|(name, _)| *name == "trace").and_then(|(_, trace)| trace);
         let record = trace.and_then(|trace| pages.fed.get(trace)).map_or(u64::MAX, |(record, _)| *record);
+        let item = read.headers().find(|(name, _)| *name == "sluicegate-item").and_then(|(_, item)| item);
+        let item = item.and_then(|item| std::str::from_utf8(item).ok()?.split('.').next()?.parse().ok());
+        let items = pages.items;
         // When it was made: its acknowledgement came later, and reading it later still.
         let at_us = u64::try_from(read.timestamp_ms().unwrap_or(0)).unwrap_or(0) * 1_000;
-        pages.letters.push(Sighting {
-            record,
-            place: Place::Letters,
-            taken: Taken::Applied,
-            at_us,
-            told_us: Some(at_us),
-        });
+        // The letter of a whole record stands for all of its items.
+        for (_, record) in numbers(record, items).filter(|(number, _)| item.is_none() || *number == item) {
+            let (place, taken) = (Place::Letters, Taken::Applied);
+            pages.letters.push(Sighting { record, place, taken, at_us, told_us: Some(at_us) });
+        }
     }
 
     /// Dead letters of a file, a line each. A file keeps no times.
@@ -122,7 +137,8 @@ impl Journal {
 
     /// Records of the input read back.
     pub fn records(&self) -> u64 {
-        self.pages().input.len() as u64
+        let pages = self.pages();
+        pages.input.len() as u64 / pages.items.max(1)
     }
 
     /// Number of letters read.
@@ -142,6 +158,13 @@ impl Journal {
         let input = pages.input.iter().filter(is_there).copied().collect();
         (input, pages.letters.clone(), pages.incidents.clone())
     }
+}
+
+/// The items of a record by number, each with the number it has as a record of the checker's; the record itself where
+/// there are none.
+fn numbers(record: u64, items: u64) -> impl Iterator<Item = (Option<u64>, u64)> {
+    let whole = (items == 0).then_some((None, record));
+    whole.into_iter().chain((0..items).map(move |item| (Some(item), record.saturating_mul(items) + item)))
 }
 
 /// The incident a line of an engine's log tells of, with the pipeline's name.
@@ -167,7 +190,7 @@ pub fn incident_in(line: &str) -> Option<(String, Incident)> {
 }
 
 /// What the bulk endpoint worked on. With external versions 409 says that something newer is there.
-pub fn requested(entry: &LogEntry, versioned: bool) -> Sighting {
+pub fn requested(entry: &LogEntry, versioned: bool, items: u64) -> Sighting {
     let us = |time: std::time::SystemTime| {
         let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
@@ -177,7 +200,9 @@ pub fn requested(entry: &LogEntry, versioned: bool) -> Sighting {
         409 if versioned => Taken::Superseded,
         _ => Taken::Refused,
     };
-    let record = record_in(&entry.body).unwrap_or(u64::MAX);
+    let whole = record_in(&entry.body).unwrap_or(u64::MAX);
+    let item = digits_behind(&entry.body, b"\"part\":");
+    let record = numbers(whole, items).find(|(number, _)| *number == item).map_or(u64::MAX, |(_, record)| record);
     Sighting { record, place: Place::Sink, taken, at_us: us(entry.at), told_us: entry.told.map(us) }
 }
 
@@ -194,6 +219,13 @@ pub fn record_in(bytes: &[u8]) -> Option<u64> {
     let rest = &bytes[memchr::memmem::find(bytes, NAME)? + NAME.len()..];
     let digits = std::str::from_utf8(rest.get(..13)?).ok()?;
     digits.parse::<u64>().ok()?.checked_sub(SEQUENCE_BASE)
+}
+
+/// The number directly behind `name`.
+fn digits_behind(bytes: &[u8], name: &[u8]) -> Option<u64> {
+    let rest = &bytes[memchr::memmem::find(bytes, name)? + name.len()..];
+    let end = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+    std::str::from_utf8(&rest[..end]).ok()?.parse().ok()
 }
 
 fn number_of(key: &[u8]) -> u64 {

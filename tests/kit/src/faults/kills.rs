@@ -163,7 +163,7 @@ fn nothing(_: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn at_random(stage: &mut Stage) -> anyhow::Result<()> {
+pub(super) fn at_random(stage: &mut Stage) -> anyhow::Result<()> {
     let moment = |stage: &mut Stage| {
         stage.linger(20, 1_500);
         Ok(())

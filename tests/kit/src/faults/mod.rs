@@ -12,6 +12,7 @@ pub mod damaged_log;
 pub mod engine;
 pub mod group_faults;
 pub mod growth;
+pub mod item_faults;
 pub mod journal;
 pub mod kills;
 pub mod letter_faults;

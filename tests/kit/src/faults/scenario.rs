@@ -2,8 +2,8 @@
 
 use super::stage::{Stage, Wants};
 use super::{
-    broker_faults, buffer_faults, clock_faults, damaged_log, group_faults, kills, letter_faults, lookup_faults,
-    real_faults, search_faults, topic_faults,
+    broker_faults, buffer_faults, clock_faults, damaged_log, group_faults, item_faults, kills, letter_faults,
+    lookup_faults, real_faults, search_faults, topic_faults,
 };
 
 /// One fault.
@@ -42,10 +42,11 @@ pub enum On {
 
 /// Every scenario, in the order of the report.
 pub fn all() -> Vec<Scenario> {
-    let rooms: [&[Scenario]; 11] = [
+    let rooms: [&[Scenario]; 12] = [
         kills::SCENARIOS,
         broker_faults::SCENARIOS,
         group_faults::SCENARIOS,
+        item_faults::SCENARIOS,
         search_faults::SCENARIOS,
         lookup_faults::SCENARIOS,
         letter_faults::SCENARIOS,

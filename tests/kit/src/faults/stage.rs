@@ -51,6 +51,8 @@ pub struct Wants {
     pub versioned: bool,
     /// The far side decides over ordinary records too.
     pub either: bool,
+    /// How many items the steps make of a record, and with `jq`; 0: none.
+    pub items: u64,
     /// Static membership.
     pub instance: bool,
     /// Letters go to this file in the run's folder.
@@ -208,7 +210,7 @@ impl Stage {
         let line = FaultProxy::start(SocketAddr::from(([127, 0, 0, 1], endpoint.port())))?;
         let generator = Arc::new(Generator::new(shape(seed, wants)));
         let lookups = if wants.redis { Some(Lookups::start(&generator)?) } else { None };
-        let journal = Journal::default();
+        let journal = Journal::of_items(wants.items);
         let letters = if real.is_some() { format!("{target}-{LETTERS}") } else { LETTERS.to_owned() };
         let mut taps = vec![{
             let journal = journal.clone();
@@ -293,6 +295,10 @@ impl Stage {
                 "into": "/user_info", "cache": { "ttl": "200ms", "miss_ttl": "200ms" } } });
             pipeline["steps"] = json!([{ "select": "/result" }, step]);
         }
+        if self.wants.items > 0 {
+            pipeline["steps"] = item_steps(self.wants.items);
+            pipeline["breaker"] = json!({ "ratio": 0.9, "window": 1000, "in_a_row": 100 });
+        }
         match (self.wants.real, &self.real) {
             (Some(Far::Topic), Some(real)) => {
                 let list: Vec<&str> = real.far()?.downstream.endpoint().split(',').collect();
@@ -328,7 +334,8 @@ impl Stage {
     }
 
     fn search_sink(&self) -> Value {
-        let mut sink = json!({ "connection": "search", "index": self.target, "type": "itmes", "id": "{/id}",
+        let id = if self.wants.items > 0 { "{/id}-{/part}" } else { "{/id}" };
+        let mut sink = json!({ "connection": "search", "index": self.target, "type": "itmes", "id": id,
             "action": "upsert", "batch": { "records": 500, "linger": "20ms" }, "lanes": 4 });
         if self.wants.versioned {
             sink["action"] = json!("index");
@@ -647,7 +654,7 @@ impl Stage {
             (Some(Far::Index), Some(real)) => super::real_faults::documents(real, &self.target)?,
             (Some(Far::Stub) | None, _) | (_, None) => {
                 let log = self.endpoint.log();
-                log.iter().map(|entry| requested(entry, self.wants.versioned)).collect::<Vec<_>>()
+                log.iter().map(|entry| requested(entry, self.wants.versioned, self.wants.items)).collect::<Vec<_>>()
             }
         };
         sightings.extend(letters);
@@ -682,6 +689,19 @@ impl Lookups {
         let address = server.endpoint().trim_start_matches("redis://").parse()?;
         Ok(Self { server, line: FaultProxy::start(address)? })
     }
+}
+
+/// Makes items that show their number, and rejects the second of some records.
+fn item_steps(items: u64) -> Value {
+    let parts: Vec<Value> = (0..items).map(|_| json!({})).collect();
+    json!([
+        { "select": "/result" },
+        { "set": { "/parts": parts } },
+        { "explode": { "from": "/parts", "with": ["/id", "/seq"], "index_into": "/part" } },
+        { "jq": "select(.part >= 0) | .twice = .part * 2" },
+        { "where": { "otherwise": "reject",
+            "all": [{ "any": [{ "field": "/part", "not_equals": 1 }, { "field": "/id", "matches": "[0-7]$$" }] }] } },
+    ])
 }
 
 fn nodes(url: &str) -> Value {
