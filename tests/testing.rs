@@ -322,6 +322,29 @@ fn the_page_about_testing_shows_what_happens() {
     assert_eq!(commands, 7);
 }
 
+/// A record may have several ends: outputs in order, and rejects with the item's number.
+#[test]
+fn items_are_printed_in_order_and_rejected_by_number() {
+    let directory = directory("");
+    let text =
+        CONFIG.replace("steps: [{ select: /result },", "steps: [{ explode: /result }, { jq: 'select(.id != 5)' },");
+    fs::write(directory.path().join("c.yaml"), text).expect("written");
+    let lines = "{\"result\":[{\"id\":1.50},7,{\"id\":5},{\"id\":2}]}\n{\"result\":[]}\n";
+    let (code, out, err) = feed(directory.path(), &["try", "relay"], lines);
+    assert_eq!((code, out.as_str()), (Some(65), "{\"id\":1.50}\n{\"id\":2}\n"), "{err}");
+    assert!(err.contains("line 1 item 1: rejected: program_error at steps[1].jq: cannot index 7"), "{err}");
+    let (_, out, _) = feed(directory.path(), &["try", "relay", "--format", "json"], lines);
+    let ends: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let shown: Vec<_> =
+        ends.iter().map(|end| (end["line"].as_u64(), end["outcome"].as_str(), end["item"].as_str())).collect();
+    let (delivered, rejected, dropped) = (Some("delivered"), Some("rejected"), Some("dropped"));
+    let of_first = |outcome, item| (Some(1), outcome, item);
+    assert_eq!(
+        shown,
+        [of_first(delivered, None), of_first(rejected, Some("1")), of_first(delivered, None), (Some(2), dropped, None)]
+    );
+}
+
 /// Every configuration of `config/examples` is valid, without a warning, and passes the tests that stand in it.
 #[test]
 fn the_examples_are_valid_and_pass_their_tests() {
@@ -336,5 +359,5 @@ fn the_examples_are_valid_and_pass_their_tests() {
         }
         seen += 1;
     }
-    assert!(seen >= 12, "{seen} examples");
+    assert!(seen >= 14, "{seen} examples");
 }

@@ -210,10 +210,11 @@ impl<W: Write> TryRun<'_, W> {
                     self.aside(&format!("line {number}: dropped"))?;
                 }
             }
-            OfflineEnd::Rejected(reject) => {
+            OfflineEnd::Rejected { item, reject } => {
                 self.told.rejected += 1;
                 if !as_json {
-                    self.aside(&format!("line {number}: rejected: {reject}"))?;
+                    let item = if item.is_whole() { String::new() } else { format!(" item {item}") };
+                    self.aside(&format!("line {number}{item}: rejected: {reject}"))?;
                 }
             }
         }

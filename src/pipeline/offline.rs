@@ -29,7 +29,12 @@ pub enum OfflineEnd {
     /// A rule dropped it.
     Dropped,
     /// It can never be sent.
-    Rejected(Reject),
+    Rejected {
+        /// Which item of its record it is.
+        item: ItemPath,
+        /// Why.
+        reject: Reject,
+    },
 }
 
 /// What would be sent.
@@ -186,7 +191,7 @@ impl Gathered {
             self.add(place, form.map_or(OfflineEnd::Dropped, sent));
         }
         for rejected in prepared.rejects {
-            self.add(rejected.place, OfflineEnd::Rejected(rejected.reject));
+            self.add(rejected.place, OfflineEnd::Rejected { item: rejected.place.item, reject: rejected.reject });
         }
         self.items = prepared.splits.iter().map(|(index, split)| (*index as usize, split.items as usize)).collect();
         self.dropped = prepared.ended.iter().map(|part| part.records as usize).sum();

@@ -138,7 +138,7 @@ fn names_types_and_labels_are_the_interfaces() {
 #[test]
 fn label_values_are_those_dashboards_know() {
     let text = text_of(&filled());
-    let reasons = "invalid_json invalid_utf8 too_deep number_range empty missing null wrong_type invalid_value exists condition lookup_miss \
+    let reasons = "invalid_json invalid_utf8 too_deep number_range empty missing null wrong_type invalid_value exists condition program_error lookup_miss \
                    invalid_id invalid_target too_large tombstone refused";
     let table = [
         ("records_total", "outcome", "delivered superseded dropped dead_lettered redirected rewound"),

@@ -69,7 +69,7 @@ fn one(expected: &ExpectedEnd, end: &OfflineEnd, all: &mut Vec<Difference>) {
     match (expected, end) {
         (ExpectedEnd::Delivered(expected), OfflineEnd::Sent(output)) => sent(expected, output, all),
         (ExpectedEnd::Dropped, OfflineEnd::Dropped) => {}
-        (ExpectedEnd::Rejected { reason, step }, OfflineEnd::Rejected(reject)) => {
+        (ExpectedEnd::Rejected { reason, step }, OfflineEnd::Rejected { reject, .. }) => {
             if let Some(reason) = reason.filter(|reason| *reason != reject.reason) {
                 all.push(whole("reason", reason.name(), format!("{}: {}", reject.reason, reject.detail)));
             }
@@ -86,7 +86,7 @@ fn one(expected: &ExpectedEnd, end: &OfflineEnd, all: &mut Vec<Difference>) {
             let found = match end {
                 OfflineEnd::Sent(_) => "delivered".to_owned(),
                 OfflineEnd::Dropped => "dropped".to_owned(),
-                OfflineEnd::Rejected(reject) => format!("rejected: {reject}"),
+                OfflineEnd::Rejected { reject, .. } => format!("rejected: {reject}"),
             };
             all.push(whole("outcome", wanted, found));
         }

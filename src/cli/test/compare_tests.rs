@@ -18,7 +18,8 @@ fn bulk(lines: &str, index: Option<&str>) -> OfflineEnd {
 }
 
 fn rejected() -> OfflineEnd {
-    OfflineEnd::Rejected(Reject::new(RejectReason::Missing, &"steps[0].select".into(), "/a is missing"))
+    let reject = Reject::new(RejectReason::Missing, &"steps[0].select".into(), "/a is missing");
+    OfflineEnd::Rejected { item: crate::model::ItemPath::WHOLE, reject }
 }
 
 fn output(change: impl FnOnce(&mut ExpectedOutput)) -> ExpectedEnd {

@@ -69,9 +69,15 @@ fn difference(one: &Difference) -> Value {
 pub fn end(end: &OfflineEnd) -> Value {
     match end {
         OfflineEnd::Dropped => json!({ "outcome": "dropped" }),
-        OfflineEnd::Rejected(reject) => json!({
-            "outcome": "rejected", "reason": reject.reason.name(), "step": &*reject.step, "detail": reject.detail,
-        }),
+        OfflineEnd::Rejected { item, reject } => {
+            let mut members = json!({
+                "outcome": "rejected", "reason": reject.reason.name(), "step": &*reject.step, "detail": reject.detail,
+            });
+            if !item.is_whole() {
+                members["item"] = item.to_string().into();
+            }
+            members
+        }
         OfflineEnd::Sent(output) => {
             let mut members = json!({ "outcome": "delivered" });
             put(&mut members, "value", output.value.as_deref());

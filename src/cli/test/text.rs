@@ -92,7 +92,7 @@ fn outcome(end: &OfflineEnd, number: Option<usize>) -> String {
     let number = number.map_or(String::new(), |number| format!("{number}: "));
     match end {
         OfflineEnd::Dropped => format!("      {number}dropped\n"),
-        OfflineEnd::Rejected(reject) => format!("      {number}rejected: {reject}\n"),
+        OfflineEnd::Rejected { reject, .. } => format!("      {number}rejected: {reject}\n"),
         OfflineEnd::Sent(output) => {
             let (target, lines) = sent(output);
             let lines: String = lines.iter().map(|line| format!("        {line}\n")).collect();

@@ -28,7 +28,7 @@ pub fn expectation(expected: &[ExpectedEnd], ends: &[OfflineEnd], quoted: bool) 
 fn written(expected: Option<&ExpectedEnd>, end: &OfflineEnd, quoted: bool) -> WrittenKeys {
     match end {
         OfflineEnd::Dropped => vec![("outcome", text("dropped"))],
-        OfflineEnd::Rejected(reject) => {
+        OfflineEnd::Rejected { reject, .. } => {
             let reason = ("reason", text(reject.reason.name()));
             let step = ("step", text(&reject.step));
             match expected {
