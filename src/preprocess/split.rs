@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::draft::{Draft, DraftValue, Overgrown, SplitItem};
+use super::draft::{Draft, DraftValue, Overgrown, Split, SplitItem};
 use super::ending::{StepEnding, rejected};
 use super::evaluate::{Asked, Evaluation, Rendering, overgrown};
 use super::steps::{SplitInstruction, SplitOperation};
@@ -56,10 +56,14 @@ impl Evaluation<'_> {
             SplitOperation::Explode(explode) => explode.list(draft, &split.place)?,
             SplitOperation::Jq(jq) => jq.list(draft, &split.place)?,
         };
+        if let Some(bound) = draft.room.overgrown {
+            return Err(overgrown(bound, &split.place));
+        }
         if count == 0 {
             return Err(StepEnding::Dropped);
         }
-        let (items, most) = (draft.room.split.items.len() + count, draft.room.split.most_items as usize);
+        let Split { items, siblings, most_items, .. } = &draft.room.split;
+        let (items, most) = (siblings + items.len() + count, *most_items as usize);
         if items > most {
             draft.room.split.refused = Some(too_many(split, items, most));
         }
@@ -98,6 +102,9 @@ impl Evaluation<'_> {
         match &split.operation {
             SplitOperation::Explode(explode) => explode.enter(draft, (root, element, path), &split.place)?,
             SplitOperation::Jq(_) => draft.root = element,
+        }
+        if let Some(bound) = draft.room.overgrown {
+            return Err(overgrown(bound, &split.place));
         }
         self.run_steps(&split.behind, draft, asked, rendering)?;
         if deeper.is_empty() {

@@ -34,7 +34,7 @@ impl Draft<'_> {
     }
 
     /// Lists the values that `make` makes of the record's JSON text: it appends them to a text, and where each ends to
-    /// a list. How many there are.
+    /// a list. How many there are; none of a record that is overgrown.
     ///
     /// # Errors
     /// Those of `make`.
@@ -43,6 +43,10 @@ impl Draft<'_> {
         make: impl FnOnce(&[u8], &mut Vec<u8>, &mut Vec<usize>) -> Result<(), E>,
     ) -> Result<usize, E> {
         let input = self.write_text(self.root);
+        if self.room.overgrown.is_some() {
+            self.room.inner = input;
+            return Ok(0);
+        }
         let (mut texts, mut ends) = (std::mem::take(&mut self.room.texts), Vec::new());
         let mut start = texts.len();
         let made = make(&input, &mut texts, &mut ends);

@@ -16,7 +16,7 @@ mod room;
 mod write;
 
 pub(super) use keep::KeepNode;
-pub(super) use room::{DraftRoom, DraftValue, InHand, Overgrown, SplitItem};
+pub(super) use room::{DraftRoom, DraftValue, InHand, Overgrown, Split, SplitItem};
 
 use super::constants::Constants;
 use super::document::{Cursor, Document};

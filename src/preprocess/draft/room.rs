@@ -63,6 +63,8 @@ pub(in crate::preprocess) struct Split {
     pub(in crate::preprocess) refused: Option<StepEnding>,
     /// Elements to be made items; the innermost step's are the last.
     pub(in crate::preprocess) elements: Vec<DraftValue>,
+    /// Items of the same record that the phase has seen already, where an earlier phase made several.
+    pub(in crate::preprocess) siblings: usize,
     /// Most items of a record.
     pub(in crate::preprocess) most_items: u32,
 }
@@ -86,6 +88,7 @@ impl Split {
     /// Forgets the record before.
     pub(in crate::preprocess) fn clear(&mut self) {
         self.is_split = false;
+        self.siblings = 0;
         self.items.clear();
         self.refused = None;
         self.elements.clear();

@@ -163,3 +163,27 @@ fn what_is_written_wrong_is_refused_with_its_place() {
     refuses("explode", &rows);
     refuses("set", &[("{set: {/id: \"{item}\"}}", ".\"/id\"", "no step before it")]);
 }
+
+/// The items of a record are counted over all phases: what earlier ones of it have become leaves less for the next.
+#[test]
+fn items_of_several_phases_are_bounded_together() {
+    let item = r#"{"b":"[1,2,3,4,5,6]"}"#;
+    let input = format!("{{\"a\":[{}]}}", vec![item; 4].join(","));
+    let ends = items_of(&["explode: /a", "parse: /b", "explode: /b"], &input);
+    assert_eq!((ends.len(), ends[0].as_str(), ends[17].as_str()), (19, "0.0 1", "2.5 6"));
+    let refused = "3 too_large at steps[2].explode: the record becomes 24 records or more, `limits.items` is 20";
+    assert_eq!(ends[18], refused);
+}
+
+/// What the steps before make too large is refused for that, whatever comes next.
+#[test]
+fn an_overgrown_record_is_not_made_items() {
+    let doubling: Vec<String> =
+        (0..40).map(|step| format!("set: {{ /a{}: \"{{/a{step}}}{{/a{step}}}\" }}", step + 1)).collect();
+    for last in ["jq: '.a0'", "explode: { from: /l, with: /a40 }"] {
+        let mut steps: Vec<&str> = doubling.iter().map(String::as_str).collect();
+        steps.push(last);
+        let ending = drafted(&steps, r#"{"a0":"xxxxxxxx","l":[{}]}"#).expect_err("too large");
+        assert!(ending.starts_with("too_large at steps["), "{ending}");
+    }
+}

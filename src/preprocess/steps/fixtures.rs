@@ -124,7 +124,8 @@ pub(super) fn items_of(steps: &[&str], value: &str) -> Vec<String> {
 
 fn prepared_with(plans: &[StepPlan], value: &str, answers: &[(&str, &str)]) -> Prepared<(ItemPath, String)> {
     let program = Program::compile(plans, &[], Tombstones::PassOn).expect("compiles");
-    let mut preprocessor = Preprocessor::new(program, enricher(&[answers; 3]), Text).with_item_limit(20);
+    let mut preprocessor =
+        Preprocessor::new(program, enricher(&[answers; 3]), Text).with_value_limit(4 << 20).with_item_limit(20);
     let table = PartitionTable::default();
     let slot = table.slot(&TopicPartition { topic: "events".into(), partition: 0 }).expect("room");
     let ticket = Ticket { id: TicketId(1), slot, epoch: Epoch::fresh() };

@@ -131,7 +131,7 @@ impl<E: Encode> Preprocessor<E> {
         prepared: &mut Prepared<E::Item>,
     ) {
         let Self { program, tools, batch, .. } = self;
-        let mut look = FirstPass { program, phase: 0, tools, held: &mut batch.held };
+        let mut look = FirstPass { program, phase: 0, tools, held: &mut batch.held, of_record: (0, 0) };
         for (number, run) in runs.iter().enumerate().filter(|(_, run)| is_current(run, table)) {
             for index in run.start..run.end {
                 let record = records.record(index as usize);
@@ -161,7 +161,7 @@ impl<E: Encode> Preprocessor<E> {
         prepared: &mut Prepared<E::Item>,
     ) {
         let Self { program, tools, batch, .. } = self;
-        let mut look = FirstPass { program, phase, tools, held: &mut batch.held };
+        let mut look = FirstPass { program, phase, tools, held: &mut batch.held, of_record: (0, 0) };
         for live in batch.live.drain(..) {
             let record = records.record(live.index as usize);
             let place = live.place(runs, &record);
@@ -254,6 +254,8 @@ struct FirstPass<'a> {
     phase: usize,
     tools: &'a mut Tools,
     held: &'a mut Vec<HeldRecord>,
+    /// The index of the record before, and how many items this phase made of it.
+    of_record: (u32, usize),
 }
 
 impl FirstPass<'_> {
@@ -276,6 +278,10 @@ impl FirstPass<'_> {
         self.tools.rendering.stamps.item = live.item;
         if DRAFTS {
             self.tools.draft.split.clear();
+            if self.of_record.0 != live.index {
+                self.of_record = (live.index, 0);
+            }
+            self.tools.draft.split.siblings = self.of_record.1;
         }
         let window = self.tools.read::<DRAFTS>(self.program, self.phase, record, bytes);
         if DRAFTS && self.tools.draft.split.is_split {
@@ -300,6 +306,7 @@ impl FirstPass<'_> {
 impl FirstPass<'_> {
     /// Holds the items of a record for the second pass.
     fn hold_items(&mut self, of: &Live) {
+        self.of_record.1 += self.tools.draft.split.items.len();
         for SplitItem { path, window, questions, templates, route } in self.tools.draft.split.items.drain(..) {
             let live = Live { run: of.run, index: of.index, item: path, route, body: RecordBody::Written };
             self.held.push(HeldRecord { live, window, questions, templates });
