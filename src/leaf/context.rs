@@ -20,8 +20,8 @@ pub struct CheckContext<'run> {
     pub zone: RefCell<TimeZone>,
     /// Whether a `route` step stands before what is checked.
     pub has_routes: Cell<bool>,
-    /// Whether a step that makes several items of a record stands before what is checked.
-    pub has_items: Cell<bool>,
+    /// How many steps that make several items of a record stand before what is checked.
+    pub splits: Cell<usize>,
     /// Whether one of them makes items of the elements of an array.
     pub explodes: Cell<bool>,
     findings: RefCell<Vec<Finding>>,
@@ -36,7 +36,7 @@ impl<'run> CheckContext<'run> {
             index,
             zone: RefCell::new(TimeZone::UTC),
             has_routes: no(),
-            has_items: no(),
+            splits: Cell::new(0),
             explodes: no(),
             findings: RefCell::default(),
         }
@@ -46,6 +46,18 @@ impl<'run> CheckContext<'run> {
     #[must_use]
     pub fn into_findings(self) -> Vec<Finding> {
         self.findings.into_inner()
+    }
+
+    /// Takes note of a step that makes several items of a record, of which a pipeline may have so many.
+    pub(crate) fn splits(&self, path: &str, most: usize) {
+        self.splits.set(self.splits.get() + 1);
+        if self.splits.get() > most {
+            self.error(
+                path,
+                format!("is one of more than {most} steps that make several records of one"),
+                "write one `jq` step in the place of several",
+            );
+        }
     }
 
     /// What forbids running.
@@ -90,7 +102,7 @@ impl<'run> CheckContext<'run> {
             );
             return None;
         }
-        if template.has(&TemplateSegment::Item) && !self.has_items.get() {
+        if template.has(&TemplateSegment::Item) && self.splits.get() == 0 {
             self.error(
                 path,
                 "`{item}` is always empty: no step before it makes several records of one",

@@ -52,6 +52,12 @@ fn open(field: &str, room: &mut Vec<u8>) {
 
 /// Appends a text as a JSON string.
 pub(super) fn write_json(text: &str, room: &mut Vec<u8>) {
+    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        room.push(b'"');
+        room.extend_from_slice(text.as_bytes());
+        room.push(b'"');
+        return;
+    }
     // Writing to a vector cannot fail.
     let _infallible = serde_json::to_writer(room, text);
 }

@@ -205,6 +205,30 @@ impl<'d> Document<'d> {
         None
     }
 
+    /// Calls `visit` with what `wanted` says of a member's name, where it says something, and the member's value; in
+    /// order.
+    #[inline(always)]
+    pub(super) fn each_wanted<T>(
+        &self,
+        object: Cursor,
+        wanted: impl Fn(&'d str) -> Option<T>,
+        mut visit: impl FnMut(T, Cursor),
+    ) {
+        let Some(Node::Object { count, .. }) = self.nodes.get(object.node as usize) else { return };
+        let first = object.node as usize + 1;
+        let end = first + count;
+        let mut rest = self.nodes.get(first..end).unwrap_or_default();
+        while let [Node::String(key), value, behind @ ..] = rest {
+            let Some(behind) = behind.get(inner(value)..) else { return };
+            if let Some(found) = wanted(key)
+                && let Some((_, cursor)) = self.member_at(object, end - rest.len(), rest.len())
+            {
+                visit(found, cursor);
+            }
+            rest = behind;
+        }
+    }
+
     /// The first member of an object: its name and value.
     pub(super) fn first_member(&self, object: Cursor) -> Option<(&'d str, Cursor)> {
         let Some(Node::Object { count, .. }) = self.nodes.get(object.node as usize) else { return None };

@@ -119,7 +119,8 @@ impl Evaluation<'_> {
         let room = &mut draft.room;
         let start = room.split.items.iter().find_map(|item| item.window.as_ref().ok()).map_or(0, |window| window.start);
         if room.written.len().saturating_sub(start) > room.most_bytes {
-            room.split.refused = Some(overgrown(Overgrown::Bytes, &split.place));
+            let last = split.behind.last().map_or(&split.place, |step| &step.place);
+            room.split.refused = Some(overgrown(Overgrown::Bytes, last));
         }
     }
 }

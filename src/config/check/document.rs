@@ -91,7 +91,7 @@ impl Checker<'_> {
             }
             (Some(text), chosen) => (template(text), chosen.unwrap_or(Chosen::fixed(Action::Upsert))),
             // The items of a record share its key.
-            (None, chosen) if self.has_items.get() => {
+            (None, chosen) if self.splits.get() > 0 => {
                 (template(COORDINATES_OF_ITEM), chosen.unwrap_or(Chosen::fixed(Action::Index)))
             }
             (None, None) => (template(COORDINATES), Chosen::fixed(Action::Index)),

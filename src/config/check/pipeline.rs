@@ -26,7 +26,7 @@ impl Checker<'_> {
         let source = self.source(&format!("{path}.source.kafka"), source);
         let redis = |path: &str, name: &str| self.redis(path, name);
         self.has_routes.set(false);
-        self.has_items.set(false);
+        self.splits.set(0);
         self.explodes.set(false);
         let steps = steps::check(&written.steps, &format!("{path}.steps"), self, &redis);
         let sink = self.sink(&format!("{path}.sink"), &written.sink);

@@ -10,6 +10,8 @@ use super::{Container, Draft, DraftValue, Entry, Slot};
 pub(in crate::preprocess) struct KeepNode {
     /// An item of it.
     pub(in crate::preprocess) name: NameId,
+    /// The same as text: every member of every record is compared with it.
+    pub(in crate::preprocess) text: Box<str>,
     /// What is kept of the item; nothing named: all of it.
     pub(in crate::preprocess) below: Vec<KeepNode>,
 }
@@ -39,10 +41,10 @@ impl Draft<'_> {
 
     /// The same of an object as it was in the input, in one pass over its members.
     fn keep_of_input(&mut self, container: u32, base: Cursor, nodes: &[KeepNode]) {
-        let (doc, constants, ours) = (self.doc, self.constants, self.room.met.len());
+        let (doc, ours) = (self.doc, self.room.met.len());
         self.room.met.resize(ours + nodes.len(), None);
-        doc.each_member(base, |name, cursor| {
-            let Some(number) = nodes.iter().position(|node| constants.name(node.name) == name) else { return };
+        let wanted = |name: &str| nodes.iter().position(|node| *node.text == *name);
+        doc.each_wanted(base, wanted, |number, cursor| {
             let node = &nodes[number];
             match self.room.met[ours + number] {
                 None => {

@@ -10,24 +10,29 @@ use jaq_core::native::{Fun, v};
 use jaq_core::ops::Math;
 use jaq_core::path::{Part, Path};
 use jaq_core::{Cv, Error, Exn, Native, ValXs};
-use jaq_json::read::parse_many;
+use jaq_json::read::parse_single;
 use jaq_json::{Num, Val};
 
+use super::super::tape::Parser;
 use super::allowance::Guarded;
-use super::write::MOST_LEVELS;
 
 /// The name under which the program itself is defined, and the text of what calls it.
 pub(super) const MAIN: &str = "sluicegate_main";
 /// Functions of ours. Nobody can write these names.
 const STEP: &str = "!step";
 const CALL: &str = "!call";
+const SUM: &str = "!sum";
 const PRODUCT: &str = "!product";
 const RANGE: &str = "!range";
 const FROM_JSON: &str = "fromjson";
-const FACTOR: &str = "$!factor";
+const OPERAND: &str = "$!operand";
 
-/// What a program has no business with: the environment, other inputs, the standard error, ending the process.
+/// What a program has no business with: the environment, the time and its zone, other inputs, the standard error,
+/// ending the process.
 const WITHHELD: &[&str] = &[
+    "now",
+    "localtime",
+    "strflocaltime",
     "env",
     "halt",
     "halt_error",
@@ -86,45 +91,39 @@ pub(super) fn natives() -> impl Iterator<Item = Fun<Guarded>> {
                 if name == "range" { (RANGE, arguments, native) } else { (name, arguments, native) }
             },
         );
-    let product = Native::<Guarded>::new(product);
+    let (sum, product) = (Native::<Guarded>::new(sum), Native::<Guarded>::new(product));
     let from_json = Native::<Guarded>::new(from_json);
     of_language.chain([
         (STEP, v(0), counter!(step)),
         (CALL, v(0), counter!(call)),
+        (SUM, v(2), sum),
         (PRODUCT, v(2), product),
         (FROM_JSON, v(0), from_json),
     ])
 }
 
-/// The values of a JSON text, which may be nested as deeply as a record.
+/// The value of a JSON text, which must be what a record must be: JSON and nothing else, nested as deeply at most.
 fn from_json((_, value): Cv<'_, Guarded>) -> ValXs<'_, Val> {
     let (Val::TStr(text) | Val::BStr(text)) = &value else {
         return box_once(Err(Error::str("only a text can be read as JSON").into()));
     };
-    if levels(text) > MOST_LEVELS {
-        return box_once(Err(Error::str("the JSON text is nested too deeply").into()));
-    }
-    let values: Vec<_> = parse_many(text).collect();
-    Box::new(values.into_iter().map(|value| value.map_err(|error| Error::str(format!("no JSON: {error}")).into())))
+    let no_json = |why: String| Error::str(format!("no JSON: {why}"));
+    let checked = Parser::default().read(text, |_| ()).map_err(|fault| no_json(fault.detail));
+    let value = checked.and_then(|()| parse_single(text).map_err(|error| no_json(error.to_string())));
+    box_once(value.map_err(Exn::from))
 }
 
-/// The most brackets that are open at a time.
-fn levels(text: &[u8]) -> usize {
-    let (mut open, mut most, mut in_string, mut escaped) = (0_usize, 0, false, false);
-    for byte in text {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => {
-                open += 1;
-                most = most.max(open);
-            }
-            b']' | b'}' if !in_string => open = open.saturating_sub(1),
-            _ => {}
-        }
-    }
-    most
+fn sum((mut context, _): Cv<'_, Guarded>) -> ValXs<'_, Val> {
+    let left = context.pop_var();
+    let right = context.pop_var();
+    let bytes = match (&left, &right) {
+        (Val::TStr(left) | Val::BStr(left), Val::TStr(right) | Val::BStr(right)) => left.len() + right.len(),
+        (Val::Arr(left), Val::Arr(right)) => (left.len() + right.len()) * size_of::<Val>(),
+        _ => 0,
+    };
+    let allowance = context.data().allowance;
+    let may = allowance.has_room(bytes) && (bytes == 0 || allowance.call());
+    box_once(if may { (left + right).map_err(Exn::from) } else { Err(exhausted()) })
 }
 
 fn product((mut context, _): Cv<'_, Guarded>) -> ValXs<'_, Val> {
@@ -243,10 +242,12 @@ impl<'s> Counters<'_, 's> {
         match operator {
             // Of two streams the right one turns more slowly, as with the operator.
             BinaryOp::Math(Math::Mul) => call(PRODUCT, vec![*right, *left]),
-            BinaryOp::UpdateMath(Math::Mul) => {
-                let product = call(PRODUCT, vec![Term::Var(FACTOR), Term::Id]);
-                let update = Term::BinOp(left, BinaryOp::Update, Box::new(product));
-                Term::BinOp(right, BinaryOp::Pipe(Some(Pattern::Var(FACTOR))), Box::new(update))
+            BinaryOp::Math(Math::Add) => call(SUM, vec![*right, *left]),
+            BinaryOp::UpdateMath(operation @ (Math::Mul | Math::Add)) => {
+                let name = if matches!(operation, Math::Mul) { PRODUCT } else { SUM };
+                let computed = call(name, vec![Term::Var(OPERAND), Term::Id]);
+                let update = Term::BinOp(left, BinaryOp::Update, Box::new(computed));
+                Term::BinOp(right, BinaryOp::Pipe(Some(Pattern::Var(OPERAND))), Box::new(update))
             }
             BinaryOp::Pipe(pattern) => {
                 Term::BinOp(left, BinaryOp::Pipe(pattern.map(|pattern| self.pattern(pattern))), right)

@@ -28,6 +28,10 @@ const STEPS: u32 = 100_000;
 const CALLS: u32 = 10_000_000;
 /// Most stack that functions which call themselves may take.
 const RECURSION_BYTES: usize = 64 << 20;
+/// Longest program.
+const MOST_TEXT_BYTES: usize = 32 << 10;
+/// Stack of the thread that compiles a program of that length, at worst a bracket in each byte.
+const COMPILER_STACK_BYTES: usize = 1 << 30;
 /// Longest message of a run-time error, in bytes.
 const MESSAGE_BYTES: usize = 512;
 
@@ -75,6 +79,25 @@ impl JqProgram {
     /// # Errors
     /// The first mistake.
     pub fn compile(text: &str) -> Result<Self, JqFault> {
+        if text.len() > MOST_TEXT_BYTES {
+            let most = MOST_TEXT_BYTES / 1024;
+            return Err(JqFault::at(text, text, format!("the program is longer than {most} KiB")));
+        }
+        // The parser goes down with each bracket and each stage of a pipe.
+        let compiled = std::thread::scope(|scope| {
+            let builder = std::thread::Builder::new().name("jq".to_owned()).stack_size(COMPILER_STACK_BYTES);
+            builder.spawn_scoped(scope, || Self::compile_here(text)).map(|thread| thread.join().ok())
+        });
+        let unexpected = |why: String| Err(JqFault::at(text, text, why));
+        match compiled {
+            Ok(Some(compiled)) => compiled,
+            Ok(None) => unexpected("the compiler panicked: this is a bug".to_owned()),
+            Err(error) => unexpected(format!("no thread for the compiler: {error}")),
+        }
+    }
+
+    /// The same on the stack at hand.
+    fn compile_here(text: &str) -> Result<Self, JqFault> {
         let fault = |at: &str, message: String| JqFault::at(text, at, message);
         let tokens = Lexer::new(text).lex().map_err(|errors| {
             let (expected, at) = errors.into_iter().next_back().unwrap_or((jaq_core::load::lex::Expect::Token, text));
@@ -220,7 +243,8 @@ fn message_of(error: Error<Val>) -> String {
         Val::TStr(text) => beginning.write_str(&String::from_utf8_lossy(&text)),
         other => write!(beginning, "{other}"),
     };
-    beginning.0
+    // What stands in a record must not look like a line of ours.
+    beginning.0.replace(char::is_control, " ")
 }
 
 #[cfg(test)]

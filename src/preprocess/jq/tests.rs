@@ -32,7 +32,7 @@ fn run_within(program: &str, input: &str, bounds: JqBounds) -> Result<Vec<String
 
 #[test]
 fn outputs_are_json_in_order() {
-    let rows: [(&str, &str, &[&str]); 24] = [
+    let rows: [(&str, &str, &[&str]); 25] = [
         (".", r#"{"b":1,"a":{"z":[ ],"y":""}}"#, &[r#"{"b":1,"a":{"z":[],"y":""}}"#]),
         (".[]", "[1,[2],null]", &["1", "[2]", "null"]),
         ("empty", "{}", &[]),
@@ -54,8 +54,9 @@ fn outputs_are_json_in_order() {
         ("[nan, 1e2 + 0.5]", "{}", &["[null,100.5]"]),
         (".[0]", r#"["a\"\\\u0001\u00e9\ud83d\ude00\u007f"]"#, &["\"a\\\"\\\\\\u0001é😀\u{7f}\""]),
         (".", r#"{"a":1,"b":2,"a":3}"#, &[r#"{"a":3,"b":2}"#]),
-        ("tonumber", "\"+1.50\"", &["1.50"]),
+        ("tonumber", "\"1.50\"", &["1.50"]),
         ("[(1,2) * (10,100)]", "{}", &["[10,20,100,200]"]),
+        ("[(1,2) + (10,100)], (.a += 2)", "{}", &["[11,12,101,102]", r#"{"a":2}"#]),
         (".n *= 3 | .s *= 2", r#"{"n":2,"s":"ab"}"#, &[r#"{"n":6,"s":"abab"}"#]),
         (". * {b: {c: 2}}", r#"{"a":1,"b":{"d":1}}"#, &[r#"{"a":1,"b":{"d":1,"c":2}}"#]),
         ("[range(3)], [range(1;7;2)], [limit(3; repeat(1))]", "{}", &["[0,1,2]", "[1,3,5]", "[1,1,1]"]),
@@ -90,6 +91,7 @@ fn what_fails_says_why_and_has_no_outputs() {
         ("error(\"x\" * 2000)", "{}", "xxx"),
         ("fromjson", "7", "only a text"),
         ("fromjson", "\"[1,\"", "no JSON"),
+        (".a += {}", r#"{"a":1}"#, "cannot calculate"),
     ] {
         match run(program, input) {
             Err(JqEnd::Failed(message)) => {
@@ -124,6 +126,12 @@ fn no_program_runs_away() {
         ("[while(true; .)]", TooManyBytes),
         ("[recurse(.)] | length", TooManyBytes),
         ("reduce range(60) as $i (\"xxxxxxxx\"; . + .)", TooManyBytes),
+        ("def d: . + .; \"xxxxxxxx\" | d|d|d|d|d|d|d|d|d|d|d|d|d|d|d|d|d|d|d|d | length", TooManyBytes),
+        (
+            "[1,2] | .+. | .+. | .+. | .+. | .+. | .+. | .+. | .+. | .+. | .+. | .+. | .+. | .+. | .+. | .+. | .+. | 1",
+            TooManyBytes,
+        ),
+        ("\"xxxxxxxx\" | reduce range(60) as $i (.; . += .)", TooManyBytes),
         ("\"x\" * 1000000000000", TooManyBytes),
         ("1000000000000 * \"x\"", TooManyBytes),
         ("{s: \"x\"} | .s *= 1000000000000", TooManyBytes),
@@ -158,16 +166,47 @@ fn what_loops_nest_fits_on_the_stack() {
 }
 
 #[test]
-fn json_in_a_text_is_read_unless_it_is_too_deep() {
-    assert_eq!(
-        run("fromjson", r#""{\"a\":[1.10,\"]}\\\"[\"]} 2""#),
-        Ok(vec![r#"{"a":[1.10,"]}\"["]}"#.to_owned(), "2".to_owned()])
-    );
+fn a_text_is_read_as_json_or_fails() {
+    let text = r#""{\"a\":[1.10,\"]}\\\"[\"]}""#;
+    assert_eq!(run("fromjson", text), Ok(vec![r#"{"a":[1.10,"]}\"["]}"#.to_owned()]));
+    assert_eq!(run("tonumber", "\"1.50\""), Ok(vec!["1.50".to_owned()]));
     let deep = |levels: usize| format!("\"{}\"", "[".repeat(levels) + &"]".repeat(levels));
     assert_eq!(run("fromjson | 1", &deep(1_024)), Ok(vec!["1".to_owned()]));
+    for text in
+        ["n/a", "12abc", "1,2", "0x1", "nan", "abc", "{a:2}", "[1,]", "'a'", ".5", "é", "[1]]", "", " ", "1 2", "1e"]
+    {
+        for program in ["fromjson", "tonumber"] {
+            let ended = run(program, &serde_json::Value::from(text).to_string());
+            assert!(
+                matches!(&ended, Err(JqEnd::Failed(why)) if why.starts_with("no JSON: ")),
+                "{program} {text}: {ended:?}"
+            );
+        }
+    }
+    assert_eq!(run("tonumber? // \"none\"", "\"n/a\""), Ok(vec!["\"none\"".to_owned()]));
     for text in [deep(1_025), deep(300_000)] {
         assert!(matches!(run("fromjson | 1", &text), Err(JqEnd::Failed(_))));
     }
+}
+
+/// A long program is no reason to end the process, and a message of a record's no line of ours.
+#[test]
+fn long_programs_compile_and_run_and_longer_ones_are_refused() {
+    for stage in [" | .", " + 1", ", 1", " as $x | .", " | .a = 1"] {
+        let program = format!("{{a: 1}} | .a{}", stage.repeat(3_000));
+        let compiled = JqProgram::compile(&program).expect(stage);
+        let ended = on_a_large_stack(|| compiled.run(b"1", &mut Vec::new(), &mut Vec::new(), BOUNDS));
+        assert!(matches!(ended, Ok(()) | Err(_)), "{stage}");
+    }
+    for open in ["(", "[", "-", "{a:", "try ", "if ", "reduce ", "\"\\("] {
+        let program = open.repeat(32 * 1024 / open.len());
+        assert!(JqProgram::compile(&program).is_err(), "{open}");
+        let longer = open.repeat(200_000);
+        let fault = JqProgram::compile(&longer).expect_err(open);
+        assert_eq!(fault.message, "the program is longer than 32 KiB");
+    }
+    let ended = run("error(\"one\\nline 9: two\\u001b[31m\\u0000\")", "1");
+    assert_eq!(ended, Err(JqEnd::Failed("one line 9: two [31m ".to_owned())));
 }
 
 #[test]
@@ -196,6 +235,8 @@ fn mistakes_have_their_place() {
         ("env.HOME", 1, 1, "no function `env`"),
         ("debug", 1, 1, "no function `debug`"),
         ("halt", 1, 1, "no function `halt`"),
+        ("now", 1, 1, "no function `now`"),
+        ("localtime", 1, 1, "no function `localtime`"),
         ("halt_error", 1, 1, "no function `halt_error`"),
         ("if . then 1", 1, 12, "expected `else` or `end`"),
         ("{a: }", 1, 5, "expected a term"),

@@ -69,9 +69,6 @@ fn write_number(number: &Num, out: &mut Vec<u8>) -> Result<(), JqEnd> {
             let _infallible = write!(out, "{number}");
         }
     }
-    if out[start..].starts_with(b"+") {
-        out.remove(start);
-    }
     if scan::is_number(&out[start..]) { Ok(()) } else { Err(no_json("a number in a spelling of its own")) }
 }
 

@@ -75,7 +75,7 @@ pub struct ExplodePlan {
 
 impl Explode {
     pub(super) fn check(&self, path: &str, context: &CheckContext<'_>) -> Option<ExplodePlan> {
-        context.has_items.set(true);
+        context.splits(path, ItemPath::LEVELS);
         context.explodes.set(true);
         let at = |key: &str| {
             let long = format!("{path}.{key}");

@@ -161,6 +161,9 @@ fn what_is_written_wrong_is_refused_with_its_place() {
         ("{explode: {from: /a, otherwise: keep}}", ".otherwise", "`drop`"),
     ];
     refuses("explode", &rows);
+    let fifth = "{explode: /a}, {explode: /b}, {explode: /c}, {jq: .d}, {jq: .e}";
+    let found = super::super::fixtures::refused(fifth);
+    assert!(found.contains("steps[4].jq") && found.contains("more than 4 steps"), "{found}");
     refuses("set", &[("{set: {/id: \"{item}\"}}", ".\"/id\"", "no step before it")]);
 }
 
@@ -168,7 +171,7 @@ fn what_is_written_wrong_is_refused_with_its_place() {
 #[test]
 fn items_of_several_phases_are_bounded_together() {
     let item = r#"{"b":"[1,2,3,4,5,6]"}"#;
-    let input = format!("{{\"a\":[{}]}}", vec![item; 4].join(","));
+    let input = format!("{{\"a\":[{}]}}", [item; 4].join(","));
     let ends = items_of(&["explode: /a", "parse: /b", "explode: /b"], &input);
     assert_eq!((ends.len(), ends[0].as_str(), ends[17].as_str()), (19, "0.0 1", "2.5 6"));
     let refused = "3 too_large at steps[2].explode: the record becomes 24 records or more, `limits.items` is 20";

@@ -42,6 +42,11 @@ pub(super) fn planned_block(list: &str) -> Vec<StepPlan> {
     load_block(&format!("    steps:\n{lines}")).unwrap_or_else(|findings| panic!("{list}\n{findings}"))
 }
 
+/// What is found wrong with a list of steps.
+pub(super) fn refused(steps: &str) -> String {
+    load(steps).err().unwrap_or_else(|| panic!("accepted: {steps}")).to_string()
+}
+
 /// Checks wrong steps: each is refused with the path below `steps[0].<kind>` and a part of what is said, at its place.
 pub(super) fn refuses(kind: &str, rows: &[(&str, &str, &str)]) {
     for (step, path, part) in rows {

@@ -7,7 +7,7 @@ use super::super::jq::{JqBounds, JqEnd, JqProgram};
 use super::super::program::{CompileError, CostClass};
 use super::{SplitOperation, StepOperation};
 use crate::leaf::CheckContext;
-use crate::model::{RejectReason, StepName};
+use crate::model::{ItemPath, RejectReason, StepName};
 
 /// The program.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub struct JqPlan {
 }
 
 pub(super) fn check(text: &str, path: &str, context: &CheckContext<'_>) -> Option<JqPlan> {
-    context.has_items.set(true);
+    context.splits(path, ItemPath::LEVELS);
     match JqProgram::compile(text) {
         Ok(program) => Some(JqPlan { program }),
         Err(fault) => {

@@ -51,7 +51,7 @@ fn add(nodes: &mut Vec<KeepNode>, members: &[String], compiler: &mut Compiler) {
         None => {
             let mut below = Vec::new();
             add(&mut below, rest, compiler);
-            nodes.push(KeepNode { name, below });
+            nodes.push(KeepNode { name, text: member.as_str().into(), below });
         }
     }
 }
