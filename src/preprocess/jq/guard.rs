@@ -1,6 +1,6 @@
 //! Programs that cannot run away. The interpreter has no bound of its own, so the program's tree gets counters put in:
-//! where a function calls itself, at each turn of `reduce` and `foreach`, at each number of a range, and where what was
-//! handed to a function is evaluated. All loops of the language come down to these. Products may make a long text at
+//! where a function calls itself, at each turn of `reduce` and `foreach`, at each number of a range, where what was
+//! handed to a function is evaluated, and at each value of a stream (`.[]`, `..`, `,`). All loops of the language come down to these. Products may make a long text at
 //! once, and JSON text may be nested without end: both are looked at before.
 
 use jaq_core::box_iter::box_once;
@@ -27,6 +27,8 @@ const RANGE: &str = "!range";
 const FROM_JSON: &str = "fromjson";
 const OPERAND: &str = "$!operand";
 
+/// Functions that evaluate what they are handed for each element.
+const PER_ELEMENT: &[&str] = &["sort_by", "group_by", "min_by_or_empty", "max_by_or_empty"];
 /// What a program has no business with: the environment, the time and its zone, other inputs, the standard error,
 /// ending the process.
 const WITHHELD: &[&str] = &[
@@ -191,7 +193,8 @@ impl<'s> Counters<'_, 's> {
 
     fn put_into(self, term: JqTerm<'s>) -> JqTerm<'s> {
         match term {
-            Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) | Term::Var(_) => term,
+            Term::Id | Term::Num(_) | Term::Break(_) | Term::Var(_) => term,
+            Term::Recurse => pipe(term, call(CALL, Vec::new())),
             Term::Str(format, parts) => Term::Str(format, parts.into_iter().map(|part| self.part(part)).collect()),
             Term::Arr(inner) => Term::Arr(inner.map(|inner| self.boxed(inner))),
             Term::Obj(members) => {
@@ -221,7 +224,12 @@ impl<'s> Counters<'_, 's> {
             }
             Term::Call(name, arguments) => {
                 let is_handed = arguments.is_empty() && self.handed.contains(&name);
-                let term = Term::Call(name, arguments.into_iter().map(|argument| self.put_into(argument)).collect());
+                let counts = PER_ELEMENT.contains(&name);
+                let argument = |argument| {
+                    let argument = self.put_into(argument);
+                    if counts { pipe(call(CALL, Vec::new()), argument) } else { argument }
+                };
+                let term = Term::Call(name, arguments.into_iter().map(argument).collect());
                 if is_handed { pipe(call(CALL, Vec::new()), term) } else { term }
             }
             Term::Path(inner, Path(parts)) => {
@@ -231,8 +239,10 @@ impl<'s> Counters<'_, 's> {
                         Part::Range(from.map(|from| self.put_into(from)), to.map(|to| self.put_into(to)))
                     }
                 };
+                let is_stream = parts.iter().any(|(part, _)| matches!(part, Part::Range(None, None)));
                 let parts = parts.into_iter().map(|(of, optional)| (part(of), optional)).collect();
-                Term::Path(self.boxed(inner), Path(parts))
+                let path = Term::Path(self.boxed(inner), Path(parts));
+                if is_stream { pipe(path, call(CALL, Vec::new())) } else { path }
             }
         }
     }
@@ -252,8 +262,8 @@ impl<'s> Counters<'_, 's> {
             BinaryOp::Pipe(pattern) => {
                 Term::BinOp(left, BinaryOp::Pipe(pattern.map(|pattern| self.pattern(pattern))), right)
             }
-            operator @ (BinaryOp::Comma
-            | BinaryOp::Alt
+            BinaryOp::Comma => pipe(call(CALL, Vec::new()), Term::BinOp(left, BinaryOp::Comma, right)),
+            operator @ (BinaryOp::Alt
             | BinaryOp::Or
             | BinaryOp::And
             | BinaryOp::Math(_)

@@ -24,8 +24,8 @@ use write::write_value;
 pub const STACK_BYTES: usize = 256 << 20;
 /// Most turns of loops for one record. A turn may nest a value, or a path, once more.
 const STEPS: u32 = 100_000;
-/// Most calls of what was handed to functions, for one record.
-const CALLS: u32 = 10_000_000;
+/// Most values of streams, and calls of what was handed to functions, for one record.
+const CALLS: u32 = 1_000_000;
 /// Most stack that functions which call themselves may take.
 const RECURSION_BYTES: usize = 64 << 20;
 /// Longest program.
@@ -146,7 +146,10 @@ impl JqProgram {
         bounds: JqBounds,
     ) -> Result<(), JqEnd> {
         let (bytes, outputs) = (out.len(), ends.len());
-        let ended = self.outputs(input, out, ends, bounds);
+        // A panic of the interpreter is of this record: without a word of it, it would come again at each reading.
+        let work = std::panic::AssertUnwindSafe(|| self.outputs(input, out, ends, bounds));
+        let ended = std::panic::catch_unwind(work)
+            .unwrap_or_else(|_| Err(JqEnd::Failed("the interpreter panicked over this record".to_owned())));
         if ended.is_err() {
             out.truncate(bytes);
             ends.truncate(outputs);

@@ -64,7 +64,7 @@ impl JqPlan {
                     (RejectReason::TooDeep, "the program goes deeper than it may, or its output does".to_owned())
                 }
                 JqEnd::TooManySteps => {
-                    let detail = "the program takes more than 100,000 turns of its loops for the record".to_owned();
+                    let detail = "the program takes too many turns of its loops for the record".to_owned();
                     (RejectReason::ProgramError, detail)
                 }
                 JqEnd::Failed(message) => (RejectReason::ProgramError, message),
