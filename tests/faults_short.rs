@@ -102,8 +102,6 @@ fn kills_at_every_point_of_a_batch_and_drains_lose_nothing() {
         "memory",
         "topic-recreated",
         "partitions-added",
-        "items-rewound",
-        "items-members",
     ]);
     plays(&names, Some(Arc::new(Real { upstream, far: None })));
 }
