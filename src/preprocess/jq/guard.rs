@@ -1,7 +1,7 @@
 //! Programs that cannot run away. The interpreter has no bound of its own, so the program's tree gets counters put in:
 //! where a function calls itself, at each turn of `reduce` and `foreach`, at each number of a range, where what was
-//! handed to a function is evaluated, and at each value of a stream (`.[]`, `..`, `,`). All loops of the language come down to these. Products may make a long text at
-//! once, and JSON text may be nested without end: both are looked at before.
+//! handed to a function is evaluated, and at each value of a stream (`.[]`, `..`, `,`). All loops of the language come
+//! down to these. Products and sums may make a long text at once: their length is looked at before.
 
 use jaq_core::box_iter::box_once;
 use jaq_core::load::lex::StrPart;
